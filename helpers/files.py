@@ -1,0 +1,41 @@
+"""Where the project's files are, and how to write one so that it is whole or absent."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@contextlib.contextmanager
+def atomic(path, folder=False):
+    """Yield a temporary path beside `path`; move it to `path` if the block succeeds, remove it if it does not.
+
+    With `folder=True` the temporary path is an existing empty folder and replaces an existing `path` folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    part = holder / path.name
+    try:
+        if folder:
+            part.mkdir()
+        yield part
+        if folder and path.exists():
+            os.replace(path, holder / "replaced")
+        os.replace(part, path)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def sha256(*paths):
+    """Hex digest over the content of the given files, in order."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as stream:
+            for block in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,191 @@
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from helpers.calibration import CalibrationReader, check_calibration, collect, noise
+from helpers.errors import BadInput
+
+SHAPES = {
+    "image": (1, 6, 3, 4, 8),
+    "prev_bev": (9, 1, 4),
+    "use_prev_bev": (1,),
+    "can_bus": (18,),
+    "lidar2img": (1, 6, 4, 4),
+}
+
+
+def frames(count, scene_length=3):
+    generator = np.random.default_rng(1)
+    for index in range(count):
+        inputs = {name: generator.random(shape, np.float32) for name, shape in SHAPES.items() if name != "prev_bev"}
+        yield f"frame {index}", {**inputs, "use_prev_bev": np.float32([index % scene_length > 0])}
+
+
+def run(inputs):
+    return {"bev_embed": np.full(SHAPES["prev_bev"], inputs["image"].sum(), np.float32)}
+
+
+@pytest.fixture
+def calibration(tmp_path):
+    return collect(run, frames(5), tmp_path / "calibration.npz", SHAPES)
+
+
+def rewrite(path, **changes):
+    """Save the set again with some arrays replaced (None drops one)."""
+    with np.load(path) as archive:
+        arrays = {**archive, **changes}
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+
+
+def test_samples_are_joined_along_axis_0_and_history_is_the_models_own(calibration):
+    given = list(frames(5))
+    with np.load(calibration, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    assert {name: array.shape for name, array in arrays.items()} == {
+        name: (5 * shape[0], *shape[1:]) for name, shape in SHAPES.items()
+    }
+    assert all(array.dtype == np.float32 for array in arrays.values())
+    assert arrays["use_prev_bev"].tolist() == [0, 1, 1, 0, 1]
+    history = arrays["prev_bev"].reshape(5, *SHAPES["prev_bev"])
+    assert 0.5 < history[0].std() < 1.5
+    for index, (_, inputs) in enumerate(given):
+        np.testing.assert_array_equal(arrays["can_bus"][18 * index : 18 * (index + 1)], inputs["can_bus"])
+        if index + 1 < len(given):  # carried over a scene change too, where use_prev_bev switches it off
+            np.testing.assert_array_equal(history[index + 1], run(inputs)["bev_embed"])
+
+
+def test_same_seed_same_bytes(tmp_path):
+    paths = [
+        collect(run, frames(3), tmp_path / f"{seed}{copy}.npz", SHAPES, seed=seed) for seed in (0, 1) for copy in "ab"
+    ]
+    bytes_of = [path.read_bytes() for path in paths]
+    assert bytes_of[0] == bytes_of[1] != bytes_of[2] == bytes_of[3]
+
+
+def test_reader_gives_the_samples_back(calibration):
+    reader = CalibrationReader(calibration, SHAPES)
+    assert len(reader) == 5 == check_calibration(calibration, SHAPES)
+    first = reader.get_first()
+    drawn = list(iter(reader.get_next, None))
+    assert len(drawn) == 5 and reader.get_next() is None
+    reader.rewind()
+    again = reader.get_next()
+    for (_, expected), sample in zip(frames(5), drawn, strict=True):
+        assert {name: array.shape for name, array in sample.items()} == SHAPES
+        np.testing.assert_array_equal(sample["image"], expected["image"])
+    for name in SHAPES:
+        np.testing.assert_array_equal(first[name], drawn[0][name])
+        np.testing.assert_array_equal(again[name], drawn[0][name])
+    assert len(list(iter(CalibrationReader(calibration, SHAPES, samples=2).get_next, None))) == 2
+
+
+def test_noise_has_the_shapes_and_no_meaning(tmp_path):
+    path = noise(tmp_path / "noise.npz", SHAPES, samples=40)
+    assert check_calibration(path, SHAPES) == 40
+    with np.load(path) as archive:
+        assert abs(archive["image"].mean()) < 0.05 and abs(archive["image"].std() - 1) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"can_bus": None}, "arrays"),
+        ({"extra": np.zeros(5, np.float32)}, "extra"),
+        ({"can_bus": np.zeros(90)}, "can_bus"),
+        ({"can_bus": np.zeros(91, np.float32)}, "can_bus"),
+        ({"can_bus": np.zeros(72, np.float32)}, "samples per input"),
+        ({"image": np.zeros((5, 6, 3, 8, 4), np.float32)}, "image"),
+        ({"image": np.asfortranarray(np.zeros((5, 6, 3, 4, 8), np.float32))}, "Fortran"),
+    ],
+)
+def test_wrong_names_shapes_and_types_are_refused(calibration, changes, named):
+    rewrite(calibration, **changes)
+    with pytest.raises(BadInput, match=named):
+        CalibrationReader(calibration, SHAPES)
+    with pytest.raises(BadInput, match=named):
+        check_calibration(calibration, SHAPES)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_is_found_and_its_sample_named(calibration, value):
+    with np.load(calibration) as archive:
+        can_bus = archive["can_bus"].copy()
+    can_bus[18 * 3 + 2] = value
+    rewrite(calibration, can_bus=can_bus)
+    with pytest.raises(BadInput, match="can_bus, sample 3"):
+        check_calibration(calibration, SHAPES)
+
+
+def test_damage_is_found(calibration):
+    content = bytearray(calibration.read_bytes())
+    start = content.index(b"image.npy") + 300
+    content[start] ^= 1
+    calibration.write_bytes(content)
+    with pytest.raises(BadInput, match="image"):
+        check_calibration(calibration, SHAPES)
+    calibration.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BadInput, match=r"\.npz"):
+        CalibrationReader(calibration, SHAPES)
+
+
+def test_compressed_and_missing_files_are_refused(calibration, tmp_path):
+    with np.load(calibration) as archive:
+        np.savez_compressed(tmp_path / "small.npz", **archive)
+    with pytest.raises(BadInput, match="savez_compressed"):
+        CalibrationReader(tmp_path / "small.npz", SHAPES)
+    with pytest.raises(BadInput, match=r"absent\.npz"):
+        CalibrationReader(tmp_path / "absent.npz", SHAPES)
+
+
+def spoil(**changes):
+    for frame, inputs in frames(3):
+        yield frame, {**inputs, **changes} if frame == "frame 2" else inputs
+
+
+@pytest.mark.parametrize(
+    ("stream", "samples", "named"),
+    [
+        (spoil(can_bus=np.full(18, np.nan, np.float32)), None, "sample 2, input can_bus"),
+        (spoil(can_bus=np.zeros(18)), None, "float64"),
+        (spoil(can_bus=np.zeros(17, np.float32)), None, "17"),
+        (spoil(speed=np.zeros(1, np.float32)), None, "speed"),
+        (frames(3), 4, "3 samples"),
+        (frames(0), None, "0 samples"),
+        (frames(3), 10**9, "GB free"),
+    ],
+)
+def test_a_bad_stream_leaves_nothing_behind(tmp_path, stream, samples, named):
+    with pytest.raises(BadInput, match=named):
+        collect(run, stream, tmp_path / "calibration.npz", SHAPES, samples=samples)
+    assert not list(tmp_path.iterdir())
+
+
+FULL_SIZE = """
+import resource, sys
+import numpy as np
+from helpers.calibration import CalibrationReader, collect
+
+shapes = {"image": (1, 6, 3, 480, 800), "prev_bev": (2500, 1, 256), "use_prev_bev": (1,)}
+image, flag, history = (np.ones(shapes[name], np.float32) for name in ("image", "use_prev_bev", "prev_bev"))
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before = peak()
+stream = ((None, {"image": image, "use_prev_bev": flag}) for _ in range(16))
+collect(lambda inputs: {"bev_embed": history}, stream, sys.argv[1], shapes)
+total = sum(sample["image"].sum() for sample in CalibrationReader(sys.argv[1], shapes))
+assert total == 16 * image.size, total
+print(peak() - before)
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_samples(tmp_path):
+    path = tmp_path / "full.npz"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_SIZE, path], capture_output=True, text=True, timeout=100, check=True
+    )
+    with zipfile.ZipFile(path) as archive:
+        megabytes = sum(info.file_size for info in archive.infolist()) / 2**20
+    assert megabytes > 450
+    assert float(done.stdout) < 150, f"{done.stdout} MB of memory for a {megabytes:.0f} MB set"

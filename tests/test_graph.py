@@ -1,0 +1,236 @@
+"""Graphs made by hand: what the tables say, what the edits leave, and what load refuses."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from helpers import graph
+from helpers.errors import BadInput
+
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+OPSETS = [helper.make_opsetid("", 18), helper.make_opsetid("demo", 1)]
+N, S, M, D, Q, P = 2, 12, 4, 8, 5, 4
+
+
+def model_of(nodes, inputs, outputs, weights=(), functions=(), opsets=OPSETS):
+    def info(values):
+        return [helper.make_tensor_value_info(name, dtype, shape) for name, dtype, shape in values]
+
+    tensors = [numpy_helper.from_array(array, name) for name, array in weights]
+    body = helper.make_graph(nodes, "made", info(inputs), info(outputs), tensors)
+    return helper.make_model(body, opset_imports=opsets, functions=functions, ir_version=10)
+
+
+@pytest.fixture
+def plain():
+    """Conv → Relu → demo::Halve (a local function with a MatMul) → Gemm."""
+    halve = helper.make_function(
+        "demo",
+        "Halve",
+        ["x", "w"],
+        ["y"],
+        [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Relu", ["m"], ["y"])],
+        [helper.make_opsetid("", 18)],
+    )
+    rng = np.random.default_rng(0)
+    weights = [
+        ("backbone.w", rng.normal(size=(4, 3, 3, 3)).astype(np.float32)),
+        ("shape", np.array([1, -1])),
+        ("mix", rng.normal(size=(144, 10)).astype(np.float32)),
+        ("head.w", rng.normal(size=(6, 10)).astype(np.float32)),
+    ]
+    nodes = [
+        helper.make_node("Conv", ["image", "backbone.w"], ["c"], name="/backbone/conv1/Conv"),
+        helper.make_node("Relu", ["c"], ["r"], name="/backbone/relu/Relu"),
+        helper.make_node("Reshape", ["r", "shape"], ["f"], name="/head/Reshape"),
+        helper.make_node("Halve", ["f", "mix"], ["h"], name="/head/mix/Halve", domain="demo"),
+        helper.make_node("Gemm", ["h", "head.w"], ["out"], name="/head/fc/Gemm", transB=1),
+    ]
+    return model_of(nodes, [("image", FLOAT, [1, 3, 8, 8])], [("out", FLOAT, [1, 6])], weights, [halve])
+
+
+def plugin_model(domain):
+    """RotateTRT2 and MultiScaleDeformableAttnTRT2 as an exporter leaves them: no function, no shapes behind them."""
+    nodes = [
+        helper.make_node(
+            "RotateTRT2", ["map", "angle", "center"], ["turned"], "rotate", domain=domain, interpolation=1
+        ),
+        helper.make_node("Reshape", ["turned", "tokens"], ["value"], "reshape"),
+        helper.make_node(
+            "MultiScaleDeformableAttnTRT2",
+            ["value", "levels", "points", "offsets", "weights"],
+            ["attended"],
+            "msda",
+            domain=domain,
+        ),
+        helper.make_node("Relu", ["attended"], ["out"], "relu"),
+    ]
+    inputs = [
+        ("map", FLOAT, [N * D, S, M]),
+        ("angle", FLOAT, [1]),
+        ("points", FLOAT, [N, Q, 1, 2]),
+        ("offsets", FLOAT, [N, Q, M, P * 2]),
+        ("weights", FLOAT, [N, Q, M, P]),
+    ]
+    weights = [
+        ("center", np.array([2, 6], np.float32)),
+        ("tokens", np.array([N, S, M, D])),
+        ("levels", np.array([[3, 4]])),
+    ]
+    return model_of(nodes, inputs, [("out", FLOAT, None)], weights, opsets=[helper.make_opsetid("", 18)])
+
+
+def run(model, **inputs):
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, inputs)
+
+
+def image():
+    return np.random.default_rng(1).normal(size=(1, 3, 8, 8)).astype(np.float32)
+
+
+def test_op_table_counts_and_tells_functions_from_plugins(plain):
+    rows = {row["op"]: row for row in graph.op_table(plain)}
+    assert rows["Conv"] == {"op": "Conv", "domain": "", "count": 1, "kind": "onnx"}
+    assert rows["Halve"] == {"op": "Halve", "domain": "demo", "count": 1, "kind": "function"}
+    assert {row["kind"] for row in graph.op_table(graph.drop_functions(plain)) if row["op"] == "Halve"} == {"plugin"}
+    assert len(plain.functions) == 1, "drop_functions must leave its argument alone"
+
+
+def test_custom_ops_report(plain):
+    (row,) = graph.custom_ops(plain)
+    assert (row["node"], row["op"], row["defined"]) == ("/head/mix/Halve", "Halve", True)
+    assert row["inputs"] == ["f[1, 144]", "mix[144, 10]"] and row["outputs"] == ["h[1, 10]"]
+
+
+def test_shapes_reach_behind_functions(plain):
+    rows = {row["tensor"]: row for row in graph.shapes(plain)}
+    assert rows["c"]["shape"] == [1, 4, 6, 6] and rows["c"]["producer"] == "/backbone/conv1/Conv"
+    assert rows["h"]["shape"] == [1, 10] and rows["h"]["dtype"] == "float32"
+    assert (rows["image"]["role"], rows["shape"]["role"], rows["out"]["role"]) == ("input", "initializer", "output")
+
+
+def test_shapes_that_only_a_run_can_tell():
+    """Range of a computed number: no static inference gives its length."""
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
+        helper.make_node("Cos", ["total"], ["one"]),
+        helper.make_node("Range", ["zero", "one", "step"], ["range"]),
+        helper.make_node("Neg", ["range"], ["out"]),
+    ]
+    weights = [("zero", np.float32(0).reshape(())), ("step", np.float32(0.25).reshape(()))]
+    model = model_of(nodes, [("x", FLOAT, [3])], [("out", FLOAT, None)], weights)
+    assert {row["tensor"]: row["shape"] for row in graph.shapes(model)}["range"] == [4]
+
+
+def test_cost_by_block_by_hand(plain):
+    rows = {row["block"]: row for row in graph.cost_by_block(plain, depth=1)}
+    assert rows["backbone"] == {"block": "backbone", "nodes": 2, "parameters": 108, "flops": 2 * 4 * 36 * 27}
+    assert rows["head"] == {"block": "head", "nodes": 3, "parameters": 1440 + 60, "flops": 2 * 144 * 10 + 2 * 10 * 6}
+    assert [row["block"] for row in graph.cost_by_block(plain, depth=2)] == [
+        "backbone/conv1",
+        "backbone/relu",
+        "head",
+        "head/mix",
+        "head/fc",
+    ]
+
+
+def test_cost_counts_weights_behind_dequantize():
+    weights = [("w", np.ones((3, 2), np.int8)), ("s", np.float32(0.1).reshape(())), ("z", np.int8(0).reshape(()))]
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["wf"], name="w_DequantizeLinear"),
+        helper.make_node("MatMul", ["x", "wf"], ["y"], name="/head/MatMul"),
+    ]
+    model = model_of(nodes, [("x", FLOAT, [1, 3])], [("y", FLOAT, [1, 2])], weights)
+    rows = {row["block"]: row for row in graph.cost_by_block(model)}
+    assert rows["head"]["parameters"] == 6 and rows["(top)"]["parameters"] == 0
+
+
+def test_subgraph_keeps_functions_and_values(plain, tmp_path):
+    source = graph.save(plain, tmp_path / "plain.onnx")
+    part = graph.load(graph.subgraph(source, tmp_path / "part.onnx", ["f"], ["h"]))
+    assert [node.op_type for node in part.graph.node] == ["Halve"] and len(part.functions) == 1
+    f, h = run(
+        model_of(
+            plain.graph.node,
+            [("image", FLOAT, [1, 3, 8, 8])],
+            [("f", FLOAT, None), ("h", FLOAT, None)],
+            [(t.name, numpy_helper.to_array(t)) for t in plain.graph.initializer],
+            plain.functions,
+        ),
+        image=image(),
+    )
+    np.testing.assert_array_equal(run(part, f=f)[0], h)
+
+
+def test_subgraph_refuses_unknown_and_missing_tensors(plain, tmp_path):
+    source = graph.save(plain, tmp_path / "plain.onnx")
+    with pytest.raises(BadInput, match="no such tensor"):
+        graph.subgraph(source, tmp_path / "part.onnx", ["ff"], ["h"])
+    with pytest.raises(BadInput, match="'image'"):
+        graph.subgraph(source, tmp_path / "part.onnx", ["h"], ["out", "r"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.onnx"]
+
+
+def test_load_gives_back_what_save_wrote(plain, tmp_path):
+    path = graph.save(plain, tmp_path / "plain.onnx")
+    np.testing.assert_array_equal(run(graph.load(path), image=image())[0], run(plain, image=image())[0])
+    assert graph.save(graph.load(path), tmp_path / "again.onnx").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("part", [0, 0.1, 0.5, 0.9, 0.999])
+def test_load_refuses_a_truncated_file(plain, tmp_path, part):
+    path = graph.save(plain, tmp_path / "plain.onnx")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(BadInput, match=r"plain\.onnx"):
+        graph.load(path)
+
+
+def test_load_refuses_every_flipped_bit(plain, tmp_path):
+    """Bits in the weights still parse; the digest finds them. (A flip in the digest's own key leaves the graph whole.)"""
+    path = graph.save(plain, tmp_path / "plain.onnx")
+    whole = path.read_bytes()
+    key = whole.index(graph.DIGEST.encode())
+    spots = [
+        i for i in np.random.default_rng(2).integers(0, len(whole), 60) if not key - 4 <= i < key + len(graph.DIGEST)
+    ]
+    for spot in spots:
+        damaged = bytearray(whole)
+        damaged[spot] ^= 1 << int(spot % 8)
+        path.write_bytes(damaged)
+        with pytest.raises(BadInput):
+            graph.load(path)
+
+
+def test_load_says_what_is_wrong_with_a_changed_weight(plain, tmp_path):
+    path = graph.save(plain, tmp_path / "plain.onnx")
+    weight = numpy_helper.to_array(plain.graph.initializer[0]).tobytes()
+    path.write_bytes(path.read_bytes().replace(weight[:8], weight[:7] + bytes([weight[7] ^ 64]), 1))
+    with pytest.raises(BadInput, match="changed bits"):
+        graph.load(path)
+
+
+def test_load_refuses_what_is_not_onnx(tmp_path):
+    (tmp_path / "text.onnx").write_text("this is not a graph")
+    for name in ("text.onnx", "missing.onnx"):
+        with pytest.raises(BadInput, match=name):
+            graph.load(tmp_path / name)
+
+
+def test_load_refuses_nan_weights(plain, tmp_path):
+    weight = numpy_helper.to_array(plain.graph.initializer[3]).copy()
+    weight[2, 3] = np.nan
+    plain.graph.initializer[3].CopyFrom(numpy_helper.from_array(weight, "head.w"))
+    with pytest.raises(BadInput, match=r"head\.w\n.*NaN"):
+        graph.load(graph.save(plain, tmp_path / "nan.onnx"))
+
+
+def test_load_refuses_an_unknown_operator(plain, tmp_path):
+    path = graph.save(graph.drop_functions(plain), tmp_path / "bare.onnx")
+    with pytest.raises(BadInput) as caught:
+        graph.load(path)
+    assert "/head/mix/Halve" in caught.value.where and "Halve of domain 'demo'" in caught.value.found
+    assert all(name in caught.value.expected for name in graph.PLUGINS)

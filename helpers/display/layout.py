@@ -1,0 +1,79 @@
+"""Layered drawing of a small directed acyclic graph, after Sugiyama, Tagawa & Toda (1981): rank, order, place."""
+
+from collections import defaultdict
+from itertools import pairwise
+from statistics import fmean
+
+
+def layered(count, edges, spacing=2.0, slim=0.5, sweeps=60):
+    """Place `count` items so that edges point down and rarely cross.
+
+    Args:
+        count: items 0 … count-1, numbered so that every edge (a, b) has a < b.
+        edges: pairs (a, b).
+        spacing, slim: horizontal room of an item, and of an edge that passes through a layer.
+
+    Returns:
+        (x, layer, routes): x position and layer number per item, and per edge the (x, layer) points on its way.
+    """
+    layer = _rank(count, edges)
+    chains, layer, room = _split_long_edges(edges, layer, spacing, slim)
+    above, below = defaultdict(list), defaultdict(list)
+    for chain in chains.values():
+        for a, b in pairwise(chain):
+            above[b].append(a)
+            below[a].append(b)
+    rows = [[] for _ in range(max(layer) + 1)]
+    for item, number in enumerate(layer):
+        rows[number].append(item)
+    x = _order(rows, above, below, sweeps)
+    for sweep in range(sweeps):
+        for row in rows if sweep % 2 == 0 else reversed(rows):
+            wanted = [fmean([x[n] for n in above[i] + below[i]] or [x[i]]) for i in row]
+            x.update(zip(row, _spread(wanted, [room[i] for i in row]), strict=True))
+    routes = {edge: [(x[i], layer[i]) for i in chain] for edge, chain in chains.items()}
+    return [x[i] for i in range(count)], layer[:count], routes
+
+
+def _rank(count, edges):
+    """Longest path from the top; then every item that leads on sinks to just above its first successor."""
+    layer, below = [0] * count, defaultdict(list)
+    for a, b in sorted(edges):
+        layer[b] = max(layer[b], layer[a] + 1)
+        below[a].append(b)
+    for item in reversed(range(count)):
+        if below[item]:
+            layer[item] = min(layer[b] for b in below[item]) - 1
+    return layer
+
+
+def _split_long_edges(edges, layer, spacing, slim):
+    layer, room = list(layer), [spacing] * len(layer)
+    chains = {}
+    for a, b in edges:
+        between = range(len(layer), len(layer) + layer[b] - layer[a] - 1)
+        layer.extend(range(layer[a] + 1, layer[b]))
+        room.extend(slim for _ in between)
+        chains[a, b] = [a, *between, b]
+    return chains, layer, room
+
+
+def _order(rows, above, below, sweeps):
+    """Sort each row by the mean position of the neighbours in the row before, downwards and upwards by turns."""
+    place = {item: k for row in rows for k, item in enumerate(row)}
+    for sweep in range(sweeps):
+        down = sweep % 2 == 0
+        for row in rows if down else reversed(rows):
+            near = above if down else below
+            row.sort(key=lambda i: fmean([place[n] for n in near[i]] or [place[i]]))
+            place.update((item, k) for k, item in enumerate(row))
+    return {item: float(k) for item, k in place.items()}
+
+
+def _spread(wanted, room):
+    """Positions near `wanted`, in the given order, neighbours at least half their rooms apart, mean kept."""
+    placed = []
+    for k, at in enumerate(wanted):
+        placed.append(max(at, placed[-1] + (room[k - 1] + room[k]) / 2) if placed else at)
+    shift = fmean(wanted) - fmean(placed)
+    return [at + shift for at in placed]

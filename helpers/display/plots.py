@@ -1,0 +1,157 @@
+"""Plots of accuracy, latency, value ranges and operators."""
+
+import numpy as np
+
+from helpers.display.style import GRID, INK, MUTED, PALETTE, new_figure, picture
+from helpers.display.tables import number
+from helpers.errors import BadInput
+
+
+def bars(rows, x, ys, title=None, ylabel=None):
+    """Grouped bars: one group per row (named by column `x`), one bar per column in `ys`, values written on top."""
+    ys = [ys] if isinstance(ys, str) else list(ys)
+    rows = _checked(rows, [x, *ys])
+    figure, axes = new_figure(max(5.0, 1.2 + 0.55 * len(rows) * (len(ys) + 0.6)), 3.6)
+    width = 0.8 / len(ys)
+    for k, y in enumerate(ys):
+        at = np.arange(len(rows)) + (k - (len(ys) - 1) / 2) * width
+        drawn = axes.bar(at, [row[y] for row in rows], width * 0.92, color=PALETTE[k % len(PALETTE)], label=y)
+        axes.bar_label(drawn, [number(row[y]) for row in rows], padding=2, fontsize=8, color=INK)
+    axes.set_xticks(range(len(rows)), [str(row[x]) for row in rows])
+    axes.margins(y=0.12)
+    if len(ys) > 1:
+        axes.legend(frameon=False, fontsize=9, ncols=len(ys), loc="lower left", bbox_to_anchor=(0, 1))
+    _dress(axes, title if len(ys) == 1 else None, None, ylabel or (ys[0] if len(ys) == 1 else None), grid="y")
+    if len(ys) > 1 and title:
+        figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold", color=INK)
+    return picture(figure, title or f"Bars of {', '.join(ys)} by {x}")
+
+
+def frontier(rows, cost, accuracy, label="name", floor=None, title=None):
+    """Accuracy against cost, one named point per row: better is up and to the left.
+
+    Args:
+        rows: list of dicts. cost, accuracy, label: columns; `cost` e.g. the latency relative to FP32 in the same run.
+        floor: the accuracy that a version must keep; points below it are hollow.
+    """
+    rows = _checked(rows, [cost, accuracy, label])
+    figure, axes = new_figure(6.4, 4.0)
+    for k, row in enumerate(rows):
+        keeps = floor is None or row[accuracy] >= floor
+        color = PALETTE[k % len(PALETTE)]
+        face = color if keeps else "white"
+        axes.scatter(row[cost], row[accuracy], s=90, marker="o", color=face, edgecolor=color, linewidth=2, zorder=3)
+        axes.annotate(
+            str(row[label]), (row[cost], row[accuracy]), (8, 6), textcoords="offset points", fontsize=9, color=INK
+        )
+    if floor is not None:
+        axes.axhline(floor, color=MUTED, linestyle="--", linewidth=1)
+        axes.annotate(
+            f"must keep {number(floor)}",
+            (0, floor),
+            (4, -4),
+            xycoords=("axes fraction", "data"),
+            va="top",
+            textcoords="offset points",
+            fontsize=8,
+            color=MUTED,
+        )
+    axes.margins(0.2)
+    _dress(axes, title, cost, accuracy, grid="both")
+    return picture(figure, title or f"{accuracy} against {cost}")
+
+
+def histogram(values, title=None, xlabel="value", bins=80, marks=None):
+    """Distribution of one array, or of several (dict of name -> array), counts on a log scale.
+
+    `marks` maps a name to a value on the x axis, drawn as a vertical line: a clipping threshold, a maximum.
+    """
+    series = values if isinstance(values, dict) else {None: values}
+    series = {name: np.asarray(array, dtype=np.float64).ravel() for name, array in series.items()}
+    for name, array in series.items():
+        if array.size == 0 or not np.isfinite(array).all():
+            found = "no values" if array.size == 0 else f"{np.count_nonzero(~np.isfinite(array))} values not finite"
+            raise BadInput(
+                f"histogram({name or 'values'})", found, "finite numbers", "look at where the values come from"
+            )
+    edges = np.histogram_bin_edges(np.concatenate(list(series.values())), bins)
+    figure, axes = new_figure(6.8, 3.2)
+    for k, (name, array) in enumerate(series.items()):
+        filled = len(series) == 1
+        axes.hist(
+            array,
+            edges,
+            label=name,
+            color=PALETTE[k % len(PALETTE)],
+            histtype="stepfilled" if filled else "step",
+            linewidth=1.6,
+            alpha=0.85 if filled else 1.0,
+        )
+    for k, (name, at) in enumerate((marks or {}).items()):
+        axes.axvline(
+            at,
+            color=PALETTE[(len(series) + k) % len(PALETTE)],
+            linestyle="--",
+            linewidth=1.6,
+            label=f"{name} = {number(float(at))}",
+        )
+    axes.set_yscale("log")
+    if len(series) > 1 or marks:
+        axes.legend(frameon=False, fontsize=9)
+    _dress(axes, title, xlabel, "count", grid="y")
+    return picture(figure, title or f"Histogram of {xlabel}")
+
+
+def lines(series, title=None, xlabel="step", ylabel="value", log=False):
+    """Curves: `series` maps a name to y values, or to a pair (x values, y values); `log` for a log y axis."""
+    figure, axes = new_figure(6.8, 3.4)
+    for k, (name, data) in enumerate(series.items()):
+        x, y = data if isinstance(data, tuple) else (np.arange(len(data)), data)
+        axes.plot(x, y, color=PALETTE[k % len(PALETTE)], marker="o", markersize=3, linewidth=1.6, label=name)
+    if log:
+        axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=9)
+    _dress(axes, title, xlabel, ylabel, grid="y")
+    return picture(figure, title or f"{ylabel} against {xlabel}")
+
+
+def op_chart(op_table, label="op", value="count", title=None, top=25):
+    """Horizontal bars of an operator table, largest first; operators of another domain than ONNX's stand out."""
+    rows = sorted(_checked(op_table, [label, value]), key=lambda row: -row[value])
+    rest = rows[top:]
+    rows = rows[:top] + ([{label: f"{len(rest)} more", value: sum(row[value] for row in rest)}] if rest else [])
+    custom = [row.get("domain") not in (None, "", "ai.onnx") for row in rows]
+    figure, axes = new_figure(6.8, 0.7 + 0.24 * len(rows))
+    colors = [PALETTE[3] if own else PALETTE[0] for own in custom]
+    drawn = axes.barh(range(len(rows)), [row[value] for row in rows], color=colors, height=0.75)
+    axes.bar_label(drawn, [number(row[value]) for row in rows], padding=3, fontsize=8, color=INK)
+    axes.set_yticks(range(len(rows)), [str(row[label]) for row in rows])
+    axes.invert_yaxis()
+    axes.margins(x=0.1, y=0.02)
+    if any(custom):
+        axes.legend([drawn[custom.index(True)]], ["custom operator"], frameon=False, fontsize=9, loc="lower right")
+    _dress(axes, title, value, None, grid="x")
+    return picture(figure, title or f"Operators by {value}")
+
+
+def _checked(rows, columns):
+    rows = list(rows)
+    if not rows:
+        raise BadInput("rows", "no rows", "at least one", "pass the table that the step before made")
+    for k, row in enumerate(rows):
+        missing = [column for column in columns if column not in row]
+        if missing:
+            raise BadInput(
+                f"rows[{k}]", f"columns {list(row)}", f"a column {missing[0]!r}", "name a column of the rows"
+            )
+    return rows
+
+
+def _dress(axes, title, xlabel, ylabel, grid):
+    axes.grid(axis=grid, color=GRID, linewidth=0.8)
+    if title:
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+    if xlabel:
+        axes.set_xlabel(xlabel, fontsize=9, color=INK)
+    if ylabel:
+        axes.set_ylabel(ylabel, fontsize=9, color=INK)

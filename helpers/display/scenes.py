@@ -1,0 +1,284 @@
+"""Pictures of a driving scene: boxes over the six cameras, the bird's-eye view, images side by side."""
+
+import numpy as np
+
+from helpers.boxes import CAMERAS, CLASSES, corners
+from helpers.display.style import CLASS_COLORS, GRID, INK, MUTED, PALETTE, ink_on, new_figure, photo, picture
+from helpers.errors import BadInput
+
+LAYOUT = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
+TILE = (532, 300)  # pixels, width and height of one camera in the mosaic
+GAP = 2
+NEAR = 0.5  # m; edges are cut where they pass this depth
+FRONT = (0, 1, 2, 3)  # corners of the face that looks ahead
+EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
+
+
+def cameras(frame, boxes=None, detections=None, threshold=0.3):
+    """The six camera images of `frame` as a 2x3 mosaic about 1600 pixels wide, boxes drawn in.
+
+    Args:
+        frame: `helpers.dataset.Frame`.
+        boxes: ground truth, `Boxes` in the lidar frame: coloured by class, or thin and white beneath `detections`.
+        detections: `Boxes` in the lidar frame, coloured by class and labelled with their score.
+        threshold: detections that score less are left out.
+
+    The shaded face of a box is its front. Returns an `IPython.display.Image` (JPEG).
+    """
+    shown = _above(detections, threshold)
+    groups = [(boxes, detections is not None), (shown, False)]
+    images = dict(zip(CAMERAS, frame.images(), strict=True))
+    tiles = {camera: _tile(images[camera], frame.lidar2img[k], camera, groups) for k, camera in enumerate(CAMERAS)}
+    strip = np.full((GAP, TILE[0] * 3 + 2 * GAP, 3), 255, np.uint8)
+    rows = [_row([tiles[camera] for camera in LAYOUT[k : k + 3]]) for k in (0, 3)]
+    labels = {CLASSES[i] for group, plain in groups if group is not None and not plain for i in group.labels}
+    mosaic = np.concatenate([rows[0], strip, rows[1], _key(labels, strip.shape[1], plain=groups[0][1])])
+    return photo(
+        mosaic, f"Six cameras of {frame.scene}, frame {frame.index}, with boxes of {', '.join(sorted(labels))}"
+    )
+
+
+def bev(frame, ground_truth=None, detections=None, path=None, threshold=0.1, extent=51.2):
+    """The scene from above, forward up, ± `extent` metres around the lidar.
+
+    Args:
+        frame: `helpers.dataset.Frame`.
+        ground_truth: `Boxes` in the lidar frame, outlined.
+        detections: `Boxes` in the lidar frame, filled by class and the fuller the higher the score.
+        path: future positions of the ego vehicle [T, 2], m, in the ego frame.
+        threshold: detections that score less are left out.
+
+    A stroke points ahead of each box; an arrow is where it will be in one second. Returns an `IPython.display.Image`.
+    """
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    detections = _above(detections, threshold)
+    figure, axes = new_figure(7.6, 6.6)
+    _ground(axes, extent)
+    handles = []
+    if detections is not None:
+        _footprints(axes, detections, filled=True)
+        present = [name for i, name in enumerate(CLASSES) if (detections.labels == i).any()]
+        handles += [Patch(color=CLASS_COLORS[name], label=name.replace("_", " ")) for name in present]
+    if ground_truth is not None:
+        _footprints(axes, _checked(ground_truth), filled=False)
+        handles.append(Patch(facecolor="none", edgecolor=INK, label="ground truth"))
+    if path is not None:
+        x, y = _ego_to_lidar(np.asarray(path), frame.lidar2ego).T
+        axes.plot(x, y, color=PALETTE[3], linewidth=2, linestyle=(0, (4, 2)), zorder=5)
+        handles.append(Line2D([], [], color=PALETTE[3], linewidth=2, linestyle=(0, (4, 2)), label="future path"))
+    if handles:
+        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
+    axes.set_title(f"{frame.scene}, frame {frame.index}", loc="left", fontsize=11, fontweight="bold", color=INK)
+    counts = [f"{len(b.labels)} {n}" for b, n in ((ground_truth, "true"), (detections, "detected")) if b is not None]
+    return picture(figure, f"Bird's-eye view of {frame.scene}, frame {frame.index}: {', '.join(counts) or 'ego only'}")
+
+
+def side_by_side(images, titles=None, height=2.6):
+    """Images [H, W] or [H, W, 3] in one row, each `height` inches high, with `titles` above."""
+    from matplotlib.figure import Figure
+
+    images = [np.asarray(image) for image in images]
+    titles = list(titles or [""] * len(images))
+    if not images or len(titles) != len(images):
+        raise BadInput(
+            "side_by_side", f"{len(images)} images, {len(titles)} titles", "one title an image", "match them"
+        )
+    ratios = [image.shape[1] / image.shape[0] for image in images]
+    figure = Figure(figsize=(sum(ratios) * height + 0.1, height + 0.35), dpi=110, layout="constrained")
+    axes = figure.subplots(1, len(images), width_ratios=ratios, squeeze=False)[0]
+    for ax, image, title in zip(axes, images, titles, strict=True):
+        ax.imshow(image, cmap="cividis")
+        ax.set_title(title, loc="left", fontsize=10, color=INK)
+        ax.set_axis_off()
+    return picture(figure, f"Side by side: {', '.join(titles)}")
+
+
+def _checked(boxes):
+    if boxes.frame != "lidar":
+        fix = "bring them there with helpers.boxes.transform"
+        raise BadInput("boxes", f"boxes in the {boxes.frame} frame", "boxes in the lidar frame", fix)
+    return boxes
+
+
+def _above(detections, threshold):
+    return None if detections is None else _checked(detections)[detections.scores >= threshold]
+
+
+def _tile(image, lidar2img, camera, groups):
+    """One camera, shrunk to `TILE`, with its boxes, labels and name."""
+    import cv2
+    from PIL import Image, ImageDraw
+
+    scale = np.diag([TILE[0] / image.shape[1], TILE[1] / image.shape[0], 1.0, 1.0])
+    tile = cv2.resize(image, TILE, interpolation=cv2.INTER_AREA)
+    labels = []
+    for boxes, plain in groups:
+        if boxes is not None:
+            labels += _draw_boxes(tile, _checked(boxes), scale @ lidar2img, plain)
+    drawn = Image.fromarray(tile)
+    pen = ImageDraw.Draw(drawn)
+    taken = [_write(pen, camera.removeprefix("CAM_").replace("_", " ").lower(), (0, 0), "#222222", [])]
+    for text, at, color in reversed(labels):
+        taken.append(_write(pen, text, at, color, taken))
+    return np.asarray(drawn)
+
+
+def _draw_boxes(tile, boxes, lidar2img, plain):
+    """Draw boxes into `tile`, far ones first; return the labels to write in that order: (text, (u, v), colour)."""
+    import cv2
+
+    points = corners(boxes)
+    homogeneous = np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2) @ lidar2img.T
+    labels = []
+    for k in np.argsort(-homogeneous[:, :, 2].mean(axis=1)):
+        name = CLASSES[boxes.labels[k]]
+        color = "#FFFFFF" if plain else CLASS_COLORS[name]
+        rgb = tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+        face = homogeneous[k, FRONT, :3]
+        if not plain and (face[:, 2] > NEAR).all():
+            _shade(tile, _pixels(face), rgb)
+        ends = [_clip(*homogeneous[k, edge, :3]) for edge in map(list, EDGES)]
+        ends = [_pixels(end) for end in ends if end is not None]
+        for a, b in ends:
+            seen, a, b = cv2.clipLine((0, 0, *TILE), tuple(map(int, a)), tuple(map(int, b)))
+            if seen:
+                cv2.line(tile, a, b, rgb, 1 if plain else 2, cv2.LINE_AA)
+        if ends and not plain:
+            label = _label(name, boxes.scores[k], np.concatenate(ends), color)
+            labels += [label] if label else []
+    return labels
+
+
+def _clip(a, b):
+    """The part of the segment a-b (u·depth, v·depth, depth) deeper than `NEAR`, or None."""
+    if max(a[2], b[2]) <= NEAR:
+        return None
+    if a[2] <= NEAR:
+        a = a + (b - a) * (NEAR - a[2]) / (b[2] - a[2])
+    elif b[2] <= NEAR:
+        b = b + (a - b) * (NEAR - b[2]) / (a[2] - b[2])
+    return np.stack([a, b])
+
+
+def _pixels(points):
+    return np.clip(points[:, :2] / points[:, 2:], -20000, 20000)
+
+
+def _shade(tile, polygon, rgb, strength=0.35):
+    import cv2
+
+    low = np.clip(np.floor(polygon.min(axis=0)), 0, TILE).astype(int)
+    high = np.clip(np.ceil(polygon.max(axis=0)) + 1, 0, TILE).astype(int)
+    if (high > low).all():
+        part = tile[low[1] : high[1], low[0] : high[0]]
+        filled = cv2.fillConvexPoly(part.copy(), cv2.convexHull((polygon - low).astype(np.int32)), rgb)
+        part[:] = cv2.addWeighted(part, 1 - strength, filled, strength, 0)
+
+
+def _label(name, score, points, color, smallest=16):
+    """(text, place, colour) above a box that is in the picture and at least `smallest` pixels high."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    inside = (low < TILE).all() and (high > 0).all()
+    if not inside or high[1] - low[1] < smallest:
+        return None
+    text = name.replace("_", " ") + ("" if score >= 1 else f" {score:.2f}")
+    return text, (max(low[0], 0), max(low[1] - 15, 0)), color
+
+
+def _write(pen, text, at, color, taken):
+    """Write `text` on a patch of `color` unless it would cover a patch in `taken`; returns its patch (or None)."""
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(size=11)
+    width = pen.textlength(text, font=font) + 6
+    x = min(at[0], TILE[0] - width)
+    patch = (x, at[1], x + width, at[1] + 15)
+    if any(p and patch[0] < p[2] and p[0] < patch[2] and patch[1] < p[3] and p[1] < patch[3] for p in taken):
+        return None
+    pen.rectangle(patch, fill=color)
+    pen.text((x + 3, at[1] + 1), text, font=font, fill=ink_on(color))
+    return patch
+
+
+def _row(tiles):
+    gap = np.full((TILE[1], GAP, 3), 255, np.uint8)
+    return np.concatenate([tiles[0], gap, tiles[1], gap, tiles[2]], axis=1)
+
+
+def _key(labels, width, plain):
+    """The colours' names in a strip below the mosaic."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    strip = Image.new("RGB", (width, 30), "white")
+    pen, font, x = ImageDraw.Draw(strip), ImageFont.load_default(size=15), 8
+    entries = [(name.replace("_", " "), CLASS_COLORS[name]) for name in CLASSES if name in labels]
+    for text, color in entries + ([("ground truth", "#FFFFFF")] if plain else []):
+        pen.rectangle((x, 9, x + 22, 22), fill=color, outline="#666666")
+        pen.text((x + 28, 6), text, font=font, fill=INK)
+        x += 48 + int(pen.textlength(text, font=font))
+    return np.asarray(strip)
+
+
+def _ground(axes, extent):
+    """Range rings every 10 m and the ego vehicle."""
+    from matplotlib.patches import Circle, Polygon
+
+    for radius in range(10, int(extent * 1.5), 10):
+        axes.add_patch(Circle((0, 0), radius, fill=False, color=GRID, linewidth=0.9, zorder=0))
+        if radius < extent:
+            axes.text(
+                0,
+                -radius,
+                f"{radius} m",
+                fontsize=7,
+                color=MUTED,
+                ha="center",
+                va="center",
+                zorder=0.5,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            )
+    ego = np.array([[-0.9, -3.2], [0.9, -3.2], [0.9, 0.6], [0.0, 1.6], [-0.9, 0.6]])
+    axes.add_patch(Polygon(ego, color=INK, zorder=6))
+    axes.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
+    axes.set_xlabel("m to the right of the lidar", fontsize=9, color=INK)
+    axes.set_ylabel("m ahead of the lidar", fontsize=9, color=INK)
+
+
+def _footprints(axes, boxes, filled):
+    from matplotlib.collections import LineCollection, PolyCollection
+    from matplotlib.colors import to_rgba
+
+    colors = [CLASS_COLORS[CLASSES[i]] for i in boxes.labels]
+    ahead = np.stack([np.cos(boxes.yaws), np.sin(boxes.yaws)], axis=1)
+    side = np.stack([-ahead[:, 1], ahead[:, 0]], axis=1)
+    half = boxes.sizes[:, 1::-1] / 2  # length, width
+    centers, along, across = boxes.centers[:, :2], ahead * half[:, :1], side * half[:, 1:]
+    outlines = np.stack([centers + s * along + t * across for s, t in ((1, 1), (1, -1), (-1, -1), (-1, 1))], axis=1)
+    ticks = np.stack([centers + along, centers + along + ahead], axis=1)
+    if filled:
+        faces = [to_rgba(c, 0.15 + 0.85 * min(float(s), 1.0)) for c, s in zip(colors, boxes.scores, strict=True)]
+        axes.add_collection(PolyCollection(outlines, facecolors=faces, edgecolors=colors, linewidths=0.8, zorder=2))
+    else:
+        axes.add_collection(PolyCollection(outlines, facecolors="none", edgecolors=INK, linewidths=1.1, zorder=3))
+    ink = colors if filled else INK
+    axes.add_collection(LineCollection(ticks, colors=ink, linewidths=1.1, zorder=3))
+    moving = np.linalg.norm(boxes.velocities, axis=1) > 0.5
+    if moving.any():
+        axes.quiver(
+            *boxes.centers[moving, :2].T,
+            *boxes.velocities[moving].T,
+            angles="xy",
+            scale_units="xy",
+            scale=1,
+            width=0.003,
+            color=np.array(colors)[moving] if filled else INK,
+            zorder=4,
+        )
+
+
+def _ego_to_lidar(points, lidar2ego):
+    """Points [T, 2] on the ground of the ego frame -> [T, 2] of the lidar frame, m."""
+    flat = np.concatenate([points, np.zeros((len(points), 1)), np.ones((len(points), 1))], axis=1)
+    return (flat @ np.linalg.inv(lidar2ego).T)[:, :2]

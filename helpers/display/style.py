@@ -1,0 +1,60 @@
+"""One look for every figure: palette, fonts, and the way from a matplotlib figure to a picture in the notebook."""
+
+import io
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")
+INK, MUTED, GRID = "#222222", "#666666", "#DDDDDD"
+CLASS_COLORS = {
+    "car": "#56B4E9",
+    "truck": "#0072B2",
+    "construction_vehicle": "#F0E442",
+    "bus": "#009E73",
+    "trailer": "#88CCAA",
+    "barrier": "#BBBBBB",
+    "motorcycle": "#CC79A7",
+    "bicycle": "#AA4499",
+    "pedestrian": "#D55E00",
+    "traffic_cone": "#E69F00",
+}
+DPI = 110
+
+
+def new_figure(width, height):
+    """A figure of `width` x `height` inches and its axes, unknown to pyplot: nothing to close, nothing shown twice."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(MUTED)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def picture(figure, alt):
+    """The figure as an `IPython.display.Image` of PNG bytes, `alt` being its description in words."""
+    from IPython.display import Image
+
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI)
+    return Image(data=stream.getvalue(), format="png", alt=alt)
+
+
+def photo(pixels, alt, quality=85):
+    """RGB `pixels` [H, W, 3] uint8 as an `IPython.display.Image` of JPEG bytes."""
+    from IPython.display import Image
+    from PIL import Image as Pillow
+
+    stream = io.BytesIO()
+    Pillow.fromarray(pixels).save(stream, format="jpeg", quality=quality, optimize=True)
+    return Image(data=stream.getvalue(), format="jpeg", alt=alt)
+
+
+def ink_on(color):
+    """Black or white, whichever reads better on `color` (relative luminance, WCAG 2)."""
+    from matplotlib.colors import to_rgb
+
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if luminance > 0.179 else "#FFFFFF"

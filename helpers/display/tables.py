@@ -1,0 +1,128 @@
+"""Tables as HTML that follows the reader's theme, and a progress bar that survives in a static copy."""
+
+import html
+import math
+import numbers
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+RULE = "1px solid rgba(128,128,128,0.35)"
+CELL = f"padding:4px 12px;border:0;border-bottom:{RULE};font-variant-numeric:tabular-nums;"
+
+
+def table(rows, caption=None, formats=None):
+    """An HTML table of `rows`: a list of dicts (columns in order of first appearance), or one dict of name -> value.
+
+    Numbers are right-aligned, booleans are ✓ or ✗, missing values are –, and a tuple of integers is a shape.
+    `formats` maps a column to a format specification (".3f") or to a function of the value. It returns an
+    `IPython.display.HTML` with inline styles only and no colours of its own for text and background.
+    """
+    from IPython.display import HTML
+
+    if isinstance(rows, Mapping):
+        rows = [{"name": name, "value": value} for name, value in rows.items()]
+    rows = list(rows)
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    formats = formats or {}
+    right = {column for column in columns if all(_is_number(row.get(column)) for row in rows)}
+    head = "".join(_cell("th", html.escape(str(column)), column in right) for column in columns)
+    body = "".join(
+        "<tr>" + "".join(_cell("td", _render(row.get(c), formats.get(c)), c in right) for c in columns) + "</tr>"
+        for row in rows
+    )
+    title = caption and f'<caption style="{CAPTION}">{html.escape(caption)}</caption>'
+    empty = "" if rows else f'<tr><td style="{CELL}">nothing to list</td></tr>'
+    return HTML(
+        f'<table style="{TABLE}">{title or ""}<thead><tr>{head}</tr></thead><tbody>{body}{empty}</tbody></table>'
+    )
+
+
+TABLE = "border-collapse:collapse;margin:8px 0;font-size:0.95em;width:auto;"
+CAPTION = "caption-side:top;text-align:left;font-weight:600;padding:0 0 6px 0;color:inherit;"
+
+
+def _cell(tag, content, right):
+    weight = "font-weight:600;border-bottom:2px solid rgba(128,128,128,0.6);" if tag == "th" else ""
+    return f'<{tag} style="{CELL}{weight}text-align:{"right" if right else "left"};">{content}</{tag}>'
+
+
+def _is_number(value):
+    return value is None or (isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_))
+
+
+def _render(value, style):
+    if value is None:
+        return "–"
+    if style is not None:
+        return html.escape(style(value) if callable(style) else format(value, style))
+    if isinstance(value, bool | np.bool_):
+        return '<span style="color:#009E73;">✓</span>' if value else '<span style="color:#D55E00;">✗</span>'
+    if isinstance(value, list | tuple) and value and all(isinstance(v, numbers.Integral) for v in value):
+        return "×".join(map(str, value))
+    return html.escape(number(value) if isinstance(value, numbers.Real) else str(value))
+
+
+def number(value):
+    """A number as a reader wants it: 33,521,157; 1,234; 0.3512; 1.2e-05."""
+    if isinstance(value, numbers.Integral) or not math.isfinite(value) or value == 0:
+        return f"{value:,}" if isinstance(value, numbers.Integral) else f"{value:g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.4g}"
+
+
+def progress(iterable, description="", total=None):
+    """Iterate over `iterable` under a progress bar.
+
+    In a notebook the bar is one HTML output, updated in place, whose last state stays in the executed copy. In a
+    terminal it is tqdm's; where nobody watches (a log file) nothing is written.
+    """
+    if total is None and hasattr(iterable, "__len__"):
+        total = len(iterable)
+    if _in_notebook():
+        return _notebook_progress(iterable, description, total)
+    from tqdm import tqdm
+
+    return tqdm(iterable, desc=description, total=total, disable=None)
+
+
+def _in_notebook():
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return shell is not None and getattr(shell, "kernel", None) is not None
+
+
+def _notebook_progress(iterable, description, total, interval=0.2):
+    from IPython.display import display
+
+    start = shown = time.monotonic()
+    done = 0
+    handle = display(_bar(description, 0, total, 0.0), display_id=True)
+    try:
+        for item in iterable:
+            yield item
+            done += 1
+            if time.monotonic() - shown >= interval:
+                shown = time.monotonic()
+                handle.update(_bar(description, done, total, shown - start))
+    finally:
+        handle.update(_bar(description, done, total, time.monotonic() - start))
+
+
+def _bar(description, done, total, elapsed):
+    from IPython.display import HTML
+
+    text = f"{done}/{total}" if total else f"{done}"
+    if total and 0 < done < total:
+        text += f" · {elapsed:.0f} s, {elapsed / done * (total - done):.0f} s to go"
+    else:
+        text += f" · {elapsed:.1f} s"
+    meter = (
+        f'<progress max="{total}" value="{done}" style="width:240px;vertical-align:middle;"></progress>'
+        if total
+        else ""
+    )
+    return HTML(f"<div>{html.escape(description)} {meter} {text}</div>")

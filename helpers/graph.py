@@ -136,7 +136,7 @@ def with_functions(model):
     if any(
         node.domain == DOMAIN and node.op_type in PLUGINS and not _defined(node, model) for node in custom_nodes(model)
     ):
-        from helpers.ops import attach_functions
+        from helpers.onnx_functions import attach_functions
 
         attach_functions(whole)
     return whole

@@ -190,7 +190,7 @@ def test_load_refuses_a_truncated_file(plain, tmp_path, part):
 
 
 def test_load_refuses_every_flipped_bit(plain, tmp_path):
-    """Bits in the weights still parse; the digest finds them. (A flip in the digest's own key leaves the graph whole.)"""
+    """Bits in the weights still parse; the digest finds them. (A flip in the digest's key leaves the graph whole.)"""
     path = graph.save(plain, tmp_path / "plain.onnx")
     whole = path.read_bytes()
     key = whole.index(graph.DIGEST.encode())
@@ -234,3 +234,82 @@ def test_load_refuses_an_unknown_operator(plain, tmp_path):
         graph.load(path)
     assert "/head/mix/Halve" in caught.value.where and "Halve of domain 'demo'" in caught.value.found
     assert all(name in caught.value.expected for name in graph.PLUGINS)
+
+
+@pytest.fixture(scope="module", params=["", "trt.plugins"])
+def postprocessed(request, tmp_path_factory):
+    """A graph with plugin nodes of that domain, and what postprocess made of it."""
+    source = tmp_path_factory.mktemp("post") / "plugins.onnx"
+    model = plugin_model(request.param)
+    if request.param:
+        model.opset_import.append(helper.make_opsetid(request.param, 1))
+    source.write_bytes(model.SerializeToString())
+    return source, graph.postprocess(source)
+
+
+def test_postprocess_moves_custom_nodes_and_fills_shapes(postprocessed):
+    source, made = postprocessed
+    assert made == source.with_name("plugins_post.onnx")
+    model = graph.load(made)
+    assert [(d.domain, d.version) for d in model.opset_import if d.domain == graph.DOMAIN] == [(graph.DOMAIN, 1)]
+    assert {node.op_type: node.domain for node in graph.custom_nodes(model)} == dict.fromkeys(
+        graph.PLUGINS, graph.DOMAIN
+    )
+    written = {
+        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in [*model.graph.value_info, *model.graph.output]
+    }
+    assert written == {"turned": [N * D, S, M], "value": [N, S, M, D], "attended": [N, Q, M, D], "out": [N, Q, M, D]}
+    assert all(v.type.tensor_type.elem_type == FLOAT for v in [*model.graph.value_info, *model.graph.output])
+
+
+def test_postprocess_makes_onnxruntime_run_it(postprocessed):
+    """With angle 0, weights equal and offsets 0 at a cell's centre, MSDA reads that cell."""
+    _, made = postprocessed
+    value = np.random.default_rng(3).normal(size=(N * D, S, M)).astype(np.float32)
+    points = np.full((N, Q, 1, 2), [1.5 / 4, 2.5 / 3], np.float32)  # column 1 of 4, row 2 of 3
+    zeros = {"offsets": np.zeros((N, Q, M, P * 2), np.float32), "weights": np.zeros((N, Q, M, P), np.float32)}
+    (out,) = run(graph.load(made), map=value, angle=np.zeros(1, np.float32), points=points, **zeros)
+    cells = np.maximum(value.reshape(N, S, M, D)[:, 2 * 4 + 1], 0)
+    np.testing.assert_allclose(out, np.broadcast_to(cells[:, None], out.shape), rtol=1e-5, atol=1e-6)
+
+
+def test_postprocess_can_leave_the_bodies_out(postprocessed, tmp_path):
+    model = graph.load(graph.postprocess(postprocessed[0], tmp_path / "bare.onnx", functions=False))
+    assert not model.functions and {row["kind"] for row in graph.op_table(model)} == {"onnx", "plugin"}
+
+
+def test_cost_of_plugins(postprocessed):
+    (row,) = graph.cost_by_block(postprocessed[1])
+    assert row == {"block": "(top)", "nodes": 4, "parameters": 2, "flops": 10 * N * Q * M * P * D}
+
+
+def test_load_points_to_postprocess(tmp_path):
+    (tmp_path / "public.onnx").write_bytes(plugin_model("").SerializeToString())
+    with pytest.raises(BadInput, match="--postprocess"):
+        graph.load(tmp_path / "public.onnx")
+
+
+def test_postprocess_refuses_an_operator_nobody_defines(tmp_path):
+    model = plugin_model("")
+    model.graph.node[0].op_type = "RotateTRT9"
+    (tmp_path / "strange.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BadInput, match=r"node rotate\n.*RotateTRT9") as caught:
+        graph.postprocess(tmp_path / "strange.onnx")
+    assert all(name in caught.value.expected for name in graph.PLUGINS)
+    assert [p.name for p in tmp_path.iterdir()] == ["strange.onnx"]
+
+
+def test_known_plugins_are_those_with_a_definition():
+    model = plugin_model(graph.DOMAIN)
+    assert {function.name for function in graph.with_functions(model).functions} == set(graph.PLUGINS)
+
+
+def test_command_line(plain, tmp_path, capsys):
+    path = graph.save(plain, tmp_path / "plain.onnx")
+    assert graph.main([str(path), "--shapes", "--blocks", "--depth", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "5 nodes" in printed and "/head/mix/Halve" in printed
+    assert [line.split() for line in printed.splitlines() if line.startswith("total")] == [
+        ["total", "5", "1,608", "10,776"]
+    ]

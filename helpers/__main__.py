@@ -1,0 +1,51 @@
+"""`python -m helpers COMMAND ...`: the helpers from a shell."""
+
+import importlib
+import os
+import sys
+
+from helpers.errors import BadInput
+
+COMMANDS = {
+    "models": ("helpers.models", "list the systems, their configurations and parameters"),
+    "graph": ("helpers.graph", "operators, custom operators, shapes and cost of an ONNX file"),
+    "engine": ("helpers.engine", "build, run, inspect and benchmark engines"),
+    "quantize": ("helpers.quantize", "quantize an ONNX file with calibration data"),
+    "records": ("helpers.records", "print the recorded results"),
+}
+
+
+def usage():
+    """The list of commands, one line each."""
+    lines = [f"  {name:<10} {description}" for name, (_, description) in COMMANDS.items()]
+    return "\n".join(["usage: python -m helpers COMMAND [options]   (COMMAND --help tells more)", "", *lines])
+
+
+def main(argv):
+    """Run the command that `argv` names; returns the exit code (2 for bad input, without a traceback)."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    name, *rest = argv
+    if name not in COMMANDS:
+        print(f"unknown command {name!r}\n\n{usage()}", file=sys.stderr)
+        return 2
+    try:
+        code = importlib.import_module(COMMANDS[name][0]).main(rest)
+        sys.stdout.flush()
+        return code
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(
+            f"error: {name} needs the package {error.name}, which is not installed\n  fix: make setup", file=sys.stderr
+        )
+        return 2
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

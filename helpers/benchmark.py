@@ -1,0 +1,158 @@
+"""Measure latency: warm-up first, every call timed, percentiles rather than means, ratios from one run.
+
+The clock counts seconds (`time.perf_counter`); results are in milliseconds. A function that starts work on a GPU must
+wait for it before it returns, else only the launch is timed.
+"""
+
+import dataclasses
+import statistics
+import time
+
+import numpy as np
+
+from helpers.errors import BadInput
+
+
+class Timing(dict):
+    """Percentiles of a list of calls, in ms: p50, p90, p99 (linear interpolation), mean, min, and their number n.
+
+    Attributes:
+        samples: float64[n], ms, in the order they were taken.
+    """
+
+    def __init__(self, samples):
+        self.samples = np.asarray(samples, dtype=np.float64)
+        p50, p90, p99 = (float(value) for value in np.percentile(self.samples, (50, 90, 99), method="linear"))
+        super().__init__(p50=p50, p90=p90, p99=p99, mean=float(self.samples.mean()), min=float(self.samples.min()),
+                         n=len(self.samples))  # fmt: skip
+
+    def __str__(self):
+        values = "  ".join(f"{name} {_ms(self[name])}" for name in ("p50", "p90", "p99", "mean", "min"))
+        return f"{values} ms  (n = {self['n']})"
+
+    def metrics(self, prefix="latency_ms"):
+        """Flat map for a record, such as `latency_ms_p50`."""
+        return {f"{prefix}_{name}": value for name, value in self.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Interleaved timings of several functions against a baseline.
+
+    Attributes:
+        timings: dict of name to `Timing` over all rounds.
+        speedups: dict of name to (ratio, low, high): the baseline's median over this one's median, above 1 if this one
+            is faster, over all calls and as the lowest and highest of the single rounds.
+        baseline: name of the function that the others are compared with.
+        rounds: number of rounds.
+    """
+
+    timings: dict[str, Timing]
+    speedups: dict[str, tuple[float, float, float]]
+    baseline: str
+    rounds: int
+
+    def rows(self):
+        """list[dict], one per function, for a table."""
+        return [
+            {
+                "name": name,
+                **{f"{key} ms": round(timing[key], 4) for key in ("p50", "p90", "p99")},
+                f"speed-up over {self.baseline}": round(self.speedups[name][0], 3),
+                "lowest to highest round": "{:.2f} to {:.2f}".format(*self.speedups[name][1:]),
+            }
+            for name, timing in self.timings.items()
+        ]
+
+    def __str__(self):
+        width = max(map(len, self.timings))
+        return "\n".join(
+            f"{name:<{width}}  p50 {_ms(timing['p50'])} ms  p99 {_ms(timing['p99'])} ms  "
+            "speed-up {:.2f} ({:.2f} to {:.2f})".format(*self.speedups[name])
+            for name, timing in self.timings.items()
+        )
+
+
+def latency(fn, warmup=10, iterations=100, clock=time.perf_counter):
+    """Time `iterations` calls of `fn()` after `warmup` calls that are not timed; returns a `Timing`."""
+    _check(warmup=(warmup, 0), iterations=(iterations, 1))
+    for _ in range(warmup):
+        fn()
+    return Timing(_calls(fn, iterations, clock))
+
+
+def compare(functions, rounds=10, iterations=10, warmup=3, baseline=None, clock=time.perf_counter):
+    """Time several functions in turns, so that what else the machine does falls on all of them alike.
+
+    Args:
+        functions: dict of name to function without arguments.
+        rounds: number of turns; every other round goes through the functions backwards.
+        iterations: timed calls of a function within a round.
+        warmup: calls of each function before the first round, not timed.
+        baseline: name to compare with; the first by default.
+
+    Returns:
+        Comparison
+    """
+    baseline = baseline or next(iter(functions), None)
+    if baseline not in functions:
+        raise BadInput("baseline", repr(baseline), f"one of {list(functions)}", "name one of the functions")
+    _check(warmup=(warmup, 0), iterations=(iterations, 1), rounds=(rounds, 1))
+    for fn in functions.values():
+        for _ in range(warmup):
+            fn()
+    samples = {name: [] for name in functions}
+    for turn in range(rounds):
+        for name in list(functions)[:: -1 if turn % 2 else 1]:
+            samples[name].append(_calls(functions[name], iterations, clock))
+    timings = {name: Timing(np.concatenate(calls)) for name, calls in samples.items()}
+    speedups = {}
+    for name, calls in samples.items():
+        ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(samples[baseline], calls, strict=True)]
+        speedups[name] = (timings[baseline]["p50"] / timings[name]["p50"], min(ratios), max(ratios))
+    return Comparison(timings, speedups, baseline, rounds)
+
+
+def end_to_end(preprocess, run, decode, items, warmup=1, clock=time.perf_counter):
+    """Time `decode(run(preprocess(item)))` for every item, split by stage.
+
+    Args:
+        items: list; the first `warmup` of them are processed first without timing, then all of them with it.
+
+    Returns:
+        dict of "preprocess", "run", "decode" and "total" to `Timing`.
+    """
+    items = list(items)
+    _check(items=(len(items), 1), warmup=(warmup, 0))
+    samples = {"preprocess": [], "run": [], "decode": [], "total": []}
+    for position, item in enumerate([*items[:warmup], *items]):
+        start = clock()
+        prepared = preprocess(item)
+        ready = clock()
+        result = run(prepared)
+        done = clock()
+        decode(result)
+        end = clock()
+        if position >= min(warmup, len(items)):
+            for name, seconds in zip(samples, (ready - start, done - ready, end - done, end - start), strict=True):
+                samples[name].append(seconds * 1e3)
+    return {name: Timing(values) for name, values in samples.items()}
+
+
+def _calls(fn, iterations, clock):
+    samples = []
+    for _ in range(iterations):
+        start = clock()
+        fn()
+        samples.append((clock() - start) * 1e3)
+    return samples
+
+
+def _check(**limits):
+    for name, (value, least) in limits.items():
+        if value < least:
+            raise BadInput(name, value, f"at least {least}", "correct the number")
+
+
+def _ms(value):
+    return f"{value:.3f}" if value < 100 else f"{value:.1f}"

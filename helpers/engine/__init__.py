@@ -1,0 +1,111 @@
+"""Build, cache, load, inspect and run an engine: one interface over several runtimes. Needs no torch.
+
+A runtime is a module of this package with
+
+- `SUFFIX`: file name ending of its engines,
+- `version()`: the installed version (ImportError if it is not installed),
+- `options(**options) -> (compute capabilities, options)`: checked and completed, ready for the cache key,
+- `build(onnx_path, model, engine_path, compute_capabilities, options) -> dict`: writes the engine, returns details,
+- `load(path, meta, **options) -> Engine`.
+"""
+
+import importlib
+from pathlib import Path
+
+from helpers.engine import cache
+from helpers.engine.base import Engine, Tensor
+from helpers.errors import BadInput
+
+__all__ = ["RUNTIMES", "Engine", "Tensor", "available", "build", "inspect", "load", "main", "runtime_of"]
+
+RUNTIMES = {
+    "onnxruntime": "helpers.engine.onnxruntime",
+    "tensorrt_rtx": "helpers.engine.tensorrt_rtx",
+}
+
+
+def available():
+    """dict of runtime name to its installed version, or to the reason why it cannot be used."""
+    found = {}
+    for name, module in RUNTIMES.items():
+        try:
+            found[name] = importlib.import_module(module).version()
+        except (ImportError, OSError) as error:
+            found[name] = f"not installed ({error})"
+    return found
+
+
+def _runtime(name):
+    if name not in RUNTIMES:
+        raise BadInput("runtime", repr(name), f"one of {list(RUNTIMES)}", "name an installed runtime")
+    module = importlib.import_module(RUNTIMES[name])
+    try:
+        return module, module.version()
+    except (ImportError, OSError) as error:
+        raise BadInput(
+            f"runtime {name}", error, "an installed runtime", "make setup, or name another runtime"
+        ) from error
+
+
+def build(onnx_path, runtime="onnxruntime", out_dir="build/engines", **options):
+    """Build an engine, or find it in the cache.
+
+    Args:
+        onnx_path: ONNX file; its external weights lie beside it.
+        runtime: one of `RUNTIMES`.
+        out_dir: the cache folder.
+        options: see the runtime's `options` function.
+
+    Returns:
+        Path of the engine; `<engine>.json` beside it says what it was made from.
+
+    Raises:
+        BadInput: the file is not whole ONNX, the runtime refuses it (the node and the reason are named), an option is
+            unknown, or the disk is full. Nothing half written is left.
+    """
+    module, version = _runtime(runtime)
+    compute_capabilities, options = module.options(**options)
+    model = cache.read_model(onnx_path)
+    made_from = cache.identity(onnx_path, model, runtime, version, compute_capabilities, options)
+
+    def make(part):
+        return module.build(Path(onnx_path), model, part, compute_capabilities, options)
+
+    return cache.fetch(out_dir, onnx_path, made_from, module.SUFFIX, make)
+
+
+def runtime_of(path):
+    """Name of the runtime that built the engine at `path`; an ONNX file without a side file is ONNX Runtime's."""
+    if Path(path).suffix == ".onnx" and not cache.side_file(path).exists():
+        return "onnxruntime"
+    return cache.read_meta(path)["runtime"]
+
+
+def load(path, runtime=None, **options):
+    """Load an engine, by default with the runtime that built it.
+
+    ONNX Runtime also takes a plain ONNX file (one that has no side file).
+
+    Raises:
+        BadInput: the engine is damaged, of another runtime or version, or this machine cannot run it.
+    """
+    path, runtime = Path(path), runtime or runtime_of(path)
+    module, version = _runtime(runtime)
+    if not path.is_file():
+        raise BadInput(path, "no such file", "an engine or an ONNX file", cache.REBUILD.format(runtime=runtime))
+    plain = runtime == "onnxruntime" and path.suffix == ".onnx" and not cache.side_file(path).exists()
+    meta = {} if plain else cache.verify(path, runtime, version)
+    return module.load(path, meta, **options)
+
+
+def inspect(path):
+    """What the side file says of the engine at `path` (dict); BadInput if the engine is damaged. Runs nowhere."""
+    meta = cache.read_meta(path)
+    return cache.verify(path, meta["runtime"], meta["version"])
+
+
+def main(argv):
+    """`python -m helpers engine build|run|inspect|bench`."""
+    from helpers.engine import command
+
+    return command.main(argv)

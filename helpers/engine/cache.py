@@ -1,0 +1,229 @@
+"""A content-addressed cache of engines.
+
+An entry is a folder `<model>-<runtime>-<key>` with the engine, a JSON side file beside it (`<engine>.json`), and the
+external weight files where the engine is an ONNX file that has them. The key is the SHA-256 of the entry's identity:
+ONNX bytes, external weights, runtime and version, compute capabilities and options.
+"""
+
+import contextlib
+import datetime
+import errno
+import hashlib
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from helpers.errors import BadInput
+from helpers.files import atomic, sha256
+
+REBUILD = "python -m helpers engine build --onnx=MODEL.onnx --runtime={runtime}"
+IDENTITY = ("onnx_sha256", "external", "runtime", "version", "compute_capabilities", "options")
+
+
+def read_model(path):
+    """The ModelProto at `path` without its external weights; BadInput if it is absent or is not whole ONNX."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(path, "no such file", "an ONNX file", "export the model first, or correct the path")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError as error:
+        found = f"{path.stat().st_size} bytes that do not parse as ONNX ({error})"
+        raise BadInput(path, found, "a whole ONNX file", "export or download it again") from error
+    if not model.graph.node:
+        raise BadInput(path, "an ONNX model with no nodes", "a whole ONNX file", "export or download it again")
+    return model
+
+
+def external_files(path, model):
+    """Relative names of the external weight files of `model`, which was read from `path`; BadInput if one is absent."""
+    names = sorted(
+        {entry.value for tensor in tensors(model) for entry in tensor.external_data if entry.key == "location"}
+    )
+    root = Path(path).parent
+    for name in names:
+        if not (root / name).resolve().is_relative_to(root.resolve()):
+            raise BadInput(path, f"external weights at {name!r}", "a file beside the ONNX file", "save the model again")
+        if not (root / name).is_file():
+            raise BadInput(
+                root / name, "no such file", f"the external weights of {path}", "copy it beside the ONNX file"
+            )
+    return names
+
+
+def nodes(model):
+    """Every node of the graph, of the functions and of their subgraphs."""
+    found = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    for node in found:
+        for attribute in node.attribute:
+            for graph in _graphs(attribute):
+                found.extend(graph.node)
+    return found
+
+
+def attributes(model):
+    """Every attribute of every node."""
+    return [attribute for node in nodes(model) for attribute in node.attribute]
+
+
+def tensors(model):
+    """Every TensorProto that holds weights or constants: initializers and tensor attributes, at every depth."""
+    found = list(model.graph.initializer)
+    for attribute in attributes(model):
+        found.extend([attribute.t] if attribute.HasField("t") else [])
+        found.extend(attribute.tensors)
+        for graph in _graphs(attribute):
+            found.extend(graph.initializer)
+    return found
+
+
+def _graphs(attribute):
+    return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+
+
+def identity(path, model, runtime, version, compute_capabilities, options):
+    """What an entry is made from; two builds with equal identity are the same engine."""
+    external = {name: sha256(Path(path).parent / name) for name in external_files(path, model)}
+    values = (sha256(path), external, runtime, version, list(compute_capabilities), options)
+    return json.loads(json.dumps(dict(zip(IDENTITY, values, strict=True))))
+
+
+def key(made_from):
+    """Hex digest of an identity."""
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+
+def side_file(engine):
+    """Path of the JSON side file of `engine`."""
+    engine = Path(engine)
+    return engine.with_name(engine.name + ".json")
+
+
+def entry_path(out_dir, onnx_path, made_from, suffix):
+    """Where the engine of this identity lies in the cache folder."""
+    stem = Path(onnx_path).stem
+    return Path(out_dir) / f"{stem}-{made_from['runtime']}-{key(made_from)[:16]}" / f"{stem}{suffix}"
+
+
+def fetch(out_dir, onnx_path, made_from, suffix, make):
+    """The engine of this identity: the entry that is there if it is whole, else a new one.
+
+    Args:
+        make: function of a path that writes the engine there (and its external files beside it) and returns what the
+            side file should say besides the identity.
+    """
+    engine = entry_path(out_dir, onnx_path, made_from, suffix)
+    if engine.parent.exists():
+        reason = damage(engine, made_from)
+        if reason is None:
+            return engine
+        print(f"engine cache: {engine.parent} is rebuilt: {reason}", file=sys.stderr)
+    with disk_errors(engine), atomic(engine.parent, folder=True) as folder:
+        part = folder / engine.name
+        start = time.perf_counter()
+        details = make(part)
+        meta = {
+            **made_from,
+            "key": key(made_from),
+            "onnx": Path(onnx_path).name,
+            "sha256": sha256(part),
+            "size_bytes": part.stat().st_size,
+            "build_seconds": round(time.perf_counter() - start, 3),
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **details,
+        }
+        side_file(part).write_text(json.dumps(meta, indent=1) + "\n")
+    return engine
+
+
+def damage(engine, made_from=None):
+    """Why the entry cannot be used (None if it can): a part is absent or its bytes are not those that were written."""
+    engine = Path(engine)
+    try:
+        meta = json.loads(side_file(engine).read_text())
+        stored = {name: meta[name] for name in IDENTITY}
+        files = {engine.name: meta["sha256"], **stored["external"]}
+        if key(stored) != meta["key"] or (made_from is not None and stored != made_from):
+            return f"its side file {side_file(engine).name} was changed"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"its side file {side_file(engine).name} cannot be read ({type(error).__name__}: {error})"
+    if stored["runtime"] != "onnxruntime":
+        files = {engine.name: meta["sha256"]}
+    for name, digest in files.items():
+        file = engine.parent / name
+        if not file.is_file():
+            return f"{name} is absent"
+        if sha256(file) != digest:
+            return f"{name} is damaged: its SHA-256 is not the one noted when it was built"
+    return None
+
+
+def read_meta(engine):
+    """The side file of `engine` as a dict; BadInput if the engine or the side file is absent or unreadable."""
+    engine, side = Path(engine), side_file(engine)
+    rebuild = REBUILD.format(runtime="RUNTIME")
+    if not engine.is_file():
+        raise BadInput(engine, "no such file", "an engine", rebuild)
+    if not side.is_file():
+        raise BadInput(side, "no such file", f"the side file that was written with {engine.name}", rebuild)
+    try:
+        meta = json.loads(side.read_text())
+        for name in (*IDENTITY, "key", "sha256"):
+            meta[name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(side, f"{type(error).__name__}: {error}", "the side file as it was written", rebuild) from error
+    return meta
+
+
+def verify(engine, runtime, version):
+    """The side file's content of an engine that may be loaded by this runtime and version.
+
+    Raises:
+        BadInput: the engine is of another runtime or version (both are named), or is damaged.
+    """
+    meta, rebuild = read_meta(engine), REBUILD.format(runtime=runtime)
+    built, here = f"{meta['runtime']} {meta['version']}", f"{runtime} {version}"
+    if built != here:
+        raise BadInput(
+            engine, f"an engine built by {built}", f"an engine built by {here}, which is loading it", rebuild
+        )
+    reason = damage(engine)
+    if reason:
+        raise BadInput(engine, reason, "the engine as it was built", rebuild)
+    return meta
+
+
+def save_as(engine, path):
+    """Copy an engine of the cache, its side file and its external files to `path`; returns `path`."""
+    engine, path = Path(engine), Path(path)
+    meta = read_meta(engine)
+    external = meta["external"] if meta["runtime"] == "onnxruntime" else ()
+    with disk_errors(path):
+        for source, target in [
+            *((engine.parent / name, path.parent / name) for name in external),
+            (engine, path),
+            (side_file(engine), side_file(path)),
+        ]:
+            with atomic(target) as part:
+                shutil.copyfile(source, part)
+    return path
+
+
+@contextlib.contextmanager
+def disk_errors(path):
+    """Turn a full disk into a BadInput that names the file and the space left."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
+        found = f"the disk is full ({shutil.disk_usage(folder).free / 2**20:.0f} MiB free)"
+        raise BadInput(
+            path, found, "room for the engine; nothing was written", "free space or choose another folder"
+        ) from error

@@ -1,0 +1,138 @@
+"""ONNX Runtime on the CPU: runs everywhere, and gives the figures of the CPU tier.
+
+The engine is the ONNX file itself, opened once to prove that it loads, with the session options in its side file. A
+session's own optimised form is not kept: it holds kernels chosen for one kind of CPU.
+"""
+
+import os
+import shutil
+
+import numpy as np
+
+from helpers.engine import cache
+from helpers.engine.base import Engine, Tensor
+from helpers.errors import BadInput
+
+SUFFIX = ".onnx"
+LEVELS = {
+    "disable": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(bool)": np.bool_,
+    **{f"tensor({sign}int{bits})": np.dtype(f"{sign}int{bits}").type for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+
+
+def version():
+    """Version of the installed onnxruntime."""
+    import onnxruntime
+
+    return onnxruntime.__version__
+
+
+def options(threads=None, optimization=None):
+    """Session options.
+
+    Args:
+        threads: threads within an operator; None leaves it to ONNX Runtime (one for each core).
+        optimization: graph optimisation level "disable", "basic", "extended" or "all"; None chooses "all", or "basic"
+            for a graph with FP8 types, whose fusions at higher levels the CPU kernels do not support.
+    """
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise BadInput("option threads", repr(threads), "a whole number from 1, or None", "correct it")
+    if optimization is not None and optimization not in LEVELS:
+        raise BadInput("option optimization", repr(optimization), f"one of {list(LEVELS)}, or None", "correct it")
+    return [], {"threads": threads, "optimization": optimization}
+
+
+def uses_fp8(model):
+    """Whether any tensor of the graph or of its functions has an FP8 type."""
+    from onnx import TensorProto
+
+    fp8 = {value for name, value in TensorProto.DataType.items() if name.startswith("FLOAT8")}
+    types = {tensor.data_type for tensor in cache.tensors(model)}
+    for attribute in cache.attributes(model):
+        types |= {attribute.i} if attribute.name in ("to", "output_dtype") else set()
+    values = (*model.graph.input, *model.graph.output, *model.graph.value_info)
+    return bool(fp8 & (types | {value.type.tensor_type.elem_type for value in values}))
+
+
+def build(onnx_path, model, engine_path, compute_capabilities, options):
+    """Copy the ONNX file and its external weights, and open the copy to prove that ONNX Runtime takes it."""
+    for name in cache.external_files(onnx_path, model):
+        (engine_path.parent / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(onnx_path.parent / name, engine_path.parent / name)
+    shutil.copyfile(onnx_path, engine_path)
+    level = options["optimization"] or default_level(model)
+    open_session(engine_path, level, options["threads"], onnx_path)
+    return {"optimization": level, "nodes": len(model.graph.node)}
+
+
+def default_level(model):
+    """The graph optimisation level for a model: "all", or "basic" if it has FP8 types."""
+    return "basic" if uses_fp8(model) else "all"
+
+
+def open_session(path, level, threads, name=None):
+    """An InferenceSession on the CPU; BadInput with ONNX Runtime's reason if it refuses the file."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, LEVELS[level])
+    settings.intra_op_num_threads = threads or 0
+    settings.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(os.fspath(path), settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exception classes share no base below Exception
+        reason = str(error).replace(os.fspath(path), os.path.basename(path))
+        expected = f"a graph that ONNX Runtime {onnxruntime.__version__} runs on a CPU (optimisation level {level})"
+        raise BadInput(
+            name or path, reason, expected, "correct the node or tensor named; export the model again"
+        ) from error
+
+
+def load(path, meta, **given):
+    """An engine over an InferenceSession; options given here win over those of the side file."""
+    given = {**meta.get("options", {}), **given}
+    _, chosen = options(**given)
+    model = cache.read_model(path)
+    level, why = chosen["optimization"], "as asked"
+    if level is None:
+        level, why = default_level(model), "default"
+        if level == "basic":
+            why = "the graph has FP8 types, which the CPU runs at this level or below"
+    session = open_session(path, level, chosen["threads"])
+    threads = chosen["threads"] or "all"
+    description = f"ONNX Runtime {version()}, CPU, {threads} threads, optimisation {level} ({why})"
+    return OnnxRuntimeEngine(path, session, description, meta)
+
+
+class OnnxRuntimeEngine(Engine):
+    """An InferenceSession behind the engine interface; contiguous inputs are read in place, not copied."""
+
+    def __init__(self, path, session, description, meta):
+        self.session = session
+        self._names = [value.name for value in session.get_outputs()]
+        inputs = {value.name: _tensor(path, value) for value in session.get_inputs()}
+        outputs = {value.name: _tensor(path, value) for value in session.get_outputs()}
+        super().__init__(path, inputs, outputs, description, meta)
+
+    def _run(self, feeds):
+        return dict(zip(self._names, self.session.run(self._names, feeds), strict=True))
+
+    def close(self):
+        self.session = None
+
+
+def _tensor(path, value):
+    if value.type not in DTYPES:
+        raise BadInput(f"{value.name!r} of {path}", value.type, f"one of {list(DTYPES)}", "cast it inside the graph")
+    unnamed = (f"{value.name}.{axis}" for axis in range(len(value.shape)))
+    shape = (name if size is None else size for size, name in zip(value.shape, unnamed, strict=True))
+    return Tensor(tuple(shape), np.dtype(DTYPES[value.type]))

@@ -1,0 +1,223 @@
+"""TensorRT-RTX: the TensorRT ONNX parser and builder, ahead of time, on a machine that may have no GPU.
+
+Networks are strongly typed: precision comes from the graph's own types and Q/DQ nodes, there are no precision flags.
+There are no plugins either: a custom operator builds by the function that defines it in the ONNX file.
+
+Engines made here run on RTX GPUs of the compute capabilities they were built for. This module does not run them: `load`
+says so and names the GPU at hand. Hopper (9.0) and Blackwell data-centre GPUs are no target of TensorRT-RTX at all.
+"""
+
+import contextlib
+import ctypes
+import re
+
+from helpers.engine import cache
+from helpers.errors import BadInput
+
+SUFFIX = ".engine"
+DEFAULT_CAPABILITIES = ("8.6", "8.9", "12.0")
+
+
+def version():
+    """Version of the installed tensorrt_rtx."""
+    import tensorrt_rtx
+
+    return tensorrt_rtx.__version__
+
+
+def targets():
+    """Compute capabilities that the installed builder can build for, such as ["7.5", "8.0", "8.6", "8.9", "12.0"]."""
+    import tensorrt_rtx
+
+    names = tensorrt_rtx.ComputeCapability.__members__
+    return [f"{name[2:-1]}.{name[-1]}" for name in names if re.fullmatch(r"SM\d+", name)]
+
+
+def options(compute_capability=DEFAULT_CAPABILITIES, shapes=None, optimization_level=None, workspace=None):
+    """Builder options.
+
+    Args:
+        compute_capability: one or a list of `targets()`, such as "8.9".
+        shapes: dict of input name to (smallest, usual, largest) shape; needed for every input with a free dimension.
+        optimization_level: 0 (quickest build) to 5, as the builder defines it; None leaves its default.
+        workspace: limit of the scratch memory, MiB; None leaves the builder's default.
+    """
+    names = [compute_capability] if isinstance(compute_capability, str) else list(compute_capability)
+    for name in names or [None]:
+        if name not in targets():
+            fix = "name the compute capability of an RTX GPU; other GPUs need the tensorrt runtime"
+            raise BadInput("option compute_capability", repr(name), f"one or more of {targets()}", fix)
+    if optimization_level not in (None, *range(6)):
+        raise BadInput("option optimization_level", repr(optimization_level), "0 to 5, or None", "correct it")
+    if workspace is not None and workspace <= 0:
+        raise BadInput("option workspace", repr(workspace), "MiB above 0, or None", "correct it")
+    profile = {name: [list(shape) for shape in three] for name, three in (shapes or {}).items()}
+    for name, three in profile.items():
+        if len(three) != 3 or any(not a <= b <= c for a, b, c in zip(*three, strict=True)):
+            raise BadInput(f"option shapes[{name!r}]", three, "(smallest, usual, largest), in this order", "correct it")
+    chosen = {"shapes": profile, "optimization_level": optimization_level, "workspace": workspace}
+    return sorted(names, key=float), chosen
+
+
+def layers(onnx_path):
+    """The network's layers as the parser makes them, before the builder fuses them.
+
+    Returns:
+        list[dict] with index, name, type, precision (dtype of the first output), inputs and outputs (shapes as text; -1
+        is a free dimension).
+
+    Raises:
+        BadInput: naming the node, the operator and the parser's reason.
+    """
+    with _network(onnx_path) as (_, network, _):
+        return _layers(network)
+
+
+def build(onnx_path, model, engine_path, compute_capabilities, options):
+    """Parse, list the layers, build for all named compute capabilities and write one engine file."""
+    import tensorrt_rtx as trt
+
+    with _network(onnx_path) as (builder, network, log):
+        table = _layers(network)
+        config = builder.create_builder_config()
+        config.num_compute_capabilities = len(compute_capabilities)
+        for index, name in enumerate(compute_capabilities):
+            config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{name.replace('.', '')}"), index)
+        if options["optimization_level"] is not None:
+            config.builder_optimization_level = options["optimization_level"]
+        if options["workspace"] is not None:
+            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(options["workspace"] * 2**20))
+        _add_profile(onnx_path, builder, network, config, options["shapes"])
+        log.messages.clear()
+        engine = builder.build_serialized_network(network, config)
+        if engine is None:
+            raise BadInput(onnx_path, f"the builder refused the network:\n{log}", f"a network that TensorRT-RTX "
+                           f"{version()} builds for compute capability {', '.join(compute_capabilities)}",
+                           "see the builder's messages; drop a compute capability or rewrite the operator")  # fmt: skip
+        with cache.disk_errors(engine_path):
+            engine_path.write_bytes(engine)
+    return {"layer_count": len(table), "warnings": log.warnings(), "layers": table}
+
+
+def load(path, meta, **options):
+    """Refuse, with the reason: this module builds engines and leaves running them to an RTX GPU's own tools."""
+    built, here = ", ".join(meta["compute_capabilities"]), device_capability()
+    found = "this machine has no NVIDIA GPU" if here is None else f"this machine's GPU has compute capability {here}"
+    if here in meta["compute_capabilities"]:
+        found += ", which fits, but Onramp does not run TensorRT-RTX engines"
+    elif here is not None and here not in targets():
+        found += ", for which TensorRT-RTX has no engines"
+    raise BadInput(path, found, f"an RTX GPU of compute capability {built}, which this engine was built for",
+                   f"copy it to such a machine and run: tensorrt_rtx --loadEngine={path.name}; "
+                   "here, use the runtime onnxruntime")  # fmt: skip
+
+
+def device_capability():
+    """Compute capability of the first GPU, such as "8.9", asked of the driver; None without a GPU or driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
+        return None
+    driver.cuDeviceGetAttribute(ctypes.byref(major), 75, device)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+    driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)  # ..._MINOR
+    return f"{major.value}.{minor.value}"
+
+
+@contextlib.contextmanager
+def _network(onnx_path):
+    """Yield (builder, parsed network, log); BadInput with the parser's first reasons if it refuses a node."""
+    import tensorrt_rtx as trt
+
+    cache.read_model(onnx_path)
+    log = _log()
+    builder = trt.Builder(log)
+    network = builder.create_network(0)
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse_from_file(str(onnx_path)):
+        errors = [_reason(parser.get_error(index)) for index in range(min(parser.num_errors, 5))]
+        raise BadInput(onnx_path, "; ".join(errors) or f"the parser refused the file:\n{log}",
+                       f"operators that TensorRT-RTX {version()} parses", "rewrite the node, or define it by a "
+                       "model-local function of standard operators (helpers.export with plugin=False)")  # fmt: skip
+    yield builder, network, log
+
+
+def _reason(error):
+    where = f"node {error.node()} {error.node_name()!r} ({error.node_operator()}): "
+    stack = error.local_function_stack()
+    inside = f" in function {' > '.join(stack)}" if stack else ""
+    return (where if error.node() >= 0 else "") + f"{error.desc()}{inside} [{error.code().name}]"
+
+
+def _log():
+    """A TensorRT logger that keeps what is worth showing: warnings and errors."""
+    import tensorrt_rtx as trt
+
+    class Log(trt.ILogger):
+        def __init__(self):
+            super().__init__()
+            self.messages = []
+
+        def log(self, severity, message):
+            if severity.value <= trt.ILogger.Severity.WARNING.value:
+                self.messages.append((severity.name, message))
+
+        def warnings(self):
+            return list(dict.fromkeys(message for _, message in self.messages))
+
+        def __str__(self):
+            return "\n".join(f"  {name}: {message}" for name, message in self.messages[-20:])
+
+    return Log()
+
+
+def _layers(network):
+    table = []
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        inputs = [layer.get_input(position) for position in range(layer.num_inputs)]
+        outputs = [layer.get_output(position) for position in range(layer.num_outputs)]
+        table.append(
+            {
+                "index": index,
+                "name": layer.name,
+                "type": layer.type.name,
+                "precision": outputs[0].dtype.name if outputs else "",
+                "inputs": _shapes(inputs),
+                "outputs": _shapes(outputs),
+            }
+        )
+    return table
+
+
+def _shapes(tensors):
+    return " ".join("x".join(map(str, tensor.shape)) or "scalar" for tensor in tensors if tensor is not None)
+
+
+def _add_profile(onnx_path, builder, network, config, shapes):
+    inputs = {tensor.name: tensor for tensor in map(network.get_input, range(network.num_inputs))}
+    free = [name for name, tensor in inputs.items() if -1 in tensor.shape]
+    for name in shapes:
+        if name not in inputs:
+            raise BadInput(
+                f"option shapes[{name!r}]", f"no such input of {onnx_path}", list(inputs), "correct the name"
+            )
+    for name in free:
+        if name not in shapes:
+            found = f"free dimensions {tuple(inputs[name].shape)} and no shapes"
+            fix = "pass shapes, or --minShapes, --optShapes and --maxShapes"
+            raise BadInput(f"input {name!r} of {onnx_path}", found, "smallest, usual and largest shape", fix)
+    if not free:
+        return
+    profile = builder.create_optimization_profile()
+    for name in free:
+        for shape in shapes[name]:
+            free_shape = tuple(inputs[name].shape)
+            fits = len(shape) == len(free_shape)
+            if not fits or any(a not in (-1, b) for a, b in zip(free_shape, shape, strict=True)):
+                where, expected = f"option shapes[{name!r}]", f"a shape that fits {free_shape}"
+                raise BadInput(where, tuple(shape), expected, "correct the shape")
+        profile.set_shape(name, *shapes[name])
+    config.add_optimization_profile(profile)

@@ -1,0 +1,47 @@
+# Onramp. `make help` lists the targets; a plain `make` does the same.
+.DEFAULT_GOAL := help
+.PHONY: help run test lab learner data lint unit notebooks setup clean
+MAKEFLAGS += --no-print-directory
+
+export PYTHON
+PY := .venv/bin/python
+DATAROOT ?= data/minidrive
+VERSION ?= v1.0-mini
+JOBS ?= 1
+TIMEOUT ?= 300
+PARAMETERS = -p TIER cpu -p DATAROOT $(DATAROOT) -p VERSION $(VERSION)
+
+help: ## list the targets
+	@echo "usage: make TARGET [DATAROOT=data/minidrive] [VERSION=v1.0-mini] [JOBS=1] [TIMEOUT=300]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: data ## set up, make MiniDrive, run every lesson; results and their pages go to build/
+	@$(PY) ci/run_notebooks.py --reuse --jobs $(JOBS) --timeout $(TIMEOUT) --out build $(PARAMETERS); status=$$?; \
+	$(PY) ci/build_site.py --out build && exit $$status
+
+test: data ## set up, lint, unit tests, every lesson in FAST mode with the proof of its exercises
+	@$(PY) ci/test.py
+
+lab: data ## open JupyterLab at the first lesson
+	@JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyter lab notebooks/00_start_here.ipynb
+
+learner: setup ## write the lessons with their solutions cleared to build/learner/
+	@$(PY) ci/learner.py
+
+data: setup ## make MiniDrive, the synthetic data set, in data/minidrive
+	@$(PY) data_scripts/make_minidrive.py
+
+lint: setup ## ruff, and the rules of lessons
+	@$(PY) ci/test.py lint
+
+unit: setup ## the unit tests
+	@$(PY) ci/test.py unit
+
+notebooks: data ## every lesson in FAST mode with the proof of its exercises
+	@$(PY) ci/test.py notebooks
+
+setup: ## create .venv from the lock (the other targets do it when it is needed)
+	@ci/setup.sh
+
+clean: ## remove what was built, except .venv, the data and the learner's copies
+	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name learner -exec rm -r {} +; fi

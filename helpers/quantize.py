@@ -1,0 +1,198 @@
+"""Post-training quantization of an ONNX file with ModelOpt: explicit Q/DQ nodes, in INT8 or FP8, on any machine.
+
+A quantizer rounds x to scale · clip(round(x / scale)): 256 levels for INT8, E4M3 floating point for FP8. Weights of
+convolutions get one scale per output channel, activations one per tensor, measured on a calibration set
+(`helpers.calibration`). ModelOpt decides where Q/DQ nodes go so that TensorRT can fuse them; `report` reads the result
+and says what was left and why.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import tempfile
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx
+from onnx import helper
+
+from helpers import graph
+from helpers.calibration import CalibrationReader, check_calibration, collect, noise
+from helpers.errors import BadInput
+from helpers.files import atomic
+from helpers.quantize_report import METADATA, counts, report
+
+__all__ = ["CalibrationReader", "check_calibration", "collect", "counts", "main", "noise", "quantize", "report"]
+
+MODES, METHODS = ("int8", "fp8"), ("entropy", "max")
+MIN_OPSET = 19  # ModelOpt converts older graphs, and drops their functions when it does
+
+
+def quantize(
+    onnx_path,
+    out,
+    mode="int8",
+    method="entropy",
+    calibration=None,
+    exclude_op_types=("MatMul",),
+    simplify=False,
+    samples=None,
+    progress=False,
+):
+    """Quantize `onnx_path` and write one ONNX file; custom nodes keep their functions and stay in floating point.
+
+    Args:
+        mode: "int8", or "fp8" (E4M3; ONNX Runtime opens such a file only with graph optimization at BASIC or below).
+        method: how an activation's range is chosen. "max" keeps the largest magnitude; "entropy" cuts where the
+            quantized histogram stays closest to the original one (in Kullback-Leibler divergence).
+        calibration: a set written by `collect`, streamed, so its size does not matter. None measures the ranges on one
+            sample of random numbers: right for timing, wrong for accuracy.
+        exclude_op_types: left in floating point. MatMul is excluded because attention is sensitive and fuses better.
+        simplify: fold constants and drop redundant nodes with onnxslim first.
+        samples: use only the first so many of the set.
+
+    Returns:
+        Path of the written file, whole or absent. The input file is not touched.
+
+    Raises:
+        BadInput: unknown mode or method, damaged model or set, inputs that are not static float32, a model that is
+            already quantized or too old, or one with nothing to quantize.
+    """
+    onnx_path, out = Path(onnx_path), Path(out)
+    _check_choice("mode", mode, MODES)
+    _check_choice("method", method, METHODS)
+    model = _load(onnx_path)
+    shapes = _input_shapes(model, onnx_path)
+    with atomic(out) as part:
+        work = part.parent
+        if calibration is None:
+            calibration, samples = noise(work / "random.npz", shapes, 1), 1
+        check_calibration(calibration, shapes)
+        reader = CalibrationReader(calibration, shapes, samples, progress)
+        onnx.save(_slim(model) if simplify else model, work / "model.onnx")
+        _run_modelopt(work / "model.onnx", part, mode, method, reader, list(exclude_op_types))
+        quantized = onnx.load(part)
+        _check_quantized(quantized, onnx_path, mode, exclude_op_types)
+        settings = {"mode": mode, "method": method, "samples": len(reader), "excluded": sorted(exclude_op_types)}
+        settings |= {"simplified": simplify, "modelopt": version("nvidia-modelopt")}
+        helper.set_model_props(quantized, {METADATA: json.dumps(settings)})
+        graph.save(quantized, part)
+    return out
+
+
+def _run_modelopt(onnx_path, out, mode, method, reader, exclude_op_types):
+    """ModelOpt rewrites its input file in place and writes others beside it: give it a folder of its own."""
+    with _contained(out.parent):
+        from modelopt.onnx.quantization import quantize as modelopt_quantize
+
+        modelopt_quantize(
+            str(onnx_path),
+            quantize_mode=mode,
+            calibration_data_reader=reader,
+            calibration_method=method,
+            calibration_eps=["cpu"],
+            op_types_to_exclude=exclude_op_types,
+            high_precision_dtype="fp32",
+            output_path=str(out),
+            log_level="ERROR",
+        )
+
+
+@contextlib.contextmanager
+def _contained(folder):
+    """Keep temporary files inside `folder`, and be quiet."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        with _quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        tempfile.tempdir = before
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Hide the lines that are printed per sample and per tensor."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _slim(model):
+    """onnxslim breaks constants inside function bodies, so it gets the graph without them, but with known shapes."""
+    import onnxslim
+
+    bare = graph.drop_functions(onnx.shape_inference.infer_shapes(model))
+    with _quiet():
+        slim = onnxslim.slim(bare, skip_fusion_patterns=["FusionGemm"])
+    slim.functions.extend(model.functions)
+    return slim
+
+
+def _load(path):
+    model = graph.with_functions(graph.load(path))
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise BadInput(path, "a model with Q/DQ nodes", "a floating-point model", "quantize the exported file instead")
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if model.functions and opset < MIN_OPSET:
+        raise BadInput(path, f"opset {opset}", f"opset {MIN_OPSET} or later", "export again with a later opset")
+    return model
+
+
+def _input_shapes(model, path):
+    """{input name: static shape} of the graph's inputs, in order."""
+    constants, shapes = {tensor.name for tensor in model.graph.initializer}, {}
+    for value in model.graph.input:
+        tensor = value.type.tensor_type
+        shape = tuple(dim.dim_value for dim in tensor.shape.dim)
+        if value.name in constants:
+            continue
+        if tensor.elem_type != onnx.TensorProto.FLOAT or 0 in shape:
+            where = f"{path}: input {value.name}"
+            found = f"{onnx.TensorProto.DataType.Name(tensor.elem_type)}{list(shape)}"
+            raise BadInput(where, found, "float32 of a static shape", "export with fixed shapes and float32 inputs")
+        shapes[value.name] = shape
+    return shapes
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise BadInput(f"{name}", value, " or ".join(choices), f"choose one of {', '.join(choices)}")
+
+
+def _check_quantized(model, path, mode, excluded):
+    if not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        expected = f"an operator that ModelOpt quantizes in {mode}, other than {', '.join(excluded) or 'none'}"
+        raise BadInput(path, "nothing to quantize", expected, "exclude fewer operator types, or use another mode")
+
+
+def main(argv=None):
+    """`python -m helpers quantize`: the option names are those of ModelOpt's own command."""
+    parser = argparse.ArgumentParser("python -m helpers quantize", description=quantize.__doc__.splitlines()[0])
+    parser.add_argument("--onnx_path", type=Path, required=True, help="floating-point model")
+    parser.add_argument("--output_path", type=Path, help="default: beside the model, as NAME.quant.onnx")
+    parser.add_argument("--calibration_data_path", type=Path, help=".npz; without it ranges are random (timing only)")
+    parser.add_argument("--quantize_mode", default="int8", choices=MODES)
+    parser.add_argument("--calibration_method", default="entropy", choices=METHODS)
+    parser.add_argument("--op_types_to_exclude", nargs="*", default=["MatMul"], metavar="TYPE")
+    parser.add_argument("--simplify", action="store_true", help="fold constants with onnxslim first")
+    parser.add_argument("--samples", type=int, help="use only the first so many samples")
+    options = parser.parse_args(argv)
+    out = quantize(
+        options.onnx_path,
+        options.output_path or options.onnx_path.with_suffix(".quant.onnx"),
+        options.quantize_mode,
+        options.calibration_method,
+        options.calibration_data_path,
+        tuple(options.op_types_to_exclude),
+        options.simplify,
+        options.samples,
+        progress=True,
+    )
+    rows = counts(report(out, options.onnx_path))
+    print(f"{'operator':<32}{'nodes':>6}{'quantized':>11}{'left':>6}  why left")
+    for row in rows:
+        print(f"{row['op']:<32}{row['nodes']:>6}{row['quantized']:>11}{row['left']:>6}  {row['why left']}")
+    print(out)
+    return 0

@@ -59,8 +59,16 @@ def netron(path, height=500, live=None, nodes=None):
 _served = {}
 
 
+def stop_netron():
+    """Stop every Netron server that `netron` started."""
+    import netron
+
+    while _served:
+        netron.stop(_served.popitem()[1])
+
+
 def _serve(path):
-    """Start Netron for `path` in place of its former server; netron would otherwise turn on the root logger's INFO."""
+    """Serve `path`, in place of its former server, without the INFO messages that netron turns on for every library."""
     import netron
 
     if path in _served:
@@ -229,7 +237,8 @@ def _draw_edge(axes, points):
     from matplotlib.path import Path as Curve
 
     (x0, y0), (x1, y1) = points[0], points[-1]
-    points = [(x0, y0 - HEIGHT / 2), *points[1:-1], (x1, y1 + HEIGHT / 2)]
+    passed = [(x, y + side * HEIGHT / 2) for x, y in points[1:-1] for side in (1, -1)]
+    points = [(x0, y0 - HEIGHT / 2), *passed, (x1, y1 + HEIGHT / 2)]
     vertices, codes = [points[0]], [Curve.MOVETO]
     for (ax, ay), (bx, by) in pairwise(points):
         middle = (ay + by) / 2

@@ -25,14 +25,15 @@ def cameras(frame, boxes=None, detections=None, threshold=0.3):
 
     The shaded face of a box is its front. Returns an `IPython.display.Image` (JPEG).
     """
-    shown = _above(detections, threshold)
-    groups = [(boxes, detections is not None), (shown, False)]
-    images = dict(zip(CAMERAS, frame.images(), strict=True))
+    plain = detections is not None
+    groups = [(_checked(boxes), plain)] if boxes is not None else []
+    groups += [(_above(detections, threshold), False)] if detections is not None else []
+    images = dict(zip(CAMERAS, frame.images(reduce=2), strict=True))
     tiles = {camera: _tile(images[camera], frame.lidar2img[k], camera, groups) for k, camera in enumerate(CAMERAS)}
     strip = np.full((GAP, TILE[0] * 3 + 2 * GAP, 3), 255, np.uint8)
     rows = [_row([tiles[camera] for camera in LAYOUT[k : k + 3]]) for k in (0, 3)]
-    labels = {CLASSES[i] for group, plain in groups if group is not None and not plain for i in group.labels}
-    mosaic = np.concatenate([rows[0], strip, rows[1], _key(labels, strip.shape[1], plain=groups[0][1])])
+    labels = {name for group, is_plain in groups if not is_plain for name in group.names}
+    mosaic = np.concatenate([rows[0], strip, rows[1], _key(labels, strip.shape[1], plain and boxes is not None)])
     return photo(
         mosaic, f"Six cameras of {frame.scene}, frame {frame.index}, with boxes of {', '.join(sorted(labels))}"
     )
@@ -54,22 +55,25 @@ def bev(frame, ground_truth=None, detections=None, path=None, threshold=0.1, ext
     from matplotlib.patches import Patch
 
     detections = _above(detections, threshold)
-    figure, axes = new_figure(7.6, 6.6)
+    figure, axes = new_figure(8.2, 6.52)
+    figure.set_layout_engine("none")  # the constrained one loses the labels of axes of equal aspect
+    axes.set_position([0.08, 0.08, 0.70, 0.88])
     _ground(axes, extent)
-    handles = []
+    colored = detections if detections is not None else ground_truth
+    present = [] if colored is None else [name for name in CLASSES if name in colored.names]
+    handles = [Patch(color=CLASS_COLORS[name], label=name.replace("_", " ")) for name in present]
     if detections is not None:
         _footprints(axes, detections, filled=True)
-        present = [name for i, name in enumerate(CLASSES) if (detections.labels == i).any()]
-        handles += [Patch(color=CLASS_COLORS[name], label=name.replace("_", " ")) for name in present]
     if ground_truth is not None:
-        _footprints(axes, _checked(ground_truth), filled=False)
-        handles.append(Patch(facecolor="none", edgecolor=INK, label="ground truth"))
+        _footprints(axes, _checked(ground_truth), filled=False, ink=None if colored is ground_truth else INK)
+        if colored is not ground_truth:
+            handles.append(Patch(facecolor="none", edgecolor=INK, label="ground truth"))
     if path is not None:
         x, y = _ego_to_lidar(np.asarray(path), frame.lidar2ego).T
         axes.plot(x, y, color=PALETTE[3], linewidth=2, linestyle=(0, (4, 2)), zorder=5)
         handles.append(Line2D([], [], color=PALETTE[3], linewidth=2, linestyle=(0, (4, 2)), label="future path"))
     if handles:
-        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
+        figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.785, 0.97), frameon=False, fontsize=8)
     axes.set_title(f"{frame.scene}, frame {frame.index}", loc="left", fontsize=11, fontweight="bold", color=INK)
     counts = [f"{len(b.labels)} {n}" for b, n in ((ground_truth, "true"), (detections, "detected")) if b is not None]
     return picture(figure, f"Bird's-eye view of {frame.scene}, frame {frame.index}: {', '.join(counts) or 'ego only'}")
@@ -107,16 +111,15 @@ def _above(detections, threshold):
 
 
 def _tile(image, lidar2img, camera, groups):
-    """One camera, shrunk to `TILE`, with its boxes, labels and name."""
+    """One camera, from half its size shrunk to `TILE`, with its boxes, labels and name."""
     import cv2
     from PIL import Image, ImageDraw
 
-    scale = np.diag([TILE[0] / image.shape[1], TILE[1] / image.shape[0], 1.0, 1.0])
+    scale = np.diag([TILE[0] / image.shape[1] / 2, TILE[1] / image.shape[0] / 2, 1.0, 1.0])
     tile = cv2.resize(image, TILE, interpolation=cv2.INTER_AREA)
     labels = []
     for boxes, plain in groups:
-        if boxes is not None:
-            labels += _draw_boxes(tile, _checked(boxes), scale @ lidar2img, plain)
+        labels += _draw_boxes(tile, boxes, scale @ lidar2img, plain)
     drawn = Image.fromarray(tile)
     pen = ImageDraw.Draw(drawn)
     taken = [_write(pen, camera.removeprefix("CAM_").replace("_", " ").lower(), (0, 0), "#222222", [])]
@@ -133,7 +136,7 @@ def _draw_boxes(tile, boxes, lidar2img, plain):
     homogeneous = np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2) @ lidar2img.T
     labels = []
     for k in np.argsort(-homogeneous[:, :, 2].mean(axis=1)):
-        name = CLASSES[boxes.labels[k]]
+        name = boxes.names[k]
         color = "#FFFFFF" if plain else CLASS_COLORS[name]
         rgb = tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
         face = homogeneous[k, FRONT, :3]
@@ -246,24 +249,22 @@ def _ground(axes, extent):
     axes.set_ylabel("m ahead of the lidar", fontsize=9, color=INK)
 
 
-def _footprints(axes, boxes, filled):
+def _footprints(axes, boxes, filled, ink=None):
+    """Boxes from above: filled by score or outlined, in the colours of their classes or in `ink`."""
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.colors import to_rgba
 
-    colors = [CLASS_COLORS[CLASSES[i]] for i in boxes.labels]
+    colors = [ink or CLASS_COLORS[name] for name in boxes.names]
     ahead = np.stack([np.cos(boxes.yaws), np.sin(boxes.yaws)], axis=1)
     side = np.stack([-ahead[:, 1], ahead[:, 0]], axis=1)
     half = boxes.sizes[:, 1::-1] / 2  # length, width
     centers, along, across = boxes.centers[:, :2], ahead * half[:, :1], side * half[:, 1:]
     outlines = np.stack([centers + s * along + t * across for s, t in ((1, 1), (1, -1), (-1, -1), (-1, 1))], axis=1)
     ticks = np.stack([centers + along, centers + along + ahead], axis=1)
-    if filled:
-        faces = [to_rgba(c, 0.15 + 0.85 * min(float(s), 1.0)) for c, s in zip(colors, boxes.scores, strict=True)]
-        axes.add_collection(PolyCollection(outlines, facecolors=faces, edgecolors=colors, linewidths=0.8, zorder=2))
-    else:
-        axes.add_collection(PolyCollection(outlines, facecolors="none", edgecolors=INK, linewidths=1.1, zorder=3))
-    ink = colors if filled else INK
-    axes.add_collection(LineCollection(ticks, colors=ink, linewidths=1.1, zorder=3))
+    fullness = [0.15 + 0.85 * min(float(score), 1.0) if filled else 0.0 for score in boxes.scores]
+    faces = [to_rgba(color, alpha) for color, alpha in zip(colors, fullness, strict=True)]
+    axes.add_collection(PolyCollection(outlines, facecolors=faces, edgecolors=colors, linewidths=1.1, zorder=2))
+    axes.add_collection(LineCollection(ticks, colors=colors, linewidths=1.1, zorder=3))
     moving = np.linalg.norm(boxes.velocities, axis=1) > 0.5
     if moving.any():
         axes.quiver(
@@ -273,7 +274,7 @@ def _footprints(axes, boxes, filled):
             scale_units="xy",
             scale=1,
             width=0.003,
-            color=np.array(colors)[moving] if filled else INK,
+            color=np.array(colors)[moving],
             zorder=4,
         )
 

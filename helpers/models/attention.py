@@ -47,18 +47,22 @@ class DeformableAttention(nn.Module):
 
         Each query serves k values: the copies of the offsets if there are any, else the same offsets for all.
         """
-        batch, queries, _ = query.shape
         total, cells, dims = value.shape
         offsets, weights = (
-            layer(query)
-            .view(batch, queries, self.heads, self.copies, -1)
-            .permute(0, 3, 1, 2, 4)
-            .expand(-1, total // batch, -1, -1, -1)
-            .reshape(total, queries, self.heads, -1)
-            for layer in (self.sampling_offsets, self.attention_weights)
+            self._per_value(layer(query), total) for layer in (self.sampling_offsets, self.attention_weights)
         )
         value = self.value_proj(value).view(total, cells, self.heads, dims // self.heads)
         return ms_deform_attn(value, [shape], references, offsets, weights).flatten(2)
+
+    def _per_value(self, entries, total):
+        """[B, Q, heads*copies*n] -> [total, Q, heads, n]"""
+        batch, queries, _ = entries.shape
+        if total == batch:
+            return entries.view(batch, queries, self.heads, -1)
+        entries = entries.view(batch, queries, self.heads, self.copies, -1).permute(0, 3, 1, 2, 4)
+        if self.copies == 1:
+            entries = entries.expand(-1, total // batch, -1, -1, -1)
+        return entries.flatten(0, 1)
 
     def forward(self, query, position, value, references, shape):
         """query and position [B, Q, C], value [B, H*W, C], references [B, Q, 1, 2] -> [B, Q, C]."""

@@ -125,9 +125,17 @@ class Head(nn.Module):
 
     def forward(self, features, prev_bev, use_prev_bev, can_bus, lidar2img):
         """features [B, cameras, C, H, W]; can_bus [B, 18]; the rest as in `BEVFormer.forward`."""
-        position, query = self.positional_encoding(), self.bev_embedding.weight
-        bev = self.transformer.encode(features, query, position, prev_bev, use_prev_bev, can_bus, lidar2img)
-        results = self.transformer.decode(bev, self.query_embedding.weight, self.reg_branches)
+        bev, results = self.transformer(
+            features,
+            self.bev_embedding.weight,
+            self.positional_encoding(),
+            self.query_embedding.weight,
+            self.reg_branches,
+            prev_bev,
+            use_prev_bev,
+            can_bus,
+            lidar2img,
+        )
         classes = [branch(query) for branch, (query, _, _) in zip(self.cls_branches, results, strict=True)]
         coords = [self._boxes(delta, reference) for _, reference, delta in results]
         return bev.transpose(0, 1), torch.stack(classes), torch.stack(coords)

@@ -15,6 +15,7 @@ from helpers.models.attention import (
 from helpers.ops import full_precision, rotate
 
 EPSILON = 1e-5
+TINY = 1e-6  # not an addend: graph optimisers take the addition of a tiny constant for a no-op and remove it
 
 
 def ego_shift(can_bus, cell_size, bev_size):
@@ -30,7 +31,8 @@ def ego_shift(can_bus, cell_size, bev_size):
     """
     dx, dy, yaw = can_bus[:, 0], can_bus[:, 1], can_bus[:, 16]
     length = torch.sqrt(dx**2 + dy**2)
-    heading = torch.atan(dy / (dx + 1e-8)) + (1 - torch.sign(dx)) / 2 * torch.sign(dy) * math.pi
+    slope = dy / torch.where(dx == 0, TINY, dx)
+    heading = torch.atan(slope) + (1 - torch.sign(dx)) / 2 * torch.sign(dy) * math.pi
     angle = yaw - heading
     shift_y = length * torch.cos(angle) / cell_size[0] / bev_size[0]
     shift_x = length * torch.sin(angle) / cell_size[1] / bev_size[1]
@@ -84,6 +86,13 @@ class EncoderLayer(nn.Module):
         self.attentions = nn.ModuleList([temporal, SpatialCrossAttention(dims, heads, spatial_points)])
         self.ffns = nn.ModuleList([FeedForward(dims, config.ffn_dims)])
         self.norms = nn.ModuleList(nn.LayerNorm(dims) for _ in range(3))
+        self.bev_size, self.feature_size = (config.bev_h, config.bev_w), config.feature_size
+
+    def forward(self, query, position, history, map_references, tokens, references, mask):
+        temporal, spatial = self.attentions
+        query = self.norms[0](temporal(query, position, history, map_references, self.bev_size))
+        query = self.norms[1](spatial(query, tokens, references, mask, self.feature_size))
+        return self.norms[2](self.ffns[0](query))
 
 
 class Encoder(nn.Module):
@@ -93,7 +102,6 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.projection = Projection(config)
-        self.bev_size, self.feature_size = (config.bev_h, config.bev_w), config.feature_size
 
     def forward(self, query, position, tokens, previous, use_previous, shift, lidar2img):
         """query and previous [B, Q, C], position [1, Q, C], tokens [B*cams, S, C]; use_previous [B], shift [B, 2]."""
@@ -104,11 +112,8 @@ class Encoder(nn.Module):
         map_references = torch.cat([moved, cells.expand_as(moved)], 1).unsqueeze(3)
         past = torch.stack([previous, query], 1)
         for layer in self.layers:
-            temporal, spatial = layer.attentions
             history = use * past + (1 - use) * query.unsqueeze(1)
-            query = layer.norms[0](temporal(query, position, history, map_references, self.bev_size))
-            query = layer.norms[1](spatial(query, tokens, references, mask, self.feature_size))
-            query = layer.norms[2](layer.ffns[0](query))
+            query = layer(query, position, history, map_references, tokens, references, mask)
         return query
 
 
@@ -121,10 +126,11 @@ class DecoderLayer(nn.Module):
         self.attentions = nn.ModuleList([SelfAttention(dims, heads), DeformableAttention(dims, heads, config.points)])
         self.ffns = nn.ModuleList([FeedForward(dims, config.ffn_dims)])
         self.norms = nn.ModuleList(nn.LayerNorm(dims) for _ in range(3))
+        self.bev_size = config.bev_h, config.bev_w
 
-    def forward(self, query, position, bev, references, shape):
+    def forward(self, query, position, bev, references):
         query = self.norms[0](self.attentions[0](query, position))
-        query = self.norms[1](self.attentions[1](query, position, bev, references, shape))
+        query = self.norms[1](self.attentions[1](query, position, bev, references, self.bev_size))
         return self.norms[2](self.ffns[0](query))
 
 
@@ -134,7 +140,6 @@ class Decoder(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
-        self.bev_size = config.bev_h, config.bev_w
 
     def forward(self, query, position, bev, reference, reg_branches):
         """query [B, Q, C], position [1, Q, C], bev [B, cells, C], reference [B, Q, 3] in 0..1.
@@ -143,11 +148,12 @@ class Decoder(nn.Module):
         """
         results = []
         for layer, branch in zip(self.layers, reg_branches, strict=True):
-            query = layer(query, position, bev, reference[..., None, :2], self.bev_size)
+            query = layer(query, position, bev, reference[..., None, :2])
             delta = full_precision(branch(query))
             results.append((query, reference, delta))
-            logits = torch.logit(reference, EPSILON)
-            reference = torch.sigmoid(torch.cat([delta[..., :2], delta[..., 4:5]], -1) + logits).detach()
+            kept = reference.clamp(EPSILON, 1 - EPSILON)
+            moved = torch.cat([delta[..., :2], delta[..., 4:5]], -1) + torch.log(kept / (1 - kept))
+            reference = moved.sigmoid().detach()
         return results
 
 
@@ -156,8 +162,9 @@ class Transformer(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.config = config
-        dims = config.embed_dims
+        dims, low, high = config.embed_dims, config.pc_range[:2], config.pc_range[3:5]
+        self.bev_size = config.bev_h, config.bev_w
+        self.cell_size = (high[1] - low[1]) / config.bev_h, (high[0] - low[0]) / config.bev_w
         self.level_embeds = nn.Parameter(torch.randn(config.num_feature_levels, dims))
         self.cams_embeds = nn.Parameter(torch.randn(config.num_cameras, dims))
         self.encoder = Encoder(config)
@@ -167,31 +174,33 @@ class Transformer(nn.Module):
         self.can_bus_mlp = nn.Sequential(nn.Linear(18, dims // 2), nn.ReLU(), nn.Linear(dims // 2, dims), nn.ReLU())
         self.can_bus_mlp.add_module("norm", nn.LayerNorm(dims))
 
-    def encode(self, features, query, position, prev_bev, use_prev_bev, can_bus, lidar2img):
-        """features [B, cameras, C, H, W], query [Q, C], position [1, Q, C], can_bus [B, 18] -> map [B, Q, C]."""
-        config, low, high = self.config, self.config.pc_range[:3], self.config.pc_range[3:]
-        size = config.bev_h, config.bev_w
-        cell_size = (high[1] - low[1]) / size[0], (high[0] - low[0]) / size[1]
-        shift = ego_shift(can_bus, cell_size, size)
-        previous = self._rotate(prev_bev, can_bus[:, 17])
-        query = query + self.can_bus_mlp(can_bus).unsqueeze(1)
+    def forward(
+        self, features, bev_query, position, object_query, reg_branches, prev_bev, use_prev_bev, can_bus, lidar2img
+    ):
+        """Camera features to the map, and the map to object queries.
+
+        Args:
+            features: [B, cameras, C, H, W]. bev_query: [cells, C]. position: [1, cells, C].
+            object_query: [Q, 2C], position and content. reg_branches: a module per decoder layer, [.., C] -> [.., 10].
+            prev_bev, use_prev_bev, lidar2img: as in `BEVFormer.forward`; can_bus: [B, 18].
+
+        Returns:
+            The map [B, cells, C] and the results of `Decoder.forward`.
+        """
+        bev_query = bev_query + self.can_bus_mlp(can_bus).unsqueeze(1)
         tokens = features.flatten(3).transpose(2, 3) + self.cams_embeds[:, None] + self.level_embeds[0]
-        return self.encoder(query, position, tokens.flatten(0, 1), previous, use_prev_bev, shift, lidar2img)
+        previous, shift = self._rotate(prev_bev, can_bus[:, 17]), ego_shift(can_bus, self.cell_size, self.bev_size)
+        bev = self.encoder(bev_query, position, tokens.flatten(0, 1), previous, use_prev_bev, shift, lidar2img)
+        object_position, query = object_query.unsqueeze(0).chunk(2, -1)
+        reference = full_precision(self.reference_points(object_position)).sigmoid()
+        query, reference = (tensor.expand(bev.shape[0], -1, -1) for tensor in (query, reference))
+        return bev, self.decoder(query, object_position, bev, reference, reg_branches)
 
     def _rotate(self, prev_bev, degrees):
         """prev_bev [Q, B, C] turned by degrees [B] -> [B, Q, C]."""
-        config = self.config
-        maps = prev_bev.permute(1, 2, 0).unflatten(2, (config.bev_h, config.bev_w))
+        maps = prev_bev.permute(1, 2, 0).unflatten(2, self.bev_size)
         turned = [rotate(maps[i], degrees[i : i + 1], self.rotate_center) for i in range(maps.shape[0])]
         return torch.stack(turned).flatten(2).transpose(1, 2)
-
-    def decode(self, bev, object_query, reg_branches):
-        """bev [B, cells, C], object_query [Q, 2C] (position, content) -> the decoder's results."""
-        position, query = object_query.unsqueeze(0).chunk(2, -1)
-        reference = full_precision(self.reference_points(position)).sigmoid()
-        batch = bev.shape[0]
-        query, reference = query.expand(batch, -1, -1), reference.expand(batch, -1, -1)
-        return self.decoder(query, position, bev, reference, reg_branches)
 
 
 class PositionalEncoding(nn.Module):

@@ -1,0 +1,339 @@
+"""Furnishes a scene: parked vehicles and works along the kerb, traffic in the lanes, people, houses and trees."""
+
+import numpy as np
+
+from . import geometry, people, scenery, vehicles, world
+from .route import Motion
+from .streets import LANE, Streets
+
+PAINTS = [(225, 225, 225), (45, 45, 48), (130, 130, 132), (40, 35, 160), (150, 80, 35), (60, 90, 45), (190, 195, 200)]
+PAINTS += [(35, 60, 120), (200, 160, 90), (30, 150, 210)]
+SHIRTS = [
+    (60, 50, 190),
+    (190, 110, 40),
+    (60, 60, 64),
+    (210, 210, 215),
+    (70, 150, 70),
+    (40, 170, 220),
+    (150, 70, 130),
+    (60, 90, 150),
+]
+TROUSERS = [(90, 60, 40), (45, 45, 48), (110, 120, 130), (70, 80, 110), (130, 90, 60)]
+SKIN = [(150, 180, 225), (120, 155, 205), (75, 105, 150), (50, 70, 105)]
+HAIR = [(30, 32, 38), (40, 60, 90), (80, 130, 180), (110, 110, 112)]
+DECK = ["car", "works", "truck", "motorcycles", "bus", "bicycles", "trailer", "barriers", "car", "cones"]
+
+
+def pick(rng, options):
+    """One of the options."""
+    return options[int(rng.integers(len(options)))]
+
+
+def look(rng):
+    """Clothes and colours of a person."""
+    return {
+        "shirt": pick(rng, SHIRTS),
+        "trousers": pick(rng, TROUSERS),
+        "skin": pick(rng, SKIN),
+        "hair": pick(rng, HAIR),
+        "helmet": pick(rng, PAINTS),
+    }
+
+
+def make(rng, kind, rider=False, worker=False):
+    """Meshes, size (w, l, h) and category of a new agent of the given kind."""
+    vary = lambda *size: tuple(float(v * rng.uniform(0.94, 1.06)) for v in size)  # noqa: E731
+    paint = pick(rng, PAINTS)
+    if kind == "car":
+        wagon = rng.random() < 0.4
+        size = vary(1.95, 4.7, 1.8) if wagon else vary(1.88, 4.5, 1.52)
+        return [vehicles.car(size, paint, rng.random() < 0.3, wagon)], size, "vehicle.car"
+    if kind == "truck":
+        size = vary(2.5, 7.2, 3.1)
+        return (
+            [vehicles.truck(size, paint, pick(rng, [(235, 235, 235), (200, 205, 210), (150, 110, 60), (70, 90, 170)]))],
+            size,
+            "vehicle.truck",
+        )
+    if kind == "bus":
+        size = vary(2.8, 10.8, 3.3)
+        accent = pick(rng, [(150, 90, 20), (40, 40, 180), (60, 130, 40)])
+        return (
+            [vehicles.bus(size, pick(rng, [(235, 235, 235), (60, 190, 240), (190, 130, 60)]), accent)],
+            size,
+            "vehicle.bus.rigid",
+        )
+    if kind == "trailer":
+        size = vary(2.6, 10.5, 3.8)
+        return (
+            [
+                vehicles.trailer(
+                    size, (175, 178, 182), pick(rng, [(140, 60, 30), (40, 40, 150), (60, 110, 50), (110, 110, 115)])
+                )
+            ],
+            size,
+            "vehicle.trailer",
+        )
+    if kind == "excavator":
+        size = vary(2.7, 6.4, 3.1)
+        return (
+            [vehicles.excavator(size, pick(rng, [(20, 175, 240), (20, 190, 235), (30, 120, 240)]))],
+            size,
+            "vehicle.construction",
+        )
+    if kind == "motorcycle":
+        size = vary(0.8, 2.1, 1.62 if rider else 1.33)
+        return [people.motorcycle(size, paint, look(rng) if rider else None)], size, "vehicle.motorcycle"
+    if kind == "bicycle":
+        size = vary(0.62, 1.75, 1.75 if rider else 1.1)
+        return [people.bicycle(size, paint, look(rng) if rider else None)], size, "vehicle.bicycle"
+    if kind == "cone":
+        size = vary(0.42, 0.42, 0.95)
+        return [people.cone(size)], size, "movable_object.trafficcone"
+    if kind == "barrier":
+        size = vary(2.3, 0.55, 1.05)
+        return (
+            [people.barrier(size, (235, 235, 235), pick(rng, [(40, 40, 215), (20, 110, 245)]))],
+            size,
+            "movable_object.barrier",
+        )
+    size, wear = vary(0.66, 0.72, 1.74), look(rng)
+    if worker:
+        wear |= {"shirt": (30, 130, 250), "hair": (40, 210, 245)}
+    category = "human.pedestrian.construction_worker" if worker else "human.pedestrian.adult"
+    strides = np.sin(np.arange(8) / 8 * 2 * np.pi) if rider else [0.15]
+    return [people.pedestrian(size, wear, s, worker) for s in strides], size, category
+
+
+class Furnisher:
+    """Adds items to a scene; static ones only where nothing stands yet."""
+
+    def __init__(self, scene, streets, rng):
+        self.scene, self.streets, self.rng, self.route = scene, streets, rng, scene.route
+        self.items, self.taken = [], []
+
+    def stand(self, kind, s, d, turn=0.0, margin=0.25, **options):
+        """A static agent at arc length s, offset d, turned by `turn` from the direction of the road."""
+        meshes, size, category = make(self.rng, kind, **options)
+        return self.place(meshes, size, s, d, turn, margin, category)
+
+    def place(self, meshes, size, s, d, turn=0.0, margin=0.25, category=None):
+        """A static item, if there is room; says whether there was."""
+        x, y, yaw = (float(v) for v in self.route.at(s, d))
+        yaw += turn
+        corners = geometry.footprint(x, y, yaw, size[1], size[0])
+        if self.taken and geometry.overlaps(corners, np.array(self.taken), margin):
+            return False
+        self.taken.append(corners)
+        self.items.append(world.Item(meshes, size, lambda t: (x, y, yaw), category))
+        return True
+
+    def move(self, kind, path, travelled, **options):
+        """An agent whose arc length and offset are path(t) -> (s, d, turn)."""
+        meshes, size, category = make(self.rng, kind, **options)
+
+        def pose(t):
+            s, d, turn = path(t)
+            x, y, yaw = self.route.at(s, d)
+            return float(x), float(y), float(yaw + turn)
+
+        kind_name = "rider" if options.get("rider") and kind in ("bicycle", "motorcycle") else "moving"
+        stride = 1.5 if len(meshes) > 1 else 0.0
+        self.items.append(world.Item(meshes, size, pose, category, kind_name, False, stride, {"travelled": travelled}))
+        return size
+
+    def kerb(self, side):
+        """Parked vehicles, works, cycles, cones and barriers along one side."""
+        rng, st = self.rng, self.streets
+        s, deck = rng.uniform(2.0, 8.0), []
+        while s < self.route.length - 6:
+            deck = deck or list(rng.permutation(DECK))
+            kind = deck.pop()
+            s += self._group(kind, s, side * st.parking, side) + rng.uniform(1.5, 4.0)
+
+    def _free(self, s, length):
+        return all(self.streets.clear(v) for v in np.linspace(s, s + length, 6))
+
+    def _group(self, kind, s, d, side):
+        rng, heading = self.rng, 0.0 if side < 0 else np.pi
+        length = {"car": 5.2, "truck": 8.0, "bus": 11.8, "trailer": 11.6, "works": 15.5}.get(kind, 6.5)
+        for _ in range(12):
+            if self._free(s, length):
+                break
+            s += 2.5
+            length += 2.5
+        base = {"car": 5.2, "truck": 8.0, "bus": 11.8, "trailer": 11.6, "works": 15.5}.get(kind, 6.5)
+        if kind in ("car", "truck", "bus", "trailer"):
+            self.stand(kind, s + base / 2, d + rng.uniform(-0.1, 0.1), heading + rng.uniform(-0.03, 0.03))
+        elif kind == "works":
+            self.stand(
+                "excavator", s + base / 2, d + side * 0.1, heading + pick(rng, [0.0, np.pi]) + rng.uniform(-0.05, 0.05)
+            )
+            for k in np.arange(0.6, base, 2.4):
+                self.stand("cone", s + k, d - side * 1.33)
+            for k in (1.6, base - 1.6):
+                self.stand("barrier", s + k, d + side * 0.15, 0.0 if k < base / 2 else np.pi)
+            self.stand("pedestrian", s + 3.0, d, rng.uniform(-3, 3), worker=True)
+        elif kind == "motorcycles":
+            for k in (0.8, 2.4, 4.0):
+                self.stand("motorcycle", s + k, d + side * 0.3, heading + side * -1.1 + rng.uniform(-0.15, 0.15))
+        elif kind == "bicycles":
+            for k in (0.6, 1.9, 3.2, 4.5):
+                self.stand(
+                    "bicycle",
+                    s + k,
+                    d + side * 0.45,
+                    heading + side * pick(rng, [-1.2, 1.9]) + rng.uniform(-0.15, 0.15),
+                )
+        elif kind == "barriers":
+            for k in (1.3, 3.9, 6.5):
+                self.stand("barrier", s + k, d - side * 0.9, side * np.pi / 2 + rng.uniform(-0.06, 0.06))
+        else:
+            for k in (0.4, 1.9, 3.4, 4.9):
+                self.stand("cone", s + k, d + rng.uniform(-0.8, 0.4) * side)
+        return length
+
+    def traffic(self, scene):
+        """Vehicles that share the motion of the ego in its direction, and a mirrored stream against it."""
+        rng, st, motion = self.rng, self.streets, scene.motion
+        fleet = ["car", "truck", "motorcycle", "bus", "car", "trailer", "motorcycle", "car"]
+        for lane in range(st.lanes):
+            own = -(lane + 0.5) * LANE
+            mine = abs(own - st.ego_lane) < 0.1
+            pace = motion if mine or scene.stop else Motion(scene.cruise * 1.12, scene.duration)
+            for sign in (1, -1):
+                gap = (17.0 if sign > 0 else -17.0) if mine else rng.uniform(4, 12) * sign
+                self._stream(list(rng.permutation(fleet)), scene.start, own, gap, sign, pace, 1.0)
+            against = motion if scene.stop else Motion(scene.cruise * rng.uniform(0.9, 1.15), scene.duration)
+            meet = 2 * st.crossing - scene.start if scene.stop else scene.start + rng.uniform(15, 35)
+            for sign in (1, -1):
+                self._stream(
+                    list(rng.permutation(fleet)), meet, -own, 6.0 * sign if sign > 0 else -14.0, sign, against, -1.0
+                )
+
+    def _stream(self, fleet, s0, d, gap, sign, pace, ahead):
+        while fleet and 4.0 < s0 + gap < self.route.length + 60:
+            kind = fleet.pop()
+            gap = self._link(kind, s0, d, gap, sign, pace, ahead) + sign * self.rng.uniform(5.0, 13.0)
+
+    def _link(self, kind, s0, d, gap, sign, pace, ahead):
+        """One vehicle (a trailer comes with its truck) whose near end is at `gap`; returns its far end."""
+        turn = 0.0 if ahead > 0 else np.pi
+        chain = [kind] if kind != "trailer" else ["trailer", "truck"] if ahead * sign > 0 else ["truck", "trailer"]
+        for part in chain:
+            length = {"car": 4.8, "truck": 7.6, "bus": 11.4, "trailer": 11.2, "motorcycle": 2.2}[part]
+            middle = gap + sign * length / 2
+            path = lambda t, m=middle: (s0 + m + ahead * pace.distance(t), d, turn)  # noqa: E731
+            self.move(part, path, pace.distance, rider=part == "motorcycle")
+            gap += sign * (length + 0.1)
+        return gap
+
+    def cyclists(self, scene):
+        """Riders in the bicycle lanes."""
+        rng, st = self.rng, self.streets
+        for side in (-1, 1):
+            speed = scene.cruise * (0.25 if scene.stop else 0.75) * -side
+            s = scene.start - 28.0 if side < 0 else scene.start - 10
+            while s < self.route.length:
+                path = lambda t, s=s, d=side * st.bike: (s + speed * t, d, 0.0 if side < 0 else np.pi)  # noqa: B023, E731
+                self.move("bicycle", path, lambda t: t, rider=True)
+                s += rng.uniform(9.0, 17.0)
+
+    def walkers(self, scene):
+        """People on both pavements, and some on the zebra crossing while the ego waits."""
+        rng, st = self.rng, self.streets
+        for side in (-1, 1):
+            for track, direction in ((1.9, 1), (2.8, -1)):
+                s, speed = rng.uniform(0, 12), direction * rng.uniform(0.9, 1.5)
+                while s < self.route.length:
+                    self._walker(s, side * (st.kerb + track), speed)
+                    s += rng.uniform(6.0, 20.0)
+            for s in np.arange(rng.uniform(4, 12), self.route.length, 17.0):
+                self.stand("pedestrian", s, side * (st.kerb + 4.2), rng.uniform(-3.1, 3.1))
+        if scene.stop:
+            for k, offset in enumerate((-1.0, 0.2, 1.2)):
+                begin, speed = scene.stop[0] - 2.0 + 0.7 * k, 1.75
+                path = lambda t, o=offset, b=begin: (
+                    st.crossing + o,
+                    -st.kerb - 0.8 + speed * np.clip(t - b, 0, 12),
+                    np.pi / 2,
+                )  # noqa: E731
+                self.move("pedestrian", path, lambda t, b=begin: speed * np.clip(t - b, 0, 12) + 1.0, rider=True)
+
+    def _walker(self, s, d, speed):
+        path = lambda t: (s + speed * t, d, 0.0 if speed > 0 else np.pi)  # noqa: E731
+        self.move("pedestrian", path, lambda t: abs(speed) * (t + 8.0), rider=True)
+
+    def side_traffic(self):
+        """Cars that wait in the side street."""
+        st = self.streets
+        for side in (-1, 1):
+            for k in range(2):
+                d = side * (st.kerb + 5.0 + 6.5 * k)
+                self.stand("car", st.street + side * 2.2, d, -side * np.pi / 2)
+
+    def background(self, scene):
+        """Houses, trees, hedges, lamps and signs."""
+        rng, st, lit = self.rng, self.streets, scene.light.lit
+        away = lambda s, m: abs(s - st.street) > st.side + m  # noqa: E731
+        for side in (-1, 1):
+            for s in np.arange(5.0 + 3 * (side > 0), self.route.length, 27.0):
+                if away(s, 4):
+                    self.place(
+                        [scenery.lamp(lit > 0.3)[0]], (0.3, 0.3, 7.4), s, side * (st.kerb + 0.6), -side * np.pi / 2
+                    )
+            for s in np.arange(rng.uniform(8, 14), self.route.length, 13.5):
+                if away(s, 4):
+                    mesh, size = scenery.tree(rng)
+                    self.place([mesh], size, s, side * (st.kerb + 0.8))
+            self.place(
+                [scenery.sign(rng)[0]],
+                (0.2, 0.6, 2.85),
+                st.crossing + side * 3.0,
+                side * (st.kerb + 0.5),
+                0.0 if side < 0 else np.pi,
+            )
+            s = -40.0
+            while s < self.route.length + 40:
+                width = rng.uniform(9, 19)
+                park = rng.random() < 0.22
+                if park:
+                    for _ in range(5):
+                        mesh, size = scenery.tree(rng)
+                        self.place(
+                            [mesh], size, s + rng.uniform(0, width), side * (st.back + rng.uniform(2, 14)), 0.0, 2.0
+                        )
+                    mesh, size = scenery.hedge(rng, width * 0.8)
+                    self.place([mesh], (size[1], size[0], size[2]), s + width / 2, side * (st.back + 0.8))
+                elif away(s + width / 2, width / 2 + 3.5):
+                    depth = rng.uniform(9, 14)
+                    mesh, size = scenery.building(rng, width, depth, rng.uniform(5.5, 17.0), lit)
+                    self.place(
+                        [mesh],
+                        (size[1], size[0], size[2]),
+                        s + width / 2,
+                        side * (st.back + rng.uniform(1.0, 3.0) + depth / 2),
+                        0.0,
+                        0.05,
+                    )
+                s += width + pick(rng, [0.15, 0.15, 2.5, 5.0])
+
+
+def build(scene, rng):
+    """Streets and items of a scene."""
+    lanes = 1 if rng.random() < 0.6 else 2
+    ego_lane = -LANE * (lanes - 0.5 if rng.random() < 0.5 else 0.5)
+    if scene.stop:
+        crossing = scene.start + float(scene.motion.distance(scene.stop[0] + 1.0)) + 8.5
+    else:
+        crossing = scene.start + rng.uniform(20, 60)
+    streets = Streets(rng, scene.route, lanes, ego_lane, crossing, crossing + pick(rng, [-14.0, 14.0]))
+    work = Furnisher(scene, streets, rng)
+    work.side_traffic()
+    for side in (-1, 1):
+        work.kerb(side)
+    work.background(scene)
+    work.traffic(scene)
+    work.cyclists(scene)
+    work.walkers(scene)
+    return streets, work.items

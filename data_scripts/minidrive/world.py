@@ -1,0 +1,163 @@
+"""One scene: the road, the ego motion, the agents of all ten classes and the scenery, all from the scene's own seed."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import layout, route
+from .mesh import Mesh
+
+PERIOD = 0.5
+ANNOTATION_RANGE = 75.0
+
+
+@dataclass(frozen=True)
+class Light:
+    """Light of a scene; colours BGR 0..255, `sun` a unit vector towards the sun, shares 0..1."""
+
+    name: str
+    sun: tuple
+    direct: tuple
+    ambient: tuple
+    zenith: tuple
+    horizon: tuple
+    shadow: float
+    lit: float
+    clouds: float
+
+
+LIGHTS = (
+    Light(
+        "day",
+        (0.45, 0.35, 0.82),
+        (0.62, 0.68, 0.70),
+        (0.62, 0.58, 0.55),
+        (205, 145, 85),
+        (235, 215, 190),
+        0.55,
+        0.02,
+        0.5,
+    ),
+    Light(
+        "overcast",
+        (0.2, -0.3, 0.93),
+        (0.22, 0.22, 0.22),
+        (0.80, 0.79, 0.78),
+        (200, 190, 180),
+        (222, 218, 212),
+        0.25,
+        0.1,
+        0.9,
+    ),
+    Light(
+        "dusk",
+        (-0.78, 0.5, 0.38),
+        (0.22, 0.34, 0.48),
+        (0.42, 0.34, 0.33),
+        (110, 62, 48),
+        (95, 135, 215),
+        0.35,
+        0.45,
+        0.35,
+    ),
+)
+
+
+@dataclass
+class Item:
+    """Something that stands or moves in the world.
+
+    Attributes:
+        meshes: one Mesh for each phase of its walk, or just one.
+        size (w, l, h) in m: of the annotated box, or of the footprint used for ordering and LiDAR.
+        pose: function of the time t in s to (x, y, yaw) of the box centre in the global frame.
+        category: nuScenes category name, or None for scenery.
+        kind: "moving", "parked" or "rider", which with the speed decides the attribute.
+        stride: metres of travel in a cycle of the walk; 0 when there is just one mesh.
+    """
+
+    meshes: list[Mesh]
+    size: tuple
+    pose: object
+    category: str | None = None
+    kind: str = "parked"
+    static: bool = True
+    stride: float = 0.0
+    extra: dict = field(default_factory=dict)
+
+    def mesh(self, t):
+        """The mesh at time t."""
+        if self.stride == 0.0:
+            return self.meshes[0]
+        return self.meshes[int(self.extra["travelled"](t) / self.stride * len(self.meshes)) % len(self.meshes)]
+
+    def speed(self, t):
+        """Speed in m/s at time t by central difference."""
+        if self.static:
+            return 0.0
+        (x0, y0, _), (x1, y1, _) = self.pose(t - 0.05), self.pose(t + 0.05)
+        return float(np.hypot(x1 - x0, y1 - y0) / 0.1)
+
+    def attribute(self, t):
+        """nuScenes attribute name at time t, or None."""
+        if self.category is None or self.category.startswith("movable_object"):
+            return None
+        moving = self.speed(t) > 0.2
+        if self.category.startswith("human"):
+            return "pedestrian.moving" if moving else "pedestrian.standing"
+        if self.category in ("vehicle.bicycle", "vehicle.motorcycle"):
+            return "cycle.with_rider" if self.kind == "rider" else "cycle.without_rider"
+        return "vehicle.moving" if moving else "vehicle.parked" if self.static else "vehicle.stopped"
+
+
+def generator(seed, *names):
+    """A random generator that depends on the seed and the names only."""
+    digest = hashlib.sha256("/".join(map(str, (seed, *names))).encode()).digest()
+    return np.random.default_rng(np.frombuffer(digest, np.uint32))
+
+
+class World:
+    """A scene of `frames` key frames, `PERIOD` s apart from time 0.
+
+    Args:
+        name: scene name; with the seed it fixes everything.
+        frames: number of key frames.
+        seed: the seed of the data set.
+    """
+
+    def __init__(self, name, frames, seed):
+        rng = generator(seed, "world", name)
+        self.name, self.frames, self.duration = name, frames, (frames - 1) * PERIOD
+        self.light = LIGHTS[int(hashlib.sha256(f"{seed}/light/{name}".encode()).digest()[0]) % 3]
+        self.times = np.arange(frames) * PERIOD
+        stops = rng.random() < 0.4
+        self.stop = (2.2, 8.6) if stops else None
+        self.cruise = float(rng.uniform(5.0, 7.5) if stops else rng.uniform(4.5, 10.5))
+        self.motion = route.Motion(self.cruise, self.duration, self.stop, 0.0 if stops else 0.08, rng.uniform(0, 6))
+        self.start = 85.0
+        travelled = float(self.motion.distance(self.duration))
+        self.route = route.random_route(rng, self.start + travelled + 110.0)
+        self.streets, self.items = layout.build(self, rng)
+        self.agents = [i for i, item in enumerate(self.items) if item.category]
+
+    def ego(self, t):
+        """Pose (x, y, yaw) of the ego frame in the global frame at time t."""
+        x, y, yaw = self.route.at(self.start + self.motion.distance(t), self.streets.ego_lane)
+        return float(x), float(y), float(yaw)
+
+    def ego_curvature(self, t):
+        """Curvature in 1/m of the ego path at time t."""
+        bend = np.interp(self.start + self.motion.distance(t), self.route.s, self.route.curvature)
+        return bend / (1.0 - self.streets.ego_lane * bend)
+
+    def ego_speed(self, t):
+        """Speed in m/s of the ego along its own path at time t."""
+        bend = np.interp(self.start + self.motion.distance(t), self.route.s, self.route.curvature)
+        return self.motion.speed(t) * (1.0 - self.streets.ego_lane * bend)
+
+    def annotated(self, t):
+        """Indices of the agents within ANNOTATION_RANGE of the ego at time t."""
+        x, y, _ = self.ego(t)
+        poses = [self.items[i].pose(t) for i in self.agents]
+        return [i for i, p in zip(self.agents, poses, strict=True) if np.hypot(p[0] - x, p[1] - y) < ANNOTATION_RANGE]

@@ -7,12 +7,10 @@ Needs no torch.
 
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 from nuscenes.can_bus.can_bus_api import NuScenesCanBus
 from nuscenes.eval.common.utils import quaternion_yaw
@@ -24,13 +22,14 @@ from pyquaternion import Quaternion
 
 from helpers.boxes import CAMERAS, CLASSES, Boxes, transform
 from helpers.errors import BadInput
+from helpers.preprocess import MEAN, STD, in_threads, inputs, missing_image, preprocess, read_image, stream
+
+__all__ = ["MEAN", "STD", "Dataset", "Frame", "can_bus_vector", "inputs", "open_dataset", "preprocess", "stream"]
 
 TABLES = (
     *("attribute", "calibrated_sensor", "category", "ego_pose", "instance", "log", "map"),
     *("sample", "sample_annotation", "sample_data", "scene", "sensor", "visibility"),
 )
-MEAN = (123.675, 116.28, 103.53)  # RGB, pixel scale 0..255
-STD = (58.395, 57.12, 57.375)
 FUTURE = 6  # key frames of the planning horizon: 3 s at 2 Hz
 MAKE_MINIDRIVE = "python data_scripts/make_minidrive.py --out data/minidrive, and open that folder"
 
@@ -71,25 +70,11 @@ class Frame:
 
         Raises BadInput naming the file that is missing or cannot be decoded.
         """
-        pictures = _in_threads(lambda path: read_image(path, reduce), self.image_paths.values())
+        pictures = in_threads(lambda path: read_image(path, reduce), self.image_paths.values())
         shapes = {str(path): picture.shape for path, picture in zip(self.image_paths.values(), pictures, strict=True)}
         if len(set(shapes.values())) > 1:
             raise BadInput("camera images", shapes, "one size for the six cameras", "restore the original images")
         return np.stack(pictures)
-
-
-def read_image(path, reduce=1):
-    """Decode one picture to uint8 [H,W,3] RGB, at 1/`reduce` of its size (1, 2, 4 or 8)."""
-    flags = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
-    flag = flags.get(reduce, cv2.IMREAD_REDUCED_COLOR_8)
-    try:
-        data = np.fromfile(path, np.uint8)
-    except FileNotFoundError:
-        raise _missing_image(path) from None
-    picture = cv2.imdecode(data, flag) if data.size else None
-    if picture is None:
-        raise BadInput(path, f"{data.size} bytes that are no picture", "a JPEG or PNG image", "restore the file")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def open_dataset(dataroot, version="v1.0-mini", split="mini_val"):
@@ -169,7 +154,7 @@ class Dataset:
             for camera in CAMERAS:
                 path = self.nusc.get_sample_data_path(data[camera])
                 if not os.path.isfile(path):
-                    raise _missing_image(path)
+                    raise missing_image(path)
 
     def _read_poses(self, scene):
         """CAN bus pose messages of a scene; none for the scenes that nuScenes lists as having no CAN bus data."""
@@ -260,95 +245,11 @@ def can_bus_vector(poses, timestamp, ego_pose):
     return np.array([*ego_pose["translation"], *rotation.elements, *motion, np.radians(degrees), degrees])
 
 
-def preprocess(images, scale, size, mean=MEAN, std=STD):
-    """Pictures -> network input, float32 [N,3,H,W].
-
-    images: uint8 [N,h,w,3] RGB (or a list of [h,w,3]). Equal to: normalise, resize bilinearly by `scale` to
-    (int(h scale), int(w scale)), pad with zeros at the bottom and right to `size` (H, W). The resize runs first, in
-    float32: bilinear weights sum to one, so the order makes no difference and the smaller picture is cheaper to
-    normalise. Raises BadInput if the resized picture exceeds `size`.
-    """
-    out = np.zeros((len(images), 3, *size), np.float32)
-    _in_threads(lambda pair: _normalise_into(pair[0], pair[1], scale, mean, std), zip(out, images, strict=True))
-    return out
-
-
-def _normalise_into(out, image, scale, mean, std):
-    height, width = (int(extent * scale) for extent in image.shape[:2])
-    if height > out.shape[1] or width > out.shape[2] or not height or not width:
-        raise BadInput(
-            "config.image_size",
-            f"{tuple(out.shape[1:])} for pictures of {height}x{width} after scaling by {scale}",
-            "the resized picture fits, with zeros below and to the right",
-            f"use an image_size of at least ({height}, {width})",
-        )
-    small = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    small = (small - np.float32(mean)) * np.float32(1 / np.float64(std))
-    out[:, :height, :width] = small.transpose(2, 0, 1)
-
-
-def inputs(frame, previous, config):
-    """Network inputs of one frame, float32, all but prev_bev, which the caller carries.
-
-    Args:
-        previous: the frame before, or None; a frame of another scene counts as None.
-        config: has `image_scale` and `image_size` (H, W), as the model configurations do.
-    Returns:
-        image [1,6,3,H,W]; use_prev_bev [1], 1 with history; can_bus [18] with position (m) and yaw (degrees) relative
-        to the previous frame, zero without history; lidar2img [1,6,4,4] into pixels of the scaled picture.
-    """
-    scale, size = _image_settings(config)
-    history = previous is not None and previous.scene == frame.scene
-    can_bus = frame.can_bus.copy()
-    can_bus[:3] = can_bus[:3] - previous.can_bus[:3] if history else 0
-    can_bus[17] = can_bus[17] - previous.can_bus[17] if history else 0
-    return {
-        "image": preprocess(frame.images(), scale, size)[None],
-        "use_prev_bev": np.float32([history]),
-        "can_bus": can_bus.astype(np.float32),
-        "lidar2img": (np.diag([scale, scale, 1, 1]) @ frame.lidar2img).astype(np.float32)[None],
-    }
-
-
-def stream(dataset, config):
-    """Yield (frame, inputs) in order; the first frame of each scene has no history."""
-    previous = None
-    for frame in dataset:
-        yield frame, inputs(frame, previous, config)
-        previous = frame
-
-
-def _image_settings(config):
-    scale, size = getattr(config, "image_scale", None), getattr(config, "image_size", None)
-    number = isinstance(scale, (int, float)) and 0 < scale <= 1
-    pair = isinstance(size, (tuple, list)) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)
-    if not (number and pair):
-        raise BadInput(
-            "config",
-            f"image_scale={scale!r}, image_size={size!r}",
-            "image_scale in (0, 1] and image_size (height, width) in pixels",
-            'pass a model configuration, e.g. helpers.models.bevformer.CONFIGS["mini"]',
-        )
-    return scale, tuple(size)
-
-
 def _pose_matrix(record):
     return transform_matrix(record["translation"], Quaternion(record["rotation"]))
 
 
-def _in_threads(function, items):
-    items = list(items)
-    with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1) or 1) as pool:
-        return list(pool.map(function, items))
-
-
 _CAN_BUS_FIX = "unpack the nuScenes CAN bus expansion (nuscenes.org/download) into the root, or make MiniDrive anew"
-
-
-def _missing_image(path):
-    return BadInput(
-        path, "no file", "the camera image that the sample_data table names", "restore it or " + MAKE_MINIDRIVE
-    )
 
 
 def _check_layout(dataroot, version):

@@ -21,10 +21,16 @@ def dataset(minidrive):
     return open_dataset(minidrive)
 
 
+def hit(frame):
+    """Annotations with lidar points: the devkit takes the others out of the ground truth."""
+    return frame.boxes[frame.num_lidar_pts > 0]
+
+
 def through_the_code(frame, keep=1.0, noise=0.0, seed=0):
     """Annotations of a frame as detections: encoded, decoded, moved to the map; some lost and all displaced at will."""
     rng = np.random.default_rng([seed, frame.timestamp % 2**32])
-    boxes = frame.boxes[rng.random(len(frame.boxes)) < keep]
+    boxes = hit(frame)
+    boxes = boxes[rng.random(len(boxes)) < keep]
     code = encode(boxes) + noise * rng.standard_normal((len(boxes), 10))
     return to_global(decode(code, boxes.labels, rng.random(len(boxes))), frame)
 
@@ -34,8 +40,8 @@ def scored_classes(dataset, frames):
     ranges = config_factory("detection_cvpr_2019").class_range
     names = set()
     for frame in frames:
-        hit = frame.boxes[frame.num_lidar_pts > 0]
-        names |= {n for n, c in zip(hit.names, hit.centers, strict=True) if np.hypot(*c[:2]) < ranges[n] - 2}
+        boxes = hit(frame)
+        names |= {n for n, c in zip(boxes.names, boxes.centers, strict=True) if np.hypot(*c[:2]) < ranges[n] - 2}
     return names
 
 
@@ -131,7 +137,7 @@ class Network:
         self.frames, self.fed, self.given = iter(frames), [], []
 
     def __call__(self, feeds):
-        boxes = next(self.frames).boxes
+        boxes = hit(next(self.frames))
         classes = np.full((2, 1, len(boxes), 10), -20, np.float32)
         classes[-1, 0, range(len(boxes)), boxes.labels] = 5
         coords = np.tile(encode(boxes), (2, 1, 1, 1))

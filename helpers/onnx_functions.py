@@ -110,7 +110,7 @@ def _attention(b, value, shapes, references, offsets, weights, levels, linear):
         b, b.Transpose(offsets, perm=[0, 2, 1, 3]), b.Expand(b.Mul(points, two), b.ints(levels)), levels
     )
     sizes = b.Cast(shapes, to=7)
-    cells = b.ReduceProd(sizes, axes=[1], keepdims=0) if levels > 1 else None
+    cells = b.Mul(*(b.Gather(sizes, b.Constant(value_int=i), axis=1) for i in (0, 1)))
     value_levels = _split(b, b.Transpose(value, perm=[0, 2, 3, 1]), cells, levels)
 
     samples = []

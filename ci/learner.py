@@ -47,7 +47,7 @@ def is_exercise(cell):
     return cell.cell_type == "code" and "exercise" in cell.metadata.get("tags", [])
 
 
-def exercises(notebook, where="notebook"):
+def exercises(notebook, where=""):
     """The notebook's exercises as a list of (index of the exercise cell, index of its check cell, title).
 
     The check is the next code cell and carries the tag `check`. The title is the last heading above the exercise.
@@ -55,7 +55,7 @@ def exercises(notebook, where="notebook"):
     """
     found, title = [], ""
     for index, cell in enumerate(notebook.cells):
-        place = f"{where}, cell {index + 1}"
+        place = f"{where} cell {index + 1}".strip()
         headings = re.findall(r"^#+\s+(.*)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else []
         title = headings[-1] if headings else title
         marked = clear(cell.source, place) != cell.source if cell.cell_type == "code" else False

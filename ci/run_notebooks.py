@@ -231,7 +231,11 @@ def run_all(notebooks, arguments):
         return entry
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        entries = list(pool.map(one, notebooks))
+        try:
+            entries = list(pool.map(one, notebooks))
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
     report = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - started, 1),
@@ -258,7 +262,9 @@ def parse(argv):
     arguments.out = arguments.out.resolve()
     arguments.jobs = max(1, arguments.jobs)
     arguments.parameters = {name: yaml.safe_load(value) for name, value in arguments.parameter}
-    arguments.parameters.setdefault("RECORDS", str(arguments.out / "records"))
+    records = arguments.out / "records"
+    records = records.relative_to(ROOT) if records.is_relative_to(ROOT) else records
+    arguments.parameters.setdefault("RECORDS", str(records))
     if arguments.fast:
         arguments.parameters["FAST"] = True
     return arguments
@@ -271,7 +277,11 @@ def main(argv=None):
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
-    entries = run_all(notebooks, arguments)
+    try:
+        entries = run_all(notebooks, arguments)
+    except KeyboardInterrupt:
+        print("interrupted")
+        return 130
     counts = {status: sum(e["status"] == status for e in entries) for status in STATUSES}
     print("notebooks: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     return 1 if counts["failed"] + counts["timed out"] else 0

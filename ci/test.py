@@ -1,0 +1,80 @@
+"""Runs what must hold: lint, the rules of lessons, unit tests, and every lesson in FAST mode. Names of stages select.
+
+Every stage runs even when an earlier one has failed. The last line counts them all: `total: N passed, N failed`.
+"""
+
+import json
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+from helpers.files import ROOT
+
+OUT = ROOT / "build/fast"
+JUNIT = OUT / "pytest.xml"
+PYTHON = sys.executable
+STAGES = {
+    "lint": [
+        [PYTHON, "-m", "ruff", "check", "."],
+        [PYTHON, "-m", "ruff", "format", "--check", "."],
+        [PYTHON, "ci/check_notebooks.py"],
+    ],
+    "unit": [[PYTHON, "-m", "pytest", f"--junitxml={JUNIT}", "--durations=5"]],
+    "notebooks": [
+        [PYTHON, "ci/run_notebooks.py", "--fast", "--prove-checks", "--out", str(OUT), "-p", "TIER", "cpu"],
+        [PYTHON, "ci/build_site.py", "--out", str(OUT)],
+    ],
+}
+
+
+def unit_counts():
+    """(passed, failed, skipped) of the unit tests."""
+    suites = ElementTree.parse(JUNIT).getroot().iter("testsuite")
+    total = failed = skipped = 0
+    for suite in suites:
+        total += int(suite.get("tests"))
+        failed += int(suite.get("failures")) + int(suite.get("errors"))
+        skipped += int(suite.get("skipped"))
+    return total - failed - skipped, failed, skipped
+
+
+def notebook_counts():
+    """(passed, failed, skipped) of the lessons; one that timed out has failed."""
+    statuses = [entry["status"] for entry in json.loads((OUT / "report.json").read_text())["notebooks"]]
+    passed, skipped = statuses.count("passed"), statuses.count("skipped")
+    return passed, len(statuses) - passed - skipped, skipped
+
+
+def run_stage(name):
+    """(passed, failed, skipped) of one stage; a command that fails without any failed item counts as one failure."""
+    started, codes = time.monotonic(), []
+    for command in STAGES[name]:
+        print("\n== " + " ".join(command).replace(PYTHON, "python").replace(f"{ROOT}/", ""), flush=True)
+        codes.append(subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode)
+    print(f"== {name}: {time.monotonic() - started:.0f} s", flush=True)
+    counters = {"unit": unit_counts, "notebooks": notebook_counts}
+    try:
+        passed, failed, skipped = counters[name]() if name in counters else (codes.count(0), 0, 0)
+    except (OSError, ValueError, KeyError, ElementTree.ParseError):
+        passed = failed = skipped = 0
+    return passed, failed or sum(code != 0 for code in codes), skipped
+
+
+def main(argv):
+    unknown = set(argv) - set(STAGES)
+    if unknown:
+        print(f"no such stage: {', '.join(sorted(unknown))} (there are {', '.join(STAGES)})", file=sys.stderr)
+        return 2
+    for stale in (JUNIT, OUT / "report.json"):
+        stale.unlink(missing_ok=True)
+    OUT.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    passed, failed, skipped = (sum(counts) for counts in zip(*map(run_stage, argv or STAGES), strict=True))
+    print(f"\nafter {time.monotonic() - started:.0f} s")
+    print(f"total: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,11 +1,14 @@
 """Where the project's files are, and how to write one so that it is whole or absent."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from helpers.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,6 +32,20 @@ def atomic(path, folder=False):
         os.replace(part, path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def disk_errors(path):
+    """Turn a full disk, met while `path` is written, into a BadInput that names the file and the space left."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
+        found = f"the disk is full ({shutil.disk_usage(folder).free / 2**20:.0f} MiB free)"
+        fix = "free space or choose another folder"
+        raise BadInput(path, found, "room for the file (nothing half written is left)", fix) from error
 
 
 def sha256(*paths):

@@ -5,9 +5,7 @@ external weight files where the engine is an ONNX file that has them. The key is
 ONNX bytes, external weights, runtime and version, compute capabilities and options.
 """
 
-import contextlib
 import datetime
-import errno
 import hashlib
 import json
 import shutil
@@ -15,29 +13,23 @@ import sys
 import time
 from pathlib import Path
 
+import onnx
+
+from helpers import graph
 from helpers.errors import BadInput
-from helpers.files import atomic, sha256
+from helpers.files import atomic, disk_errors, sha256
 
 REBUILD = "python -m helpers engine build --onnx=MODEL.onnx --runtime={runtime}"
 IDENTITY = ("onnx_sha256", "external", "runtime", "version", "compute_capabilities", "options")
 
 
 def read_model(path):
-    """The ModelProto at `path` without its external weights; BadInput if it is absent or is not whole ONNX."""
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    path = Path(path)
-    if not path.is_file():
-        raise BadInput(path, "no such file", "an ONNX file", "export the model first, or correct the path")
+    """The ModelProto at `path`, its external weights not read; BadInput if it is absent, not whole ONNX or damaged."""
     try:
         model = onnx.load(path, load_external_data=False)
-    except DecodeError as error:
-        found = f"{path.stat().st_size} bytes that do not parse as ONNX ({error})"
-        raise BadInput(path, found, "a whole ONNX file", "export or download it again") from error
-    if not model.graph.node:
-        raise BadInput(path, "an ONNX model with no nodes", "a whole ONNX file", "export or download it again")
-    return model
+    except Exception:  # whatever it is, graph.parse meets it again and says what is wrong
+        return graph.parse(path)
+    return model if any(tensor.external_data for tensor in tensors(model)) else graph.parse(path)
 
 
 def external_files(path, model):
@@ -61,8 +53,8 @@ def nodes(model):
     found = [*model.graph.node, *(node for function in model.functions for node in function.node)]
     for node in found:
         for attribute in node.attribute:
-            for graph in _graphs(attribute):
-                found.extend(graph.node)
+            for subgraph in _graphs(attribute):
+                found.extend(subgraph.node)
     return found
 
 
@@ -77,8 +69,8 @@ def tensors(model):
     for attribute in attributes(model):
         found.extend([attribute.t] if attribute.HasField("t") else [])
         found.extend(attribute.tensors)
-        for graph in _graphs(attribute):
-            found.extend(graph.initializer)
+        for subgraph in _graphs(attribute):
+            found.extend(subgraph.initializer)
     return found
 
 
@@ -132,6 +124,7 @@ def fetch(out_dir, onnx_path, made_from, suffix, make):
             "key": key(made_from),
             "onnx": Path(onnx_path).name,
             "sha256": sha256(part),
+            "beside": {str(file.relative_to(folder)): sha256(file) for file in _files(folder) if file != part},
             "size_bytes": part.stat().st_size,
             "build_seconds": round(time.perf_counter() - start, 3),
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -141,19 +134,21 @@ def fetch(out_dir, onnx_path, made_from, suffix, make):
     return engine
 
 
+def _files(folder):
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
 def damage(engine, made_from=None):
     """Why the entry cannot be used (None if it can): a part is absent or its bytes are not those that were written."""
     engine = Path(engine)
     try:
         meta = json.loads(side_file(engine).read_text())
         stored = {name: meta[name] for name in IDENTITY}
-        files = {engine.name: meta["sha256"], **stored["external"]}
+        files = {engine.name: meta["sha256"], **meta["beside"]}
         if key(stored) != meta["key"] or (made_from is not None and stored != made_from):
             return f"its side file {side_file(engine).name} was changed"
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"its side file {side_file(engine).name} cannot be read ({type(error).__name__}: {error})"
-    if stored["runtime"] != "onnxruntime":
-        files = {engine.name: meta["sha256"]}
     for name, digest in files.items():
         file = engine.parent / name
         if not file.is_file():
@@ -173,7 +168,7 @@ def read_meta(engine):
         raise BadInput(side, "no such file", f"the side file that was written with {engine.name}", rebuild)
     try:
         meta = json.loads(side.read_text())
-        for name in (*IDENTITY, "key", "sha256"):
+        for name in (*IDENTITY, "key", "sha256", "beside"):
             meta[name]
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(side, f"{type(error).__name__}: {error}", "the side file as it was written", rebuild) from error
@@ -189,9 +184,8 @@ def verify(engine, runtime, version):
     meta, rebuild = read_meta(engine), REBUILD.format(runtime=runtime)
     built, here = f"{meta['runtime']} {meta['version']}", f"{runtime} {version}"
     if built != here:
-        raise BadInput(
-            engine, f"an engine built by {built}", f"an engine built by {here}, which is loading it", rebuild
-        )
+        expected = f"an engine built by {here}, which is loading it"
+        raise BadInput(engine, f"an engine built by {built}", expected, rebuild)
     reason = damage(engine)
     if reason:
         raise BadInput(engine, reason, "the engine as it was built", rebuild)
@@ -202,28 +196,12 @@ def save_as(engine, path):
     """Copy an engine of the cache, its side file and its external files to `path`; returns `path`."""
     engine, path = Path(engine), Path(path)
     meta = read_meta(engine)
-    external = meta["external"] if meta["runtime"] == "onnxruntime" else ()
     with disk_errors(path):
         for source, target in [
-            *((engine.parent / name, path.parent / name) for name in external),
-            (engine, path),
+            *((engine.parent / name, path.parent / name) for name in meta["beside"]),
             (side_file(engine), side_file(path)),
+            (engine, path),  # last: a side file alone loads nothing
         ]:
             with atomic(target) as part:
                 shutil.copyfile(source, part)
     return path
-
-
-@contextlib.contextmanager
-def disk_errors(path):
-    """Turn a full disk into a BadInput that names the file and the space left."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
-        found = f"the disk is full ({shutil.disk_usage(folder).free / 2**20:.0f} MiB free)"
-        raise BadInput(
-            path, found, "room for the engine; nothing was written", "free space or choose another folder"
-        ) from error

@@ -11,7 +11,7 @@ import numpy as np
 from helpers import benchmark, engine
 from helpers.engine import cache
 from helpers.errors import BadInput
-from helpers.files import atomic
+from helpers.files import atomic, disk_errors
 
 
 def main(argv):
@@ -133,7 +133,7 @@ def _run(arguments):
         print(f"{name}  {array.dtype} {list(array.shape)}  {summary}")
     if arguments.saveOutputs:
         path = Path(arguments.saveOutputs)
-        with cache.disk_errors(path), atomic(path) as part, open(part, "wb") as stream:
+        with disk_errors(path), atomic(path) as part, open(part, "wb") as stream:
             np.savez(stream, **outputs)
         print(path)
     return 0

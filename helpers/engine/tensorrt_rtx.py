@@ -4,7 +4,7 @@ Networks are strongly typed: precision comes from the graph's own types and Q/DQ
 There are no plugins either: a custom operator builds by the function that defines it in the ONNX file.
 
 Engines made here run on RTX GPUs of the compute capabilities they were built for. This module does not run them: `load`
-says so and names the GPU at hand. Hopper (9.0) and Blackwell data-centre GPUs are no target of TensorRT-RTX at all.
+says so and names the GPU at hand. The builder has no target for Hopper (9.0); `targets` lists what it has.
 """
 
 import contextlib
@@ -53,8 +53,10 @@ def options(compute_capability=DEFAULT_CAPABILITIES, shapes=None, optimization_l
         raise BadInput("option workspace", repr(workspace), "MiB above 0, or None", "correct it")
     profile = {name: [list(shape) for shape in three] for name, three in (shapes or {}).items()}
     for name, three in profile.items():
-        if len(three) != 3 or any(not a <= b <= c for a, b, c in zip(*three, strict=True)):
-            raise BadInput(f"option shapes[{name!r}]", three, "(smallest, usual, largest), in this order", "correct it")
+        ordered = len(three) == 3 and len(set(map(len, three))) == 1
+        if not ordered or any(not a <= b <= c for a, b, c in zip(*three, strict=True)):
+            expected = "(smallest, usual, largest) of one rank, in this order"
+            raise BadInput(f"option shapes[{name!r}]", three, expected, "correct it")
     chosen = {"shapes": profile, "optimization_level": optimization_level, "workspace": workspace}
     return sorted(names, key=float), chosen
 
@@ -88,14 +90,12 @@ def build(onnx_path, model, engine_path, compute_capabilities, options):
         if options["workspace"] is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(options["workspace"] * 2**20))
         _add_profile(onnx_path, builder, network, config, options["shapes"])
-        log.messages.clear()
         engine = builder.build_serialized_network(network, config)
         if engine is None:
             raise BadInput(onnx_path, f"the builder refused the network:\n{log}", f"a network that TensorRT-RTX "
                            f"{version()} builds for compute capability {', '.join(compute_capabilities)}",
                            "see the builder's messages; drop a compute capability or rewrite the operator")  # fmt: skip
-        with cache.disk_errors(engine_path):
-            engine_path.write_bytes(engine)
+        engine_path.write_bytes(engine)
     return {"layer_count": len(table), "warnings": log.warnings(), "layers": table}
 
 
@@ -106,7 +106,7 @@ def load(path, meta, **options):
     if here in meta["compute_capabilities"]:
         found += ", which fits, but Onramp does not run TensorRT-RTX engines"
     elif here is not None and here not in targets():
-        found += ", for which TensorRT-RTX has no engines"
+        found += f", which TensorRT-RTX {version()} does not target"
     raise BadInput(path, found, f"an RTX GPU of compute capability {built}, which this engine was built for",
                    f"copy it to such a machine and run: tensorrt_rtx --loadEngine={path.name}; "
                    "here, use the runtime onnxruntime")  # fmt: skip

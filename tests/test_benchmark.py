@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.benchmark import Timing, compare, end_to_end, latency
+from helpers.errors import BadInput
+
+
+class Clock:
+    """A clock that only the measured functions move."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+    def takes(self, *milliseconds):
+        """A function whose calls last the given times, in turn, and then the last one for ever."""
+        left = list(milliseconds)
+
+        def call(argument=None):
+            self.calls.append(argument)
+            self.now += (left.pop(0) if len(left) > 1 else left[0]) / 1e3
+            return argument
+
+        self.calls = []
+        return call
+
+
+def test_latency_leaves_the_warm_up_out():
+    clock = Clock()
+    timing = latency(clock.takes(900, 800, 1, 2, 3, 4, 5), warmup=2, iterations=5, clock=clock)
+    np.testing.assert_allclose(timing.samples, [1, 2, 3, 4, 5])
+    assert timing["n"] == 5 and timing["p50"] == pytest.approx(3) and timing["min"] == pytest.approx(1)
+    assert timing["p90"] == pytest.approx(4.6) and timing["p99"] == pytest.approx(4.96)  # linear between 4 and 5
+    assert timing["mean"] == pytest.approx(3)
+
+
+@given(st.lists(st.floats(0.001, 1e4), min_size=1, max_size=50))
+def test_percentiles_by_linear_interpolation(samples):
+    ordered, timing = sorted(samples), Timing(samples)
+    for name, fraction in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
+        position = fraction * (len(ordered) - 1)
+        low, part = int(position), position - int(position)
+        expected = ordered[low] + part * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low])
+        assert timing[name] == pytest.approx(expected)
+
+
+def test_timing_formats_itself_and_becomes_metrics():
+    timing = Timing([1.0, 2.0, 300.0])
+    assert str(timing).startswith("p50 2.000  p90 240.4") and str(timing).endswith("ms  (n = 3)")
+    assert timing.metrics()["latency_ms_p50"] == 2.0 and timing.metrics("total_ms")["total_ms_n"] == 3
+
+
+def test_compare_interleaves_and_gives_the_spread():
+    clock, order = Clock(), []
+
+    def lasting(name, *milliseconds):
+        call = clock.takes(*milliseconds)
+        return lambda: (order.append(name), call())
+
+    functions = {"slow": lasting("slow", 50, 10, 10, 30), "fast": lasting("fast", 50, 5, 5, 10)}
+    result = compare(functions, rounds=3, iterations=1, warmup=1, clock=clock)
+    assert order == ["slow", "fast", "slow", "fast", "fast", "slow", "slow", "fast"]
+    # slow 10, 10, 30; fast 5, 5, 10 by rounds
+    assert result.speedups["fast"] == pytest.approx((2, 2, 3)) and result.speedups["slow"] == pytest.approx((1, 1, 1))
+    assert result.baseline == "slow" and result.timings["fast"]["n"] == 3
+    row = result.rows()[1]
+    assert row["name"] == "fast" and row["p50 ms"] == 5 and row["speed-up over slow"] == 2
+    assert row["lowest to highest round"] == "2.00 to 3.00"
+    assert "speed-up 2.00 (2.00 to 3.00)" in str(result)
+
+
+def test_a_drift_of_the_machine_cancels():
+    """Everything becomes ten times slower half way: medians of one after the other would show it, turns do not."""
+    clock = Clock()
+    a, b = clock.takes(*[2] * 10, *[20] * 11), clock.takes(*[1] * 10, *[10] * 11)
+    result = compare({"a": a, "b": b}, rounds=20, iterations=1, warmup=0, baseline="b", clock=clock)
+    assert result.speedups["a"] == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_end_to_end_splits_by_stage():
+    clock = Clock()
+    seen = []
+
+    def stage(milliseconds, change):
+        def call(argument):
+            clock.now += milliseconds / 1e3
+            seen.append(argument)
+            return change(argument)
+
+        return call
+
+    stages = stage(1, lambda x: x + 10), stage(20, lambda x: x * 2), stage(3, lambda x: x)
+    result = end_to_end(*stages, items=iter([1, 2]), warmup=1, clock=clock)
+    assert list(result) == ["preprocess", "run", "decode", "total"]
+    assert [result[name]["p50"] for name in result] == pytest.approx([1, 20, 3, 24])
+    assert {timing["n"] for timing in result.values()} == {2}
+    assert seen == [1, 11, 22, 1, 11, 22, 2, 12, 24]
+
+
+def test_end_to_end_with_fewer_items_than_warm_up():
+    clock = Clock()
+    result = end_to_end(clock.takes(1), clock.takes(1), clock.takes(1), [1], warmup=5, clock=clock)
+    assert result["total"]["n"] == 1
+
+
+def test_bad_numbers_are_named():
+    with pytest.raises(BadInput, match="iterations"):
+        latency(lambda: None, iterations=0)
+    with pytest.raises(BadInput, match="rounds"):
+        compare({"a": lambda: None}, rounds=0)
+    with pytest.raises(BadInput, match="baseline"):
+        compare({"a": lambda: None}, baseline="b")
+    with pytest.raises(BadInput, match="baseline"):
+        compare({})
+    with pytest.raises(BadInput, match="items"):
+        end_to_end(str, str, str, [])
+
+
+def test_real_clock():
+    assert 0 < latency(lambda: sum(range(1000)), warmup=1, iterations=5)["min"] < 1000

@@ -1,0 +1,153 @@
+import dataclasses
+import datetime
+import errno
+import json
+import re
+import subprocess
+
+import numpy as np
+import pytest
+
+from helpers import records
+from helpers.errors import BadInput
+
+GOOD = records.Record(
+    name="bevformer_mini-int8",
+    kind="recorded",
+    device="Some CPU, 2 cores",
+    versions={"python": "3.11.9", "onnxruntime": "1.31.1"},
+    command="make run",
+    commit="0123456789ab",
+    date="2026-01-31T12:00:00+00:00",
+    metrics={"NDS": 0.41, "mAP": 0.37, "latency_ms_p50": 12.5, "precision": "int8", "frames": 40},
+)
+
+
+def test_write_and_read_give_the_same_record(tmp_path):
+    path = records.write(GOOD, tmp_path / "results")
+    assert path.name == "bevformer_mini-int8-20260131T120000Z.json"
+    assert records.read(path) == GOOD
+    assert list(json.loads(path.read_text())) == [field.name for field in dataclasses.fields(records.Record)]
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"kind": "estimated"}, "kind = 'estimated'"),
+        ({"name": "../escape"}, "name = '../escape'"),
+        ({"name": ""}, "name = ''"),
+        ({"date": "yesterday"}, "date = 'yesterday'"),
+        ({"date": "2026-01-31T12:00:00"}, "date = '2026-01-31T12:00:00'"),
+        ({"versions": ["3.11"]}, "versions = "),
+        ({"versions": {"python": 3.11}}, r"versions\['python'\] = 3.11"),
+        ({"metrics": {}}, "metrics = {}"),
+        ({"metrics": {"NDS": float("nan")}}, r"metrics\['NDS'\] = nan"),
+        ({"metrics": {"NDS": float("inf")}}, r"metrics\['NDS'\] = inf"),
+        ({"metrics": {"NDS": {"car": 1}}}, r"metrics\['NDS'\] = {'car': 1}"),
+        ({"metrics": {"NDS": True}}, r"metrics\['NDS'\] = True"),
+        ({"metrics": {"NDS": None}}, r"metrics\['NDS'\] = None"),
+        ({"device": 5}, "device = 5"),
+        ({"gpu": "H100"}, "unknown key 'gpu'"),
+        ({"commit": ...}, "no key 'commit'"),
+    ],
+)
+def test_bad_record_names_file_key_and_value(tmp_path, change, named):
+    fields = {key: value for key, value in (dataclasses.asdict(GOOD) | change).items() if value is not ...}
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(fields))
+    with pytest.raises(BadInput, match=rf"bad\.json\n.*{named}"):
+        records.read(path)
+
+
+def test_files_that_are_no_records(tmp_path):
+    for content in ("{", "[]", "\xff"):
+        (tmp_path / "bad.json").write_bytes(content.encode("latin1"))
+        with pytest.raises(BadInput, match=r"bad\.json"):
+            records.read(tmp_path / "bad.json")
+    with pytest.raises(BadInput, match="no such file"):
+        records.read(tmp_path / "absent.json")
+
+
+def test_bad_record_is_not_written(tmp_path):
+    with pytest.raises(BadInput, match="NDS"):
+        records.write(dataclasses.replace(GOOD, metrics={"NDS": float("nan")}), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_leaves_no_record(tmp_path, monkeypatch):
+    def no_space(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(records.Path, "write_text", no_space)
+    with pytest.raises(BadInput, match="disk is full"):
+        records.write(GOOD, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_record_fills_in_where_the_figures_come_from(tmp_path):
+    made = records.record("mini", {"NDS": np.float32(0.5), "frames": np.int64(4)}, command="make run")
+    assert made.kind == "measured" and made.metrics == {"NDS": 0.5, "frames": 4}
+    assert re.search(r", \d+ cores$", made.device)
+    assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?", made.commit)
+    assert made.versions["onnxruntime"] and made.versions["python"].startswith("3.")
+    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(made.date)
+    assert datetime.timedelta(-1) < age < datetime.timedelta(minutes=1)
+    assert records.read(records.write(made, tmp_path)) == made
+    assert (
+        records.record("mini", {"NDS": 1}, "make run", device="GPU", versions={"cuda": "13"}).versions["cuda"] == "13"
+    )
+
+
+def test_cpu_model_name(tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Fast CPU @ 3 GHz\nprocessor\t: 1\n")
+    assert records.cpu(tmp_path / "cpuinfo").startswith("Fast CPU @ 3 GHz, ")
+    assert records.cpu(tmp_path / "absent").endswith(" cores")
+
+
+def test_commit_clean_dirty_and_outside_git(tmp_path):
+    assert records.commit(tmp_path) == "unknown"
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    (tmp_path / "file").write_text("one")
+    for arguments in (["init", "-q"], ["add", "file"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    clean = records.commit(tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}", clean)
+    (tmp_path / "file").write_text("two")
+    assert records.commit(tmp_path) == f"{clean}-dirty"
+
+
+def test_read_all_is_ordered_by_time_across_offsets(tmp_path):
+    dates = {"c": "2026-02-01T00:30:00+02:00", "a": "2026-01-31T12:00:00+00:00", "b": "2026-01-31T23:00:00+00:00"}
+    for name, date in dates.items():
+        records.write(dataclasses.replace(GOOD, name=name, date=date), tmp_path)
+    assert [record.name for record in records.read_all(tmp_path)] == ["a", "c", "b"]
+    assert records.read_all(tmp_path / "absent") == []
+
+
+def test_table_has_the_metrics_that_occur():
+    other = dataclasses.replace(GOOD, name="other", metrics={"NDS": 0.123456, "size": 3})
+    lines = records.table([GOOD, other]).splitlines()
+    assert lines[0].split() == ["name", "kind", "device", "date", *GOOD.metrics, "size"]
+    assert lines[2].split()[-5:] == ["0.41", "0.37", "12.5", "int8", "40"]
+    assert lines[3].split()[-2:] == ["0.1235", "3"]
+    assert lines[3].index("0.1235") == lines[0].index("NDS")
+    assert records.table([]) == "no records"
+
+
+def test_compare_takes_common_numbers():
+    other = dataclasses.replace(GOOD, metrics={"NDS": 0.82, "precision": "fp32", "frames": 0, "size": 1})
+    rows = {row["metric"]: row for row in records.compare(GOOD, other)}
+    assert set(rows) == {"NDS", "frames"}
+    assert rows["NDS"]["ratio"] == pytest.approx(2) and rows["NDS"]["difference"] == pytest.approx(0.41)
+    assert rows["frames"]["ratio"] == 0 and records.compare(other, GOOD)[1]["ratio"] is None
+    assert rows["NDS"]["note"] == ""
+    moved = dataclasses.replace(other, device="GPU")
+    assert "Some CPU, 2 cores | GPU" in records.compare(GOOD, moved)[0]["note"]
+
+
+def test_command_prints_table_and_json(tmp_path, capsys):
+    records.write(GOOD, tmp_path)
+    assert records.main(["--folder", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("name ")
+    assert records.main(["--folder", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [dataclasses.asdict(GOOD)]

@@ -23,14 +23,8 @@ PACKAGES = {
     "numpy": ("numpy",),
     "nuscenes-devkit": ("nuscenes-devkit",),
 }
-# Warnings about the libraries' own house-keeping; whatever a learner could act on stays visible.
-NOISE = (
-    {"category": DeprecationWarning},
-    {"category": PendingDeprecationWarning},
-    {"category": FutureWarning, "module": r"(torch|modelopt|onnxscript|nuscenes)\b"},
-    {"message": r".*IProgress not found.*"},
-    {"message": r".*pkg_resources is deprecated.*"},
-)
+# About the libraries' own house-keeping; whatever a learner could act on stays visible.
+NOISE = (DeprecationWarning, PendingDeprecationWarning)
 
 
 def begin(tier="cpu", seed=0):
@@ -53,8 +47,8 @@ def begin(tier="cpu", seed=0):
     from helpers.display import table
 
     os.chdir(ROOT)
-    for noise in NOISE:
-        warnings.filterwarnings("ignore", **noise)
+    for category in NOISE:
+        warnings.simplefilter("ignore", category)
     _seed(seed)
     return table(versions(), caption=f"This machine, {tier} tier")
 

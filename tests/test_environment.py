@@ -2,6 +2,7 @@ import os
 import random
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from helpers.errors import BadInput
 from helpers.files import ROOT
 
 
-def test_begin_goes_to_the_root_seeds_and_returns_the_versions(tmp_path, monkeypatch, recwarn):
+def test_begin_goes_to_the_root_seeds_and_returns_the_versions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = environment.begin("cpu", seed=7)
     assert os.getcwd() == str(ROOT)
@@ -27,6 +28,15 @@ def test_begin_seeds_torch_when_it_is_there():
     first = torch.rand(4)
     environment.begin(seed=3)
     assert torch.equal(torch.rand(4), first)
+
+
+def test_house_keeping_is_hidden_and_other_warnings_are_not():
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        environment.begin()
+        warnings.warn("renamed in the next version", DeprecationWarning, stacklevel=1)
+        warnings.warn("this overflows", RuntimeWarning, stacklevel=1)
+    assert [str(warning.message) for warning in seen] == ["this overflows"]
 
 
 def test_an_unknown_tier_is_refused_before_anything_changes(tmp_path, monkeypatch):

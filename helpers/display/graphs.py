@@ -39,9 +39,10 @@ def netron(path, height=500, live=None, nodes=None):
     """Show the graph in `path` in Netron, inside the notebook.
 
     With `live=True` a Netron server for this file starts on a free loopback port and an `IFrame` of `height` pixels
-    shows it; that needs the browser to be on the same machine. With `live=False` the answer is `graph_picture(path,
-    nodes)`, which stays readable in an executed copy. By default it is live where a Jupyter server started this kernel
-    (it names the notebook in the kernel's environment; papermill and nbconvert do not).
+    shows it (Netron first asks for its cookies); that needs the browser to be on the same machine. With `live=False`
+    the answer is `graph_picture(path, nodes)`, which stays readable in an executed copy. By default it is live where a
+    Jupyter server started this kernel: it names the notebook in the kernel's environment, papermill and nbconvert do
+    not.
     """
     path = Path(path)
     if not path.is_file():

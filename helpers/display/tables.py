@@ -39,7 +39,7 @@ def table(rows, caption=None, formats=None):
     )
 
 
-TABLE = "border-collapse:collapse;margin:8px 0;font-size:0.95em;width:auto;"
+TABLE = "color:inherit;border-collapse:collapse;margin:8px 0;font-size:0.95em;width:auto;"
 CAPTION = "caption-side:top;text-align:left;font-weight:600;padding:0 0 6px 0;color:inherit;"
 
 
@@ -120,9 +120,6 @@ def _bar(description, done, total, elapsed):
         text += f" · {elapsed:.0f} s, {elapsed / done * (total - done):.0f} s to go"
     else:
         text += f" · {elapsed:.1f} s"
-    meter = (
-        f'<progress max="{total}" value="{done}" style="width:240px;vertical-align:middle;"></progress>'
-        if total
-        else ""
-    )
+    style = "width:240px;vertical-align:middle;accent-color:#0072B2;"
+    meter = f'<progress max="{total}" value="{done}" style="{style}"></progress>' if total else ""
     return HTML(f"<div>{html.escape(description)} {meter} {text}</div>")

@@ -26,8 +26,9 @@ from helpers.quantize_report import METADATA, counts, report
 
 __all__ = ["CalibrationReader", "check_calibration", "collect", "counts", "main", "noise", "quantize", "report"]
 
+STANDARD = ("", "ai.onnx")
 MODES, METHODS = ("int8", "fp8"), ("entropy", "max")
-MIN_OPSET = 19  # ModelOpt converts older graphs, and drops their functions when it does
+MIN_OPSET = 19  # what Q/DQ nodes need; ModelOpt converts older graphs itself, but drops their functions when it does
 
 
 def quantize(
@@ -134,9 +135,14 @@ def _load(path):
     model = graph.with_functions(graph.load(path))
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         raise BadInput(path, "a model with Q/DQ nodes", "a floating-point model", "quantize the exported file instead")
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if model.functions and opset < MIN_OPSET:
-        raise BadInput(path, f"opset {opset}", f"opset {MIN_OPSET} or later", "export again with a later opset")
+    opset = next(entry.version for entry in model.opset_import if entry.domain in STANDARD)
+    if model.functions and opset < MIN_OPSET - 1:
+        fix = f"export again with opset {MIN_OPSET - 1} or later"
+        raise BadInput(path, f"custom operators at opset {opset}", f"opset {MIN_OPSET - 1} or later", fix)
+    for part in (model, *model.functions):
+        for entry in part.opset_import:  # 19 only adds types and attributes to 18: no node has to change
+            if entry.domain in STANDARD and entry.version == MIN_OPSET - 1:
+                entry.version = MIN_OPSET
     return model
 
 

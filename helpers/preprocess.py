@@ -29,7 +29,8 @@ def read_image(path, reduce=1):
         raise missing_image(path) from None
     picture = cv2.imdecode(data, READ_FLAGS[reduce]) if data.size else None
     if picture is None:
-        raise BadInput(path, f"{data.size} bytes that are no picture", "a JPEG or PNG image", "restore the file")
+        found = f"{data.size} bytes that are no whole picture"
+        raise BadInput(path, found, "a JPEG or PNG image", "copy the original file again")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import cv2
@@ -298,8 +300,17 @@ def test_image_missing_or_damaged(root):
     replace(path, "not a picture")
     with pytest.raises(BadInput, match=path.name):
         dataset[1].images()
+    picture = dataset[1].image_paths["CAM_FRONT"].read_bytes()
+    path.write_bytes(picture[: len(picture) // 2])
+    with pytest.raises(BadInput, match="no whole picture"):
+        dataset[1].images()
     path.unlink()
     with pytest.raises(BadInput, match="no file"):
         dataset[1].images()
     with pytest.raises(BadInput, match=path.name):
         open_dataset(root)
+
+
+def test_the_modules_need_no_torch():
+    program = "import sys, helpers.boxes, helpers.dataset, helpers.metrics; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -23,11 +23,7 @@ def create(system, config="published", seed=0):
     Raises:
         BadInput: an unknown system or configuration.
     """
-    _known("system", system, SYSTEMS)
-    network, configs = SYSTEMS[system]
-    if isinstance(config, str):
-        _known(f"configuration of {system}", config, configs)
-        config = configs[config]
+    network, config = _find(system, config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return network(config).eval()
@@ -72,16 +68,33 @@ def main(argv=None):
     if options.keys and not options.system:
         parser.error("--keys needs a system")
     if options.keys:
-        print("\n".join(keys(create(options.system, options.config or "published"))))
+        print("\n".join(keys(_skeleton(options.system, options.config or "published"))))
         return 0
     if options.system:
         _known("system", options.system, SYSTEMS)
     print(f"{'system':<12}{'configuration':<16}{'parameters':>12}  {'tensors':>7}")
     for system in [options.system] if options.system else SYSTEMS:
         for config in [options.config] if options.config else SYSTEMS[system][1]:
-            model = create(system, config)
+            model = _skeleton(system, config)
             print(f"{system:<12}{config:<16}{parameter_count(model):>12,}  {len(model.state_dict()):>7}")
     return 0
+
+
+def _find(system, config):
+    """The network class of a system and one of its configurations."""
+    _known("system", system, SYSTEMS)
+    network, configs = SYSTEMS[system]
+    if isinstance(config, str):
+        _known(f"configuration of {system}", config, configs)
+        config = configs[config]
+    return network, config
+
+
+def _skeleton(system, config):
+    """The network without storage: names, shapes and types only."""
+    network, config = _find(system, config)
+    with torch.device("meta"):
+        return network(config)
 
 
 def _known(what, name, names):
@@ -94,9 +107,7 @@ def _read(path):
     expected = "a .safetensors file, or a torch.save file of tensors by name (under `state_dict` or at the top)"
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
+            return _read_safetensors(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise BadInput(path, "no such file", expected, "check the path") from error
@@ -107,6 +118,16 @@ def _read(path):
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise BadInput(path, f"a {type(state).__name__} that is not a table of tensors", expected, "save a state dict")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _read_safetensors(path):
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def _problems(state, wanted):

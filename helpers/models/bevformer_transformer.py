@@ -49,7 +49,8 @@ class Projection(nn.Module):
     def __init__(self, config):
         super().__init__()
         low, high = torch.tensor(config.pc_range).view(2, 3)
-        z = torch.linspace(0.5, (high - low)[2].item() - 0.5, config.pillar_points) / (high - low)[2]
+        height = config.pc_range[5] - config.pc_range[2]
+        z = torch.linspace(0.5, height - 0.5, config.pillar_points) / height
         y = (torch.arange(config.bev_h) + 0.5) / config.bev_h
         x = (torch.arange(config.bev_w) + 0.5) / config.bev_w
         y, x, z = torch.meshgrid(y, x, z, indexing="ij")

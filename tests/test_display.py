@@ -15,7 +15,7 @@ from PIL import Image
 from helpers import display
 from helpers.boxes import CAMERAS, CLASSES, Boxes
 from helpers.display import graphs, scenes, tables
-from helpers.display.layout import layered
+from helpers.display.layout import _spread, layered
 from helpers.display.style import CLASS_COLORS, PALETTE, ink_on
 from helpers.errors import BadInput
 
@@ -128,6 +128,7 @@ class TestPlots:
     def test_op_chart_sets_custom_operators_apart(self):
         rows = [{"op": "Conv", "domain": "", "count": 5}, {"op": "RotateTRT2", "domain": "trt.plugins", "count": 1}]
         assert near(display.op_chart(rows), PALETTE[3], 3).any()
+        assert near(display.op_chart(rows, top=1), PALETTE[3], 3).any()
         assert not near(display.op_chart(rows[:1]), PALETTE[3], 3).any()
 
     def test_lines_and_a_column_that_is_not_there(self):
@@ -227,6 +228,14 @@ class TestGraphs:
         image = display.graph_picture(model, nodes=["/net/conv/Conv"], max_nodes=2)
         assert "2 of 4 operators: Conv, Relu" in image.alt
 
+    def test_a_tensor_that_everything_reads_does_not_crowd_the_picture(self):
+        readers = [helper.make_node("Abs", ["hub"], [f"r{k}"], name=f"r{k}") for k in range(5)]
+        chain = [helper.make_node("Neg", [f"c{k}" if k else "hub"], [f"c{k + 1}"], name=f"c{k}") for k in range(4)]
+        nodes = [helper.make_node("Exp", ["image"], ["hub"], name="hub"), *readers, *chain]
+        makers = {tensor: i for i, node in enumerate(nodes) for tensor in node.output}
+        chosen = graphs._neighbourhood(nodes, makers, graphs._start(nodes, ["c1"]), 5)
+        assert [nodes[i].name for i in chosen] == ["hub", "c0", "c1", "c2", "c3"]
+
     def test_items_are_inputs_operators_outputs_without_weights(self, model):
         items, edges = graphs._items(model.graph, list(model.graph.node), [1, 2])
         assert [text.partition("\n")[0] for text, _ in items] == ["…", "Relu", "Own", "…", "…"]
@@ -274,7 +283,7 @@ class TestGraphs:
 def test_layers_point_down_and_keep_their_distance(case):
     count, pairs = case
     edges = [(a, b) for a, b in pairs if a < b]
-    x, layer, routes = layered(count, edges, spacing=2.0)
+    x, layer, routes = layered([2.0] * count, edges)
     for a, b in edges:
         assert layer[a] < layer[b]
         assert routes[a, b][0] == (x[a], layer[a]) and routes[a, b][-1] == (x[b], layer[b])
@@ -282,6 +291,12 @@ def test_layers_point_down_and_keep_their_distance(case):
     for i in range(count):
         for j in range(i):
             assert layer[i] != layer[j] or abs(x[i] - x[j]) >= 2.0 - 1e-6
+
+
+def test_items_that_want_one_place_share_it_about_the_middle():
+    assert _spread([5.0, 5.0, 5.0], [2.0, 2.0, 2.0]) == pytest.approx([3.0, 5.0, 7.0])
+    assert _spread([0.0, 9.0], [2.0, 2.0]) == pytest.approx([0.0, 9.0])
+    assert _spread([1.0, 1.0], [2.0, 1.0]) == pytest.approx([0.25, 1.75])
 
 
 def test_pictures_tables_and_progress_stay_in_an_executed_notebook(tmp_path):

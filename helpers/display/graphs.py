@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections import defaultdict, deque
+from collections import defaultdict
+from heapq import heappop, heappush
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,7 +33,7 @@ COLORS = {
     "input": "#FFFFFF",
     "output": "#FFFFFF",
 }
-WIDTH, HEIGHT, GAP_X, GAP_Y = 1.75, 0.38, 0.2, 0.36  # inches
+WIDTH, HEIGHT, GAP_X, GAP_Y = 1.55, 0.38, 0.2, 0.36  # inches
 
 
 def netron(path, height=500, live=None, nodes=None):
@@ -83,7 +84,7 @@ def _serve(path):
     return _served[path]
 
 
-def graph_picture(model_or_path, nodes=None, max_nodes=30):
+def graph_picture(model_or_path, nodes=None, max_nodes=20):
     """Draw a part of an ONNX graph: the neighbourhood of the named `nodes`, at most `max_nodes` of them, top to bottom.
 
     Without `nodes` it starts at the first custom operator, or else at the first node. Boxes are coloured by the kind of
@@ -131,19 +132,24 @@ def _start(operators, names):
 
 
 def _neighbourhood(operators, makers, start, most):
-    """Indices of `start` and the operators nearest to it by edges, in graph order, at most `most` of them."""
+    """Indices of at most `most` operators: `start` and the nearest to it, in graph order.
+
+    A step away from an operator counts as the square of its number of neighbours, so that a tensor which everything
+    reads does not pull in all its readers.
+    """
     near = defaultdict(set)
     for i, node in enumerate(operators):
         for tensor in node.input:
             if tensor in makers:
                 near[i].add(makers[tensor])
                 near[makers[tensor]].add(i)
-    chosen, queue = set(), deque(start)
+    chosen, queue = set(), [(0, i) for i in start]
     while queue and len(chosen) < most:
-        i = queue.popleft()
+        far, i = heappop(queue)
         if i not in chosen:
             chosen.add(i)
-            queue.extend(sorted(near[i] - chosen))
+            for k in near[i] - chosen:
+                heappush(queue, (far + len(near[i]) ** 2, k))
     return sorted(chosen)
 
 
@@ -174,10 +180,11 @@ def _items(graph, operators, chosen):
     return items, edges
 
 
-def _title(node):
-    parts = [part for part in node.name.replace(".", "/").split("/") if part]
-    name = "/".join(parts[-2:])
-    return f"{node.op_type}\n{name if len(name) <= 30 else '…' + name[-29:]}" if name else node.op_type
+def _title(node, longest=28):
+    """Operator, and below it the end of the node's name, less a last part that only repeats the operator."""
+    parts = [part for part in node.name.split("/") if part]
+    name = "/".join((parts[:-1] if parts[-1:] == [node.op_type] else parts)[-2:])
+    return f"{node.op_type}\n{name if len(name) <= longest else '…' + name[1 - longest :]}" if name else node.op_type
 
 
 def _family(node):
@@ -203,9 +210,13 @@ def _dimension(dimension):
 
 
 def _draw(items, edges, shapes):
-    x, layer, routes = layered(len(items), list(edges), WIDTH + GAP_X, slim=0.35)
+    rooms = [GAP_X + (0.7 if family == "more" else WIDTH) for _, family in items]
+    x, layer, routes = layered(rooms, list(edges), slim=0.35)
     pitch = HEIGHT + GAP_Y
-    left, right, depth = min(x) - WIDTH / 2 - 0.1, max(x) + WIDTH / 2 + 0.1, max(layer) * pitch + HEIGHT
+    bends = [at for route in routes.values() for at, _ in route]
+    left = min([at - room / 2 for at, room in zip(x, rooms, strict=True)] + bends) - 0.1
+    right = max([at + room / 2 for at, room in zip(x, rooms, strict=True)] + bends) + 0.1
+    depth = max(layer) * pitch + HEIGHT
     figure, axes = new_figure(max(5.5, right - left), depth + 0.9)
     axes.set_axis_off()
     axes.set(xlim=(left, right), ylim=(-depth - 0.05, 0.05), aspect="equal")
@@ -276,7 +287,7 @@ def _draw_item(axes, text, family, x, y):
         title,
         ha="center",
         va="center",
-        fontsize=8 if len(title) < 22 else 6.2,
+        fontsize=8 if len(title) < 22 else 5.8,
         fontweight="bold",
         color=ink,
         zorder=4,

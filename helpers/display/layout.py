@@ -1,23 +1,24 @@
 """Layered drawing of a small directed acyclic graph, after Sugiyama, Tagawa & Toda (1981): rank, order, place."""
 
 from collections import defaultdict
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import fmean
 
 
-def layered(count, edges, spacing=2.0, slim=0.5, sweeps=60):
-    """Place `count` items so that edges point down and rarely cross.
+def layered(rooms, edges, slim=0.5, sweeps=60):
+    """Place items so that edges point down and rarely cross.
 
     Args:
-        count: items 0 … count-1, numbered so that every edge (a, b) has a < b.
+        rooms: horizontal room of each item, the items numbered so that every edge (a, b) has a < b.
         edges: pairs (a, b).
-        spacing, slim: horizontal room of an item, and of an edge that passes through a layer.
+        slim: horizontal room of an edge that passes through a layer.
 
     Returns:
         (x, layer, routes): x position and layer number per item, and per edge the (x, layer) points on its way.
     """
+    count = len(rooms)
     layer = _rank(count, edges)
-    chains, layer, room = _split_long_edges(edges, layer, spacing, slim)
+    chains, layer, room = _split_long_edges(edges, layer, rooms, slim)
     above, below = defaultdict(list), defaultdict(list)
     for chain in chains.values():
         for a, b in pairwise(chain):
@@ -47,8 +48,9 @@ def _rank(count, edges):
     return layer
 
 
-def _split_long_edges(edges, layer, spacing, slim):
-    layer, room = list(layer), [spacing] * len(layer)
+def _split_long_edges(edges, layer, rooms, slim):
+    """Give an edge over several layers one item in each; returns edges as chains of items, all layers, all rooms."""
+    layer, room = list(layer), list(rooms)
     chains = {}
     for a, b in edges:
         between = range(len(layer), len(layer) + layer[b] - layer[a] - 1)
@@ -71,9 +73,16 @@ def _order(rows, above, below, sweeps):
 
 
 def _spread(wanted, room):
-    """Positions near `wanted`, in the given order, neighbours at least half their rooms apart, mean kept."""
-    placed = []
-    for k, at in enumerate(wanted):
-        placed.append(max(at, placed[-1] + (room[k - 1] + room[k]) / 2) if placed else at)
-    shift = fmean(wanted) - fmean(placed)
-    return [at + shift for at in placed]
+    """The positions nearest to `wanted` (least squares) in the given order, neighbours half their rooms apart or more.
+
+    Less the room that the items before it take, positions may not fall: isotonic regression, by pooling neighbours.
+    """
+    offsets = list(accumulate(((a + b) / 2 for a, b in pairwise(room)), initial=0.0))
+    pools = []
+    for at, offset in zip(wanted, offsets, strict=True):
+        pools.append((at - offset, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (b, m), (a, n) = pools.pop(), pools.pop()
+            pools.append(((a * n + b * m) / (n + m), n + m))
+    level = [mean for mean, count in pools for _ in range(count)]
+    return [at + offset for at, offset in zip(level, offsets, strict=True)]

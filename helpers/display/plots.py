@@ -116,11 +116,12 @@ def lines(series, title=None, xlabel="step", ylabel="value", log=False):
 
 
 def op_chart(op_table, label="op", value="count", title=None, top=25):
-    """Horizontal bars of an operator table, largest first; operators of another domain than ONNX's stand out."""
+    """Horizontal bars of an operator table: the `top` largest and every custom one, in its own colour."""
     rows = sorted(_checked(op_table, [label, value]), key=lambda row: -row[value])
-    rest = rows[top:]
-    rows = rows[:top] + ([{label: f"{len(rest)} more", value: sum(row[value] for row in rest)}] if rest else [])
-    custom = [row.get("domain") not in (None, "", "ai.onnx") for row in rows]
+    rest = [row for row in rows[top:] if not _is_custom(row)]
+    rows = rows[:top] + [row for row in rows[top:] if _is_custom(row)]
+    rows += [{label: f"{len(rest)} more", value: sum(row[value] for row in rest)}] if rest else []
+    custom = [_is_custom(row) for row in rows]
     figure, axes = new_figure(6.8, 0.7 + 0.24 * len(rows))
     colors = [PALETTE[3] if own else PALETTE[0] for own in custom]
     drawn = axes.barh(range(len(rows)), [row[value] for row in rows], color=colors, height=0.75)
@@ -132,6 +133,10 @@ def op_chart(op_table, label="op", value="count", title=None, top=25):
         axes.legend([drawn[custom.index(True)]], ["custom operator"], frameon=False, fontsize=9, loc="lower right")
     _dress(axes, title, value, None, grid="x")
     return picture(figure, title or f"Operators by {value}")
+
+
+def _is_custom(row):
+    return row.get("domain") not in (None, "", "ai.onnx")
 
 
 def _checked(rows, columns):

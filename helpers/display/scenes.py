@@ -34,9 +34,8 @@ def cameras(frame, boxes=None, detections=None, threshold=0.3):
     rows = [_row([tiles[camera] for camera in LAYOUT[k : k + 3]]) for k in (0, 3)]
     labels = {name for group, is_plain in groups if not is_plain for name in group.names}
     mosaic = np.concatenate([rows[0], strip, rows[1], _key(labels, strip.shape[1], plain and boxes is not None)])
-    return photo(
-        mosaic, f"Six cameras of {frame.scene}, frame {frame.index}, with boxes of {', '.join(sorted(labels))}"
-    )
+    drawn = f", with boxes of {', '.join(sorted(labels))}" if labels else ""
+    return photo(mosaic, f"Six cameras of {frame.scene}, frame {frame.index}{drawn}")
 
 
 def bev(frame, ground_truth=None, detections=None, path=None, threshold=0.1, extent=51.2):
@@ -231,18 +230,10 @@ def _ground(axes, extent):
     for radius in range(10, int(extent * 1.5), 10):
         axes.add_patch(Circle((0, 0), radius, fill=False, color=GRID, linewidth=0.9, zorder=0))
         if radius < extent:
-            axes.text(
-                0,
-                -radius,
-                f"{radius} m",
-                fontsize=7,
-                color=MUTED,
-                ha="center",
-                va="center",
-                zorder=0.5,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-            )
-    ego = np.array([[-0.9, -3.2], [0.9, -3.2], [0.9, 0.6], [0.0, 1.6], [-0.9, 0.6]])
+            diagonal = radius / np.sqrt(2)
+            back = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            axes.text(diagonal, -diagonal, f"{radius} m", fontsize=7, color=MUTED, ha="center", va="center", bbox=back)
+    ego = np.array([[-0.86, -1.6], [0.86, -1.6], [0.86, 1.5], [0.0, 2.5], [-0.86, 1.5]])  # nuScenes: a Renault Zoe
     axes.add_patch(Polygon(ego, color=INK, zorder=6))
     axes.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
     axes.set_xlabel("m to the right of the lidar", fontsize=9, color=INK)

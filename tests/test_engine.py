@@ -206,6 +206,21 @@ def test_external_weights_are_kept_and_keyed(tmp_path, x):
             engine.load(file)
 
 
+def test_external_weights_inside_a_branch_are_found(tmp_path):
+    (tmp_path / "branch.bin").write_bytes(np.float32([7]).tobytes())
+    weight = numpy_helper.from_array(np.float32([7]), "w")
+    onnx.external_data_helper.set_external_data(weight, "branch.bin")
+    weight.ClearField("raw_data")
+    body = helper.make_graph([helper.make_node("Identity", ["w"], ["b"])], "branch", [], [value("b", [1])], [weight])
+    node = helper.make_node("If", ["c"], ["y"], "choice", then_branch=body, else_branch=body)
+    path = save(tmp_path / "if.onnx", [node], [value("c", [], TensorProto.BOOL)], [value("y", [1])])
+    built = engine.build(path, out_dir=tmp_path / "cache")
+    assert list(engine.inspect(built)["external"]) == ["branch.bin"]
+    (tmp_path / "branch.bin").unlink()
+    with engine.load(built) as loaded:
+        np.testing.assert_array_equal(loaded.run({"c": np.array(True)})["y"], [7])
+
+
 def test_external_weights_absent_or_outside(tmp_path):
     options = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
     path, _ = save_conv(tmp_path / "conv.onnx", **options)
@@ -394,6 +409,13 @@ def test_rtx_names_the_node_the_parser_refuses(tmp_path):
     nodes = [helper.make_node("NonZero", ["x"], ["y"], "find")]
     path = save(tmp_path / "m.onnx", nodes, [value("x", [4])], [value("y", [1, "n"], TensorProto.INT64)])
     with pytest.raises(BadInput, match=r"node 0 'find' \(NonZero\): .*not found"):
+        tensorrt_rtx.layers(path)
+
+
+def test_rtx_gathers_nodes_with_the_same_reason(tmp_path):
+    nodes = [helper.make_node("Wobble", [a], [b], f"wobbly_{a}", domain="my.domain") for a, b in ("xy", "yz")]
+    path = save(tmp_path / "m.onnx", nodes, [value("x", [1])], [value("z", [1])], opsets=[("", 19), ("my.domain", 1)])
+    with pytest.raises(BadInput, match=r"node 0 'wobbly_x' \(Wobble\): .* and 1 more Wobble"):
         tensorrt_rtx.layers(path)
 
 

@@ -3,13 +3,14 @@
 import argparse
 import collections
 import json
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
 from helpers import benchmark, engine
-from helpers.engine import cache
+from helpers.engine import cache, tensorrt_rtx
 from helpers.errors import BadInput
 from helpers.files import atomic, disk_errors
 
@@ -43,7 +44,8 @@ def _parser():
     bench = commands.choices["bench"]
     bench.add_argument("--warmUp", type=float, default=200, metavar="MS", help="milliseconds of warm-up (200)")
     bench.add_argument("--iterations", type=int, default=100, help="timed runs (100)")
-    commands.choices["inspect"].add_argument("--layers", action="store_true", help="print the network's layers")
+    for name in ("build", "inspect"):
+        commands.choices[name].add_argument("--dumpLayerInfo", action="store_true", help="print the network's layers")
     return parser
 
 
@@ -102,14 +104,24 @@ def _options(arguments):
 
 
 def _build(arguments):
+    if arguments.runtime == "tensorrt_rtx":
+        layers = tensorrt_rtx.layers(arguments.onnx)
+        kinds = collections.Counter(layer["type"] for layer in layers)
+        print(
+            f"{len(layers)} layers: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()), flush=True
+        )
+        _print_layers(layers if arguments.dumpLayerInfo else [])
+        print("building; some seconds to a minute, without progress from the builder ...", file=sys.stderr)
     path = _built(arguments)
     meta = cache.read_meta(path)
-    if "layers" in meta:
-        kinds = collections.Counter(layer["type"] for layer in meta["layers"])
-        print(f"{meta['layer_count']} layers: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()))
     print(f"{meta['runtime']} {meta['version']}  {meta['size_bytes'] / 2**20:.2f} MiB  {meta['build_seconds']} s")
     print(path)
     return 0
+
+
+def _print_layers(layers):
+    for layer in layers:
+        print("{index:>5}  {type:<20} {precision:<6} {inputs} -> {outputs}  {name}".format(**layer), flush=True)
 
 
 def _built(arguments):
@@ -143,9 +155,7 @@ def _inspect(arguments):
     meta = engine.inspect(arguments.loadEngine)
     layers = meta.pop("layers", [])
     print(json.dumps(meta, indent=2))
-    if arguments.layers:
-        for layer in layers:
-            print("{index:>5}  {type:<20} {precision:<6} {inputs} -> {outputs}  {name}".format(**layer))
+    _print_layers(layers if arguments.dumpLayerInfo else [])
     return 0
 
 

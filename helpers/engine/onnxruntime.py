@@ -92,9 +92,8 @@ def open_session(path, level, threads, name=None):
     except Exception as error:  # its exception classes share no base below Exception
         reason = str(error).replace(os.fspath(path), os.path.basename(path))
         expected = f"a graph that ONNX Runtime {onnxruntime.__version__} runs on a CPU (optimisation level {level})"
-        raise BadInput(
-            name or path, reason, expected, "correct the node or tensor named; export the model again"
-        ) from error
+        fix = "correct what is named; a custom operator needs its definition (helpers.export with plugin=False)"
+        raise BadInput(name or path, reason, expected, fix) from error
 
 
 def load(path, meta, **given):

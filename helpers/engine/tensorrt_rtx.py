@@ -137,18 +137,27 @@ def _network(onnx_path):
     network = builder.create_network(0)
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(onnx_path)):
-        errors = [_reason(parser.get_error(index)) for index in range(min(parser.num_errors, 5))]
+        errors = _reasons(map(parser.get_error, range(parser.num_errors)))
         raise BadInput(onnx_path, "; ".join(errors) or f"the parser refused the file:\n{log}",
                        f"operators that TensorRT-RTX {version()} parses", "rewrite the node, or define it by a "
                        "model-local function of standard operators (helpers.export with plugin=False)")  # fmt: skip
     yield builder, network, log
 
 
-def _reason(error):
-    where = f"node {error.node()} {error.node_name()!r} ({error.node_operator()}): "
-    stack = error.local_function_stack()
-    inside = f" in function {' > '.join(stack)}" if stack else ""
-    return (where if error.node() >= 0 else "") + f"{error.desc()}{inside} [{error.code().name}]"
+def _reasons(errors):
+    """One text for each operator and reason, naming the first node and the number of the others."""
+    groups = {}
+    for error in errors:
+        stack = error.local_function_stack()
+        inside = f" in function {' > '.join(stack)}" if stack else ""
+        reason = f"{error.desc()}{inside} [{error.code().name}]"
+        groups.setdefault((error.node_operator(), reason), []).append((error.node(), error.node_name()))
+    return [
+        (f"node {nodes[0][0]} {nodes[0][1]!r} ({operator}): " if nodes[0][0] >= 0 else "")
+        + reason
+        + (f" and {len(nodes) - 1} more {operator}" if len(nodes) > 1 else "")
+        for (operator, reason), nodes in groups.items()
+    ]
 
 
 def _log():
@@ -161,7 +170,8 @@ def _log():
             self.messages = []
 
         def log(self, severity, message):
-            if severity.value <= trt.ILogger.Severity.WARNING.value:
+            repeated = "already exists, the output tensors" in message  # a function body used more than once
+            if severity.value <= trt.ILogger.Severity.WARNING.value and not repeated:
                 self.messages.append((severity.name, message))
 
         def warnings(self):

@@ -468,3 +468,31 @@ def test_rtx_engine_does_not_run_here(tmp_path, conv, gpu, said, monkeypatch):
     monkeypatch.setattr(tensorrt_rtx, "device_capability", lambda: gpu)
     with pytest.raises(BadInput, match=f"{said}(.|\n)*8.6, 8.9"):
         engine.load(path)
+
+
+def test_device_capability_asks_the_driver(monkeypatch):
+    """The driver's answers are played back; attributes 75 and 76 are the major and minor compute capability."""
+
+    class Driver:
+        failing = None
+
+        def __init__(self, name):
+            assert name == "libcuda.so.1"
+            if self.failing == "CDLL":
+                raise OSError("no driver")
+
+        def cuInit(self, flags):
+            return 100 if self.failing == "cuInit" else 0
+
+        def cuDeviceGet(self, device, ordinal):
+            return 101 if self.failing == "cuDeviceGet" else 0
+
+        def cuDeviceGetAttribute(self, number, attribute, device):
+            number._obj.value = {75: 8, 76: 9}[attribute]
+            return 0
+
+    monkeypatch.setattr(tensorrt_rtx.ctypes, "CDLL", Driver)
+    assert tensorrt_rtx.device_capability() == "8.9"
+    for failing in ("CDLL", "cuInit", "cuDeviceGet"):
+        Driver.failing = failing
+        assert tensorrt_rtx.device_capability() is None

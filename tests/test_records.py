@@ -27,6 +27,8 @@ def test_write_and_read_give_the_same_record(tmp_path):
     path = records.write(GOOD, tmp_path / "results")
     assert path.name == "bevformer_mini-int8-20260131T120000Z.json"
     assert records.read(path) == GOOD
+    elsewhere = dataclasses.replace(GOOD, date="2026-01-31T01:00:00+02:00")
+    assert records.write(elsewhere, tmp_path).name == "bevformer_mini-int8-20260130T230000Z.json"
     assert list(json.loads(path.read_text())) == [field.name for field in dataclasses.fields(records.Record)]
 
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import warnings
 from collections import Counter
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -99,7 +100,9 @@ def check(path, model, frames, history=HISTORY):
         a = dict(zip(names, session.run(None, {**frame, **ours}), strict=True))
         with torch.no_grad():
             tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in {**frame, **theirs}.items()}
-            b = dict(zip(names, (tensor.numpy() for tensor in model(**tensors)), strict=True))
+            outputs = model(**tensors)
+        outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
+        b = dict(zip(names, (tensor.numpy() for tensor in outputs), strict=True))
         rows += [{"frame": index, "output": name} | difference(a[name], b[name]) for name in names]
         ours, theirs = ({name: side[source] for name, source in history.items()} for side in (a, b))
     return rows
@@ -148,6 +151,7 @@ def tidy(model):
         rewriter.rewrite(model, rules)
         _drop_shape_no_ops(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    passes.DeduplicateInitializersPass(size_limit=8)(model)  # axes and shapes, not weights that happen to be equal
     passes.CommonSubexpressionEliminationPass()(model)
     passes.RemoveUnusedNodesPass()(model)
     passes.OutputFixPass()(model)
@@ -174,10 +178,8 @@ def name_after_modules(model):
     A Conv that took in a BatchNorm keeps the Conv's own path. The exporter's notes (source paths, stack traces) go.
     """
     made = model.graph
-    scopes, seen, renamed = {}, Counter(), {}
-    for node in made.node:
-        scope = _scope(node) or next((scopes[name] for name in node.input if name in scopes), "")
-        scopes |= dict.fromkeys(node.output, scope)
+    seen, renamed = Counter(), {}
+    for node, scope in zip(made.node, _scopes(made.node), strict=True):
         name = "/".join(["", *_parts(scope), node.op_type])
         seen[name] += 1
         node.name = name if seen[name] == 1 else f"{name}_{seen[name] - 1}"
@@ -194,15 +196,30 @@ def name_after_modules(model):
     _strip(model)
 
 
+def _scopes(nodes):
+    """Dotted module path of each node; one without a note belongs to what its users have in common."""
+    scopes = [_scope(node) for node in nodes]
+    used_by = {}
+    for node, scope in zip(nodes, scopes, strict=True):
+        for name in node.input:
+            used_by.setdefault(name, []).append(scope)
+    for index, node in enumerate(nodes):
+        if scopes[index] is None:
+            users = [scope.split(".") for name in node.output for scope in used_by.get(name, []) if scope is not None]
+            scopes[index] = ".".join(_common_start(users))
+    return scopes
+
+
+def _common_start(paths):
+    return [parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))]
+
+
 def _scope(node):
-    """Dotted path of the module a node belongs to; a Conv says it by its weight, for the exporter names its
-    BatchNorm.
-    """
+    """Module path by the exporter's note, or None; a Conv says it by its weight, for its note names the BatchNorm."""
     if node.op_type == "Conv" and node.input[1].endswith(".weight"):
         return node.input[1].removesuffix(".weight")
     notes = {entry.key: entry.value for entry in node.metadata_props}
-    scopes = ast.literal_eval(notes.get(SCOPES, "[]"))
-    return scopes[-2] if len(scopes) > 1 else ""
+    return ast.literal_eval(notes[SCOPES])[-2] if SCOPES in notes else None
 
 
 def _parts(scope):

@@ -230,16 +230,17 @@ def cost_by_block(model, depth=3):
     """
     model = _read(model)
     known = _types(model)
-    rows = {}
-    for node in model.graph.node:
-        row = rows.setdefault(_block(node.name, depth), {"nodes": 0, "parameters": 0, "flops": 0})
-        row["nodes"] += 1
-        row["flops"] += _flops(node, known, model)
     users = {}
     for node in model.graph.node:
         for position, name in enumerate(node.input):
             if not (position and node.op_type in ("QuantizeLinear", "DequantizeLinear")):
                 users.setdefault(name, node)
+    rows = {}
+    for node in model.graph.node:
+        block = _block(_owner(node, users).name, depth)
+        row = rows.setdefault(block, {"nodes": 0, "parameters": 0, "flops": 0})
+        row["nodes"] += 1
+        row["flops"] += _flops(node, known, model)
     for tensor in model.graph.initializer:
         if tensor.name in users and (_is_float(tensor.data_type) or tensor.data_type == onnx.TensorProto.INT8):
             rows[_block(_owner(users[tensor.name], users).name, depth)]["parameters"] += prod(tensor.dims)

@@ -129,6 +129,7 @@ class TestPlots:
         rows = [{"op": "Conv", "domain": "", "count": 5}, {"op": "RotateTRT2", "domain": "trt.plugins", "count": 1}]
         assert near(display.op_chart(rows), PALETTE[3], 3).any()
         assert near(display.op_chart(rows, top=1), PALETTE[3], 3).any()
+        assert pixels(display.op_chart(rows, top=1)).shape == pixels(display.op_chart(rows)).shape
         assert not near(display.op_chart(rows[:1]), PALETTE[3], 3).any()
 
     def test_lines_and_a_column_that_is_not_there(self):
@@ -169,6 +170,14 @@ class TestScenes:
         row, column = np.argwhere(mask).mean(axis=0)
         assert column / width == pytest.approx(0.08 + 0.70 * (30 + 51.2) / 102.4, abs=0.01)
         assert 1 - row / height == pytest.approx(0.08 + 0.88 * (20 + 51.2) / 102.4, abs=0.01)
+
+    @pytest.mark.parametrize(("yaw", "wide"), [(0.0, True), (np.pi / 2, False)])
+    def test_a_box_lies_along_its_heading(self, frame, yaw, wide):
+        image = display.bev(frame, detections=boxes((20, 20, 0), label="bus", size=(2, 12, 3), yaw=yaw))
+        mask = near(image, CLASS_COLORS["bus"], 5)
+        mask[:, int(mask.shape[1] * 0.78) :] = False
+        rows, columns = np.ptp(np.argwhere(mask), axis=0)
+        assert columns > 3 * rows if wide else rows > 3 * columns
 
     def test_the_path_of_the_ego_frame_runs_ahead(self, frame):
         image = display.bev(frame, path=[[0.0, 0.0], [30.0, 0.0], [40.0, 10.0]])
@@ -230,11 +239,11 @@ class TestGraphs:
 
     def test_a_tensor_that_everything_reads_does_not_crowd_the_picture(self):
         readers = [helper.make_node("Abs", ["hub"], [f"r{k}"], name=f"r{k}") for k in range(5)]
-        chain = [helper.make_node("Neg", [f"c{k}" if k else "hub"], [f"c{k + 1}"], name=f"c{k}") for k in range(4)]
+        chain = [helper.make_node("Neg", [f"c{k}" if k else "hub"], [f"c{k + 1}"], name=f"c{k}") for k in range(6)]
         nodes = [helper.make_node("Exp", ["image"], ["hub"], name="hub"), *readers, *chain]
         makers = {tensor: i for i, node in enumerate(nodes) for tensor in node.output}
-        chosen = graphs._neighbourhood(nodes, makers, graphs._start(nodes, ["c1"]), 5)
-        assert [nodes[i].name for i in chosen] == ["hub", "c0", "c1", "c2", "c3"]
+        chosen = graphs._neighbourhood(nodes, makers, graphs._start(nodes, ["c1"]), 7)
+        assert [nodes[i].name for i in chosen] == ["hub", "c0", "c1", "c2", "c3", "c4", "c5"]
 
     def test_items_are_inputs_operators_outputs_without_weights(self, model):
         items, edges = graphs._items(model.graph, list(model.graph.node), [1, 2])
@@ -251,7 +260,8 @@ class TestGraphs:
         with pytest.raises(BadInput, match="no such file"):
             display.netron(tmp_path / "absent.onnx")
 
-    def test_netron_serves_the_file_on_loopback_and_leaves_logging_alone(self, model, tmp_path):
+    def test_netron_serves_the_file_on_loopback_and_leaves_logging_alone(self, model, tmp_path, monkeypatch):
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])
         path = tmp_path / "net.onnx"
         onnx.save(model, path)
         before = logging.getLogger().level, list(logging.getLogger().handlers)

@@ -210,7 +210,7 @@ def _dimension(dimension):
 
 
 def _draw(items, edges, shapes):
-    rooms = [GAP_X + (0.7 if family == "more" else WIDTH) for _, family in items]
+    rooms = [GAP_X + (0.85 if family == "more" else WIDTH) for _, family in items]
     x, layer, routes = layered(rooms, list(edges), slim=0.35)
     pitch = HEIGHT + GAP_Y
     bends = [at for route in routes.values() for at, _ in route]

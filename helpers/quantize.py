@@ -15,8 +15,9 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from helpers import graph
 from helpers.calibration import CalibrationReader, check_calibration, collect, noise
@@ -24,7 +25,17 @@ from helpers.errors import BadInput
 from helpers.files import atomic
 from helpers.quantize_report import METADATA, counts, report
 
-__all__ = ["CalibrationReader", "check_calibration", "collect", "counts", "main", "noise", "quantize", "report"]
+__all__ = [
+    "CalibrationReader",
+    "check_calibration",
+    "collect",
+    "counts",
+    "for_cpu",
+    "main",
+    "noise",
+    "quantize",
+    "report",
+]
 
 STANDARD = ("", "ai.onnx")
 MODES, METHODS = ("int8", "fp8"), ("entropy", "max")
@@ -171,6 +182,41 @@ def _check_quantized(model, path, mode, excluded):
     if not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         expected = f"an operator that ModelOpt quantizes in {mode}, other than {', '.join(excluded) or 'none'}"
         raise BadInput(path, "nothing to quantize", expected, "exclude fewer operator types, or use another mode")
+
+
+def for_cpu(path, out):
+    """Write an INT8 file in the form that ONNX Runtime's CPU kernels take, and return `out`.
+
+    TensorRT wants zero points of 0, so ModelOpt writes signed activations; with those ONNX Runtime cannot merge Conv,
+    Relu and Q/DQ into one integer convolution, and runs slower than in floating point. Here activations become
+    unsigned: behind a Relu with zero point 0 (the same step, cut at 255 steps instead of 127), elsewhere with zero
+    point 128, which is the very same grid. Weights and scales stay.
+
+    Raises:
+        BadInput: a file that `quantize` did not write in INT8.
+    """
+    model = graph.load(path)
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    producer = {name: node for node in model.graph.node for name in node.output}
+    activations = [
+        node for node in model.graph.node if node.op_type == "QuantizeLinear" and node.input[0] not in values
+    ]
+    if not activations or any(values[node.input[2]].dtype != np.int8 for node in activations):
+        raise BadInput(path, "no INT8 activations", "a model quantized in INT8", "quantize(..., mode='int8') first")
+    for node in activations:
+        zero = np.uint8(0 if _never_negative(node.input[0], producer) else 128)
+        model.graph.initializer.append(numpy_helper.from_array(np.array(zero), f"{node.input[0]}_unsigned_zero_point"))
+        for user in (node, *(user for user in model.graph.node if node.output[0] in user.input)):
+            user.input[2] = model.graph.initializer[-1].name
+    del model.graph.value_info[:]  # it states the signed types
+    return graph.save(model, out)
+
+
+def _never_negative(tensor, producer):
+    node = producer.get(tensor)
+    if node is not None and node.op_type in ("MaxPool", "QuantizeLinear", "DequantizeLinear"):
+        return _never_negative(node.input[0], producer)
+    return node is not None and node.op_type in ("Relu", "Sigmoid", "Softmax")
 
 
 def main(argv=None):

@@ -11,7 +11,7 @@ from onnx import numpy_helper, parser
 from helpers import quantize as quantization
 from helpers.calibration import CalibrationReader, noise
 from helpers.errors import BadInput
-from helpers.quantize import counts, main, quantize, report
+from helpers.quantize import counts, for_cpu, main, quantize, report
 
 SHAPES = {"image": (1, 32, 16, 16), "extra": (1, 4)}
 NETWORK = """
@@ -189,6 +189,23 @@ def test_report_names_every_candidate_with_its_reason(network, calibration):
     assert rows["Conv_0"]["weight_scales"] == f"{found['w0'].min():.2g} – {found['w0'].max():.2g}"
     table = {row["op"]: (row["nodes"], row["quantized"], row["left"]) for row in counts(rows.values())}
     assert table["Conv"] == (4, 3, 1) and table["MatMul"] == (3, 0, 3) and table["Add"] == (2, 1, 1)
+
+
+def optimized_ops(path, out):
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(out)
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return [node.op_type for node in onnx.load(out).graph.node]
+
+
+def test_cpu_form_has_integer_convolutions_and_the_same_values(network, calibration, tmp_path):
+    quantized = quantize(network, tmp_path / "quantized.onnx", "int8", "max", calibration)
+    unsigned = for_cpu(quantized, tmp_path / "unsigned.onnx")
+    assert "QLinearConv" not in optimized_ops(quantized, tmp_path / "optimized.onnx")
+    assert optimized_ops(unsigned, tmp_path / "optimized.onnx").count("QLinearConv") == 2
+    assert all(value < 0.01 for value in error(unsigned, quantized, calibration))
+    with pytest.raises(BadInput, match="no INT8 activations"):
+        for_cpu(network, tmp_path / "never.onnx")
 
 
 def test_matmul_is_quantized_when_it_is_not_excluded(network, calibration):

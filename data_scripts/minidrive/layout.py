@@ -21,7 +21,8 @@ SHIRTS = [
 TROUSERS = [(90, 60, 40), (45, 45, 48), (110, 120, 130), (70, 80, 110), (130, 90, 60)]
 SKIN = [(150, 180, 225), (120, 155, 205), (75, 105, 150), (50, 70, 105)]
 HAIR = [(30, 32, 38), (40, 60, 90), (80, 130, 180), (110, 110, 112)]
-DECK = ["car", "works", "truck", "motorcycles", "bus", "bicycles", "trailer", "barriers", "car", "cones"]
+DECK = ["works", "bus", "motorcycles", "trailer", "works", "car", "bicycles", "roadblock", "truck"]
+LENGTHS = {"car": 5.2, "truck": 8.0, "bus": 11.8, "trailer": 11.6, "works": 15.5, "roadblock": 8.5}
 
 
 def pick(rng, options):
@@ -142,37 +143,33 @@ class Furnisher:
         self.items.append(world.Item(meshes, size, pose, category, kind_name, False, stride, {"travelled": travelled}))
         return size
 
-    def kerb(self, side):
-        """Parked vehicles, works, cycles, cones and barriers along one side."""
-        rng, st = self.rng, self.streets
-        s, deck = rng.uniform(2.0, 8.0), []
+    def kerb(self, side, first):
+        """Parked vehicles, works, cycles, cones and barriers along one side, from group `first` of the deck on."""
+        s = self.rng.uniform(2.0, 8.0)
         while s < self.route.length - 6:
-            deck = deck or list(rng.permutation(DECK))
-            kind = deck.pop()
-            s += self._group(kind, s, side * st.parking, side) + rng.uniform(1.5, 4.0)
+            kind = DECK[first % len(DECK)]
+            s, first = self._group(kind, s, side * self.streets.parking, side) + self.rng.uniform(1.5, 3.5), first + 1
 
     def _free(self, s, length):
         return all(self.streets.clear(v) for v in np.linspace(s, s + length, 6))
 
     def _group(self, kind, s, d, side):
-        rng, heading = self.rng, 0.0 if side < 0 else np.pi
-        length = {"car": 5.2, "truck": 8.0, "bus": 11.8, "trailer": 11.6, "works": 15.5}.get(kind, 6.5)
-        for _ in range(12):
-            if self._free(s, length):
-                break
+        """One group from arc length s on, moved on past the side street and the crossing; returns where it ends."""
+        rng, heading, base = self.rng, 0.0 if side < 0 else np.pi, LENGTHS.get(kind, 6.5)
+        while s < self.route.length and not self._free(s, base):
             s += 2.5
-            length += 2.5
-        base = {"car": 5.2, "truck": 8.0, "bus": 11.8, "trailer": 11.6, "works": 15.5}.get(kind, 6.5)
         if kind in ("car", "truck", "bus", "trailer"):
             self.stand(kind, s + base / 2, d + rng.uniform(-0.1, 0.1), heading + rng.uniform(-0.03, 0.03))
         elif kind == "works":
             self.stand(
-                "excavator", s + base / 2, d + side * 0.1, heading + pick(rng, [0.0, np.pi]) + rng.uniform(-0.05, 0.05)
+                "excavator", s + base / 2, d + side * 0.5, heading + pick(rng, [0.0, np.pi]) + rng.uniform(-0.05, 0.05)
             )
-            for k in np.arange(0.6, base, 2.4):
+            for k in np.arange(0.6, base / 2, 1.8):
                 self.stand("cone", s + k, d - side * 1.33)
+            for k in np.arange(base / 2 + 1.0, base, 2.6):
+                self.stand("barrier", s + k, d - side * 1.25, side * np.pi / 2)
             for k in (1.6, base - 1.6):
-                self.stand("barrier", s + k, d + side * 0.15, 0.0 if k < base / 2 else np.pi)
+                self.stand("barrier", s + k, d + side * 0.35, 0.0 if k < base / 2 else np.pi)
             self.stand("pedestrian", s + 3.0, d, rng.uniform(-3, 3), worker=True)
         elif kind == "motorcycles":
             for k in (0.8, 2.4, 4.0):
@@ -185,59 +182,63 @@ class Furnisher:
                     d + side * 0.45,
                     heading + side * pick(rng, [-1.2, 1.9]) + rng.uniform(-0.15, 0.15),
                 )
-        elif kind == "barriers":
+        else:
             for k in (1.3, 3.9, 6.5):
                 self.stand("barrier", s + k, d - side * 0.9, side * np.pi / 2 + rng.uniform(-0.06, 0.06))
-        else:
-            for k in (0.4, 1.9, 3.4, 4.9):
-                self.stand("cone", s + k, d + rng.uniform(-0.8, 0.4) * side)
-        return length
+            for k in (0.4, 2.4, 4.4, 6.4, 8.0):
+                self.stand("cone", s + k, d + rng.uniform(0.1, 0.6) * side)
+        return s + base
 
     def traffic(self, scene):
-        """Vehicles that share the motion of the ego in its direction, and a mirrored stream against it."""
-        rng, st, motion = self.rng, self.streets, scene.motion
-        fleet = ["car", "truck", "motorcycle", "bus", "car", "trailer", "motorcycle", "car"]
+        """Streams of vehicles and cyclists, in the direction of the ego and against it.
+
+        Where the ego stops at the crossing, all streams share its motion (mirrored if they come towards it), so that
+        nobody stands on the crossing and nobody runs into another.
+        """
+        rng, st = self.rng, self.streets
+        fleet = ["car", "trailer", "car", "motorcycle", "bus", "car", "truck", "motorcycle", "trailer", "car"]
+        pace = lambda low, high: (
+            scene.motion if scene.stop else Motion(scene.cruise * rng.uniform(low, high), scene.duration)
+        )  # noqa: E731
+        meet = 2 * st.crossing - scene.start if scene.stop else scene.start + rng.uniform(15, 35)
         for lane in range(st.lanes):
             own = -(lane + 0.5) * LANE
             mine = abs(own - st.ego_lane) < 0.1
-            pace = motion if mine or scene.stop else Motion(scene.cruise * 1.12, scene.duration)
-            for sign in (1, -1):
-                gap = (17.0 if sign > 0 else -17.0) if mine else rng.uniform(4, 12) * sign
-                self._stream(list(rng.permutation(fleet)), scene.start, own, gap, sign, pace, 1.0)
-            against = motion if scene.stop else Motion(scene.cruise * rng.uniform(0.9, 1.15), scene.duration)
-            meet = 2 * st.crossing - scene.start if scene.stop else scene.start + rng.uniform(15, 35)
-            for sign in (1, -1):
-                self._stream(
-                    list(rng.permutation(fleet)), meet, -own, 6.0 * sign if sign > 0 else -14.0, sign, against, -1.0
-                )
+            self._streams(
+                fleet,
+                scene.start,
+                own,
+                (17.0, -17.0) if mine else (13.0, -3.0),
+                scene.motion if mine else pace(1.1, 1.2),
+                1.0,
+            )
+            self._streams(fleet, meet, -own, (6.0, -14.0), pace(0.9, 1.15), -1.0)
+        self._streams(["bicycle"] * 12, scene.start, -st.bike, (13.0, -2.0), pace(0.6, 0.8), 1.0)
+        self._streams(["bicycle"] * 12, meet, st.bike, (6.0, -14.0), pace(0.6, 0.8), -1.0)
 
-    def _stream(self, fleet, s0, d, gap, sign, pace, ahead):
-        while fleet and 4.0 < s0 + gap < self.route.length + 60:
-            kind = fleet.pop()
-            gap = self._link(kind, s0, d, gap, sign, pace, ahead) + sign * self.rng.uniform(5.0, 13.0)
+    def _streams(self, fleet, s0, d, gaps, pace, ahead):
+        """Vehicles in a lane at offset d on both sides of the moving point s0 + ahead * pace, the first ones at `gaps`."""
+        for gap, sign in zip(gaps, (1, -1), strict=True):
+            queue = list(self.rng.permutation(fleet))
+            while queue and 4.0 < s0 + gap < self.route.length + 60:
+                gap = self._link(queue.pop(), s0, d, gap, sign, pace, ahead) + sign * self.rng.uniform(5.0, 13.0)
 
     def _link(self, kind, s0, d, gap, sign, pace, ahead):
         """One vehicle (a trailer comes with its truck) whose near end is at `gap`; returns its far end."""
         turn = 0.0 if ahead > 0 else np.pi
         chain = [kind] if kind != "trailer" else ["trailer", "truck"] if ahead * sign > 0 else ["truck", "trailer"]
         for part in chain:
-            length = {"car": 4.8, "truck": 7.6, "bus": 11.4, "trailer": 11.2, "motorcycle": 2.2}[part]
+            length = LENGTHS.get(part, 2.2)
             middle = gap + sign * length / 2
             path = lambda t, m=middle: (s0 + m + ahead * pace.distance(t), d, turn)  # noqa: E731
-            self.move(part, path, pace.distance, rider=part == "motorcycle")
-            gap += sign * (length + 0.1)
+            self.move(part, path, pace.distance, rider=part in ("motorcycle", "bicycle"))
+            gap += sign * length
         return gap
 
-    def cyclists(self, scene):
-        """Riders in the bicycle lanes."""
-        rng, st = self.rng, self.streets
-        for side in (-1, 1):
-            speed = scene.cruise * (0.25 if scene.stop else 0.75) * -side
-            s = scene.start - 28.0 if side < 0 else scene.start - 10
-            while s < self.route.length:
-                path = lambda t, s=s, d=side * st.bike: (s + speed * t, d, 0.0 if side < 0 else np.pi)  # noqa: B023, E731
-                self.move("bicycle", path, lambda t: t, rider=True)
-                s += rng.uniform(9.0, 17.0)
+    def _ahead(self, kind, s, d, speed):
+        """A rider or walker at constant speed along the road; a negative speed goes against it."""
+        path = lambda t: (s + speed * t, d, 0.0 if speed > 0 else np.pi)  # noqa: E731
+        self.move(kind, path, lambda t: abs(speed) * (t + 8.0), rider=True)
 
     def walkers(self, scene):
         """People on both pavements, and some on the zebra crossing while the ego waits."""
@@ -246,31 +247,30 @@ class Furnisher:
             for track, direction in ((1.9, 1), (2.8, -1)):
                 s, speed = rng.uniform(0, 12), direction * rng.uniform(0.9, 1.5)
                 while s < self.route.length:
-                    self._walker(s, side * (st.kerb + track), speed)
+                    self._ahead("pedestrian", s, side * (st.kerb + track), speed)
                     s += rng.uniform(6.0, 20.0)
             for s in np.arange(rng.uniform(4, 12), self.route.length, 17.0):
                 self.stand("pedestrian", s, side * (st.kerb + 4.2), rng.uniform(-3.1, 3.1))
         if scene.stop:
             for k, offset in enumerate((-1.0, 0.2, 1.2)):
-                begin, speed = scene.stop[0] - 2.0 + 0.7 * k, 1.75
-                path = lambda t, o=offset, b=begin: (
-                    st.crossing + o,
-                    -st.kerb - 0.8 + speed * np.clip(t - b, 0, 12),
-                    np.pi / 2,
-                )  # noqa: E731
-                self.move("pedestrian", path, lambda t, b=begin: speed * np.clip(t - b, 0, 12) + 1.0, rider=True)
+                self._cross(st.crossing + offset, scene.stop[0] - 2.0 + 0.7 * k)
 
-    def _walker(self, s, d, speed):
-        path = lambda t: (s + speed * t, d, 0.0 if speed > 0 else np.pi)  # noqa: E731
-        self.move("pedestrian", path, lambda t: abs(speed) * (t + 8.0), rider=True)
+    def _cross(self, s, begin):
+        """A walker over the zebra crossing from time `begin` on."""
+        walked = lambda t: 1.75 * np.clip(t - begin, 0, 12)  # noqa: E731
+        path = lambda t: (s, walked(t) - self.streets.kerb - 0.8, np.pi / 2)  # noqa: E731
+        self.move("pedestrian", path, lambda t: walked(t) + 1.0, rider=True)
 
     def side_traffic(self):
-        """Cars that wait in the side street."""
-        st = self.streets
-        for side in (-1, 1):
-            for k in range(2):
-                d = side * (st.kerb + 5.0 + 6.5 * k)
-                self.stand("car", st.street + side * 2.2, d, -side * np.pi / 2)
+        """The side street: cars that wait on one side, works behind barriers on the other."""
+        st, side = self.streets, pick(self.rng, [-1, 1])
+        for k in range(2):
+            self.stand("car", st.street + side * 2.2, side * (st.kerb + 6.4 + 6.5 * k), -side * np.pi / 2)
+        turn = side * np.pi / 2
+        for k in (-2.9, 0.0, 2.9):
+            self.stand("barrier", st.street + k, -side * (st.kerb + 4.4), turn)
+            self.stand("cone", st.street + k + 1.2, -side * (st.kerb + 3.7))
+        self.stand("excavator", st.street, -side * (st.kerb + 8.6), turn + self.rng.uniform(-0.3, 0.3))
 
     def background(self, scene):
         """Houses, trees, hedges, lamps and signs."""
@@ -330,10 +330,10 @@ def build(scene, rng):
     streets = Streets(rng, scene.route, lanes, ego_lane, crossing, crossing + pick(rng, [-14.0, 14.0]))
     work = Furnisher(scene, streets, rng)
     work.side_traffic()
+    first = int(rng.integers(len(DECK)))
     for side in (-1, 1):
-        work.kerb(side)
+        work.kerb(side, first + (side > 0) * 2)
     work.background(scene)
     work.traffic(scene)
-    work.cyclists(scene)
     work.walkers(scene)
     return streets, work.items

@@ -70,9 +70,12 @@ def _hits(scene, i, origin, rays):
     turn, shift = scene.matrices[i][:3, :3], scene.matrices[i][:3, 3]
     start, direction = turn.T @ (origin - shift), rays @ turn
     bounds = scene.meshes[i].bounds
-    direction = np.where(np.abs(direction) < 1e-9, 1e-9, direction)[..., None, :]
-    a, b = (bounds[:, 0] - start) / direction, (bounds[:, 1] - start) / direction
-    enter, leave = np.minimum(a, b).max(-1), np.maximum(a, b).min(-1)
+    enter, leave = np.float32(0.0), np.float32(np.inf)
+    for axis in range(3):
+        slope = direction[..., axis, None].astype(np.float32)
+        slope = np.where(np.abs(slope) < 1e-7, np.float32(1e-7), slope)
+        a, b = ((bounds[:, side, axis] - start[axis]).astype(np.float32) / slope for side in (0, 1))
+        enter, leave = np.maximum(enter, np.minimum(a, b)), np.minimum(leave, np.maximum(a, b))
     return np.where((enter <= leave) & (enter > 0), enter, np.inf).min(-1)
 
 

@@ -153,7 +153,7 @@ def motorcycle(size, color, look=None):
         0.05,
         (40, 40, 44),
     )
-    b.line([(front - 0.2, 0.0, 1.05), (front - 0.28, 0.0, 1.25)], 0.16, (150, 130, 110))
+    b.line([(front - 0.2, 0.0, 1.05), (front - 0.24, 0.0, 1.17)], 0.1, (150, 130, 110))
     for side in (-1, 1):
         b.box((back - 0.3, side * 0.2 - 0.03, 0.74), (back - 0.25, side * 0.2 + 0.03, 0.8), AMBER)
     if look:

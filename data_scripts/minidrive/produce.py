@@ -67,11 +67,12 @@ def frames(root, name, count, seed, first, last):
 
 
 def _evidence(world, scene, t, points, seen):
-    agents = world.annotated(t)
+    """What is annotated: as in nuScenes, objects with at least one LiDAR point."""
+    agents = world.in_range(t)
     lidar2global = geometry.pose_matrix(*world.ego(t)) @ LIDAR.sensor2ego
     counts = lidar.points_in_boxes(points, lidar2global, scene.poses[agents], scene.sizes[agents])
     share = lambda i: seen[i][0] / seen[i][1] if i in seen and seen[i][1] else 0.0  # noqa: E731
-    return {i: (count, share(i)) for i, count in zip(agents, counts, strict=True)}
+    return {i: (count, share(i)) for i, count in zip(agents, counts, strict=True) if count}
 
 
 def _lidar(root, world, scene, t, seed, key):

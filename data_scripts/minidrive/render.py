@@ -9,6 +9,7 @@ import numpy as np
 
 from . import backdrop, geometry, mesh
 from .rig import HEIGHT, WIDTH
+from .streets import GRASS
 
 NEAR = 0.25
 SHIFT = 4
@@ -110,12 +111,10 @@ class Picture:
         field = np.array(
             [(x - far, y - far, 0), (x + far, y - far, 0), (x + far, y + far, 0), (x - far, y + far, 0)], float
         )
-        from .streets import GRASS
-
-        for polygon, color in [(field, GRASS), *streets.bands]:
-            if np.abs(polygon[:, :2] - (x, y)).max(1).min() > REACH:
-                continue
-            self._fill([polygon], self.lit(np.array([color], float), up)[0])
+        self._fill([field], self.lit(np.array([GRASS], float), up)[0])
+        for polygon, color in streets.bands:
+            if np.abs(polygon[:, :2] - (x, y)).max(1).min() < REACH:
+                self._fill([polygon], self.lit(np.array([color], float), up)[0])
         for quads, color in streets.marks:
             close = [q for q in quads if abs(q[0, 0] - x) < 90 and abs(q[0, 1] - y) < 90]
             self._fill(close, self.lit(np.array([color], float), up)[0])
@@ -136,22 +135,23 @@ class Picture:
         mask = np.zeros((HEIGHT, WIDTH), np.uint8)
         sun = np.asarray(light.sun)
         for i in indices:
-            shape = scene.meshes[i]
-            points = (
-                shape.vertices
-                if len(shape.bounds) < 6 and not (shape.kinds == mesh.BALL).any()
-                else _corners(shape.bounds)
-            )
-            world = points @ scene.matrices[i][:3, :3].T + scene.matrices[i][:3, 3]
-            cast = world - world[:, 2:] / sun[2] * sun if light.name != "overcast" else world * (1, 1, 0)
-            hull = cv2.convexHull(cast[:, :2].astype(np.float32))[:, 0]
-            local = clip(self.local(np.insert(hull.astype(float), 2, 0.0, axis=1)), self.focal)
-            if len(local) > 2:
-                cv2.fillConvexPoly(mask, pixels(local, self.intrinsic), 255, cv2.LINE_8, SHIFT)
+            for world in self._casters(i):
+                cast = world - world[:, 2:] / sun[2] * sun if light.name != "overcast" else world * (1, 1, 0)
+                hull = cv2.convexHull(cast[:, :2].astype(np.float32))[:, 0]
+                local = clip(self.local(np.insert(hull.astype(float), 2, 0.0, axis=1)), self.focal)
+                if len(local) > 2:
+                    cv2.fillConvexPoly(mask, pixels(local, self.intrinsic), 255, cv2.LINE_8, SHIFT)
         rows = np.flatnonzero(mask.any(1))
         if len(rows):
             part, cover = self.image[rows[0] : rows[-1] + 1], mask[rows[0] : rows[-1] + 1]
             cv2.copyTo(cv2.convertScaleAbs(part, alpha=1 - light.shadow), cover, part)
+
+    def _casters(self, i):
+        """Point sets [k,3] (global) whose convex hulls cast the shadow of item i: its solids if it is near."""
+        shape, to_world = self.scene.meshes[i], self.scene.matrices[i]
+        near = np.hypot(*(to_world[:2, 3] - self.eye[:2])) < 40
+        corners = _corners(shape.bounds) @ to_world[:3, :3].T + to_world[:3, 3]
+        return corners.reshape(-1, 8, 3) if near else [corners]
 
     def items(self, indices, depth):
         """Everything that stands on the ground, far to near. Returns {item: (visible, whole) pixel counts}."""

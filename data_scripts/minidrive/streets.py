@@ -39,9 +39,9 @@ class Streets:
         self._bands(rng)
         self._marks()
 
-    def clear(self, s, margin=7.5):
+    def clear(self, s, margin=4.0):
         """Whether arc length `s` is away from the side street and the zebra crossing."""
-        return abs(s - self.street) > self.side + margin and abs(s - self.crossing) > margin * 0.6
+        return abs(s - self.street) > self.side + margin and abs(s - self.crossing) > margin + 0.5
 
     def side_street(self, half, reach):
         """Ground rectangle [4,3] of the side street: `half` wide on each side of its axis, `reach` m long each way."""
@@ -79,18 +79,27 @@ class Streets:
     def _quads(self, starts, run, d, width):
         return [self.route.band(s, s + run, d - width / 2, d + width / 2) for s in starts]
 
+    def _solid(self, d, width):
+        """A line along the road that ends before the crossing and the side street."""
+        gaps = sorted([(self.street, self.side + 0.5), (self.crossing, 3.4)])
+        stops = [0.0] + [v for s, half in gaps for v in (s - half, s + half)] + [self.route.length]
+        lines = [self._pieces(a, b, d, width) for a, b in zip(stops[::2], stops[1::2], strict=True) if b > a]
+        return sum(lines, [])
+
+    def _pieces(self, a, b, d, width):
+        cuts = np.append(np.arange(a, b, 24.0), b)
+        return [self.route.band(p, q, d - width / 2, d + width / 2) for p, q in zip(cuts[:-1], cuts[1:], strict=True)]
+
     def _marks(self):
         end = self.route.length
         free = lambda s: abs(s - self.street) > self.side + 1.5 and abs(s - self.crossing) > 3.2  # noqa: E731
-        long = [s for s in np.arange(0.0, end - 4, 4.0) if free(s + 2.0)]
         dashes = [s for s in np.arange(0.0, end - 4, 8.0) if free(s + 1.5)]
-        centre = [self._quads(long, 4.05, d, 0.13) for d in (-0.15, 0.15)]
-        self.marks.append((centre[0] + centre[1], YELLOW))
+        self.marks.append((self._solid(-0.15, 0.13) + self._solid(0.15, 0.13), YELLOW))
         white = []
         for side in (-1, 1):
             for k in range(1, self.lanes):
                 white += self._quads(dashes, 3.0, side * k * LANE, 0.14)
-            white += self._quads(long, 4.05, side * self.edge, 0.15)
+            white += self._solid(side * self.edge, 0.15)
             white += self._quads(dashes, 2.0, side * (self.edge + BIKE), 0.1)
             for s in np.arange(3.0, end - 1, 7.5):
                 if self.clear(s):

@@ -27,41 +27,40 @@ class Light:
     clouds: float
 
 
-LIGHTS = (
-    Light(
-        "day",
-        (0.45, 0.35, 0.82),
-        (0.62, 0.68, 0.70),
-        (0.62, 0.58, 0.55),
-        (205, 145, 85),
-        (235, 215, 190),
-        0.55,
-        0.02,
-        0.5,
-    ),
-    Light(
-        "overcast",
-        (0.2, -0.3, 0.93),
-        (0.22, 0.22, 0.22),
-        (0.80, 0.79, 0.78),
-        (200, 190, 180),
-        (222, 218, 212),
-        0.25,
-        0.1,
-        0.9,
-    ),
-    Light(
-        "dusk",
-        (-0.78, 0.5, 0.38),
-        (0.22, 0.34, 0.48),
-        (0.42, 0.34, 0.33),
-        (110, 62, 48),
-        (95, 135, 215),
-        0.35,
-        0.45,
-        0.35,
-    ),
+DAY = Light(
+    name="day",
+    sun=(0.45, 0.35, 0.82),
+    direct=(0.56, 0.61, 0.63),
+    ambient=(0.72, 0.68, 0.65),
+    zenith=(205, 145, 85),
+    horizon=(235, 215, 190),
+    shadow=0.5,
+    lit=0.02,
+    clouds=0.5,
 )
+OVERCAST = Light(
+    name="overcast",
+    sun=(0.2, -0.3, 0.933),
+    direct=(0.24, 0.24, 0.24),
+    ambient=(0.84, 0.83, 0.82),
+    zenith=(200, 190, 180),
+    horizon=(222, 218, 212),
+    shadow=0.25,
+    lit=0.1,
+    clouds=0.9,
+)
+DUSK = Light(
+    name="dusk",
+    sun=(-0.78, 0.5, 0.375),
+    direct=(0.28, 0.42, 0.58),
+    ambient=(0.58, 0.49, 0.47),
+    zenith=(120, 72, 58),
+    horizon=(105, 145, 222),
+    shadow=0.35,
+    lit=0.45,
+    clouds=0.35,
+)
+LIGHTS = (DAY, DAY, OVERCAST, DUSK)
 
 
 @dataclass
@@ -129,9 +128,9 @@ class World:
     def __init__(self, name, frames, seed):
         rng = generator(seed, "world", name)
         self.name, self.frames, self.duration = name, frames, (frames - 1) * PERIOD
-        self.light = LIGHTS[int(hashlib.sha256(f"{seed}/light/{name}".encode()).digest()[0]) % 3]
+        self.light = LIGHTS[int(generator(seed, "mood", name).integers(len(LIGHTS)))]
         self.times = np.arange(frames) * PERIOD
-        stops = rng.random() < 0.4
+        stops = rng.random() < 0.35
         self.stop = (2.2, 8.6) if stops else None
         self.cruise = float(rng.uniform(5.0, 7.5) if stops else rng.uniform(4.5, 10.5))
         self.motion = route.Motion(self.cruise, self.duration, self.stop, 0.0 if stops else 0.08, rng.uniform(0, 6))
@@ -156,7 +155,7 @@ class World:
         bend = np.interp(self.start + self.motion.distance(t), self.route.s, self.route.curvature)
         return self.motion.speed(t) * (1.0 - self.streets.ego_lane * bend)
 
-    def annotated(self, t):
+    def in_range(self, t):
         """Indices of the agents within ANNOTATION_RANGE of the ego at time t."""
         x, y, _ = self.ego(t)
         poses = [self.items[i].pose(t) for i in self.agents]

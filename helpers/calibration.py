@@ -53,15 +53,21 @@ def collect(run, stream, out, input_shapes, samples=None, seed=0, progress=False
     return Path(out)
 
 
-def noise(out, input_shapes, samples, seed=0):
+def noise(out, input_shapes, samples, seed=0, scale=1.0):
     """Write a calibration set of the right names, shapes and dtype whose values are all random normal.
 
-    The negative control: ranges measured on it say nothing about driving.
+    The negative control: ranges measured on it say nothing about driving. `scale` is the standard deviation: normalized
+    images have about 1; less makes the ranges too narrow (values are cut), more makes them too wide (steps too coarse).
     """
     generator = np.random.default_rng(seed)
     with _writer(out, input_shapes, samples) as append:
         for _ in range(samples):
-            append({name: generator.standard_normal(shape, dtype=np.float32) for name, shape in input_shapes.items()})
+            append(
+                {
+                    name: np.float32(scale) * generator.standard_normal(shape, np.float32)
+                    for name, shape in input_shapes.items()
+                }
+            )
     return Path(out)
 
 

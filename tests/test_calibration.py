@@ -87,6 +87,8 @@ def test_noise_has_the_shapes_and_no_meaning(tmp_path):
     assert check_calibration(path, SHAPES) == 40
     with np.load(path) as archive:
         assert abs(archive["image"].mean()) < 0.05 and abs(archive["image"].std() - 1) < 0.05
+    with np.load(noise(tmp_path / "wide.npz", SHAPES, samples=40, scale=50)) as archive:
+        assert archive["image"].dtype == np.float32 and abs(archive["image"].std() / 50 - 1) < 0.05
 
 
 @pytest.mark.parametrize(

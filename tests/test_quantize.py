@@ -114,7 +114,10 @@ def test_quantized_network_runs_and_keeps_its_plugin(network, calibration, capfd
     assert [function.name for function in model.functions] == ["Tenth"]
     assert [node.domain for node in model.graph.node if node.op_type == "Tenth"] == ["trt.plugins"]
     assert all(node.op_type != "Identity" for node in model.graph.node) == simplify
-    assert sum(node.op_type == "QuantizeLinear" for node in model.graph.node) >= 6
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    quantizers = [types[node.input[2]] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    assert len(quantizers) >= 6
+    assert set(quantizers) == {onnx.TensorProto.INT8 if mode == "int8" else onnx.TensorProto.FLOAT8E4M3FN}
     errors = error(out, network, calibration, basic=mode == "fp8")
     assert all(1e-4 < value < bound for value in errors), errors
 

@@ -1,6 +1,4 @@
-"""PyTorch → ONNX: one tidy file, whose nodes are named after the modules they come from, and its check against
-PyTorch.
-"""
+"""PyTorch to ONNX: one tidy file with nodes named after their modules, and its check against PyTorch."""
 
 import ast
 import contextlib

@@ -56,9 +56,9 @@ def _load(job):
     return load_frame(*job)
 
 
-def load_scenes(dataroot, config, split, workers):
+def load_scenes(dataroot, config, workers):
     """Every scene of a data set as a list of frames (see `load_frame`), in time order."""
-    data = dataset.open_dataset(dataroot, split=split)
+    data = dataset.open_dataset(dataroot, split="all")
     frames = list(data.frames)
     previous = [None, *frames[:-1]]
     jobs = [(frame, before, config) for frame, before in zip(frames, previous, strict=True)]
@@ -162,15 +162,16 @@ def detection_loss(logits, boxes, items, pool):
 
 def heatmap_target(items, config, device):
     """Gaussian bump of one cell at every target centre: [B, 10, bev_h, bev_w]."""
-    low = np.array(config.pc_range[:2])
-    cell = (np.array(config.pc_range[3:5]) - low) / (config.bev_w, config.bev_h)
-    x, y = np.arange(config.bev_w) + 0.5, np.arange(config.bev_h) + 0.5
-    heat = np.zeros((len(items), 10, config.bev_h, config.bev_w), np.float32)
-    for b, item in enumerate(items):
-        for (cx, cy), label in zip((item["boxes"][:, :2] - low) / cell, item["labels"], strict=True):
-            bump = np.exp(-0.5 * ((y[:, None] - cy) ** 2 + (x[None] - cx) ** 2))
-            np.maximum(heat[b, label], bump, out=heat[b, label])
-    return torch.from_numpy(heat).to(device)
+    low, high = (torch.tensor(config.pc_range[i : i + 2], device=device) for i in (0, 3))
+    size = torch.tensor([config.bev_w, config.bev_h], device=device)
+    boxes = torch.from_numpy(np.concatenate([item["boxes"] for item in items])).to(device)
+    x, y = ((boxes[:, :2] - low) / (high - low) * size).split(1, 1)
+    bump_x = torch.exp(-0.5 * (torch.arange(config.bev_w, device=device) + 0.5 - x) ** 2)
+    bump_y = torch.exp(-0.5 * (torch.arange(config.bev_h, device=device) + 0.5 - y) ** 2)
+    rows = np.concatenate([b * 10 + item["labels"] for b, item in enumerate(items)])
+    heat = torch.zeros(len(items) * 10, config.bev_h, config.bev_w, device=device)
+    heat.index_reduce_(0, torch.from_numpy(rows).to(device), bump_y[:, :, None] * bump_x[:, None], "amax")
+    return heat.unflatten(0, (len(items), 10))
 
 
 def heatmap_loss(logits, target):
@@ -266,7 +267,7 @@ def evaluate(model, dataroot, config, device):
 
 def parse(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataroot", default="data/minidrive_train")
+    parser.add_argument("--dataroot", nargs="+", default=["data/minidrive_train"], help="one or more data roots")
     parser.add_argument("--val", default="data/minidrive", help="MiniDrive whose mini_val is evaluated")
     parser.add_argument("--out", type=Path, default=files.ROOT / "checkpoints/bevformer_mini.safetensors")
     parser.add_argument("--state", type=Path, default=Path("build/train_state.pt"), help="resumed from if it exists")
@@ -283,7 +284,8 @@ def parse(argv=None):
 def main(argv=None):
     args = parse(argv)
     config, device, started = CONFIGS["mini"], torch.device(args.device), time.time()
-    scenes = load_scenes(args.dataroot, config, "all", args.workers)
+    scenes = [scene for root in args.dataroot for scene in load_scenes(root, config, args.workers)]
+    torch.set_float32_matmul_precision("high")
     trainer = Trainer(config, scenes, args.batch, args.steps, args.lr, args.seed, device)
     if args.state.exists():
         trainer.restore(args.state)

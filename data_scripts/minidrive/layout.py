@@ -21,7 +21,7 @@ SHIRTS = [
 TROUSERS = [(90, 60, 40), (45, 45, 48), (110, 120, 130), (70, 80, 110), (130, 90, 60)]
 SKIN = [(150, 180, 225), (120, 155, 205), (75, 105, 150), (50, 70, 105)]
 HAIR = [(30, 32, 38), (40, 60, 90), (80, 130, 180), (110, 110, 112)]
-DECK = ["works", "bus", "motorcycles", "trailer", "works", "car", "bicycles", "roadblock", "truck"]
+DECK = ["works", "bus", "roadblock", "motorcycles", "works", "trailer", "roadblock", "bicycles", "car"]
 LENGTHS = {"car": 5.2, "truck": 8.0, "bus": 11.8, "trailer": 11.6, "works": 15.5, "roadblock": 8.5}
 
 
@@ -321,7 +321,7 @@ class Furnisher:
 
 def build(scene, rng):
     """Streets and items of a scene."""
-    lanes = 1 if rng.random() < 0.6 else 2
+    lanes = 1 if rng.random() < 0.7 else 2
     ego_lane = -LANE * (lanes - 0.5 if rng.random() < 0.5 else 0.5)
     if scene.stop:
         crossing = scene.start + float(scene.motion.distance(scene.stop[0] + 1.0)) + 8.5

@@ -13,16 +13,19 @@ def shade(color, factor):
     return tuple(min(255.0, c * factor) for c in color)
 
 
+def _disc(x, y, z, r):
+    """A disc [14,3] across y that does not reach below the ground."""
+    ring = regular(14) * r + (x, z)
+    return np.stack([ring[:, 0], np.full(14, y), np.maximum(ring[:, 1], 0.0)], -1)
+
+
 def add_wheels(b, xs, radius, width, half, floor):
     """Wheels at every x: round faces as decals on the last solid, and the treads below the floor."""
-    ring = regular(14)
+    arch = [(radius * 1.2, (22, 22, 24)), (radius, TYRE), (radius * 0.6, HUB), (radius * 0.2, (60, 60, 60))]
     for y in (-half, half):
         for x in xs:
-            disc = lambda r: np.stack([ring[:, 0] * r + x, np.full(14, y), ring[:, 1] * r + radius], -1)  # noqa: B023, E731
-            b.decal(disc(radius * 1.18)[:, :] + (0, 0, radius * 0.06), (22, 22, 24))
-            b.decal(disc(radius), TYRE)
-            b.decal(disc(radius * 0.6), HUB)
-            b.decal(disc(radius * 0.2), (60, 60, 60))
+            for r, color in arch:
+                b.decal(_disc(x, y, radius, r), color)
     for x in xs:
         for side in (-1, 1):
             y0, y1 = sorted((side * half, side * (half - width)))

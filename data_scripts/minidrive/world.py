@@ -92,11 +92,11 @@ class Item:
         return self.meshes[int(self.extra["travelled"](t) / self.stride * len(self.meshes)) % len(self.meshes)]
 
     def speed(self, t):
-        """Speed in m/s at time t by central difference."""
+        """Speed in m/s at time t by central difference over the neighbouring key frames, as the devkit takes it."""
         if self.static:
             return 0.0
-        (x0, y0, _), (x1, y1, _) = self.pose(t - 0.05), self.pose(t + 0.05)
-        return float(np.hypot(x1 - x0, y1 - y0) / 0.1)
+        (x0, y0, _), (x1, y1, _) = self.pose(t - PERIOD), self.pose(t + PERIOD)
+        return float(np.hypot(x1 - x0, y1 - y0) / (2 * PERIOD))
 
     def attribute(self, t):
         """nuScenes attribute name at time t, or None."""

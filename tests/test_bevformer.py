@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from helpers import models
 from helpers.errors import BadInput
 from helpers.models import bevformer
-from helpers.models.attention import SpatialCrossAttention
+from helpers.models.attention import SpatialCrossAttention, TemporalSelfAttention
 from helpers.models.bevformer_transformer import Projection, ego_shift
 
 CAMERA_YAWS = (0, -55, 55, 180, 110, -110)  # degrees from straight ahead, in the models' camera order
@@ -279,6 +279,9 @@ def project_by_loops(config, lidar2img):
 
 def test_projection_and_mask():
     lidar2img = cameras(TINY.image_size)
+    pitch = torch.eye(4)
+    pitch[1, 2] = 0.45 * TINY.image_size[0]
+    lidar2img[:, 1::2] = pitch @ lidar2img[:, 1::2]  # half of the cameras look up, so that pillars are seen in part
     references, mask = Projection(TINY)(lidar2img)
     uv, seen = project_by_loops(TINY, lidar2img)
     assert references.shape == (6, 80, 1, 8)
@@ -286,6 +289,37 @@ def test_projection_and_mask():
     counts = seen.sum(0)
     assert {0, 1, 2} >= set(counts) and 1 in counts and 2 in counts
     np.testing.assert_allclose(mask[0, :, :, 0].numpy(), seen / np.maximum(counts, 1), atol=1e-6)
+
+
+def test_a_point_behind_the_camera_is_not_seen():
+    lidar2img = torch.zeros(1, 6, 4, 4)
+    lidar2img[0, :, :3, 3] = torch.tensor([4e-4, 3e-4, -1.0])  # with the depth floored at 1e-5: the pixel (40, 30)
+    references, mask = Projection(TINY)(lidar2img)
+    torch.testing.assert_close(references[0, 0, 0, :2], torch.tensor([40 / 96, 30 / 64]))
+    assert not mask.any()
+
+
+def test_temporal_attention_by_definition():
+    torch.manual_seed(0)
+    layer = TemporalSelfAttention(16, 2, 4)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    query, position, history = torch.randn(80, 16), torch.randn(80, 16), torch.randn(2, 80, 16)
+    references = torch.rand(2, 80, 2)
+    feature = torch.cat([history[0], query + position], -1)
+    offsets = layer.sampling_offsets(feature).view(80, 2, 2, 4, 2)  # head, queue, point, xy
+    weights = layer.attention_weights(feature).view(80, 2, 2, 4).softmax(-1)
+    attended = torch.zeros(2, 80, 16)
+    for entry in range(2):
+        value = layer.value_proj(history[entry]).view(80, 2, 8)
+        for head in range(2):
+            locations = references[entry, :, None] + offsets[:, head, entry] / torch.tensor([10, 8])
+            image = value[:, head].T.reshape(1, 8, 8, 10)
+            samples = torch.nn.functional.grid_sample(image, 2 * locations[None] - 1, align_corners=False)[0]
+            attended[entry, :, 8 * head : 8 * head + 8] = (samples * weights[:, head, entry]).sum(-1).T
+    expected = layer.output_proj((attended[0] + attended[1]) / 2) + query
+    found = layer(query[None], position[None], history[None], references[None, :, :, None], (8, 10))
+    torch.testing.assert_close(found[0], expected, atol=1e-5, rtol=0)
 
 
 def test_spatial_attention_equals_the_gather_of_visible_queries():

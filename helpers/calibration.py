@@ -112,7 +112,6 @@ class CalibrationReader:
     def get_next(self):
         """The next sample, or None after the last."""
         if self.position == self.samples:
-            self.bar.close()
             return None
         self.position += 1
         self.bar.update()
@@ -123,6 +122,7 @@ class CalibrationReader:
         return self[0]
 
     def rewind(self):
+        """Start again from the first sample."""
         self.position = 0
         self.bar.reset()
 

@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from helpers import graph
+from helpers import graph, histograms
 from helpers.calibration import CalibrationReader, check_calibration, collect, noise
 from helpers.errors import BadInput
 from helpers.files import atomic
@@ -84,7 +84,8 @@ def quantize(
         check_calibration(calibration, shapes)
         reader = CalibrationReader(calibration, shapes, samples, progress)
         onnx.save(_slim(model) if simplify else model, work / "model.onnx")
-        _run_modelopt(work / "model.onnx", part, mode, method, reader, list(exclude_op_types))
+        with contextlib.closing(reader.bar):
+            _run_modelopt(work / "model.onnx", part, mode, method, reader, list(exclude_op_types))
         quantized = onnx.load(part)
         _check_quantized(quantized, onnx_path, mode, exclude_op_types)
         settings = {"mode": mode, "method": method, "samples": len(reader), "excluded": sorted(exclude_op_types)}
@@ -96,7 +97,7 @@ def quantize(
 
 def _run_modelopt(onnx_path, out, mode, method, reader, exclude_op_types):
     """ModelOpt rewrites its input file in place and writes others beside it: give it a folder of its own."""
-    with _contained(out.parent):
+    with _contained(out.parent), histograms.bounded():
         from modelopt.onnx.quantization import quantize as modelopt_quantize
 
         modelopt_quantize(

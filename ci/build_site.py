@@ -125,7 +125,7 @@ def summary(report, pages, out):
     entries = report["notebooks"]
     counts = {status: sum(e["status"] == status for e in entries) for status in MARKS}
     shown = {status: n for status, n in counts.items() if n or status in ("passed", "failed")}
-    tally = "".join(f'<li><b class="{s.replace(" ", "-")}">{n}</b>{s}</li>' for s, n in shown.items())
+    tally = "".join(f'<li><b class="{s.replace(" ", "-") if n else "soft"}">{n}</b>{s}</li>' for s, n in shown.items())
     date = datetime.datetime.fromisoformat(report["date"]).strftime("%d %B %Y, %H:%M UTC")
     parameters = ", ".join(f"{name} = {value}" for name, value in report["parameters"].items() if name != "RECORDS")
     now = "Written by the lessons while they ran on this machine."

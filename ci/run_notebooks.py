@@ -145,7 +145,8 @@ class Run:
 
     def log_tail(self):
         self.log.seek(0)
-        return [line for line in self.log.read().splitlines() if line.strip()][-8:]
+        text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", self.log.read())
+        return [line for line in text.splitlines() if line.strip()][-8:]
 
     def verdict(self):
         """(status, what is wrong, error) once the process has ended by itself."""

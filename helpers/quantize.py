@@ -106,11 +106,26 @@ def _run_modelopt(onnx_path, out, mode, method, reader, exclude_op_types):
             calibration_data_reader=reader,
             calibration_method=method,
             calibration_eps=["cpu"],
+            calibration_shapes=_inferred_shapes(onnx_path),
+            disable_mha_qdq="MatMul" in exclude_op_types,  # or it runs the network only to look at attention's shapes
             op_types_to_exclude=exclude_op_types,
             high_precision_dtype="fp32",
             output_path=str(out),
             log_level="ERROR",
         )
+
+
+def _inferred_shapes(onnx_path):
+    """Input shapes, from which ModelOpt can infer the others; None makes it run the network with every matrix product
+    as an output, which takes gigabytes, and is needed only where inference leaves a shape open.
+    """
+    model = onnx.shape_inference.infer_shapes(onnx.load(onnx_path))
+    ranks = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
+    for node in model.graph.node:
+        tensor = ranks[node.output[0]].type.tensor_type if node.output[0] in ranks else None
+        if node.op_type in ("MatMul", "Gemm") and (tensor is None or not all(d.dim_value for d in tensor.shape.dim)):
+            return None
+    return {name: list(shape) for name, shape in _input_shapes(model, onnx_path).items()}
 
 
 @contextlib.contextmanager

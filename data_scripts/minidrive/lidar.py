@@ -87,12 +87,15 @@ def points_in_boxes(points, lidar2global, poses, sizes):
     """Number of points [n,3+] (LiDAR frame) inside each box; poses [m,3] (x, y, yaw), sizes [m,3] (w, l, h)."""
     world = points[:, :3].astype(float) @ lidar2global[:3, :3].T + lidar2global[:3, 3]
     counts = []
-    for (x, y, yaw), (w, l, h) in zip(poses, sizes, strict=True):
-        reach = np.hypot(w, l) / 2
+    for (x, y, yaw), (width, length, height) in zip(poses, sizes, strict=True):
+        reach = np.hypot(width, length) / 2
         close = world[(np.abs(world[:, 0] - x) <= reach) & (np.abs(world[:, 1] - y) <= reach)]
         local = (close - (x, y, 0.0)) @ geometry.rotation_z(yaw)
         inside = (
-            (np.abs(local[:, 0]) <= l / 2) & (np.abs(local[:, 1]) <= w / 2) & (local[:, 2] >= 0) & (local[:, 2] <= h)
+            (np.abs(local[:, 0]) <= length / 2)
+            & (np.abs(local[:, 1]) <= width / 2)
+            & (local[:, 2] >= 0)
+            & (local[:, 2] <= height)
         )
         counts.append(int(inside.sum()))
     return counts

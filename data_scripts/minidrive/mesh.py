@@ -24,30 +24,41 @@ class Mesh:
         self.vertices = np.concatenate(builder.points)
         self.starts = np.cumsum([0] + [len(p) for p in builder.points])
         self.kinds, self.solids = np.array(builder.kinds), np.array(builder.solids)
-        self.normals, self.colors = np.array(builder.normals), np.array(builder.colors, float)
-        self.glow, self.sizes = np.array(builder.glow, float), np.array(builder.sizes)
+        self.colors, self.glow = np.array(builder.colors, float), np.array(builder.glow, float)
         self.bounds = np.array(builder.bounds)
+        self._polygons(np.array(builder.centres), np.array(builder.sizes, float))
+
+    def _polygons(self, centres, sizes):
+        flat, first = self.kinds == POLYGON, self.starts[:-1]
+        low, high = (f.reduceat(self.vertices, first) for f in (np.minimum, np.maximum))
+        self.sizes = np.where(flat, (high - low).max(1), sizes)
+        a, b, c = (self.vertices[np.minimum(first + k, len(self.vertices) - 1)] for k in range(3))
+        normal = np.cross(b - a, c - a) * flat[:, None]
+        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+        middle = np.add.reduceat(self.vertices, first) / np.diff(self.starts)[:, None]
+        outward = ((middle - centres) * normal).sum(1, keepdims=True)
+        self.normals = np.where(outward < 0, -normal, normal)
 
 
 class Builder:
     """Collects primitives. A decal (window, light, plate) lies on the solid that was added last."""
 
     def __init__(self):
-        self.points, self.kinds, self.normals, self.colors = [], [], [], []
-        self.glow, self.sizes, self.solids, self.bounds = [], [], [], []
+        self.points, self.kinds, self.colors, self.glow = [], [], [], []
+        self.sizes, self.centres, self.solids, self.bounds = [], [], [], []
         self.centre = np.zeros(3)
 
     def mesh(self):
         """The finished Mesh."""
         return Mesh(self)
 
-    def _add(self, kind, points, color, glow, size, normal=(0.0, 0.0, 0.0)):
+    def _add(self, kind, points, color, glow=0.0, size=0.0):
         self.points.append(np.asarray(points, float))
         self.kinds.append(kind)
-        self.normals.append(normal)
         self.colors.append(color)
         self.glow.append(glow)
         self.sizes.append(size)
+        self.centres.append(self.centre)
         self.solids.append(len(self.bounds) - 1)
 
     def _open(self, points, margin=0.0):
@@ -56,12 +67,7 @@ class Builder:
 
     def decal(self, points, color, glow=0.0):
         """A convex polygon [k,3] on the last solid, facing away from that solid's centre."""
-        points = np.asarray(points, float)
-        normal = np.cross(points[1] - points[0], points[2] - points[0])
-        normal = normal / np.linalg.norm(normal)
-        if normal @ (points.mean(0) - self.centre) < 0:
-            normal = -normal
-        self._add(POLYGON, points, color, glow, float(np.ptp(points, axis=0).max()), normal)
+        self._add(POLYGON, points, color, glow)
 
     def solid(self, faces, color, glow=0.0):
         """A convex solid from its faces, each [k,3]. `color` is one colour, or a list with one for each face."""

@@ -1,5 +1,7 @@
 """Pedestrians, bicycles, motorcycles, cones and barriers. `size` is (width, length, height) in m."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from .mesh import Builder, rectangle, regular
@@ -10,7 +12,7 @@ def _limb(b, a, c, radius, color):
     """A box-like limb from point a (upper) to point c (lower), (x, y, z) each."""
     (x0, y0, z0), (x1, y1, z1) = a, c
     square = regular(4, np.pi / 4) * radius
-    b.loft(square + (x1, y1), square + (x0, y0), z1, z0, color)
+    b.loft(square + np.array((x1, y1)), square + np.array((x0, y0)), z1, z0, color)
 
 
 def _head(b, x, z, radius, skin, hair, helmet=False):
@@ -25,7 +27,7 @@ def pedestrian(size, look, stride=0.0, vest=False):
     """A person. `look` holds the colours shirt, trousers, skin and hair; `stride` in -1..1 opens the legs."""
     h = size[2]
     b, hip, shoulder = Builder(), 0.48 * h, 0.82 * h
-    step, r = 0.19 * h * stride, 0.05 * h
+    step, r = 0.12 * h * stride, 0.05 * h
     for side, swing in ((-1, step), (1, -step)):
         y = side * 0.06 * h
         _limb(b, (0.0, y, hip), (swing, y, 0.05 * h), r * 1.15, look["trousers"])
@@ -68,7 +70,7 @@ def _rider(b, seat, lean, look, bars, pegs, scale):
         )
     top = z + 0.55 * scale
     torso = rectangle(-0.12, 0.12, -0.19, 0.19) * scale
-    b.loft(torso + (x, 0), torso * (0.9, 1.05) + (x + lean, 0), z, top, look["shirt"])
+    b.loft(torso + np.array((x, 0)), torso * (0.9, 1.05) + np.array((x + lean, 0)), z, top, look["shirt"])
     for side in (-1, 1):
         y = side * 0.24 * scale
         b.line(
@@ -88,7 +90,7 @@ def _wheel(b, x, radius, thickness, color):
 
 def bicycle(size, color, look=None):
     """A bicycle, with a rider if `look` is given."""
-    l = size[1]
+    l = size[1]  # noqa: E741
     b, r = Builder(), 0.335
     back, front = -l / 2 + r + 0.03, l / 2 - r - 0.03
     for x in (back, front):
@@ -115,7 +117,7 @@ def bicycle(size, color, look=None):
 
 def motorcycle(size, color, look=None):
     """A motorcycle, with a rider if `look` is given."""
-    w, l = size[:2]
+    w, l = size[:2]  # noqa: E741
     b, r = Builder(), 0.31
     back, front = -l / 2 + r + 0.05, l / 2 - r - 0.05
     ring = regular(14)
@@ -163,20 +165,20 @@ def motorcycle(size, color, look=None):
 
 def cone(size):
     """A traffic cone: black foot, orange body, two white bands."""
-    w, _, h = size
-    b, half = Builder(), w / 2
-    square = rectangle(-half, half, -half, half)
+    w, l, h = size  # noqa: E741
+    b, half = Builder(), min(w, l) / 2
+    square = rectangle(-l / 2, l / 2, -w / 2, w / 2)
     b.loft(square, square * 0.96, 0.0, 0.05, (30, 60, 190))
     radius = lambda z: np.interp(z, [0.05, h], [half * 0.8, half * 0.16])  # noqa: E731
     levels = [0.051, 0.38 * h, 0.55 * h, 0.68 * h, 0.82 * h, h]
-    for k, (z0, z1) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+    for k, (z0, z1) in enumerate(pairwise(levels)):
         b.pillar(0.0, 0.0, z0, z1, radius(z0), radius(z1), (10, 95, 250) if k % 2 == 0 else (240, 240, 240), 10)
     return b.mesh()
 
 
 def barrier(size, first, second):
     """A barrier of two striped boards on posts; it is wide across its heading."""
-    w, l, h = size
+    w, l, h = size  # noqa: E741
     b, half, deep = Builder(), w / 2, l / 2
     for side in (-1, 1):
         y = side * (half - 0.2)

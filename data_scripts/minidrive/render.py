@@ -121,9 +121,14 @@ class Picture:
         backdrop.ground_haze(self.image, self.cam2world, self.intrinsic, self.haze, HAZE)
 
     def _fill(self, polygons, color):
-        flat = []
+        if not polygons:
+            return
+        local = self.local(np.concatenate(polygons))
+        flat, first = [], 0
         for polygon in polygons:
-            points = clip(self.local(polygon), self.focal)
+            points, first = local[first : first + len(polygon)], first + len(polygon)
+            if points[:, 2].min() < 1.0:
+                points = clip(points, self.focal)
             if len(points) > 2:
                 flat.append(pixels(points, self.intrinsic))
         if flat:
@@ -131,25 +136,37 @@ class Picture:
 
     def shadows(self, indices):
         """Ground under and behind every object, away from the sun, made darker."""
-        scene, light = self.scene, self.light
+        light = self.light
         mask = np.zeros((HEIGHT, WIDTH), np.uint8)
         sun = np.asarray(light.sun)
-        for i in indices:
-            for world in self._casters(i):
-                cast = world - world[:, 2:] / sun[2] * sun if light.name != "overcast" else world * (1, 1, 0)
-                hull = cv2.convexHull(cast[:, :2].astype(np.float32))[:, 0]
-                local = clip(self.local(np.insert(hull.astype(float), 2, 0.0, axis=1)), self.focal)
-                if len(local) > 2:
-                    cv2.fillConvexPoly(mask, pixels(local, self.intrinsic), 255, cv2.LINE_8, SHIFT)
+        groups = [points for i in indices for points in self._casters(i)]
+        if not groups:
+            return
+        world = np.concatenate(groups)
+        slant = np.array((0.0, 0.0, 1.0)) if light.name == "overcast" else sun / sun[2]
+        local = self.local(world - world[:, 2:] * slant)
+        ends = np.cumsum([len(points) for points in groups])
+        whole = np.minimum.reduceat(local[:, 2], np.append(0, ends[:-1])) > 1.0
+        uv = pixels(np.maximum(local, (-np.inf, -np.inf, 1.0)), self.intrinsic)
+        for first, last, simple in zip(np.append(0, ends[:-1]), ends, whole, strict=True):
+            hull = uv[first:last] if simple else self._clipped_hull(world[first:last], slant)
+            if len(hull) > 2:
+                cv2.fillConvexPoly(mask, cv2.convexHull(hull), 255, cv2.LINE_8, SHIFT)
         rows = np.flatnonzero(mask.any(1))
         if len(rows):
             part, cover = self.image[rows[0] : rows[-1] + 1], mask[rows[0] : rows[-1] + 1]
             cv2.copyTo(cv2.convertScaleAbs(part, alpha=1 - light.shadow), cover, part)
 
+    def _clipped_hull(self, world, slant):
+        """Pixels of the shadow of points [k,3] that reaches behind the camera."""
+        hull = cv2.convexHull((world - world[:, 2:] * slant)[:, :2].astype(np.float32))[:, 0]
+        local = clip(self.local(np.insert(hull.astype(float), 2, 0.0, axis=1)), self.focal)
+        return pixels(local, self.intrinsic)
+
     def _casters(self, i):
         """Point sets [k,3] (global) whose convex hulls cast the shadow of item i: its solids if it is near."""
         shape, to_world = self.scene.meshes[i], self.scene.matrices[i]
-        near = np.hypot(*(to_world[:2, 3] - self.eye[:2])) < 40
+        near = np.hypot(*(to_world[:2, 3] - self.eye[:2])) < 30
         corners = _corners(shape.bounds) @ to_world[:3, :3].T + to_world[:3, 3]
         return corners.reshape(-1, 8, 3) if near else [corners]
 

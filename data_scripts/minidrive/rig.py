@@ -17,7 +17,7 @@ _CAMERA_AXES = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 @dataclass(frozen=True)
 class Sensor:
-    """One sensor. `sensor2ego` is [4,4]; `intrinsic` is [3,3] in pixels, or None; `delay` is seconds after the LiDAR."""
+    """One sensor. `sensor2ego` is [4,4]; `intrinsic` is [3,3] in pixels, or None; `delay` in s after the LiDAR."""
 
     channel: str
     modality: str

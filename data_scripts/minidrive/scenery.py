@@ -10,8 +10,9 @@ FACADES += [(95, 105, 140), (150, 140, 130)]
 SHOPS = [(120, 80, 40), (50, 60, 140), (60, 110, 60), (60, 60, 66), (40, 120, 170)]
 
 
-def building(rng, width, depth, height, lit):
+def building(width, depth, height, lit, seed):
     """A house with rows of windows and a shop front; `lit` is the share of windows with light on."""
+    rng = np.random.default_rng(seed)
     color = np.array(FACADES[rng.integers(len(FACADES))]) * rng.uniform(0.85, 1.1)
     b, hw, hd = Builder(), width / 2, depth / 2
     b.box((-hw, -hd, 0.0), (hw, hd, height), tuple(color))
@@ -40,12 +41,13 @@ def building(rng, width, depth, height, lit):
                     on = rng.random() < lit
                     pane = (110, 190, 235) if on else tuple(glass * rng.uniform(0.85, 1.2))
                     b.decal(face(u - pitch * share / 2, u + pitch * share / 2, z, z + tall), pane, 0.8 if on else 0.0)
-    return b.mesh(), (width + 0.04, depth + 0.04, height)
+    return b.mesh()
 
 
-def tree(rng):
+def tree(h, seed):
     """A tree: a trunk and a crown of overlapping balls, lighter towards the top."""
-    b, h = Builder(), rng.uniform(4.5, 8.0)
+    rng = np.random.default_rng(seed)
+    b = Builder()
     crown, green = h * 0.27, np.array((45, 105, 70)) * rng.uniform(0.75, 1.15) + (0, 0, rng.uniform(-12, 30))
     b.pillar(0.0, 0.0, 0.0, h * 0.55, 0.16, 0.11, (48, 66, 86), 7)
     for k in range(7):
@@ -53,19 +55,18 @@ def tree(rng):
         reach = crown * 0.55 * (1 - lift * 0.7)
         centre = (reach * np.cos(angle), reach * np.sin(angle), h * 0.56 + lift * h * 0.28)
         b.ball(centre, crown * (0.8 - 0.3 * lift), tuple(green * (0.78 + 0.45 * lift)))
-    return b.mesh(), (0.4, 0.4, h)
+    return b.mesh()
 
 
-def hedge(rng, length):
+def hedge(length, h):
     """A clipped hedge."""
-    b, h = Builder(), rng.uniform(0.9, 1.5)
-    green = np.array((50, 95, 65)) * rng.uniform(0.8, 1.1)
+    b, green = Builder(), (48.0, 91.0, 62.0)
     low, top = (
         rectangle(-length / 2, length / 2, -0.45, 0.45),
         rectangle(-length / 2 + 0.1, length / 2 - 0.1, -0.36, 0.36),
     )
-    b.loft(low, top, 0.0, h, tuple(green))
-    return b.mesh(), (length, 0.9, h)
+    b.loft(low, top, 0.0, h, green)
+    return b.mesh()
 
 
 def lamp(lit):
@@ -79,15 +80,15 @@ def lamp(lit):
         (150, 220, 255),
         1.0 if lit else 0.2,
     )
-    return b.mesh(), (0.3, 0.3, 7.4)
+    return b.mesh()
 
 
-def sign(rng):
+def sign(kind):
     """A road sign on a pole, facing -x."""
     b = Builder()
     b.pillar(0.0, 0.0, 0.0, 2.2, 0.035, 0.035, (130, 130, 130), 5)
     ring = np.array([(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 12, endpoint=False)])
-    outer, inner = [((40, 40, 200), (240, 240, 240)), ((190, 110, 30), (200, 120, 40))][rng.integers(2)]
+    outer, inner = [((40, 40, 200), (240, 240, 240)), ((190, 110, 30), (200, 120, 40))][kind]
     disc = lambda r, x: np.stack([np.full(12, x), ring[:, 0] * r, ring[:, 1] * r + 2.5], -1)  # noqa: E731
     b.loft(
         rectangle(-0.02, 0.02, -0.3, 0.3),
@@ -99,4 +100,4 @@ def sign(rng):
     )
     b.decal(disc(0.33, -0.025), outer)
     b.decal(disc(0.25, -0.026), inner)
-    return b.mesh(), (0.2, 0.6, 2.85)
+    return b.mesh()

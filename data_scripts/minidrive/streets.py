@@ -1,5 +1,7 @@
 """The cross-section of the road and everything flat that is painted on the ground."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from .route import STEP
@@ -83,12 +85,11 @@ class Streets:
         """A line along the road that ends before the crossing and the side street."""
         gaps = sorted([(self.street, self.side + 0.5), (self.crossing, 3.4)])
         stops = [0.0] + [v for s, half in gaps for v in (s - half, s + half)] + [self.route.length]
-        lines = [self._pieces(a, b, d, width) for a, b in zip(stops[::2], stops[1::2], strict=True) if b > a]
-        return sum(lines, [])
-
-    def _pieces(self, a, b, d, width):
-        cuts = np.append(np.arange(a, b, 24.0), b)
-        return [self.route.band(p, q, d - width / 2, d + width / 2) for p, q in zip(cuts[:-1], cuts[1:], strict=True)]
+        lines = []
+        for a, b in zip(stops[::2], stops[1::2], strict=True):
+            cuts = pairwise([*np.arange(a, b, 24.0), b])
+            lines += [self.route.band(p, q, d - width / 2, d + width / 2) for p, q in cuts]
+        return lines
 
     def _marks(self):
         end = self.route.length

@@ -1,6 +1,7 @@
 """The 13 tables of the nuScenes schema, built from worlds and what their frames showed."""
 
 import hashlib
+from itertools import pairwise
 
 import numpy as np
 
@@ -8,16 +9,57 @@ from . import geometry
 from .rig import HEIGHT, SENSORS, WIDTH
 from .world import PERIOD
 
-CATEGORIES = """human.pedestrian.adult human.pedestrian.child human.pedestrian.wheelchair human.pedestrian.stroller
-human.pedestrian.personal_mobility human.pedestrian.police_officer human.pedestrian.construction_worker animal vehicle.car
-vehicle.motorcycle vehicle.bicycle vehicle.bus.bendy vehicle.bus.rigid vehicle.truck vehicle.construction
-vehicle.emergency.ambulance vehicle.emergency.police vehicle.trailer movable_object.barrier movable_object.trafficcone
-movable_object.pushable_pullable movable_object.debris static_object.bicycle_rack""".split()
-ATTRIBUTES = """vehicle.moving vehicle.stopped vehicle.parked cycle.with_rider cycle.without_rider
-pedestrian.sitting_lying_down pedestrian.standing pedestrian.moving""".split()
+CATEGORIES = [
+    "human.pedestrian.adult",
+    "human.pedestrian.child",
+    "human.pedestrian.wheelchair",
+    "human.pedestrian.stroller",
+    "human.pedestrian.personal_mobility",
+    "human.pedestrian.police_officer",
+    "human.pedestrian.construction_worker",
+    "animal",
+    "vehicle.car",
+    "vehicle.motorcycle",
+    "vehicle.bicycle",
+    "vehicle.bus.bendy",
+    "vehicle.bus.rigid",
+    "vehicle.truck",
+    "vehicle.construction",
+    "vehicle.emergency.ambulance",
+    "vehicle.emergency.police",
+    "vehicle.trailer",
+    "movable_object.barrier",
+    "movable_object.trafficcone",
+    "movable_object.pushable_pullable",
+    "movable_object.debris",
+    "static_object.bicycle_rack",
+]
+ATTRIBUTES = [
+    "vehicle.moving",
+    "vehicle.stopped",
+    "vehicle.parked",
+    "cycle.with_rider",
+    "cycle.without_rider",
+    "pedestrian.sitting_lying_down",
+    "pedestrian.standing",
+    "pedestrian.moving",
+]
 VISIBILITY = (("1", "v0-40", 0.4), ("2", "v40-60", 0.6), ("3", "v60-80", 0.8), ("4", "v80-100", 1.01))
-TABLES = """category attribute visibility instance sensor calibrated_sensor ego_pose log scene sample sample_data
-sample_annotation map""".split()
+TABLES = [
+    "category",
+    "attribute",
+    "visibility",
+    "instance",
+    "sensor",
+    "calibrated_sensor",
+    "ego_pose",
+    "log",
+    "scene",
+    "sample",
+    "sample_data",
+    "sample_annotation",
+    "map",
+]
 EPOCH = 1_546_300_800_000_000
 SWEEPS = 2
 
@@ -81,7 +123,7 @@ def build(worlds, shown, seed):
 
 def _chain(records):
     """Fill prev and next of records that follow each other."""
-    for before, after in zip(records[:-1], records[1:], strict=True):
+    for before, after in pairwise(records):
         before["next"], after["prev"] = after["token"], before["token"]
 
 
@@ -130,7 +172,7 @@ def _scene(out, world, frames, make):
             "first_sample_token": samples[0]["token"],
             "last_sample_token": samples[-1]["token"],
             "name": name,
-            "description": f"Synthetic street, {world.light.name}, {'stop at a zebra crossing' if world.stop else 'free ride'}",
+            "description": f"Street, {world.light.name}, {'stops at a crossing' if world.stop else 'free ride'}",
         }
     )
     for sensor in SENSORS:

@@ -51,7 +51,7 @@ def side_patch(b, half, x0, x1, z0, z1, color, glow=0.0):
 
 def car(size, color, braking=False, wagon=False):
     """A saloon, hatchback or sport utility car (`wagon`)."""
-    w, l, h = size
+    w, l, h = size  # noqa: E741
     b, half, tail, nose = Builder(), w / 2, -l / 2, l / 2
     floor, belt, bonnet = 0.24, 0.56 * h, 0.50 * h
     profile = [(tail + 0.04, floor), (tail, 0.45), (tail + 0.05, belt), (nose - 0.26 * l, belt), (nose - 0.06, bonnet)]
@@ -102,7 +102,7 @@ def car(size, color, braking=False, wagon=False):
 
 def truck(size, color, box_color, braking=False):
     """A lorry: cab in front, cargo box behind."""
-    w, l, h = size
+    w, l, h = size  # noqa: E741
     b, half, tail, nose = Builder(), w / 2, -l / 2, l / 2
     floor, cab, cab_top = 0.5, nose - 0.29 * l, 0.86 * h
     b.box((tail + 0.15, -half * 0.7, floor), (cab, half * 0.7, 0.95), (60, 60, 62))
@@ -128,7 +128,7 @@ def truck(size, color, box_color, braking=False):
 
 def bus(size, color, accent, braking=False):
     """A city bus: one tall body, a band of windows, doors on the right, a lit destination sign."""
-    w, l, h = size
+    w, l, h = size  # noqa: E741
     b, half, tail, nose = Builder(), w / 2, -l / 2, l / 2
     b.extrude([(tail, 0.32), (tail, h), (nose - 0.12, h), (nose, 1.1), (nose, 0.32)], -half, half, color)
     side_patch(b, half, tail + 0.02, nose - 0.05, 0.36, 0.82, accent)
@@ -157,7 +157,7 @@ def bus(size, color, accent, braking=False):
 
 def trailer(size, color, curtain):
     """A semi-trailer without its tractor: long box, wheels at the rear, landing gear in front."""
-    w, l, h = size
+    w, l, h = size  # noqa: E741
     b, half, tail, nose = Builder(), w / 2, -l / 2, l / 2
     b.box((tail + 0.2, -half * 0.5, 0.7), (nose - 0.3, half * 0.5, 1.15), (50, 50, 55))
     b.box((tail, -half, 1.15), (nose, half, h), color)
@@ -165,7 +165,7 @@ def trailer(size, color, curtain):
     for x in np.arange(tail + 0.6, nose - 0.2, 0.8):
         side_patch(b, half + 0.001, x - 0.03, x + 0.03, 1.4, h - 0.12, shade(curtain, 0.8))
     side_patch(b, half + 0.001, tail + 0.1, nose - 0.1, 1.16, 1.32, (50, 50, 60))
-    for x in np.arange(tail + 0.5, nose, 1.5):
+    for x in np.arange(tail + 0.5, nose - 0.3, 1.5):
         side_patch(b, half + 0.002, x, x + 0.25, 1.2, 1.28, AMBER, 0.6)
     patch(b, tail - 0.002, -0.03, 0.03, 1.3, h - 0.05, shade(color, 0.5))
     for y in (-0.55, -0.3, 0.3, 0.55):
@@ -184,7 +184,7 @@ def trailer(size, color, curtain):
 
 def excavator(size, color):
     """A construction vehicle: tracks, turning body with counterweight, cabin, boom, stick and bucket in front."""
-    w, l, h = size
+    w, l, h = size  # noqa: E741
     b, half, tail = Builder(), w / 2, -l / 2
     track = [(tail + 0.25, 0.25), (tail, 0.55), (tail + 0.2, 0.85), (0.05 * l, 0.85), (0.09 * l, 0.55), (0.05 * l, 0.1)]
     track += [(0.02 * l, 0.0), (tail + 0.4, 0.0)]

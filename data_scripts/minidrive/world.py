@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import layout, route
-from .mesh import Mesh
 
 PERIOD = 0.5
 ANNOTATION_RANGE = 75.0
@@ -68,28 +67,34 @@ class Item:
     """Something that stands or moves in the world.
 
     Attributes:
-        meshes: one Mesh for each phase of its walk, or just one.
+        makers: functions that make its Mesh, one for each phase of its walk, or just one.
         size (w, l, h) in m: of the annotated box, or of the footprint used for ordering and LiDAR.
         pose: function of the time t in s to (x, y, yaw) of the box centre in the global frame.
         category: nuScenes category name, or None for scenery.
         kind: "moving", "parked" or "rider", which with the speed decides the attribute.
         stride: metres of travel in a cycle of the walk; 0 when there is just one mesh.
+        travelled: function of t to the metres walked, for the phase.
+        made: meshes that were made so far.
     """
 
-    meshes: list[Mesh]
+    makers: list
     size: tuple
     pose: object
     category: str | None = None
     kind: str = "parked"
     static: bool = True
     stride: float = 0.0
-    extra: dict = field(default_factory=dict)
+    travelled: object = None
+    made: dict = field(default_factory=dict)
 
     def mesh(self, t):
         """The mesh at time t."""
-        if self.stride == 0.0:
-            return self.meshes[0]
-        return self.meshes[int(self.extra["travelled"](t) / self.stride * len(self.meshes)) % len(self.meshes)]
+        phase = 0
+        if self.stride:
+            phase = int(self.travelled(t) / self.stride * len(self.makers)) % len(self.makers)
+        if phase not in self.made:
+            self.made[phase] = self.makers[phase]()
+        return self.made[phase]
 
     def speed(self, t):
         """Speed in m/s at time t by central difference over the neighbouring key frames, as the devkit takes it."""

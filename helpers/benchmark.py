@@ -81,7 +81,7 @@ def latency(fn, warmup=10, iterations=100, clock=time.perf_counter):
     return Timing(_calls(fn, iterations, clock))
 
 
-def compare(functions, rounds=10, iterations=10, warmup=3, baseline=None, clock=time.perf_counter):
+def compare(functions, rounds=10, iterations=10, warmup=3, baseline=None, clock=time.perf_counter, progress=iter):
     """Time several functions in turns, so that what else the machine does falls on all of them alike.
 
     Args:
@@ -90,6 +90,7 @@ def compare(functions, rounds=10, iterations=10, warmup=3, baseline=None, clock=
         iterations: timed calls of a function within a round.
         warmup: calls of each function before the first round, not timed.
         baseline: name to compare with; the first by default.
+        progress: function of the rounds that iterates over them, such as `helpers.display.progress`.
 
     Returns:
         Comparison
@@ -102,7 +103,7 @@ def compare(functions, rounds=10, iterations=10, warmup=3, baseline=None, clock=
         for _ in range(warmup):
             fn()
     samples = {name: [] for name in functions}
-    for turn in range(rounds):
+    for turn in progress(range(rounds)):
         for name in list(functions)[:: -1 if turn % 2 else 1]:
             samples[name].append(_calls(functions[name], iterations, clock))
     timings = {name: Timing(np.concatenate(calls)) for name, calls in samples.items()}

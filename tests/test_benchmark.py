@@ -73,6 +73,18 @@ def test_compare_interleaves_and_gives_the_spread():
     assert "speed-up 2.00 (2.00 to 5.00)" in str(result)
 
 
+def test_compare_shows_how_far_it_is():
+    clock, watched = Clock(), []
+    result = compare(
+        {"a": clock.takes(*[1] * 6)},
+        rounds=3,
+        iterations=1,
+        clock=clock,
+        progress=lambda rounds: (watched.append(turn) or turn for turn in rounds),
+    )
+    assert watched == [0, 1, 2] and result.timings["a"]["n"] == 3
+
+
 def test_a_drift_of_the_machine_cancels():
     """Everything becomes ten times slower half way: medians of one after the other would show it, turns do not."""
     clock = Clock()

@@ -184,9 +184,9 @@ def heatmap_loss(logits, target):
 
 # ------------------------------------------------------------------------------------------------------------ training
 class Trainer:
-    def __init__(self, config, scenes, batch, steps, lr, seed, device):
+    def __init__(self, config, scenes, batch, lr, seed, device):
         torch.manual_seed(seed)
-        self.config, self.steps, self.lr, self.device = config, steps, lr, device
+        self.config, self.lr, self.device = config, lr, device
         self.model = gather_visible(models.create("bevformer", config.name, seed).to(device).train())
         dims = config.embed_dims
         self.heatmap = torch.nn.Sequential(
@@ -201,13 +201,15 @@ class Trainer:
         self.prev = torch.zeros(config.bev_h * config.bev_w, batch, dims, device=device)
         self.step = 0
 
-    def learning_rate(self):
+    def learning_rate(self, progress):
+        """Linear warm-up over 500 steps, then a cosine down to 1 % as `progress` goes from 0 to 1."""
         warm = min(1.0, (self.step + 1) / 500)
-        return self.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, self.step / self.steps))))
+        return self.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
-    def train_step(self):
+    def train_step(self, progress):
+        """One step on the next frame of every stream; returns the loss."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.learning_rate(progress)
         items, images, fresh = self.streams.next()
         lidar2img = torch.from_numpy(np.stack([item["lidar2img"] for item in items])).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -265,14 +267,36 @@ def evaluate(model, dataroot, config, device):
     return metrics.evaluate(runner(model, device), data, config, progress=False)
 
 
+def save(trainer, args, scenes, progress):
+    """Write the training state, the averaged weights and their figures on mini_val; returns the summary."""
+    with files.atomic(args.state) as part:
+        torch.save(trainer.state(), part)
+    with files.atomic(args.out) as part:
+        save_file({name: value.contiguous().cpu() for name, value in trainer.average.state_dict().items()}, part)
+    summary = {
+        "step": trainer.step,
+        "batch": args.batch,
+        "lr": args.lr,
+        "seed": args.seed,
+        "scenes": len(scenes),
+        "frames": sum(map(len, scenes)),
+        "progress": round(progress, 3),
+        "metrics": evaluate(trainer.average, args.val, trainer.config, trainer.device),
+    }
+    with files.atomic(args.out.with_suffix(".json")) as part:
+        part.write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
 def parse(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataroot", nargs="+", default=["data/minidrive_train"], help="one or more data roots")
     parser.add_argument("--val", default="data/minidrive", help="MiniDrive whose mini_val is evaluated")
     parser.add_argument("--out", type=Path, default=files.ROOT / "checkpoints/bevformer_mini.safetensors")
     parser.add_argument("--state", type=Path, default=Path("build/train_state.pt"), help="resumed from if it exists")
-    parser.add_argument("--steps", type=int, default=16000, help="length of the learning-rate schedule")
-    parser.add_argument("--minutes", type=float, default=60, help="stop after this long and keep the state")
+    parser.add_argument("--steps", type=int, default=12000, help="length of the schedule in steps")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="length of the schedule in time, if shorter")
+    parser.add_argument("--save-every", type=int, default=2000, help="steps between evaluations")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=6e-4)
     parser.add_argument("--seed", type=int, default=0)
@@ -283,28 +307,24 @@ def parse(argv=None):
 
 def main(argv=None):
     args = parse(argv)
-    config, device, started = CONFIGS["mini"], torch.device(args.device), time.time()
+    config, device = CONFIGS["mini"], torch.device(args.device)
     scenes = [scene for root in args.dataroot for scene in load_scenes(root, config, args.workers)]
     torch.set_float32_matmul_precision("high")
-    trainer = Trainer(config, scenes, args.batch, args.steps, args.lr, args.seed, device)
+    trainer = Trainer(config, scenes, args.batch, args.lr, args.seed, device)
     if args.state.exists():
         trainer.restore(args.state)
-    running, clock = 0.0, time.time()
-    while trainer.step < args.steps and time.time() - started < 60 * args.minutes:
-        running += trainer.train_step()
+    started = clock = time.time()
+    running, progress = 0.0, 0.0
+    while progress < 1:
+        running += trainer.train_step(progress)
+        progress = max(trainer.step / args.steps, (time.time() - started) / (60 * args.minutes))
         if trainer.step % 250 == 0:
             rate = 250 / (time.time() - clock)
             print(f"step {trainer.step}  loss {running.item() / 250:.3f}  {rate:.1f} steps/s", flush=True)
             running, clock = 0.0, time.time()
-    with files.atomic(args.state) as part:
-        torch.save(trainer.state(), part)
-    result = evaluate(trainer.average, args.val, config, device)
-    with files.atomic(args.out) as part:
-        save_file({name: value.contiguous().cpu() for name, value in trainer.average.state_dict().items()}, part)
-    summary = {"steps": trainer.step, "batch": args.batch, "lr": args.lr, "seed": args.seed, "scenes": len(scenes)}
-    with files.atomic(args.out.with_suffix(".json")) as part:
-        part.write_text(json.dumps({**summary, "metrics": result}, indent=2))
-    print(json.dumps({**summary, **result}, indent=2))
+        if progress >= 1 or trainer.step % args.save_every == 0:
+            print(json.dumps(save(trainer, args, scenes, progress)), flush=True)
+            clock = time.time()
     return 0
 
 

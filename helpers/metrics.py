@@ -127,28 +127,31 @@ def _check(results, dataset):
             raise BadInput(f"results[{token}]", f"{len(boxes)} boxes", f"at most {most}", "keep the best scores")
 
 
-def detect(run, dataset, config, progress=True, limit=None):
+def detect(run, dataset, config, progress=True, limit=None, frames=None):
     """Stream the first `limit` frames (all by default) through a network; yield (frame, Boxes in the lidar frame).
 
     run: callable from the input dict (image, prev_bev, use_prev_bev, can_bus, lidar2img; float32 numpy) to a dict with
     bev_embed, outputs_classes, outputs_coords. prev_bev [bev_h bev_w,1,embed_dims] is zero at the start of a scene and
-    the previous bev_embed after. config also has bev_h, bev_w, embed_dims.
+    the previous bev_embed after. config also has bev_h, bev_w, embed_dims. frames: pairs of `stream(dataset, config)`
+    made before, all or some; to run several networks without reading the images again.
     """
-    count = len(dataset) if limit is None else min(limit, len(dataset))
+    count = len(dataset if frames is None else frames)
+    count = count if limit is None else min(limit, count)
     empty_bev = np.zeros((config.bev_h * config.bev_w, 1, config.embed_dims), np.float32)
     bev = empty_bev
-    frames = zip(range(count), stream(dataset, config), strict=False)
-    for _, (frame, feeds) in tqdm(frames, "evaluate", count, disable=not progress, unit="frame"):
+    pairs = zip(range(count), stream(dataset, config) if frames is None else frames, strict=False)
+    for _, (frame, feeds) in tqdm(pairs, "evaluate", count, disable=not progress, unit="frame"):
         bev = bev if feeds["use_prev_bev"][0] else empty_bev
         outputs = run({**feeds, "prev_bev": bev})
         bev = np.asarray(outputs["bev_embed"])
         yield frame, decode_outputs(outputs["outputs_classes"], outputs["outputs_coords"])
 
 
-def evaluate(run, dataset, config, progress=True, limit=None):
-    """Detection metrics of a network (`detect`) over a split, or over its first `limit` frames; see `detection`.
+def evaluate(run, dataset, config, progress=True, limit=None, frames=None):
+    """Detection metrics of a network (`detect`) over a split, its first `limit` frames, or the pairs in `frames`; see
+    `detection`.
 
     Raises BadInput as `detect` and `detection` do, also for outputs that are not finite.
     """
-    found = detect(run, dataset, config, progress, limit)
+    found = detect(run, dataset, config, progress, limit, frames)
     return detection({frame.token: to_global(boxes, frame) for frame, boxes in found}, dataset)

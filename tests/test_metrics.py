@@ -9,7 +9,7 @@ from nuscenes.eval.common.config import config_factory
 from nuscenes.eval.detection.evaluate import DetectionEval
 
 from helpers.boxes import CLASSES, Boxes, decode, encode
-from helpers.dataset import open_dataset
+from helpers.dataset import open_dataset, stream
 from helpers.errors import BadInput
 from helpers.metrics import ATTRIBUTES, detect, detection, evaluate, submission, to_global
 
@@ -165,6 +165,17 @@ def test_evaluate_a_limited_number_of_frames(dataset):
     assert evaluate(network, dataset, CONFIG, progress=False, limit=2)["frames"] == len(network.fed) == 2
     frames = [frame for frame, boxes in detect(Network(dataset), dataset, CONFIG, progress=False, limit=3)]
     assert frames == dataset[:3]
+
+
+def test_evaluate_frames_read_before(dataset):
+    pairs = list(stream(dataset, CONFIG))
+    whole, again = (evaluate(Network(dataset), dataset, CONFIG, False, frames=frames) for frames in (None, pairs))
+    assert whole == pytest.approx(again, abs=1e-12)
+    some = [pair for pair in pairs if pair[0].index < 2]
+    network = Network([frame for frame, _ in some])
+    assert evaluate(network, dataset, CONFIG, False, frames=some)["frames"] == len(network.fed) == len(some)
+    assert [feeds["prev_bev"].any() for feeds in network.fed] == [frame.index > 0 for frame, _ in some]
+    assert evaluate(Network(dataset), dataset, CONFIG, False, limit=1, frames=pairs)["frames"] == 1
 
 
 def test_bad_input_is_named(dataset):

@@ -25,6 +25,8 @@ LESSON_STYLE = """
 body { max-width: 1120px; margin: 0 auto !important; }
 nav { display: flex; gap: 24px; padding: 12px 0; border-bottom: 1px solid #d9dfe7; font: 14px system-ui, sans-serif; }
 nav a { color: #0b5cad; }
+.jp-OutputArea-output .highlight pre, .jp-MarkdownOutput .highlight pre {
+  font: 13px/1.4 ui-monospace, "DejaVu Sans Mono", monospace; }
 """
 STYLE = Path(__file__).with_name("site.css")
 

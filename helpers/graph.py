@@ -73,6 +73,7 @@ def subgraph(path, out, inputs, outputs):
         if name in known and name not in listed
     )
     part = onnx.utils.Extractor(model).extract_model(list(inputs), list(outputs))
+    part.graph.name = Path(out).stem
     made = {name for node in part.graph.node for name in node.output} | {t.name for t in part.graph.initializer}
     needed = {name for node in part.graph.node for name in node.input if name} | set(outputs)
     if open_ends := sorted(needed - made - set(inputs)):

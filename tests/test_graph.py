@@ -153,6 +153,7 @@ def test_cost_counts_weights_behind_dequantize():
 def test_subgraph_keeps_functions_and_values(plain, tmp_path):
     source = graph.save(plain, tmp_path / "plain.onnx")
     part = graph.load(graph.subgraph(source, tmp_path / "part.onnx", ["f"], ["h"]))
+    assert part.graph.name == "part"
     assert [node.op_type for node in part.graph.node] == ["Halve"] and len(part.functions) == 1
     f, h = run(
         model_of(

@@ -130,7 +130,7 @@ def op_chart(op_table, label="op", value="count", title=None, top=25):
     axes.invert_yaxis()
     axes.margins(x=0.1, y=0.02)
     if any(custom):
-        axes.legend([drawn[custom.index(True)]], ["custom operator"], frameon=False, fontsize=9, loc="lower right")
+        axes.legend([drawn[custom.index(True)]], ["custom operator"], frameon=False, fontsize=9, loc="center right")
     _dress(axes, title, value, None, grid="x")
     return picture(figure, title or f"Operators by {value}")
 

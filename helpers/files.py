@@ -18,20 +18,33 @@ def atomic(path, folder=False):
     """Yield a temporary path beside `path`; move it to `path` if the block succeeds, remove it if it does not.
 
     With `folder=True` the temporary path is an existing empty folder and replaces an existing `path` folder.
+    A full disk is a BadInput that names `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    part = holder / path.name
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        part = holder / path.name
+        try:
+            if folder:
+                part.mkdir()
+            yield part
+            if folder and path.exists():
+                _swap(part, path, holder / "replaced")
+            else:
+                os.replace(part, path)
+        finally:
+            shutil.rmtree(holder, ignore_errors=True)
+
+
+def _swap(part, path, aside):
+    """Put the folder `part` in the place of the folder `path`, which comes back if that fails."""
+    os.replace(path, aside)
     try:
-        if folder:
-            part.mkdir()
-        yield part
-        if folder and path.exists():
-            os.replace(path, holder / "replaced")
         os.replace(part, path)
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
+    except OSError:
+        os.replace(aside, path)
+        raise
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from helpers.errors import BadInput
-from helpers.files import ROOT, atomic, disk_errors
+from helpers.files import ROOT, atomic
 
 KINDS = ("measured", "recorded")
 PACKAGES = ("torch", "onnx", "onnxruntime", "nvidia-modelopt", "tensorrt", "tensorrt-rtx", "numpy", "nuscenes-devkit")
@@ -106,7 +106,7 @@ def write(record, folder="results"):
     _checked(dataclasses.asdict(record), f"record {record.name!r}")
     stamp = datetime.datetime.fromisoformat(record.date).astimezone(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
     path = Path(folder) / f"{record.name}-{stamp}.json"
-    with disk_errors(path), atomic(path) as part:
+    with atomic(path) as part:
         part.write_text(json.dumps(dataclasses.asdict(record), indent=2, allow_nan=False) + "\n")
     return path
 

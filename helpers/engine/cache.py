@@ -17,7 +17,7 @@ import onnx
 
 from helpers import graph
 from helpers.errors import BadInput
-from helpers.files import atomic, disk_errors, sha256
+from helpers.files import atomic, sha256
 
 REBUILD = "python -m helpers engine build --onnx=MODEL.onnx --runtime={runtime}"
 IDENTITY = ("onnx_sha256", "external", "runtime", "version", "compute_capabilities", "options")
@@ -115,7 +115,7 @@ def fetch(out_dir, onnx_path, made_from, suffix, make):
         if reason is None:
             return engine
         print(f"engine cache: {engine.parent} is rebuilt: {reason}", file=sys.stderr)
-    with disk_errors(engine), atomic(engine.parent, folder=True) as folder:
+    with atomic(engine.parent, folder=True) as folder:
         part = folder / engine.name
         start = time.perf_counter()
         details = make(part)
@@ -196,12 +196,11 @@ def save_as(engine, path):
     """Copy an engine of the cache, its side file and its external files to `path`; returns `path`."""
     engine, path = Path(engine), Path(path)
     meta = read_meta(engine)
-    with disk_errors(path):
-        for source, target in [
-            *((engine.parent / name, path.parent / name) for name in meta["beside"]),
-            (side_file(engine), side_file(path)),
-            (engine, path),  # last: a side file alone loads nothing
-        ]:
-            with atomic(target) as part:
-                shutil.copyfile(source, part)
+    for source, target in [
+        *((engine.parent / name, path.parent / name) for name in meta["beside"]),
+        (side_file(engine), side_file(path)),
+        (engine, path),  # last: a side file alone loads nothing
+    ]:
+        with atomic(target) as part:
+            shutil.copyfile(source, part)
     return path

@@ -12,7 +12,7 @@ import numpy as np
 from helpers import benchmark, engine
 from helpers.engine import cache, tensorrt_rtx
 from helpers.errors import BadInput
-from helpers.files import atomic, disk_errors
+from helpers.files import atomic
 
 
 def main(argv):
@@ -145,7 +145,7 @@ def _run(arguments):
         print(f"{name}  {array.dtype} {list(array.shape)}  {summary}")
     if arguments.saveOutputs:
         path = Path(arguments.saveOutputs)
-        with disk_errors(path), atomic(path) as part, open(part, "wb") as stream:
+        with atomic(path) as part, open(part, "wb") as stream:
             np.savez(stream, **outputs)
         print(path)
     return 0

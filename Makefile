@@ -8,11 +8,11 @@ PY := .venv/bin/python
 DATAROOT ?= data/minidrive
 VERSION ?= v1.0-mini
 JOBS ?= 1
-TIMEOUT ?= 300
+TIMEOUT ?= 600
 PARAMETERS = -p TIER cpu -p DATAROOT $(DATAROOT) -p VERSION $(VERSION)
 
 help: ## list the targets
-	@echo "usage: make TARGET [DATAROOT=data/minidrive] [VERSION=v1.0-mini] [JOBS=1] [TIMEOUT=300]"
+	@echo "usage: make TARGET [DATAROOT=data/minidrive] [VERSION=v1.0-mini] [JOBS=1] [TIMEOUT=600]"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: data ## set up, make MiniDrive, run every lesson; results and their pages go to build/

@@ -255,7 +255,7 @@ def parse(argv):
     parser.add_argument("--out", type=Path, default=ROOT / "build", help="where the results go (build/)")
     parser.add_argument("--fast", action="store_true", help="sets FAST = True")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    parser.add_argument("--timeout", type=float, default=300, help="seconds for each notebook (300)")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for each notebook (600)")
     parser.add_argument("--jobs", type=int, default=1, help="notebooks at once (1)")
     parser.add_argument("--reuse", action="store_true", help="do not run again what passed and has not changed")
     parser.add_argument("--prove-checks", action="store_true", help="prove that each check fails without its solution")

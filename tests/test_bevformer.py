@@ -516,3 +516,11 @@ def test_the_command_prints_keys(capsys):
 def test_the_command_refuses_unknown_names(arguments):
     with pytest.raises(BadInput, match="one of"):
         models.main(arguments)
+
+
+def test_a_checkpoint_with_python_objects_is_not_unpickled(tmp_path):
+    path = tmp_path / "objects.pth"
+    torch.save({"state_dict": {}, "object": tmp_path}, path)
+    with pytest.raises(BadInput, match="never unpickled") as caught:
+        models.load_checkpoint(models.create("bevformer", TINY), path)
+    assert "weights_only" not in str(caught.value)

@@ -111,7 +111,10 @@ def _read(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise BadInput(path, "no such file", expected, "check the path") from error
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
+    except pickle.UnpicklingError as error:
+        found = "damaged, or holds Python objects other than tensors, which are never unpickled"
+        raise BadInput(path, found, expected, "fetch the file again, or save its state_dict alone") from error
+    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise BadInput(path, f"not readable as weights ({reason})", expected, "fetch the file again") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state

@@ -170,7 +170,8 @@ def heatmap_target(items, config, device):
     bump_y = torch.exp(-0.5 * (torch.arange(config.bev_h, device=device) + 0.5 - y) ** 2)
     rows = np.concatenate([b * 10 + item["labels"] for b, item in enumerate(items)])
     heat = torch.zeros(len(items) * 10, config.bev_h, config.bev_w, device=device)
-    heat.index_reduce_(0, torch.from_numpy(rows).to(device), bump_y[:, :, None] * bump_x[:, None], "amax")
+    bumps = bump_y[:, :, None] * bump_x[:, None]
+    heat.scatter_reduce_(0, torch.from_numpy(rows).to(device)[:, None, None].expand_as(bumps), bumps, "amax")
     return heat.unflatten(0, (len(items), 10))
 
 

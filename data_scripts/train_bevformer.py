@@ -251,14 +251,12 @@ class Trainer:
 
 def runner(model, device):
     """`model` as the function of NumPy dictionaries that `metrics.evaluate` drives."""
-    names = ("image", "prev_bev", "use_prev_bev", "can_bus", "lidar2img")
+    names, outputs_of = model.config.input_shapes(), model.config.output_shapes()
 
     @torch.inference_mode()
     def run(inputs):
         outputs = model(*(torch.from_numpy(np.asarray(inputs[name])).to(device) for name in names))
-        return dict(
-            zip(("bev_embed", "outputs_classes", "outputs_coords"), (o.cpu().numpy() for o in outputs), strict=True)
-        )
+        return {name: output.cpu().numpy() for name, output in zip(outputs_of, outputs, strict=True)}
 
     return run
 

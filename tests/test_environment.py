@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from helpers import environment
+from helpers.environment import start
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
@@ -64,20 +65,20 @@ def test_versions_name_what_is_missing(monkeypatch):
 
 
 def test_a_driver_that_does_not_answer_is_named(monkeypatch):
-    monkeypatch.setattr(environment.shutil, "which", lambda name: "nvidia-smi")
+    monkeypatch.setattr(start.shutil, "which", lambda name: "nvidia-smi")
 
     def fails(*args, **kwargs):
         raise subprocess.CalledProcessError(9, "nvidia-smi")
 
-    monkeypatch.setattr(environment.subprocess, "run", fails)
-    assert "fails" in environment._gpus()
+    monkeypatch.setattr(start.subprocess, "run", fails)
+    assert "fails" in start._gpus()
 
 
 def test_gpus_are_listed_with_their_driver(monkeypatch):
-    monkeypatch.setattr(environment.shutil, "which", lambda name: "nvidia-smi")
+    monkeypatch.setattr(start.shutil, "which", lambda name: "nvidia-smi")
     answer = subprocess.CompletedProcess([], 0, stdout="NVIDIA X, 580.1\nNVIDIA Y, 580.1\n")
-    monkeypatch.setattr(environment.subprocess, "run", lambda *args, **kwargs: answer)
-    assert environment._gpus() == "NVIDIA X (driver 580.1); NVIDIA Y (driver 580.1)"
+    monkeypatch.setattr(start.subprocess, "run", lambda *args, **kwargs: answer)
+    assert start._gpus() == "NVIDIA X (driver 580.1); NVIDIA Y (driver 580.1)"
 
 
 def test_importing_and_listing_loads_no_heavy_library():

@@ -1,0 +1,5 @@
+"""The machine a lesson runs on: what is installed, whether it fits, what an error means, and what has to be patched."""
+
+from helpers.environment.start import PACKAGES, TIERS, begin, versions
+
+__all__ = ["PACKAGES", "TIERS", "begin", "versions"]

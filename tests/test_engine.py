@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from helpers import engine
-from helpers.engine import cache, tensorrt_rtx
+from helpers.engine import cache, cuda, tensorrt_rtx
 from helpers.engine import onnxruntime as ort
 from helpers.errors import BadInput
 
@@ -491,8 +491,8 @@ def test_device_capability_asks_the_driver(monkeypatch):
             number._obj.value = {75: 8, 76: 9}[attribute]
             return 0
 
-    monkeypatch.setattr(tensorrt_rtx.ctypes, "CDLL", Driver)
-    assert tensorrt_rtx.device_capability() == "8.9"
+    monkeypatch.setattr(cuda.ctypes, "CDLL", Driver)
+    assert cuda.device_capability() == "8.9"
     for failing in ("CDLL", "cuInit", "cuDeviceGet"):
         Driver.failing = failing
-        assert tensorrt_rtx.device_capability() is None
+        assert cuda.device_capability() is None

@@ -8,10 +8,10 @@ says so and names the GPU at hand. The builder has no target for Hopper (9.0); `
 """
 
 import contextlib
-import ctypes
 import re
 
 from helpers.engine import cache
+from helpers.engine.cuda import device_capability
 from helpers.errors import BadInput
 
 SUFFIX = ".engine"
@@ -110,20 +110,6 @@ def load(path, meta, **options):
     raise BadInput(path, found, f"an RTX GPU of compute capability {built}, which this engine was built for",
                    f"copy it to such a machine and run: tensorrt_rtx --loadEngine={path.name}; "
                    "here, use the runtime onnxruntime")  # fmt: skip
-
-
-def device_capability():
-    """Compute capability of the first GPU, such as "8.9", asked of the driver; None without a GPU or driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None
-    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
-        return None
-    driver.cuDeviceGetAttribute(ctypes.byref(major), 75, device)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
-    driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)  # ..._MINOR
-    return f"{major.value}.{minor.value}"
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from helpers.errors import BadInput
 from helpers.files import atomic
@@ -42,6 +41,8 @@ def collect(run, stream, out, input_shapes, samples=None, seed=0, progress=False
         BadInput: a sample with a wrong name, shape, dtype or a value that is not finite; fewer samples than asked for;
             not enough free disk.
     """
+    from tqdm import tqdm
+
     history = np.random.default_rng(seed).standard_normal(input_shapes[HISTORY_INPUT], dtype=np.float32)
     with _writer(out, input_shapes, samples) as append:
         for _, inputs in tqdm(
@@ -89,7 +90,7 @@ class CalibrationReader:
         self.shapes = {name: tuple(shape) for name, shape in input_shapes.items()}
         self.offsets, found = _layout(self.path, self.shapes)
         self.samples = found if samples is None else min(samples, found)
-        self.bar = tqdm(total=self.samples, desc="calibrating", disable=not progress, leave=False)
+        self.bar = _bar(self.samples) if progress else _NoBar()
         self.rewind()
 
     def __len__(self):
@@ -129,6 +130,19 @@ class CalibrationReader:
     def set_range(self, start_index, end_index):
         """Draw samples start_index (included) to end_index (excluded)."""
         self.position, self.samples = start_index, min(end_index, self.samples)
+
+
+class _NoBar:
+    def update(self):
+        pass
+
+    reset = close = update
+
+
+def _bar(samples):
+    from tqdm import tqdm  # reading alone, beside an engine, must not need it
+
+    return tqdm(total=samples, desc="calibrating", leave=False)
 
 
 def check_calibration(path, input_shapes):

@@ -6,7 +6,13 @@ A runtime is a module of this package with
 - `version()`: the installed version (ImportError if it is not installed),
 - `options(**options) -> (compute capabilities, options)`: checked and completed, ready for the cache key,
 - `build(onnx_path, model, engine_path, compute_capabilities, options) -> dict`: writes the engine, returns details,
-- `load(path, meta, **options) -> Engine`.
+- `load(path, meta, **options) -> Engine`,
+
+and, where it needs them,
+
+- `key_options(options)`: the part of the options that makes an engine another one,
+- `compatible(meta, version)`: whether an engine of another version may be loaded,
+- `is_engine(path)`: whether a file without a side file is one of its engines.
 """
 
 import importlib
@@ -20,6 +26,7 @@ __all__ = ["RUNTIMES", "Engine", "Tensor", "available", "build", "inspect", "loa
 
 RUNTIMES = {
     "onnxruntime": "helpers.engine.onnxruntime",
+    "tensorrt": "helpers.engine.tensorrt",
     "tensorrt_rtx": "helpers.engine.tensorrt_rtx",
 }
 
@@ -30,8 +37,10 @@ def available():
     for name, module in RUNTIMES.items():
         try:
             found[name] = importlib.import_module(module).version()
-        except (ImportError, OSError) as error:
+        except ImportError as error:
             found[name] = f"not installed ({error})"
+        except OSError as error:
+            found[name] = f"cannot be used ({error})"
     return found
 
 
@@ -66,7 +75,8 @@ def build(onnx_path, runtime="onnxruntime", out_dir="build/engines", **options):
     module, version = _runtime(runtime)
     compute_capabilities, options = module.options(**options)
     model = cache.read_model(onnx_path)
-    made_from = cache.identity(onnx_path, model, runtime, version, compute_capabilities, options)
+    keyed = module.key_options(options) if hasattr(module, "key_options") else options
+    made_from = cache.identity(onnx_path, model, runtime, version, compute_capabilities, keyed)
 
     def make(part):
         return module.build(Path(onnx_path), model, part, compute_capabilities, options)
@@ -75,16 +85,31 @@ def build(onnx_path, runtime="onnxruntime", out_dir="build/engines", **options):
 
 
 def runtime_of(path):
-    """Name of the runtime that built the engine at `path`; an ONNX file without a side file is ONNX Runtime's."""
-    if Path(path).suffix == ".onnx" and not cache.side_file(path).exists():
-        return "onnxruntime"
-    return cache.read_meta(path)["runtime"]
+    """Name of the runtime that built the engine at `path`.
+
+    Without a side file, an ONNX file is ONNX Runtime's and a plan, as trtexec writes it, is TensorRT's.
+    """
+    return (
+        next((name for name in ("onnxruntime", "tensorrt") if _plain(path, name)), None)
+        or cache.read_meta(path)["runtime"]
+    )
+
+
+def _plain(path, runtime):
+    """Whether `path` is a file of this runtime without a side file."""
+    path = Path(path)
+    if cache.side_file(path).exists():
+        return False
+    if runtime == "onnxruntime":
+        return path.suffix == ".onnx"
+    module = importlib.import_module(RUNTIMES[runtime])
+    return hasattr(module, "is_engine") and path.is_file() and module.is_engine(path)
 
 
 def load(path, runtime=None, **options):
     """Load an engine, by default with the runtime that built it.
 
-    ONNX Runtime also takes a plain ONNX file (one that has no side file).
+    ONNX Runtime also takes a plain ONNX file, TensorRT a plain plan (one that has no side file).
 
     Raises:
         BadInput: the engine is damaged, of another runtime or version, or this machine cannot run it.
@@ -93,8 +118,8 @@ def load(path, runtime=None, **options):
     module, version = _runtime(runtime)
     if not path.is_file():
         raise BadInput(path, "no such file", "an engine or an ONNX file", cache.REBUILD.format(runtime=runtime))
-    plain = runtime == "onnxruntime" and path.suffix == ".onnx" and not cache.side_file(path).exists()
-    meta = {} if plain else cache.verify(path, runtime, version)
+    compatible = getattr(module, "compatible", None)
+    meta = {} if _plain(path, runtime) else cache.verify(path, runtime, version, compatible)
     return module.load(path, meta, **options)
 
 

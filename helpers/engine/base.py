@@ -1,6 +1,6 @@
 """What every runtime's engine looks like from outside: named tensors in, named tensors out, checked."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,10 @@ class Engine:
         inputs, outputs: dict of tensor name to `Tensor(shape, dtype)`, in the graph's order.
         description: one line saying what runs and how.
         meta: the side file's content ({} for an ONNX file that did not come from the cache).
+        states: dict of input name to output name, for inputs that the engine keeps itself; `feeds` may leave them out.
     """
+
+    states: ClassVar[dict] = {}
 
     def __init__(self, path, inputs, outputs, description, meta):
         self.path, self.inputs, self.outputs = path, inputs, outputs
@@ -66,6 +69,8 @@ class Engine:
                                "rename the array or leave it out")  # fmt: skip
         sizes = {}
         for name, tensor in self.inputs.items():
+            if name not in feeds and name in self.states:
+                continue
             if name not in feeds:
                 raise BadInput(
                     f"input {name!r} of {self.path}", "nothing given", tensor, "pass an array under this name"

@@ -5,7 +5,6 @@ external weight files where the engine is an ONNX file that has them. The key is
 ONNX bytes, external weights, runtime and version, compute capabilities and options.
 """
 
-import datetime
 import hashlib
 import json
 import shutil
@@ -13,9 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import onnx
-
-from helpers import graph
 from helpers.errors import BadInput
 from helpers.files import atomic, sha256
 
@@ -25,6 +21,10 @@ IDENTITY = ("onnx_sha256", "external", "runtime", "version", "compute_capabiliti
 
 def read_model(path):
     """The ModelProto at `path`, its external weights not read; BadInput if it is absent, not whole ONNX or damaged."""
+    import onnx
+
+    from helpers import graph
+
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception:  # whatever it is, graph.parse meets it again and says what is wrong
@@ -127,7 +127,7 @@ def fetch(out_dir, onnx_path, made_from, suffix, make):
             "beside": {str(file.relative_to(folder)): sha256(file) for file in _files(folder) if file != part},
             "size_bytes": part.stat().st_size,
             "build_seconds": round(time.perf_counter() - start, 3),
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "date": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
             **details,
         }
         side_file(part).write_text(json.dumps(meta, indent=1) + "\n")
@@ -175,15 +175,19 @@ def read_meta(engine):
     return meta
 
 
-def verify(engine, runtime, version):
+def verify(engine, runtime, version, compatible=None):
     """The side file's content of an engine that may be loaded by this runtime and version.
+
+    Args:
+        compatible: function of (side file's content, version) that says whether another version's engine may be loaded.
 
     Raises:
         BadInput: the engine is of another runtime or version (both are named), or is damaged.
     """
     meta, rebuild = read_meta(engine), REBUILD.format(runtime=runtime)
     built, here = f"{meta['runtime']} {meta['version']}", f"{runtime} {version}"
-    if built != here:
+    another = built != here and not (meta["runtime"] == runtime and compatible and compatible(meta, version))
+    if another:
         expected = f"an engine built by {here}, which is loading it"
         raise BadInput(engine, f"an engine built by {built}", expected, rebuild)
     reason = damage(engine)

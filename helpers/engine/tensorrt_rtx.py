@@ -10,7 +10,7 @@ says so and names the GPU at hand. The builder has no target for Hopper (9.0); `
 import contextlib
 import re
 
-from helpers.engine import cache
+from helpers.engine import cache, tensorrt_profiles
 from helpers.engine.cuda import device_capability
 from helpers.errors import BadInput
 
@@ -51,13 +51,11 @@ def options(compute_capability=DEFAULT_CAPABILITIES, shapes=None, optimization_l
         raise BadInput("option optimization_level", repr(optimization_level), "0 to 5, or None", "correct it")
     if workspace is not None and workspace <= 0:
         raise BadInput("option workspace", repr(workspace), "MiB above 0, or None", "correct it")
-    profile = {name: [list(shape) for shape in three] for name, three in (shapes or {}).items()}
-    for name, three in profile.items():
-        ordered = len(three) == 3 and len(set(map(len, three))) == 1
-        if not ordered or any(not a <= b <= c for a, b, c in zip(*three, strict=True)):
-            expected = "(smallest, usual, largest) of one rank, in this order"
-            raise BadInput(f"option shapes[{name!r}]", three, expected, "correct it")
-    chosen = {"shapes": profile, "optimization_level": optimization_level, "workspace": workspace}
+    chosen = {
+        "shapes": tensorrt_profiles.checked(shapes),
+        "optimization_level": optimization_level,
+        "workspace": workspace,
+    }
     return sorted(names, key=float), chosen
 
 
@@ -89,7 +87,7 @@ def build(onnx_path, model, engine_path, compute_capabilities, options):
             config.builder_optimization_level = options["optimization_level"]
         if options["workspace"] is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(options["workspace"] * 2**20))
-        _add_profile(onnx_path, builder, network, config, options["shapes"])
+        tensorrt_profiles.add(onnx_path, builder, network, config, options["shapes"])
         engine = builder.build_serialized_network(network, config)
         if engine is None:
             raise BadInput(onnx_path, f"the builder refused the network:\n{log}", f"a network that TensorRT-RTX "
@@ -190,30 +188,3 @@ def _layers(network):
 
 def _shapes(tensors):
     return " ".join("x".join(map(str, tensor.shape)) or "scalar" for tensor in tensors if tensor is not None)
-
-
-def _add_profile(onnx_path, builder, network, config, shapes):
-    inputs = {tensor.name: tensor for tensor in map(network.get_input, range(network.num_inputs))}
-    free = [name for name, tensor in inputs.items() if -1 in tensor.shape]
-    for name in shapes:
-        if name not in inputs:
-            raise BadInput(
-                f"option shapes[{name!r}]", f"no such input of {onnx_path}", list(inputs), "correct the name"
-            )
-    for name in free:
-        if name not in shapes:
-            found = f"free dimensions {tuple(inputs[name].shape)} and no shapes"
-            fix = "pass shapes, or --minShapes, --optShapes and --maxShapes"
-            raise BadInput(f"input {name!r} of {onnx_path}", found, "smallest, usual and largest shape", fix)
-    if not free:
-        return
-    profile = builder.create_optimization_profile()
-    for name in free:
-        for shape in shapes[name]:
-            free_shape = tuple(inputs[name].shape)
-            fits = len(shape) == len(free_shape)
-            if not fits or any(a not in (-1, b) for a, b in zip(free_shape, shape, strict=True)):
-                where, expected = f"option shapes[{name!r}]", f"a shape that fits {free_shape}"
-                raise BadInput(where, tuple(shape), expected, "correct the shape")
-        profile.set_shape(name, *shapes[name])
-    config.add_optimization_profile(profile)

@@ -1,0 +1,52 @@
+"""TensorRT's messages, kept so that an error can show them."""
+
+import contextlib
+import functools
+
+
+@functools.lru_cache(maxsize=1)
+def logger():
+    """The one logger of this process: TensorRT keeps the first that it is given, so it must outlive everything."""
+    import tensorrt as trt
+
+    class Logger(trt.ILogger):
+        def __init__(self):
+            super().__init__()
+            self.messages = []
+
+        def log(self, severity, message):
+            if severity.value <= trt.ILogger.Severity.WARNING.value:
+                self.messages.append((severity.name, message))
+
+    return Logger()
+
+
+@contextlib.contextmanager
+def captured():
+    """Yield `Messages`, which hold what TensorRT says from here on."""
+    log = logger()
+    del log.messages[:]
+    yield Messages(log.messages)
+
+
+def recent():
+    """`Messages` since the last `captured`."""
+    return Messages(logger().messages)
+
+
+class Messages:
+    """Warnings and errors in the order they came."""
+
+    def __init__(self, messages):
+        self._messages = messages
+
+    def warnings(self):
+        """Each message once."""
+        return list(dict.fromkeys(message for _, message in self._messages))
+
+    def errors(self):
+        """Messages of errors, each once."""
+        return list(dict.fromkeys(message for name, message in self._messages if name != "WARNING"))
+
+    def __str__(self):
+        return "\n".join(f"  {name}: {message}" for name, message in self._messages[-20:]) or "  (no message)"

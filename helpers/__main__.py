@@ -13,6 +13,7 @@ COMMANDS = {
     "quantize": ("helpers.quantize", "quantize an ONNX file with calibration data"),
     "explain": ("helpers.environment.messages", "what an error message means and what to do about it"),
     "records": ("helpers.records", "print the recorded results"),
+    "patch": ("helpers.environment.patch_command", "list, apply, revert and check the patches of patches/"),
 }
 
 

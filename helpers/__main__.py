@@ -11,6 +11,7 @@ COMMANDS = {
     "graph": ("helpers.graph", "operators, custom operators, shapes and cost of an ONNX file"),
     "engine": ("helpers.engine", "build, run, inspect and benchmark engines"),
     "quantize": ("helpers.quantize", "quantize an ONNX file with calibration data"),
+    "doctor": ("helpers.environment.doctor", "check this machine; every fault comes with its cure"),
     "explain": ("helpers.environment.messages", "what an error message means and what to do about it"),
     "records": ("helpers.records", "print the recorded results"),
     "patch": ("helpers.environment.patch_command", "list, apply, revert and check the patches of patches/"),

@@ -1,7 +1,20 @@
 """The machine a lesson runs on: what is installed, whether it fits, what an error means, and what has to be patched."""
 
+from helpers.environment.doctor import doctor
 from helpers.environment.messages import explain, messages, search
 from helpers.environment.patching import patch, status, unpatch
 from helpers.environment.start import PACKAGES, TIERS, begin, versions
 
-__all__ = ["PACKAGES", "TIERS", "begin", "explain", "messages", "patch", "search", "status", "unpatch", "versions"]
+__all__ = [
+    "PACKAGES",
+    "TIERS",
+    "begin",
+    "doctor",
+    "explain",
+    "messages",
+    "patch",
+    "search",
+    "status",
+    "unpatch",
+    "versions",
+]

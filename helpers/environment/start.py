@@ -28,7 +28,7 @@ NOISE = (DeprecationWarning, PendingDeprecationWarning)
 
 
 def begin(tier="cpu", seed=0):
-    """Start a lesson; returns the table of versions to look at.
+    """Start a lesson; returns the table of versions to look at, with the doctor's quick checks in its last line.
 
     Changes to the repository's root (so that paths read the same in JupyterLab and under papermill), hides warnings
     about the libraries' own house-keeping, and seeds `random`, NumPy and, where it is already imported, torch.
@@ -45,12 +45,13 @@ def begin(tier="cpu", seed=0):
     if tier == "gpu":
         _require_cuda()
     from helpers.display import table
+    from helpers.environment.doctor import summary
 
     os.chdir(ROOT)
     for category in NOISE:
         warnings.simplefilter("ignore", category)
     _seed(seed)
-    return table(versions(), caption=f"This machine, {tier} tier")
+    return table(versions() | {"doctor": summary(tier)}, caption=f"This machine, {tier} tier")
 
 
 def versions():

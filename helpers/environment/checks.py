@@ -1,0 +1,160 @@
+"""One line of the doctor's report, and the checks of the system: Python, tools, folders, memory, disk, data."""
+
+import dataclasses
+import hashlib
+import json
+import locale
+import sys
+from pathlib import Path
+
+OK, WARN, FAIL = "OK", "WARN", "FAIL"
+PYTHON = (3, 11)
+TABLES = (
+    *("attribute", "calibrated_sensor", "category", "ego_pose", "instance", "log", "map"),
+    *("sample", "sample_annotation", "sample_data", "scene", "sensor", "visibility"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        topic: what it is about.
+        status: "OK", "WARN" (something may not work, or was not checked) or "FAIL".
+        found: what is there.
+        cure: what to do about it: a shell command where there is one, else a sentence; "" if OK.
+        details: more, in lines.
+    """
+
+    topic: str
+    status: str
+    found: str
+    cure: str = ""
+    details: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What a lesson needs: memory and new disk space in GiB, and whether MiniDrive."""
+
+    memory: float
+    disk: float
+    data: bool = True
+
+
+# Memory: lesson 04 peaked at 2.8 GB on the CPU tier, the others below that; all are stated with a margin.
+LESSONS = {
+    "00_start_here": Needs(3.0, 0.5),
+    "01_environment_patching": Needs(2.0, 0.5, data=False),
+    "02_onnx_export_and_inspection": Needs(3.0, 0.5),
+    "04_modelopt_ptq": Needs(3.5, 0.5),
+}
+OTHERS = Needs(3.5, 0.5)
+VENV, MINIDRIVE = 2.7, 0.3  # GiB
+
+
+def python(machine):
+    """The interpreter's version."""
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] == PYTHON:
+        return Check("Python", OK, found)
+    cure = "sudo apt-get install -y python3.11 python3.11-venv && make setup PYTHON=python3.11"
+    return Check("Python", FAIL, f"{found}; the locks are made for {PYTHON[0]}.{PYTHON[1]}", cure)
+
+
+def tools(machine):
+    """git, make, gcc."""
+    missing = [tool for tool in ("git", "make", "gcc") if machine.which(tool) is None]
+    if missing:
+        return Check(
+            "tools", FAIL, f"not on PATH: {', '.join(missing)}", f"sudo apt-get install -y {' '.join(missing)}"
+        )
+    return Check("tools", OK, "git, make, gcc")
+
+
+def folders(machine):
+    """UTF-8, a folder for temporary files, a repository that can be written."""
+    encoding = locale.getpreferredencoding(False)
+    try:
+        temporary = machine.temporary_folder()
+    except OSError as error:
+        cure = "export TMPDIR=$HOME/tmp && mkdir -p $TMPDIR"
+        return Check("folders", FAIL, f"no folder for temporary files: {error}", cure)
+    if encoding.lower().replace("-", "") != "utf8":
+        return Check("folders", WARN, f"text is read as {encoding}, not UTF-8", "export LANG=C.UTF-8 PYTHONUTF8=1")
+    return Check("folders", OK, f"UTF-8; {temporary} can be written")
+
+
+def memory(machine, lessons):
+    """Memory for each lesson."""
+    found = machine.memory()
+    if found is None:
+        return Check(
+            "memory", WARN, "unknown: /proc/meminfo cannot be read", f"see that {OTHERS.memory:g} GiB are there"
+        )
+    total, free = found
+    text = f"{total:.1f} GiB, {free:.1f} GiB free"
+    never = [name for name in lessons if LESSONS.get(name, OTHERS).memory > total]
+    now = [name for name in lessons if total >= LESSONS.get(name, OTHERS).memory > free]
+    needed = "\n".join(f"{name}: {LESSONS.get(name, OTHERS).memory:g} GiB" for name in lessons)
+    if never:
+        cure = "give the machine, the container (docker run --memory=8g) or WSL2 (.wslconfig: memory=8GB) more"
+        return Check("memory", FAIL, f"{text}: too little for {', '.join(never)}", cure, needed)
+    if now:
+        cure = "ps aux --sort=-rss | head   # and close what is not needed, old notebook kernels first"
+        return Check("memory", WARN, f"{text}: too little is free for {', '.join(now)}", cure, needed)
+    return Check("memory", OK, text, details=needed)
+
+
+def disk(machine, lessons):
+    """Disk space for each lesson, and for .venv and MiniDrive where they are still to be made."""
+    needs = {".venv": 0 if (machine.root / ".venv").exists() else VENV}
+    needs["MiniDrive"] = 0 if (machine.root / "data/minidrive").exists() else MINIDRIVE
+    needs |= {name: LESSONS.get(name, OTHERS).disk for name in lessons}
+    free, needed = machine.disk_free(machine.root), sum(needs.values())
+    details = "\n".join(f"{name}: {amount:g} GiB" for name, amount in needs.items() if amount)
+    text = f"{free:.1f} GiB free, {needed:.1f} GiB needed at most"
+    if free >= needed:
+        return Check("disk", OK, text, details=details)
+    status = FAIL if free < max(needs.values()) else WARN
+    return Check(
+        "disk", status, text, "make clean && df -h .   # removes what was built, keeps .venv and the data", details
+    )
+
+
+def data(machine, lessons, quick=False):
+    """MiniDrive: there, whole (unless quick), and made by this version of its generator."""
+    if not any(LESSONS.get(name, OTHERS).data for name in lessons):
+        return Check("MiniDrive", OK, "not needed")
+    folder, cure = machine.root / "data/minidrive", "make data"
+    try:
+        marker = json.loads((folder / "minidrive.json").read_text())
+    except FileNotFoundError:
+        found = "not made yet" if not folder.exists() else "incomplete: no minidrive.json"
+        return Check("MiniDrive", FAIL, found, cure)
+    except ValueError:
+        return Check("MiniDrive", FAIL, "minidrive.json is damaged", f"rm -r data/minidrive && {cure}")
+    tables = [name for name in TABLES if not (folder / f"v1.0-mini/{name}.json").is_file()]
+    if tables:
+        return Check("MiniDrive", FAIL, f"tables missing: {', '.join(tables)}", f"rm -r data/minidrive && {cure}")
+    missing = [] if quick else _missing_files(folder)
+    if missing:
+        found = f"{len(missing)} files missing, such as {missing[0]}"
+        return Check("MiniDrive", FAIL, found, f"rm -r data/minidrive && {cure}")
+    if marker.get("generator") != _generator(machine.root):
+        return Check("MiniDrive", WARN, "made by another version of the generator", cure)
+    return Check("MiniDrive", OK, f"{len(marker.get('names', []))} scenes of {marker.get('frames')} frames")
+
+
+def _missing_files(folder):
+    listed = json.loads((folder / "v1.0-mini/sample_data.json").read_text())
+    return [row["filename"] for row in listed if not Path(folder, row["filename"]).is_file()]
+
+
+def _generator(root):
+    """Digest of the generator's source, as data_scripts/make_minidrive.py takes it."""
+    digest = hashlib.sha256()
+    for source in (*sorted((root / "data_scripts/minidrive").glob("*.py")), root / "data_scripts/make_minidrive.py"):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,186 @@
+"""The doctor's checks of packages: TensorRT in its flavours, torch, ONNX Runtime, ModelOpt, and the lock."""
+
+import re
+from pathlib import Path
+
+from helpers.environment.checks import FAIL, OK, WARN, Check
+from helpers.environment.messages import explain
+
+FLAVOURS = ("tensorrt", "tensorrt_rtx", "tensorrt_lean", "tensorrt_dispatch", "tensorrt_llm")
+NEEDED = {"cpu": "tensorrt_rtx", "gpu": "tensorrt"}
+SETUP = {"cpu": "make setup", "gpu": "make gpu"}
+INDEX = "--extra-index-url https://pypi.nvidia.com"
+SLOW = "tensorrt_llm"  # importing it takes longer than the doctor may
+
+
+def probed_packages(machine):
+    """Modules that are there and quick to import: what `tensorrt` checks ask of probes.py."""
+    return [name for name in (*FLAVOURS, "onnxruntime", "torch") if name != SLOW and machine.module(name)]
+
+
+def flavours(machine, tier, probes):
+    """One Check for each flavour of TensorRT that is there, and for the one that the tier needs."""
+    return [
+        _flavour(machine, tier, name, probes.get(name))
+        for name in FLAVOURS
+        if name == NEEDED[tier] or machine.module(name) or bringing(machine, name)
+    ]
+
+
+def _flavour(machine, tier, name, probe):
+    topic, distribution = name.replace("_", "-"), bringing(machine, name)
+    version = machine.version(*distribution[:1])
+    if not machine.module(name):
+        if not distribution:
+            return Check(topic, FAIL, "not installed", SETUP[tier])
+        found = f"{distribution[0]} {version} is a stub: its metadata is there, the module is not"
+        return Check(topic, FAIL, found, _reinstall(machine, topic))
+    if name == SLOW:
+        return Check(topic, OK, f"{version or 'version unknown'} (found, not imported: that takes long)")
+    if "error" in probe:
+        status = FAIL if name == NEEDED[tier] else WARN
+        if re.search(r"No module named '\w*tensorrt\w*(?:bindings|libs)'", probe["error"]):
+            found = f"{version or ''} is a stub wheel: {probe['error']}".strip()
+            return Check(topic, status, found, _reinstall(machine, topic), probe.get("log", ""))
+        return Check(
+            topic, status, f"cannot be imported: {probe['error']}", _cure(probe, SETUP[tier]), probe.get("log", "")
+        )
+    found = f"{probe['version']} from {origin(machine, probe['file'])}"
+    return Check(topic, OK, found, details="\n".join(probe["libraries"]))
+
+
+def bringing(machine, name):
+    """Names of the installed distributions that bring the module `name`."""
+    pattern = rf"(?:nvidia-)?{name.replace('_', '-')}(?:-cu\d+)?"
+    return [found for found in machine.distributions if re.fullmatch(pattern, found)]
+
+
+def _reinstall(machine, topic):
+    return f"{machine.pip} install --force-reinstall --no-cache-dir {INDEX} {topic}"
+
+
+def origin(machine, path):
+    """Where a module comes from, in words: a wheel, the container's or the system's packages."""
+    folder = Path(path or ".").parent
+    shown = folder.relative_to(machine.root) if folder.is_relative_to(machine.root) else folder
+    if "site-packages" in folder.parts:
+        return f"a wheel ({shown})"
+    if "dist-packages" in folder.parts:
+        return f"the system or a container ({shown})"
+    return str(shown)
+
+
+def versions(machine, tier, probes):
+    """Several TensorRT at once: two distributions of one module, or a system library of another version."""
+    pairs = {name: [f"{d} {machine.version(d)}" for d in bringing(machine, name)] for name in FLAVOURS}
+    for name, found in pairs.items():
+        if len({entry.rsplit(" ", 1)[1] for entry in found}) > 1:
+            names = " ".join(entry.split(" ")[0] for entry in found)
+            cure = f"{machine.pip} uninstall -y {names} && {SETUP[tier]}"
+            return Check("TensorRT versions", FAIL, f"several bring {name}: {', '.join(found)}", cure)
+    version = (probes.get("tensorrt") or {}).get("version") or machine.version(*bringing(machine, "tensorrt"))
+    libraries = machine.libraries("libnvinfer")
+    others = {path: major for path, major in libraries.items() if version and str(major) != version.split(".")[0]}
+    if others:
+        path, major = next(iter(others.items()))
+        found = f"Python has {version}, the loader also finds libnvinfer.so.{major} ({path})"
+        return Check(
+            "TensorRT versions", WARN, found, "echo $LD_LIBRARY_PATH   # take the other one's folder out of it"
+        )
+    if libraries and not version:
+        found = f"libraries without Python: {', '.join(libraries)}"
+        return Check("TensorRT versions", OK if tier == "cpu" else WARN, found, "" if tier == "cpu" else SETUP["gpu"])
+    return Check("TensorRT versions", OK, "one" if version or machine.module("tensorrt_rtx") else "none")
+
+
+def torch(machine, tier, probe):
+    """torch: there, importable, and the build that the tier needs."""
+    version, index = machine.version("torch"), "https://download.pytorch.org/whl/"
+    if version is None or probe is None:
+        return Check("torch", FAIL, "not installed", SETUP[tier])
+    if "error" in probe:
+        return Check("torch", FAIL, f"{version}: {probe['error']}", _cure(probe, SETUP[tier]), probe.get("log", ""))
+    build = f"CUDA {probe['cuda']} build" if probe.get("cuda") else "CPU build"
+    if tier == "gpu" and not probe.get("cuda"):
+        cure = f"{machine.pip} install --force-reinstall torch --index-url {index}cu128"
+        return Check("torch", FAIL, f"{version}, a CPU build: it does not see the GPU", cure)
+    if tier == "cpu" and probe.get("cuda"):
+        cure = f"{machine.pip} install --force-reinstall --no-deps torch --index-url {index}cpu"
+        return Check("torch", WARN, f"{version}, a {build}: works, but is 4 GB larger than the CPU build", cure)
+    return Check("torch", OK, f"{version}, {build}")
+
+
+def onnxruntime(machine, tier, probe):
+    """ONNX Runtime: one package of it, and the providers that the tier needs."""
+    installed = [
+        name for name in machine.distributions if re.fullmatch(r"onnxruntime(-gpu|-directml|-openvino)?", name)
+    ]
+    wanted = "onnxruntime-gpu" if "onnxruntime-gpu" in installed and tier == "gpu" else "onnxruntime"
+    if not installed:
+        return Check("ONNX Runtime", FAIL, "not installed", SETUP[tier])
+    if len(installed) > 1:
+        cure = f"{machine.pip} uninstall -y {' '.join(installed)} && {machine.pip} install {wanted}"
+        found = f"{' and '.join(installed)}: they overwrite each other's files"
+        return Check("ONNX Runtime", FAIL if tier == "gpu" else WARN, found, cure)
+    if probe is None or "error" in probe:
+        error = (probe or {}).get("error", "its metadata is there, the module is not")
+        cure = f"{machine.pip} install --force-reinstall --no-deps {installed[0]}=={machine.version(installed[0])}"
+        return Check("ONNX Runtime", FAIL, error, _cure(probe or {}, cure), (probe or {}).get("log", ""))
+    providers = [name.removesuffix("ExecutionProvider") for name in probe["providers"]]
+    found = f"{installed[0]} {probe['version']}: {', '.join(providers)}"
+    if installed[0] == "onnxruntime-gpu" and "CUDA" not in providers:
+        cure = f"{machine.pip} install 'onnxruntime-gpu[cuda,cudnn]'"
+        return Check("ONNX Runtime", FAIL if tier == "gpu" else WARN, f"{found}: no CUDA", cure)
+    return Check("ONNX Runtime", OK, found)
+
+
+def modelopt(machine, tier):
+    """ModelOpt: there, with the packages that its ONNX quantizer imports. It is not imported: that takes long."""
+    version = machine.version("nvidia-modelopt")
+    if version is None or not machine.module("modelopt"):
+        return Check(
+            "ModelOpt", FAIL, "not installed" if version is None else "only its metadata is there", SETUP[tier]
+        )
+    needed = ("onnx", "onnx-graphsurgeon", "onnxslim", "polygraphy", "onnxconverter-common", "ml-dtypes", "lief")
+    missing = [name for name in needed if machine.version(name) is None]
+    if missing:
+        return Check("ModelOpt", FAIL, f"{version}, but without {', '.join(missing)}", SETUP[tier])
+    return Check("ModelOpt", OK, version)
+
+
+def lock(machine, tier, path=None):
+    """Installed packages against the lock of the tier."""
+    path = path or lock_file(machine, tier)
+    if path is None or not path.is_file():
+        cure = "git status requirements   # git restore requirements brings a deleted one back"
+        return Check("lock", WARN, f"no lock for the {tier} tier in requirements/", cure)
+    name = path.relative_to(machine.root) if path.is_relative_to(machine.root) else path
+    pins = re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", path.read_text(), re.MULTILINE)
+    found = [(package, pin, machine.version(re.sub(r"[-_.]+", "-", package).lower())) for package, pin in pins]
+    drift = [(package, pin, have) for package, pin, have in found if have != pin]
+    if not drift:
+        return Check("lock", OK, f"{len(pins)} packages as in {name}")
+    details = "\n".join(f"{package}: locked {pin}, found {have or 'nothing'}" for package, pin, have in drift)
+    first = ", ".join(f"{package} {have or 'missing'} (locked {pin})" for package, pin, have in drift[:2])
+    more = f" and {len(drift) - 2} more" if len(drift) > 2 else ""
+    cure = SETUP[tier] if tier == "gpu" else "rm -f .venv/installed-from && make setup"
+    status = FAIL if any(have is None for *_, have in drift) else WARN
+    return Check("lock", status, f"{len(drift)} of {len(pins)} differ from {name}: {first}{more}", cure, details)
+
+
+def lock_file(machine, tier):
+    """Path of the tier's lock; in the gpu tier, that of the major version of TensorRT that is installed."""
+    folder = machine.root / "requirements"
+    if tier == "cpu":
+        return folder / "cpu.txt"
+    version = machine.version(*bringing(machine, "tensorrt"))
+    names = [f"trt{version.split('.')[0]}.txt"] if version else ["trt10.txt", "trt11.txt"]
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _cure(probe, otherwise):
+    """The first command that is known against the error, else `otherwise`."""
+    for found in explain(probe.get("log") or probe.get("error", "")):
+        if not found.general:
+            return next((step[2:] for step in found.cure if step.startswith("$ ")), otherwise)
+    return otherwise

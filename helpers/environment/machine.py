@@ -1,0 +1,151 @@
+"""What the doctor looks at: packages, tools, libraries, memory, disk. A test, or a lesson, may hand it another one."""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from helpers.files import ROOT
+
+PROBES = Path(__file__).with_name("probes.py")
+LIBRARY_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local/tensorrt/lib",
+                   "/opt/tensorrt/lib", "/usr/local/cuda/lib64")  # fmt: skip
+
+
+def normalized(name):
+    """A distribution's name as PEP 503 writes it: lower case, single hyphens."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@dataclasses.dataclass
+class Machine:
+    """A machine as the doctor sees it.
+
+    Attributes:
+        root: the repository.
+        python: interpreter that runs the probes.
+        paths: folders in which packages are looked for, first ones first.
+        environ: environment of probes and tools; PATH and LD_LIBRARY_PATH are taken from it.
+        meminfo, cgroup: files that tell the memory and its limit.
+        library_folders: where libraries are looked for besides LD_LIBRARY_PATH and the loader's cache.
+        temporary: folder for temporary files.
+        timeout: seconds that a probe may take.
+    """
+
+    root: Path = ROOT
+    python: str = sys.executable
+    paths: tuple = dataclasses.field(default_factory=lambda: tuple(path for path in sys.path if path))
+    environ: dict = dataclasses.field(default_factory=lambda: dict(os.environ))
+    meminfo: str = "/proc/meminfo"
+    cgroup: str = "/sys/fs/cgroup/memory.max"
+    library_folders: tuple = LIBRARY_FOLDERS
+    temporary: str | None = None
+    timeout: float = 8.0
+
+    @functools.cached_property
+    def distributions(self):
+        """Installed distributions: dict of normalized name -> (version, folder), told by the names of folders."""
+        found = {}
+        for path in self.paths:
+            with contextlib.suppress(OSError):
+                for entry in sorted(os.listdir(path)):
+                    if match := re.fullmatch(r"(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info", entry):
+                        found.setdefault(normalized(match[1]), (match[2], path))
+        return found
+
+    def version(self, *names):
+        """Version of the first of these distributions that is installed, or None."""
+        return next((self.distributions[name][0] for name in names if name in self.distributions), None)
+
+    def module(self, name):
+        """Folder or file of a top-level module in `paths`, or None; nothing is imported."""
+        for path in self.paths:
+            for candidate in (Path(path, name), Path(path, f"{name}.py")):
+                if candidate.is_file() or (candidate / "__init__.py").is_file():
+                    return candidate
+        return None
+
+    @property
+    def pip(self):
+        """How to call pip for this interpreter."""
+        return ".venv/bin/python -m pip" if Path(self.python).is_relative_to(self.root / ".venv") else "python -m pip"
+
+    def which(self, tool):
+        """Path of a tool on PATH, or None."""
+        return shutil.which(tool, path=self.environ.get("PATH", os.defpath))
+
+    def run(self, *command):
+        """Run a tool: (exit code, output, errors); 127 if it is not there, 124 if it takes too long."""
+        program = self.which(command[0]) or command[0]
+        try:
+            done = subprocess.run([program, *command[1:]], env=self.environ, capture_output=True, text=True,
+                                  errors="replace", stdin=subprocess.DEVNULL, timeout=self.timeout)  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return 124, "", f"no answer after {self.timeout:g} s"
+        except OSError as error:
+            return 127, "", str(error)
+        return done.returncode, done.stdout, done.stderr
+
+    def probe(self, name, *arguments):
+        """Run one function of probes.py in a process of its own: a dict, with the key "error" if it failed or died."""
+        extra = [path for path in self.paths if path not in sys.path]
+        before = [path for path in self.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+        machine = dataclasses.replace(self, environ=self.environ | {"PYTHONPATH": os.pathsep.join(extra + before)})
+        code, output, errors = machine.run(self.python, "-P", str(PROBES), name, *map(str, arguments))
+        with contextlib.suppress(ValueError, IndexError):
+            return json.loads(output.splitlines()[-1])
+        if code < 0:
+            errors = f"{errors}\nthe process died of signal {-code}"
+        return {"error": errors.strip().rsplit("\n", 1)[-1] or f"exit code {code}", "log": errors.strip()}
+
+    def libraries(self, stem):
+        """Libraries `stem`.so.N that the loader may find: dict of path -> N (major version)."""
+        folders = [*self.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep), *self.library_folders]
+        paths = [path for folder in folders if folder for path in sorted(Path(folder).glob(f"{stem}.so.*"))]
+        cached = [line.rsplit("=> ", 1)[-1].strip() for line in self._loader_cache() if f"{stem}.so." in line]
+        found = {}
+        for path in [*map(str, paths), *cached]:
+            if match := re.search(re.escape(stem) + r"\.so\.(\d+)", path):
+                found.setdefault(os.path.realpath(path), int(match[1]))
+        return found
+
+    def _loader_cache(self):
+        program = self.which("ldconfig") or "/sbin/ldconfig"
+        return self.run(program, "-p")[1].splitlines()
+
+    def memory(self):
+        """(total, available) memory in GiB, the limit of a container included; None where it cannot be told."""
+        try:
+            lines = dict(line.split(":", 1) for line in Path(self.meminfo).read_text().splitlines() if ":" in line)
+            total, free = (int(lines[key].split()[0]) / 2**20 for key in ("MemTotal", "MemAvailable"))
+        except (OSError, KeyError, ValueError):
+            return None
+        with contextlib.suppress(OSError, ValueError):
+            limit = int(Path(self.cgroup).read_text()) / 2**30
+            total, free = min(total, limit), min(free, limit)
+        return total, free
+
+    def disk_free(self, path):
+        """Free GiB on the disk that holds `path`, or its nearest parent that exists."""
+        path = Path(path).absolute()
+        return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free / 2**30
+
+    def temporary_folder(self):
+        """The folder for temporary files; FileNotFoundError if none can be written."""
+        if self.temporary is None:
+            return tempfile.gettempdir()
+        with tempfile.TemporaryFile(dir=self.temporary):
+            return self.temporary
+
+    @property
+    def architecture(self):
+        """Such as "x86_64"."""
+        return platform.machine()

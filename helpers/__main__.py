@@ -10,6 +10,7 @@ COMMANDS = {
     "models": ("helpers.models", "list the systems, their configurations and parameters"),
     "graph": ("helpers.graph", "operators, custom operators, shapes and cost of an ONNX file"),
     "engine": ("helpers.engine", "build, run, inspect and benchmark engines"),
+    "divergence": ("helpers.precision", "find the first tensor in which two ONNX files differ"),
     "quantize": ("helpers.quantize", "quantize an ONNX file with calibration data"),
     "doctor": ("helpers.environment.doctor", "check this machine; every fault comes with its cure"),
     "explain": ("helpers.environment.messages", "what an error message means and what to do about it"),

@@ -1,0 +1,61 @@
+"""How far two arrays are apart, and in which range an array lies."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+TINY = np.finfo(np.float32).tiny
+
+
+class Error(NamedTuple):
+    """Of one tensor: max|a-b| / max|b| (for integers and booleans the share that differs), the share of elements beyond
+    the tolerance, and the frame.
+    """
+
+    relative: float
+    share: float
+    frame: int
+
+
+class Range(NamedTuple):
+    """Smallest and largest finite value, number of values that are not finite, and the type."""
+
+    low: float
+    high: float
+    nonfinite: int
+    dtype: str
+
+    @classmethod
+    def of(cls, array):
+        array = np.asarray(array)
+        values = array if array.dtype.kind != "f" else array[np.isfinite(array)]
+        low, high = (float(values.min()), float(values.max())) if values.size else (np.nan, np.nan)
+        return cls(low, high, array.size - values.size, array.dtype.name)
+
+    def __str__(self):
+        extra = f", {self.nonfinite} not finite" if self.nonfinite else ""
+        return f"{self.dtype} {number(self.low)} to {number(self.high)}{extra}"
+
+
+def measure(a, b, tolerance, frame):
+    """The `Error` of array `a` against the reference `b`."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape:
+        return Error(np.inf, 1.0, frame)
+    if not a.size or np.array_equal(a, b):
+        return Error(0.0, 0.0, frame)
+    if b.dtype.kind != "f":
+        share = float((a != b).mean())
+        return Error(share, share, frame)
+    finite = np.isfinite(a) & np.isfinite(b)
+    broken = ~finite & (a != b) & ~(np.isnan(a) & np.isnan(b))
+    b = np.where(finite, b, 0).astype(np.float64)
+    apart = np.abs(np.where(finite, a, 0) - b)
+    scale = max(np.abs(b).max(), TINY)
+    share = float(((apart > tolerance * scale) | broken).mean())
+    return Error(np.inf if broken.any() else float(apart.max() / scale), share, frame)
+
+
+def number(value):
+    """Four significant digits."""
+    return f"{value:.4g}"

@@ -1,0 +1,145 @@
+"""Faults to plant in an ONNX model, to see what they do and to practise finding them.
+
+Each function takes an `onnx.ModelProto` (`graph.load(path)`), leaves it as it is and returns a copy with one fault; write
+the copy with `graph.save(copy, path)`.
+"""
+
+import itertools
+from fnmatch import fnmatchcase
+
+import onnx
+from onnx import TensorProto, helper
+
+from helpers import graph
+from helpers.errors import BadInput
+
+SWAPPABLE = ("Transpose", "Concat", "Gather", "Softmax")
+
+
+def half(model, pattern):
+    """Compute the nodes whose name matches `pattern` (such as "*/encoder/projection/*") in FP16.
+
+    Casts are put around each of them, so every tensor keeps its name and its type.
+    """
+    copy, known = _copy(model), graph.tensor_types(model)
+    nodes, touched = [], 0
+    for node in copy.graph.node:
+        floats = {name for name in (*node.input, *node.output) if known.get(name, (0, None))[0] == TensorProto.FLOAT}
+        if not fnmatchcase(node.name, pattern) or not floats:
+            nodes.append(node)
+            continue
+        touched += 1
+        casts = {name: f"{node.name}/half_{i}" for i, name in enumerate(node.input) if name in floats}
+        nodes += [_cast(name, made, TensorProto.FLOAT16) for name, made in casts.items()]
+        node.input[:] = [casts.get(name, name) for name in node.input]
+        _retype(node)
+        nodes.append(node)
+        for i, name in enumerate(node.output):
+            if name in floats:
+                node.output[i] = f"{node.name}/half_output_{i}"
+                nodes.append(_cast(node.output[i], name, TensorProto.FLOAT))
+    if not touched:
+        raise _no_node(copy, pattern)
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
+    return copy
+
+
+def swap_axis(model, name, **attributes):
+    """Let the node `name` (Transpose, Concat, Gather or Softmax) take another axis, by default the first that keeps its shape.
+
+    `attributes` names another (`axis=1`, `perm=[...]`); its output may then have another shape.
+    """
+    node, known = _node(model, name), graph.tensor_types(model)
+    for choice in [attributes] if attributes else alternatives(node, known):
+        copy = with_attributes(model, name, **choice)
+        shape = _output_shape(_node(copy, name), known, copy.opset_import)
+        if shape == known[node.output[0]][1]:
+            return copy
+        if attributes and shape:
+            del copy.graph.value_info[:]  # notes of shapes, some of which have changed
+            return copy
+    raise BadInput(f"node {name}", "no other axis keeps the shapes", f"one of {', '.join(SWAPPABLE)} with equal extents",
+                   "choose another node, or give the attribute")  # fmt: skip
+
+
+def align_corners(model, operator=None):
+    """Toggle `align_corners` in the first GridSample of the graph, or in the body of a custom `operator`."""
+    copy = _copy(model)
+    bodies = [function.node for function in copy.functions if function.name == operator]
+    samples = [node for nodes in bodies or [copy.graph.node] for node in nodes if node.op_type == "GridSample"]
+    if not samples or (operator and not bodies):
+        raise BadInput(f"operator {operator or 'GridSample'}", "no GridSample", "a graph or a body that samples",
+                       "see graph.op_table and graph.custom_ops")  # fmt: skip
+    now = next((a.i for a in samples[0].attribute if a.name == "align_corners"), 0)
+    _set(samples[0], align_corners=1 - now)
+    return copy
+
+
+def with_attributes(model, name, **attributes):
+    """A copy of `model` in which the node `name` has other attributes."""
+    copy = _copy(model)
+    _set(_node(copy, name), **attributes)
+    return copy
+
+
+def alternatives(node, known):
+    """Other values of the attribute that says which axis `node` works along, as dicts."""
+    rank = len(known[node.output[0]][1] if node.op_type != "Gather" else known[node.input[0]][1])
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    if node.op_type == "Transpose":
+        perm = list(attributes["perm"])
+        for i, j in itertools.combinations(range(rank), 2):
+            swapped = list(perm)
+            swapped[i], swapped[j] = perm[j], perm[i]
+            yield {"perm": swapped}
+    elif node.op_type in SWAPPABLE:
+        present = attributes.get("axis", -1 if node.op_type == "Softmax" else 0) % rank
+        yield from ({"axis": axis} for axis in range(rank) if axis != present)
+
+
+def _output_shape(node, known, opsets):
+    """Shape of the node's output by ONNX's inference over this node alone; None if it is not valid."""
+    inputs = [helper.make_tensor_value_info(name, *known[name]) for name in node.input]
+    alone = helper.make_graph([node], "one", inputs, [onnx.ValueInfoProto(name=node.output[0])])
+    try:
+        inferred = onnx.shape_inference.infer_shapes(helper.make_model(alone, opset_imports=opsets), strict_mode=True)
+    except onnx.shape_inference.InferenceError:
+        return None
+    return [d.dim_value for d in inferred.graph.output[0].type.tensor_type.shape.dim]
+
+
+def _retype(node):
+    """A Cast to float inside the half block gives half."""
+    for attribute in node.attribute:
+        if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
+            attribute.i = TensorProto.FLOAT16
+
+
+def _cast(source, made, to):
+    return helper.make_node("Cast", [source], [made], f"{made}/Cast", to=to)
+
+
+def _copy(model):
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def _node(model, name):
+    found = next((node for node in model.graph.node if node.name == name), None)
+    if found is None:
+        raise _no_node(model, name)
+    return found
+
+
+def _no_node(model, pattern):
+    examples = ", ".join(node.name for node in model.graph.node[:3])
+    return BadInput(f"node {pattern}", "no such node with floating-point tensors", f"a name such as {examples}",
+                    "list the names: [node.name for node in model.graph.node]")  # fmt: skip
+
+
+def _set(node, **attributes):
+    kept = [attribute for attribute in node.attribute if attribute.name not in attributes]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in attributes.items())])

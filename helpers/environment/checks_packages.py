@@ -72,12 +72,13 @@ def origin(machine, path):
 
 def versions(machine, tier, probes):
     """Several TensorRT at once: two distributions of one module, or a system library of another version."""
-    pairs = {name: [f"{d} {machine.version(d)}" for d in bringing(machine, name)] for name in FLAVOURS}
-    for name, found in pairs.items():
-        if len({entry.rsplit(" ", 1)[1] for entry in found}) > 1:
-            names = " ".join(entry.split(" ")[0] for entry in found)
-            cure = f"{machine.pip} uninstall -y {names} && {SETUP[tier]}"
-            return Check("TensorRT versions", FAIL, f"several bring {name}: {', '.join(found)}", cure)
+    for name in FLAVOURS:
+        found = {distribution: machine.version(distribution) for distribution in bringing(machine, name)}
+        numbers = {version.rsplit(".post")[0] for version in found.values()}
+        if len(numbers) > 1 or sum("-cu" in distribution for distribution in found) > 1:
+            cure = f"{machine.pip} uninstall -y {' '.join(found)} && {SETUP[tier]}"
+            text = ", ".join(f"{distribution} {version}" for distribution, version in found.items())
+            return Check("TensorRT versions", FAIL, f"several bring {name}: {text}", cure)
     version = (probes.get("tensorrt") or {}).get("version") or machine.version(*bringing(machine, "tensorrt"))
     libraries = machine.libraries("libnvinfer")
     others = {path: major for path, major in libraries.items() if version and str(major) != version.split(".")[0]}

@@ -66,8 +66,8 @@ def _kernels(path, described, gpus):
                      f"cuobjdump --list-elf {path}")  # fmt: skip
     wrong = [sm for sm in sorted(gpus) if not runs_on(sm, cubins, ptx)]
     if wrong:
-        architecture = wrong[0].replace(".", "")
-        cure = f"cmake -S plugins -B plugins/build -DCMAKE_CUDA_ARCHITECTURES={architecture} && cmake --build plugins/build"
+        target = f"-DCMAKE_CUDA_ARCHITECTURES={wrong[0].replace('.', '')}"
+        cure = f"cmake -S plugins -B plugins/build {target} && cmake --build plugins/build"
         return Check("plugins: kernels", FAIL, f"{path.name} holds {text}; the GPU is SM {wrong[0]}", cure)
     return Check("plugins: kernels", OK, text if gpus else f"{text}; no GPU to compare with")
 

@@ -88,12 +88,9 @@ def _git(repo, *words, fix="see what git says"):
 
 
 def _journal(repo):
-    expected, fix = "the top folder of a git clone", "git clone URL"
-    if not repo.is_dir():
-        raise BadInput(repo, "no such folder", expected, fix)
-    top = Path(_git(repo, "rev-parse", "--show-toplevel", fix=fix).strip()).resolve()
-    if top != repo:
-        raise BadInput(repo, f"a folder inside the clone {top}", expected, f"give {top}")
+    if not (repo / ".git").exists():
+        found = "a folder without .git" if repo.is_dir() else "no such folder"
+        raise BadInput(repo, found, "the top folder of a git clone", "git clone URL, and give that folder")
     return Path(_git(repo, "rev-parse", "--absolute-git-dir").strip()) / "onramp-patch" / "journal.json"
 
 
@@ -166,9 +163,8 @@ def _apply(repo, patch_file, directory, journal, record):
     _git(repo, "apply", *place, str(patch_file), fix=fix)
     if others := sorted(set(_changes(repo)) - set(names)):
         _git(repo, "checkout", "--quiet", "--", *others)
-        raise BadInput(
-            patch_file, f"renames or deletes {', '.join(others)}", "a patch of files in place", "rename first"
-        )
+        found, fix = f"files renamed: {', '.join(others)}", "make it with git diff --no-renames"
+        raise BadInput(patch_file, found, "files changed, added or removed", fix)
     record |= {"stage": "applied", "files": {name: _digest(repo / name) for name in names}}
     _save(journal, record)
 

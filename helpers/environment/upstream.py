@@ -51,7 +51,7 @@ def _sources(entry, site):
     return [(Path(found.locate_file(top)), top) for top in sorted(tops)]
 
 
-def probe(id, site=None, arguments=(), patches=PATCHES):
+def probe(id, site=None, patches=PATCHES):
     """Run an entry's probe with the packages of `site` in front; returns (is the fault there, what it printed).
 
     Raises:
@@ -63,7 +63,7 @@ def probe(id, site=None, arguments=(), patches=PATCHES):
         raise BadInput(f"probe of {id}", "none", f"one of {known}", "python -m helpers patch list")
     settings = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     settings |= {"PYTHONPATH": str(site)} if site else {}
-    command = [sys.executable, str(program), *arguments]
+    command = [sys.executable, str(program)]
     done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=SECONDS, cwd=ROOT)
     if done.returncode not in (0, 1) or not done.stdout.strip():
         words = done.stderr.strip().splitlines() or ["nothing"]
@@ -82,7 +82,7 @@ def check_upstream(id, folder, patches=PATCHES):
     if "package" not in entry:
         message = f"course material, no upstream; ends when {entry['drop_when']}"
         return {"id": id, "found": found, "in_range": True, "needed": True, "message": message}
-    needed, said = probe(id, scratch(id, folder, patches=patches), patches=patches)
+    needed, said = probe(id, scratch(id, folder, patches=patches), patches)
     known, last = patching.in_range(entry, found), said.splitlines()[-1]
     if not needed:
         message = f"needless with {entry['package']} {found}: drop the entry ({entry['drop_when']})"

@@ -1,6 +1,6 @@
 # Onramp. `make help` lists the targets; a plain `make` does the same.
 .DEFAULT_GOAL := help
-.PHONY: help run test lab learner data lint unit notebooks setup clean
+.PHONY: help run test lab learner data lint unit notebooks setup gpu containers clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON
@@ -42,6 +42,12 @@ notebooks: data ## every lesson in FAST mode with the proof of its exercises
 
 setup: ## create .venv from the lock (the other targets do it when it is needed)
 	@ci/setup.sh
+
+gpu: ## set up a GPU tier in .venv-gpu: make gpu, or make gpu TIER=trt10 (trt11, trtllm, edge)
+	@$(or $(PYTHON),$(shell command -v python3.11 || command -v python3)) ci/gpu.py $(TIER)
+
+containers: setup ## lint the Dockerfile, with hadolint where there is one
+	@$(PY) ci/containers.py lint
 
 clean: ## remove what was built, except .venv, the data and the learner's copies
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name learner -exec rm -r {} +; fi

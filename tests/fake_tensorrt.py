@@ -1,7 +1,7 @@
 """Stand-ins for the module `tensorrt`, made from recorded descriptions of its API (tests/tensorrt_api/VERSION.json).
 
 An object has exactly the attributes that the description lists for its class; any other raises AttributeError, as in
-that version. Engines hold the ONNX graph and compute it with ONNX's reference evaluator in a `FakeDriver`'s memory.
+that version. Engines hold the ONNX graph and compute it with ONNX Runtime in a `FakeDriver`'s memory.
 """
 
 import base64
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper
-from onnx.reference import ReferenceEvaluator
 
 DESCRIPTIONS = Path(__file__).with_name("tensorrt_api")
 VERSIONS = ("8.6.0", "10.13.0", "11.1.0")
@@ -209,17 +209,6 @@ def _tensor(trt, value):
     return trt.ITensor(value.name, trt.DataType[trt._kind(value.type.tensor_type.elem_type)], _shape(value))
 
 
-def _with_linear(model):
-    """The evaluator knows GridSample's mode by its name of opset 20 only."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    for node in copy.graph.node:
-        for attribute in node.attribute:
-            if node.op_type == "GridSample" and attribute.s == b"bilinear":
-                attribute.s = b"linear"
-    return copy
-
-
 class OnnxParser(Described):
     def __init__(self, network, logger):
         self._network, self._errors = network, []
@@ -238,7 +227,8 @@ class OnnxParser(Described):
             if not explicit or model.functions or model.opset_import[0].version > 17 or model.ir_version > 8:
                 self._errors.append(trt.ParserError(-1, "a form that this version does not read"))
         for index, node in enumerate(model.graph.node):
-            if node.domain not in ("", "ai.onnx") and node.op_type not in trt._creators:
+            domain = "" if trt._major == 8 else node.domain
+            if not onnx.defs.has(node.op_type, domain) and node.op_type not in trt._creators:
                 self._errors.append(trt.ParserError(index, f"Plugin not found: {node.op_type}"))
         if not self._errors:
             self._network._fill(model)
@@ -295,13 +285,20 @@ class ICudaEngine(Described):
         graph = self._model.graph
         self._inputs = {value.name: value for value in graph.input}
         self._outputs = {value.name: value for value in graph.output}
-        self._evaluator = ReferenceEvaluator(_with_linear(self._model))
+        self._session = None
         self._io = self._inputs | self._outputs
         self._memory = trt._driver.reserve(1 << 20)
         for name in ("device_memory_size", "device_memory_size_v2"):
             if name in type(self).names:
                 setattr(self, name, 3 << 20)
         self.num_io_tensors, self.num_optimization_profiles = len(self._io), max(1, len(content["profiles"]))
+
+    def _run(self, feeds):
+        if self._session is None:
+            settings = onnxruntime.SessionOptions()
+            settings.log_severity_level, settings.intra_op_num_threads = 3, 1
+            self._session = onnxruntime.InferenceSession(self._model.SerializeToString(), settings)
+        return self._session.run(None, feeds)
 
     def get_tensor_name(self, index):
         return list(self._io)[index]
@@ -387,7 +384,7 @@ class IExecutionContext(Described):
             for name, value in engine._inputs.items():
                 dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
                 feeds[name] = views[name].astype(dtype)
-            results = engine._evaluator.run(None, feeds)
+            results = engine._run(feeds)
             for name, array in zip(engine._outputs, results, strict=True):
                 views[name][...] = array
 

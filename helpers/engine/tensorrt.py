@@ -65,10 +65,12 @@ def options(
     Args:
         precision: "fp32"; "fp16"; "int8-implicit" (INT8 where it is faster, ranges by a calibrator); "explicit" (the
             graph's Q/DQ nodes say what is INT8, the rest is FP32); "best" (FP16 and INT8 where they are faster, ranges
-            from Q/DQ nodes or a calibrator); "obey" (FP16, but layers as `layer_precisions` says); "strong" (types are
-            the graph's own). Which of them a TensorRT has: `tensorrt_versions.check_precision`.
+            from Q/DQ nodes or a calibrator); "obey" (FP16, and INT8 where the graph or a calibration set gives ranges,
+            with `layer_precisions`); "strong" (types are the graph's own). Which of them a TensorRT has:
+            `tensorrt_versions.check_precision`.
         tf32: whether FP32 matrix products may use TF32 (10 bits of mantissa).
-        layer_precisions: {name pattern: "fp32" | "fp16" | "int8"} for "obey"; `*` stands for any text.
+        layer_precisions: {name pattern: "fp32" | "fp16" | "int8"}, obeyed; `*` stands for any text and the last pattern
+            that fits counts. Goes with every precision that lets the builder choose, and must be given with "obey".
         calibration: `.npz` of `helpers.calibration`, for "int8-implicit", "best" and "obey".
         shapes: {input name: (smallest, usual, largest) shape}, or a list of such dicts, one per optimisation profile.
         workspace: limit of the scratch memory, MiB.
@@ -89,9 +91,10 @@ def options(
     tensorrt_versions.check_names("hardware_compatible", [level] if level else [], known.hardware_levels, known.version)
     tensorrt_versions.check_names("tactic_sources", tactic_sources or [], known.tactic_sources, known.version)
     patterns = dict(layer_precisions or {})
-    if (precision == "obey") != bool(patterns):
-        raise BadInput("option layer_precisions", repr(layer_precisions), f"patterns, with precision obey; none with "
-                       f"{'the others' if precision == 'obey' else precision}", "correct it")  # fmt: skip
+    if (patterns and precision in ("fp32", "strong")) or (precision == "obey" and not patterns):
+        expected = "patterns" if precision == "obey" else "none: all layers have the graph's types"
+        raise BadInput("option layer_precisions", repr(layer_precisions), f"{expected} (precision {precision})",
+                       "correct it, or choose another precision")  # fmt: skip
     tensorrt_versions.check_names("layer_precisions", patterns.values(), ("fp32", "fp16", "int8"), known.version)
     _check_numbers(workspace, optimization_level)
     if calibration and precision not in ("int8-implicit", "best", "obey"):

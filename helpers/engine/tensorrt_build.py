@@ -38,7 +38,10 @@ def build(onnx_path, model, options, known):
     import tensorrt as trt
 
     quantized = tensorrt_graph.is_quantized(model)
-    _check_graph(onnx_path, options, quantized, known)
+    _check_graph(onnx_path, options, quantized)
+    if options["precision"] == "fp32" and not known.weak_typing and tensorrt_graph.has_half(model):
+        raise BadInput(f"precision 'fp32' for {onnx_path}", "a graph with 16-bit types", "FP32 types, which decide here",
+                       "build with precision strong")  # fmt: skip
     tensorrt_plugins.load(options["plugins"], known)
     written = tensorrt_graph.for_version(
         model, known.version, bool(options["plugins"]), options["decompose"], options["mark_outputs"]
@@ -51,7 +54,8 @@ def build(onnx_path, model, options, known):
         constrained = _constrain(trt, network, written, options["layer_precisions"])
         config = builder.create_builder_config()
         int8 = quantized or bool(options["calibration"])
-        flags = tensorrt_versions.flags(known, options["precision"], int8, cuda.device().capability)
+        capability, patterns = cuda.device().capability, bool(options["layer_precisions"])
+        flags = tensorrt_versions.flags(known, options["precision"], int8, patterns, capability)
         _configure(trt, config, options, flags)
         profiles = [
             tensorrt_profiles.add(onnx_path, builder, network, config, shapes) for shapes in options["shapes"] or [{}]
@@ -73,7 +77,7 @@ def build(onnx_path, model, options, known):
         return plan, calibrator.table if calibrator else b"", details
 
 
-def _check_graph(onnx_path, options, quantized, known):
+def _check_graph(onnx_path, options, quantized):
     """BadInput where the precision and the graph, or the calibration set, do not belong together."""
     precision, calibration = options["precision"], options["calibration"]
     where = f"precision {precision!r} for {onnx_path}"

@@ -51,12 +51,23 @@ def for_version(model, version, plugins=False, decompose=(), outputs=()):
     view.write()
     _name_nodes(copy.graph)
     onnx.checker.check_model(copy)
+    if known.opset is not None:
+        _drop_domains(copy)
     return copy
 
 
 def is_quantized(model):
     """Whether the graph has Q/DQ nodes."""
     return any(node.op_type == "DequantizeLinear" for node in model.graph.node)
+
+
+def has_half(model):
+    """Whether the graph has weights, inputs or casts of a 16-bit floating-point type."""
+    half = {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+    kinds = {tensor.data_type for tensor in model.graph.initializer}
+    kinds |= {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
+    kinds |= {attribute.i for node in model.graph.node for attribute in node.attribute if attribute.name == "to"}
+    return bool(half & kinds)
 
 
 class View:
@@ -133,6 +144,15 @@ def _name_nodes(graph):
         if not node.name or node.name in seen:
             node.name = f"{node.name or '/' + node.op_type}_{index}"
         seen.add(node.name)
+
+
+def _drop_domains(model):
+    """Custom nodes into ONNX's own domain: the parser of 8.6 looks up plugins by the operator's name there."""
+    for node in model.graph.node:
+        node.domain = ""
+    standard = [entry for entry in model.opset_import if entry.domain in STANDARD]
+    del model.opset_import[:]
+    model.opset_import.extend(standard)
 
 
 def _add_outputs(model, names):

@@ -23,7 +23,8 @@ def layers(engine, context=None):
     if context is not None:
         inspector.execution_context = context
     text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
-    return [_row(index, layer) for index, layer in enumerate(json.loads(text)["Layers"])]
+    rows = json.loads(text, strict=False)["Layers"]  # 8.6 leaves control characters in the names of tactics
+    return [_row(index, layer) for index, layer in enumerate(rows)]
 
 
 def _row(index, layer):

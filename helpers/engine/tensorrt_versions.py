@@ -99,24 +99,26 @@ def check_precision(known, precision):
                    ways[precision])  # fmt: skip
 
 
-def flags(known, precision, int8, capability):
+def flags(known, precision, int8, constrained, capability):
     """Names of the BuilderFlags that a precision stands for, where typing is weak.
 
     Args:
         int8: whether INT8 ranges are known, from Q/DQ nodes or a calibration set.
+        constrained: whether single layers have a precision of their own.
         capability: compute capability of the GPU, such as "9.0" (BF16 needs 8.0).
     """
     if not known.weak_typing or precision == "strong":
         return []
     best = [flag for flag in known.best_flags if flag != "BF16" or float(capability) >= 8]
-    return {
+    chosen = {
         "fp32": [],
         "fp16": ["FP16"],
         "int8-implicit": ["INT8"],
         "explicit": ["INT8"],
         "best": best,
-        "obey": ["FP16", "OBEY_PRECISION_CONSTRAINTS", *(["INT8"] if int8 else [])],
+        "obey": ["FP16", *(["INT8"] if int8 else [])],
     }[precision]
+    return [*chosen, "OBEY_PRECISION_CONSTRAINTS"] if constrained else chosen
 
 
 def creation_flags(known, precision):

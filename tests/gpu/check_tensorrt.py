@@ -3,9 +3,9 @@
     python tests/gpu/check_tensorrt.py [--keep FOLDER]
 
 Needs an NVIDIA GPU, Python 3.10 to 3.12, NumPy, tensorrt (8.6, 10.x or 11.x) and onnx. Builds small networks
-(convolution, attention, sampling) in every precision that the installed version has, compares each with ONNX's reference
-evaluator, and checks states, CUDA graphs, free dimensions, profile, layers, the timing cache and the errors of engines
-that must not load.
+(convolution, attention, sampling) in every precision that the installed version has, compares each with the reference
+evaluator of onnx, and checks states, CUDA graphs, free dimensions, profile, layers, the timing cache and the errors of
+engines that must not load.
 Prints one line per check and a table; the exit code is the number of checks that failed.
 """
 

@@ -4,10 +4,7 @@
 `helpers.precision_hints`. Faults to practise on are in `helpers.precision_faults`.
 """
 
-import argparse
 import time
-import zipfile
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import prod
 
@@ -16,8 +13,9 @@ from onnx import helper
 
 from helpers import graph
 from helpers.errors import BadInput
-from helpers.precision_errors import Range, measure, number
+from helpers.precision_errors import Range, measure
 from helpers.precision_hints import Evidence, explain
+from helpers.precision_report import Divergence, Input
 from helpers.precision_sides import EngineSide, OnnxSide, make, producers_of
 from helpers.precision_trace import Block, ancestors
 
@@ -25,83 +23,6 @@ __all__ = ["Divergence", "EngineSide", "Input", "OnnxSide", "first_divergence", 
 
 HISTORY = {"prev_bev": "bev_embed"}  # state input of the next frame <- output of this one
 STRATEGIES = ("walk", "bisect")
-
-
-@dataclass
-class Input:
-    """A tensor that the found one is computed from. `error` is None for constants and for shapes that differ."""
-
-    name: str
-    shape: tuple
-    reference: Range
-    candidate: Range
-    error: float
-
-
-@dataclass
-class Divergence:
-    """What `first_divergence` found. With `found` False only the counts and the worst tensor mean something.
-
-    `error` is relative to the tensor's scale, `share` the part of its elements that exceeds the tolerance. `between` are
-    the candidate's nodes from the nearest tensors that were compared and are good up to the found one.
-    """
-
-    found: bool
-    strategy: str
-    compared: int
-    frames: int
-    probes: int
-    seconds: float
-    worst: tuple = ("", 0.0)  # tensor and error, closest to its tolerance or furthest beyond
-    unmatched: dict = field(default_factory=dict)
-    tensor: str = ""
-    frame: int = -1
-    error: float = 0.0
-    tolerance: float = 0.0
-    share: float = 0.0
-    node: str = ""
-    op: str = ""
-    module: str = ""
-    shape: tuple = ()
-    inputs: list = field(default_factory=list)
-    between: list = field(default_factory=list)
-    kind: str = ""
-    hint: str = ""
-
-    def rows(self):
-        """One row per input and one for the found tensor, for `helpers.display.table`."""
-        return [
-            {
-                "tensor": item.name,
-                "shape": item.shape,
-                "reference": str(item.reference),
-                "candidate": str(item.candidate),
-                "error": item.error,
-            }
-            for item in self.inputs
-        ]
-
-    def __str__(self):
-        counts = f"{self.compared} tensors compared over {self.frames} frames by {self.strategy}"
-        counts += f", {self.probes} probes, {self.seconds:.1f} s"
-        if self.unmatched:
-            counts += f"; {len(self.unmatched)} modules have no tensor of their own (see .unmatched)"
-        if not self.found:
-            return f"no divergence: {counts}\n  worst:     {number(self.worst[1])} at {self.worst[0]}"
-        lines = [
-            f"first divergence: {self.tensor} {list(self.shape)}",
-            f"  node:      {self.node} ({self.op})",
-            f"  module:    {self.module or '(top)'}",
-            f"  error:     {number(self.error)} of the largest value, {number(self.tolerance)} is allowed; "
-            f"{self.share:.2%} of the elements exceed it; frame {self.frame}",
-            f"  hint:      {self.hint}",
-            *(f"  {'input' if i < len(self.inputs) - 1 else 'result'}:{' ' * (5 - (i == len(self.inputs) - 1))}"
-              f"{item.name} {list(item.shape)}: {item.reference} | {item.candidate}"
-              + ("" if item.error is None else f", error {number(item.error)}")
-              for i, item in enumerate(self.inputs)),
-            f"  {counts}",
-        ]  # fmt: skip
-        return "\n".join(lines)
 
 
 def first_divergence(
@@ -122,8 +43,8 @@ def first_divergence(
     another shape. Both sides get the reference's history, so one frame's fault does not spread to the next.
 
     Args:
-        reference, candidate: a path or `onnx.ModelProto` (run in ONNX Runtime), a module of `helpers.models` against the
-            other's graph, an `EngineSide`, or any object with the attributes of `helpers.precision_sides`.
+        reference, candidate: a path or `onnx.ModelProto` (run in ONNX Runtime), a module of `helpers.models` (against
+            the other's graph), an `EngineSide`, or any object with the attributes of `helpers.precision_sides`.
         frames: dicts name -> array, one per frame in order; history inputs may be left out (zeros at the start).
         tolerance: 1e-3 tells FP32 from a fault, FP16 needs about 1e-2.
         overrides: {pattern of tensor names: tolerance}; the last that matches counts.
@@ -302,41 +223,8 @@ def _input(name, ours, theirs, tolerance):
     return Input(name, np.shape(b), Range.of(b), Range.of(a), measure(a, b, tolerance, 0).relative)
 
 
-def _noise(side):
-    """Seeded normal noise for every input."""
-    random, inputs = np.random.default_rng(0), side.inputs
-    for name, shape in inputs.items():
-        if None in shape:
-            raise BadInput(f"input {name}", f"free dimensions in {shape}", "a shape", "pass arrays with --inputs")
-    return {name: random.standard_normal(shape).astype(np.float32) for name, shape in inputs.items()}
-
-
-def _saved_frames(path):
-    """The frames of an .npz file: arrays by input name, the frame along the first axis."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(path, error, "an .npz file without pickles", "write it with numpy.savez") from error
-    counts = {name: array.shape[0] if array.ndim else 0 for name, array in arrays.items()}
-    if len(set(counts.values())) != 1:
-        raise BadInput(path, f"frames by array: {counts}", "the same first extent", "stack the frames of every input")
-    return [{name: array[i] for name, array in arrays.items()} for i in range(next(iter(counts.values())))]
-
-
 def main(argv):
-    """`python -m helpers divergence REFERENCE.onnx CANDIDATE.onnx`: exit code 0 if equal, 1 if not, 2 for bad input."""
-    parser = argparse.ArgumentParser("python -m helpers divergence", description="Find the first tensor that differs.")
-    parser.add_argument("reference", help="ONNX file that is right")
-    parser.add_argument("candidate", help="ONNX file that may be wrong")
-    parser.add_argument("--inputs", metavar="FRAMES.npz", help="arrays by input name, [frames, ...] (seeded noise)")
-    parser.add_argument("--tolerance", type=float, default=1e-3, help="of each tensor's largest value (1e-3)")
-    parser.add_argument("--strategy", choices=STRATEGIES, default="walk")
-    parser.add_argument("--inside", action="store_true", help="look inside the custom operators too")
-    arguments = parser.parse_args(argv)
-    reference = OnnxSide(arguments.reference, arguments.inside)
-    frames = _saved_frames(arguments.inputs) if arguments.inputs else [_noise(reference)]
-    result = first_divergence(reference, OnnxSide(arguments.candidate, arguments.inside), frames, arguments.tolerance,
-                              strategy=arguments.strategy)  # fmt: skip
-    print(result)
-    return int(result.found)
+    """`python -m helpers divergence REFERENCE.onnx CANDIDATE.onnx`."""
+    from helpers import precision_command
+
+    return precision_command.main(argv)

@@ -1,7 +1,7 @@
 """Faults to plant in an ONNX model, to see what they do and to practise finding them.
 
-Each function takes an `onnx.ModelProto` (`graph.load(path)`), leaves it as it is and returns a copy with one fault; write
-the copy with `graph.save(copy, path)`.
+Each function takes an `onnx.ModelProto` (`graph.load(path)`), leaves it as it is and returns a copy with one fault;
+write the copy with `graph.save(copy, path)`.
 """
 
 import itertools
@@ -46,9 +46,10 @@ def half(model, pattern):
 
 
 def swap_axis(model, name, **attributes):
-    """Let the node `name` (Transpose, Concat, Gather or Softmax) take another axis, by default the first that keeps its shape.
+    """Let the node `name` (Transpose, Concat, Gather or Softmax) take another axis.
 
-    `attributes` names another (`axis=1`, `perm=[...]`); its output may then have another shape.
+    It is the first that keeps the shape of the output, or the one that `attributes` names (`axis=1`, `perm=[...]`),
+    which may change it.
     """
     node, known = _node(model, name), graph.tensor_types(model)
     for choice in [attributes] if attributes else alternatives(node, known):
@@ -59,8 +60,10 @@ def swap_axis(model, name, **attributes):
         if attributes and shape:
             del copy.graph.value_info[:]  # notes of shapes, some of which have changed
             return copy
-    raise BadInput(f"node {name}", "no other axis keeps the shapes", f"one of {', '.join(SWAPPABLE)} with equal extents",
-                   "choose another node, or give the attribute")  # fmt: skip
+    expected = f"one of {', '.join(SWAPPABLE)} with equal extents"
+    raise BadInput(
+        f"node {name}", "no other axis keeps the shape", expected, "take another node, or give the attribute"
+    )
 
 
 def align_corners(model, operator=None):

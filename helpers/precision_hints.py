@@ -4,14 +4,13 @@ import itertools
 from math import prod, sqrt
 
 import numpy as np
-import onnx
 from onnx import helper, numpy_helper
 
 from helpers import graph
 from helpers.precision_errors import measure, number
-from helpers.precision_faults import SWAPPABLE, alternatives, with_attributes
-from helpers.precision_sides import open_session, producers_of
+from helpers.precision_sides import producers_of
 from helpers.precision_trace import Block
+from helpers.precision_trials import repaired
 
 HALF_MAX = 65504
 HALF_ROUNDING = 2.0**-11
@@ -30,7 +29,6 @@ MOVES = {
     "Identity",
     "Cast",
 }
-TRIALS = 40
 DECISIONS = {"Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal", "Round", "Floor", "Ceil", "ArgMax", "TopK"}
 
 
@@ -69,10 +67,15 @@ class Evidence:
             return next((user for user in self.block.nodes if node.output[0] in user.input), node)
         return node
 
+    def cast_to(self, name):
+        """The tensor that both sides have and that a Cast of the candidate makes of `name`; else `name`."""
+        users = [node for node in self.block.nodes if node.op_type == "Cast" and name in node.input]
+        return next((node.output[0] for node in users if node.output[0] in self.theirs), name)
+
 
 def explain(evidence):
     """(kind, text, node or None) by the first rule that applies."""
-    rules = (_attributes, _constants, _overflow, _layout, _half, _decision, _carried, _repaired, _size_of_half)
+    rules = (_attributes, _constants, _overflow, _layout, _half, _decision, _carried, repaired, _size_of_half)
     found = next((hint for rule in rules if (hint := rule(evidence))), None)
     return found or ("other", "the sides compute this node differently from equal inputs: look at its type, its "
                      "attributes and the runtime's notes on the operator", None)  # fmt: skip
@@ -146,7 +149,7 @@ def _overflow(e):
         half = values.dtype == np.float16
         count = int((~np.isfinite(values)).sum())
         largest = float(np.abs(np.where(np.isfinite(values), values, 0)).max()) if values.size else 0.0
-        reference = e.theirs.get(name)
+        reference = e.theirs.get(e.cast_to(name))
         broken = count > 0 and (reference is None or np.isfinite(reference).all())
         if broken or (half and largest > 0.95 * HALF_MAX):
             node = e.maker(name)
@@ -186,8 +189,9 @@ def _half(e):
         if terms >= LONG:
             grows = f"a sum of {terms} terms loses about sqrt({terms}) x 2^-11 = {number(sqrt(terms) * HALF_ROUNDING)}"
             return "accumulate", f"accumulation in half in {node.op_type} {node.name}: {grows}; keep it in FP32", node
-        return "half", (f"{node.op_type} {node.name} runs in half, which keeps 11 bits (2^-11 = "
-                        f"{number(HALF_ROUNDING)} per rounding); keep it in FP32 if the tolerance has to hold"), node  # fmt: skip
+        bits = f"which keeps 11 bits (2^-11 = {number(HALF_ROUNDING)} per rounding)"
+        text = f"{node.op_type} {node.name} runs in half, {bits}; keep it in FP32 if the tolerance has to hold"
+        return "half", text, node
     return None
 
 
@@ -213,8 +217,9 @@ def _decision(e):
         nearest = _samples_nearest(node, e.model)
         if nearest or node.op_type in DECISIONS:
             what = "nearest-neighbour sampling took another cell" if nearest else "a comparison fell to the other side"
-            return "decision", (f"{what} for {e.error.share:.2%} of the elements ({node.op_type} {node.name}): rounding at "
-                                "ties does this; a fault in the coordinates would move more"), node  # fmt: skip
+            where = f"{e.error.share:.2%} of the elements ({node.op_type} {node.name})"
+            text = f"{what} for {where}: rounding at ties does this; a fault in the coordinates would move more"
+            return "decision", text, node
     return None
 
 
@@ -236,49 +241,11 @@ def _carried(e):
     return "carried", f"{text} {e.error.relative / errors[name]:.0f} times", None
 
 
-def _repaired(e):
-    """A node that makes the block agree when it takes another axis: tried out, where attributes cannot be compared."""
-    if e.before or len(e.inner) == 1:
-        return None
-    feeds = {name: np.asarray(e.theirs[name]) for name in e.block.inputs}
-    inputs = [
-        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()
-    ]
-    part = helper.make_model(
-        helper.make_graph(e.block.nodes, "block", inputs, [onnx.ValueInfoProto(name=e.name)], e.block.constants.values()),
-        functions=e.model.functions, opset_imports=e.model.opset_import, ir_version=e.model.ir_version)  # fmt: skip
-    for node, choice in itertools.islice(_axes(e), TRIALS):
-        try:
-            session = open_session(with_attributes(part, node.name, **choice), node.name)
-            made = session.run(None, feeds)[0]
-        except Exception:  # shapes that do not fit: BadInput on opening, a class of ONNX Runtime's own on running
-            continue
-        if measure(made, e.theirs[e.name], 0, 0).relative <= e.tolerance:
-            (name, value), now = next(iter(choice.items())), helper.get_node_attr_value(node, next(iter(choice)))
-            text = f"wrong axis: {node.op_type} {node.name}: {name} is {now}; with {name} = {value} the sides agree"
-            return "layout", text, node
-    return None
-
-
-def _axes(e):
-    """(node, other attributes), first those that keep the output's shape."""
-    known = {name: (0, list(np.shape(array))) for name, array in (e.ours | e.inner).items()}
-    nodes = [n for n in e.block.nodes if n.op_type in SWAPPABLE and all(x in known for x in (n.input[0], n.output[0]))]
-    choices = [(node, choice) for node in nodes for choice in alternatives(node, known)]
-
-    def changes_shape(item):
-        node, choice = item
-        before = known[node.input[0]][1]
-        return node.op_type != "Softmax" and [before[i] for i in choice.get("perm", [])] != known[node.output[0]][1]
-
-    return sorted(choices, key=changes_shape)
-
-
 def _size_of_half(e):
     """An engine does not say what it computed in; the size of the error does."""
     if len(e.inner) > 1 or not HALF_ROUNDING / 4 < e.error.relative < 0.05:
         return None
     node, terms = e.maker(e.name), _terms(e, e.maker(e.name), e.ours[e.name])
     kind, why = ("accumulate", f" summed over {terms} terms") if terms >= LONG else ("half", "")
-    return kind, (f"{node.op_type} {node.name} differs by what 11 bits give{why}: it probably ran in half (or TF32); see "
-                  "the precision of this layer in the engine inspector"), node  # fmt: skip
+    text = f"{node.op_type} {node.name} differs by what 11 bits give{why}: it probably ran in half (or TF32)"
+    return kind, f"{text}; see the precision of this layer in the engine inspector", node

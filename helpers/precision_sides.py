@@ -15,6 +15,7 @@ from onnx import helper
 
 from helpers import graph
 from helpers.errors import BadInput
+from helpers.graph_file import is_float
 
 
 def make(value, other=None, inside=False):
@@ -65,7 +66,8 @@ class OnnxSide:
 class EngineSide:
     """An engine that is built anew for every probe, with the probed tensors as its outputs.
 
-    Marking a tensor keeps the builder from fusing across it, so few are marked at a time, by bisection.
+    Marking a tensor keeps the builder from fusing across it, so few are marked at a time, by bisection. Only tensors of
+    floating-point numbers are: a builder may compute shapes and masks in types of its own.
 
     Args:
         path: the ONNX file.
@@ -78,7 +80,10 @@ class EngineSide:
     def __init__(self, path, runtime="tensorrt", out_dir="build/engines", **options):
         self.path, self.runtime, self.out_dir, self.options = path, runtime, out_dir, options
         whole = OnnxSide(path)
-        self.model, self.inputs, self.outputs, self.names = whole.model, whole.inputs, whole.outputs, whole.names
+        self.model, self.inputs, self.outputs = whole.model, whole.inputs, whole.outputs
+        known = graph.tensor_types(whole.model)
+        self.names = [name for name in whole.names if is_float(known.get(name, (0, None))[0])]
+        self._loaded = None
 
     def probe(self, names):
         from helpers import engine
@@ -90,7 +95,9 @@ class EngineSide:
             with tempfile.TemporaryDirectory() as folder:
                 part = graph.save(_with_outputs(self.model, names), Path(folder) / "marked.onnx")
                 built = engine.build(part, self.runtime, self.out_dir, **self.options)
-        loaded = engine.load(built)
+        if self._loaded:
+            self._loaded.close()
+        self._loaded = loaded = engine.load(built)
 
         def run(feeds):
             outputs = loaded.run({name: as_type(feeds[name], t.dtype) for name, t in loaded.inputs.items()})

@@ -1,4 +1,4 @@
-"""A PyTorch module as a side of `helpers.precision`: the outputs of its modules, matched to the tensors of its export."""
+"""A PyTorch module as a side of `helpers.precision`: its modules' outputs, matched to the tensors of its export."""
 
 from collections import defaultdict
 

@@ -24,6 +24,12 @@ def test_begin_goes_to_the_root_seeds_and_returns_the_versions(tmp_path, monkeyp
     assert np.__version__ in page.data and "onnxruntime" in page.data
 
 
+def test_begin_ends_with_the_doctor(monkeypatch):
+    module = sys.modules["helpers.environment.doctor"]
+    monkeypatch.setattr(module, "summary", lambda tier: f"7 checks OK in the {tier} tier")
+    assert "7 checks OK in the cpu tier" in environment.begin("cpu").data
+
+
 def test_begin_seeds_torch_when_it_is_there():
     environment.begin(seed=3)
     first = torch.rand(4)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
-PYTHON = (3, 11)
+PYTHON = "3.11"
 TABLES = (
     *("attribute", "calibrated_sensor", "category", "ego_pose", "instance", "log", "map"),
     *("sample", "sample_annotation", "sample_data", "scene", "sensor", "visibility"),
@@ -54,13 +54,13 @@ OTHERS = Needs(3.5, 0.5)
 VENV, MINIDRIVE = 2.7, 0.3  # GiB
 
 
-def python(machine):
-    """The interpreter's version."""
-    found = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info[:2] == PYTHON:
+def python(machine, needs=None):
+    """The interpreter's version, against the one that the tier's lock is made for."""
+    found, wanted = ".".join(map(str, sys.version_info[:3])), (needs or {}).get("python", PYTHON)
+    if found.startswith(f"{wanted}."):
         return Check("Python", OK, found)
-    cure = "sudo apt-get install -y python3.11 python3.11-venv && make setup PYTHON=python3.11"
-    return Check("Python", FAIL, f"{found}; the locks are made for {PYTHON[0]}.{PYTHON[1]}", cure)
+    cure = f"sudo apt-get install -y python{wanted} python{wanted}-venv && make setup PYTHON=python{wanted}"
+    return Check("Python", FAIL, f"{found}; the lock is made for {wanted}", cure)
 
 
 def tools(machine):

@@ -4,13 +4,14 @@ import re
 from pathlib import Path
 
 from helpers.environment.checks import FAIL, OK, WARN, Check
+from helpers.environment.checks_packages import SETUP
 
 NO_DRIVER = "sudo ubuntu-drivers install   # in a container: docker run --gpus all; WSL2: NVIDIA's driver for Windows"
 CPU_TIER = "on a machine without a GPU: python -m helpers doctor --tier cpu"
 
 
-def driver(machine, tier, probed):
-    """The driver and the newest CUDA that it runs."""
+def driver(machine, tier, probed, needs=None):
+    """The driver, the newest CUDA that it runs, and whether it is new enough for what the tier `needs`."""
     if "absent" in probed:
         if machine.which("nvidia-smi") is not None:
             found = "nvidia-smi is there, but libcuda.so.1 is not: " + probed["absent"]
@@ -31,11 +32,15 @@ def driver(machine, tier, probed):
         return Check(
             "driver", WARN, f"runs CUDA {version}, but nvidia-smi fails: {said}", "sudo reboot   # then: nvidia-smi"
         )
+    least = (needs or {}).get("driver", 0)
+    if number and number.split(".")[0].isdigit() and int(number.split(".")[0]) < least:
+        found = f"{number}, runs CUDA up to {version}; the tier needs {least} or later"
+        return Check("driver", FAIL, found, f"sudo apt-get install -y nvidia-driver-{least} && sudo reboot")
     return Check("driver", OK, f"{number or 'version unknown'}, runs CUDA up to {version}")
 
 
-def gpus(machine, tier, probed):
-    """The GPUs: name, compute capability, memory."""
+def gpus(machine, tier, probed, needs=None):
+    """The GPUs: name, compute capability, memory; whether the tier `needs` others."""
     found = probed.get("gpus") or []
     if not found:
         if tier == "cpu":
@@ -43,9 +48,11 @@ def gpus(machine, tier, probed):
         cure = "nvidia-smi   # a container needs: docker run --gpus all; CUDA_VISIBLE_DEVICES must not be empty"
         return Check("GPU", FAIL, "none", cure, CPU_TIER)
     lines = [f"{gpu['name']}, SM {gpu['sm']}, {gpu['memory'] / 2**30:.0f} GiB" for gpu in found]
-    if old := [gpu["sm"] for gpu in found if float(gpu["sm"]) < 7.5]:
-        found_text = f"{lines[0]}: SM {old[0]} is not supported by CUDA 13 and TensorRT 10.5 and later"
-        return Check("GPU", WARN, found_text, "use TensorRT 8.6 (python -m pip install tensorrt==8.6.0, Python 3.10)")
+    least, most = (needs or {}).get("sm", "7.5"), (needs or {}).get("sm_most", "99.0")
+    if wrong := [gpu["sm"] for gpu in found if not _pair(least) <= _pair(gpu["sm"]) <= _pair(most)]:
+        older = _pair(wrong[0]) < _pair(least)
+        said = f"{lines[0]}; SM {wrong[0]} is {'below ' + least if older else 'above ' + most}, which the tier needs"
+        return Check("GPU", FAIL, said, "make gpu TIER=edge   # TensorRT 8.6" if older else "make gpu TIER=trt10")
     return Check("GPU", OK, "; ".join(lines))
 
 
@@ -72,7 +79,7 @@ def runtime(machine, tier, probed, torch):
     runtimes = _runtimes(machine, torch)
     if not runtimes:
         return Check("CUDA runtime", OK if tier == "cpu" else WARN, "none found: torch is a CPU build, no CUDA wheels",
-                     "" if tier == "cpu" else "make gpu")  # fmt: skip
+                     "" if tier == "cpu" else SETUP["gpu"])  # fmt: skip
     text = ", ".join(f"{name} {'.'.join(map(str, version))}" for name, version in runtimes.items())
     if "cuda" not in probed:
         return Check("CUDA runtime", OK if tier == "cpu" else WARN, f"{text}; not compared: no driver",

@@ -1,6 +1,7 @@
 """The doctor's checks of packages: TensorRT in its flavours, torch, ONNX Runtime, ModelOpt, and the lock."""
 
 import re
+import tomllib
 from pathlib import Path
 
 from helpers.environment.checks import FAIL, OK, WARN, Check
@@ -8,9 +9,10 @@ from helpers.environment.messages import explain
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx", "tensorrt_lean", "tensorrt_dispatch", "tensorrt_llm")
 NEEDED = {"cpu": "tensorrt_rtx", "gpu": "tensorrt"}
-SETUP = {"cpu": "make setup", "gpu": "make gpu"}
+SETUP = {"cpu": "make setup", "gpu": "make gpu   # then: .venv-gpu/bin/python -m helpers doctor"}
 INDEX = "--extra-index-url https://pypi.nvidia.com"
 SLOW = "tensorrt_llm"  # importing it takes longer than the doctor may
+LOOKS = ("$ ldconfig", "$ ls", "$ file", "$ nvidia-smi", "$ python -", "$ grep", "$ ldd", "$ head", "$ cat", "$ df")
 
 
 def probed_packages(machine):
@@ -37,13 +39,19 @@ def _flavour(machine, tier, name, probe):
         return Check(topic, FAIL, found, _reinstall(machine, topic))
     if name == SLOW:
         return Check(topic, OK, f"{version or 'version unknown'} (found, not imported: that takes long)")
+    if "slow" in probe:
+        return _slow(topic, name, version, probe)
     if "error" in probe:
         status = FAIL if name == NEEDED[tier] else WARN
         if re.search(r"No module named '\w*tensorrt\w*(?:bindings|libs)'", probe["error"]):
             found = f"{version or ''} is a stub wheel: {probe['error']}".strip()
             return Check(topic, status, found, _reinstall(machine, topic), probe.get("log", ""))
         return Check(
-            topic, status, f"cannot be imported: {probe['error']}", _cure(probe, SETUP[tier]), probe.get("log", "")
+            topic,
+            status,
+            f"cannot be imported: {probe['error']}",
+            _cure(machine, probe, SETUP[tier]),
+            probe.get("log", ""),
         )
     found = f"{probe['version']} from {origin(machine, probe['file'])}"
     return Check(topic, OK, found, details="\n".join(probe["libraries"]))
@@ -99,11 +107,16 @@ def torch(machine, tier, probe):
     version, index = machine.version("torch"), "https://download.pytorch.org/whl/"
     if version is None or probe is None:
         return Check("torch", FAIL, "not installed", SETUP[tier])
+    if "slow" in probe:
+        return _slow("torch", "torch", version, probe)
     if "error" in probe:
-        return Check("torch", FAIL, f"{version}: {probe['error']}", _cure(probe, SETUP[tier]), probe.get("log", ""))
+        return Check(
+            "torch", FAIL, f"{version}: {probe['error']}", _cure(machine, probe, SETUP[tier]), probe.get("log", "")
+        )
     build = f"CUDA {probe['cuda']} build" if probe.get("cuda") else "CPU build"
     if tier == "gpu" and not probe.get("cuda"):
         cure = f"{machine.pip} install --force-reinstall torch --index-url {index}cu128"
+        cure = SETUP["gpu"] if machine.pip.startswith(".venv/") else cure  # .venv stays as its lock says
         return Check("torch", FAIL, f"{version}, a CPU build: it does not see the GPU", cure)
     if tier == "cpu" and probe.get("cuda"):
         cure = f"{machine.pip} install --force-reinstall --no-deps torch --index-url {index}cpu"
@@ -123,10 +136,12 @@ def onnxruntime(machine, tier, probe):
         cure = f"{machine.pip} uninstall -y {' '.join(installed)} && {machine.pip} install {wanted}"
         found = f"{' and '.join(installed)}: they overwrite each other's files"
         return Check("ONNX Runtime", FAIL if tier == "gpu" else WARN, found, cure)
+    if probe and "slow" in probe:
+        return _slow("ONNX Runtime", "onnxruntime", machine.version(installed[0]), probe)
     if probe is None or "error" in probe:
         error = (probe or {}).get("error", "its metadata is there, the module is not")
         cure = f"{machine.pip} install --force-reinstall --no-deps {installed[0]}=={machine.version(installed[0])}"
-        return Check("ONNX Runtime", FAIL, error, _cure(probe or {}, cure), (probe or {}).get("log", ""))
+        return Check("ONNX Runtime", FAIL, error, _cure(machine, probe or {}, cure), (probe or {}).get("log", ""))
     providers = [name.removesuffix("ExecutionProvider") for name in probe["providers"]]
     found = f"{installed[0]} {probe['version']}: {', '.join(providers)}"
     if installed[0] == "onnxruntime-gpu" and "CUDA" not in providers:
@@ -179,9 +194,23 @@ def lock_file(machine, tier):
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _cure(probe, otherwise):
-    """The first command that is known against the error, else `otherwise`."""
+def needs(machine, tier):
+    """What requirements/tiers.toml says the tier's lock needs: Python, driver, compute capabilities; {} if nothing."""
+    path, table = lock_file(machine, tier), machine.root / "requirements/tiers.toml"
+    if path is None or not table.is_file():
+        return {}
+    return tomllib.loads(table.read_text()).get(path.stem, {})
+
+
+def _slow(topic, module, version, probe):
+    cure = f"python -c 'import {module}'   # the first import reads from the disk; then the doctor again"
+    return Check(topic, WARN, f"{version or ''} not checked: {probe['error']}".strip(), cure)
+
+
+def _cure(machine, probe, otherwise):
+    """The first command known against the error that does more than look, else `otherwise`."""
     for found in explain(probe.get("log") or probe.get("error", "")):
-        if not found.general:
-            return next((step[2:] for step in found.cure if step.startswith("$ ")), otherwise)
+        for step in found.cure if not found.general else ():
+            if step.startswith("$ ") and not step.startswith(LOOKS):
+                return re.sub(r"^pip ", f"{machine.pip} ", step[2:])
     return otherwise

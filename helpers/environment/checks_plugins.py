@@ -6,7 +6,7 @@ from pathlib import Path
 from helpers.environment import elf
 from helpers.environment.checks import FAIL, OK, WARN, Check
 from helpers.environment.checks_gpu import runs_on
-from helpers.environment.checks_packages import bringing
+from helpers.environment.checks_packages import SETUP, bringing
 from helpers.errors import BadInput
 
 BUILD = "cmake -S plugins -B plugins/build && cmake --build plugins/build -j"
@@ -51,7 +51,7 @@ def _tensorrt(machine, path, described):
     if not wanted:
         return Check("plugins: TensorRT", OK, f"{path.name} names no version of libnvinfer")
     if not majors:
-        return Check("plugins: TensorRT", WARN, f"{text}; not compared: no TensorRT", "make gpu")
+        return Check("plugins: TensorRT", WARN, f"{text}; not compared: no TensorRT", SETUP["gpu"])
     if not wanted <= majors:
         cure = f"rm -r plugins/build && {BUILD}"
         return Check("plugins: TensorRT", FAIL, f"{text}; installed is {', '.join(map(str, sorted(majors)))}", cure)
@@ -88,7 +88,7 @@ def _loading(machine, tier, path):
         return failed, Check("plugins: creators", WARN, "not checked: the library does not load", _cure(missing, path))
     loaded = Check("plugins: loading", OK, f"{path.name} loads")
     if not probe["tensorrt"]:
-        return loaded, Check("plugins: creators", WARN, "not checked: no TensorRT", "make gpu")
+        return loaded, Check("plugins: creators", WARN, "not checked: no TensorRT", SETUP["gpu"])
     if not probe["creators"]:
         cure = "grep -rn REGISTER_TENSORRT_PLUGIN plugins   # each creator needs it, in a file that is linked"
         return loaded, Check("plugins: creators", FAIL, f"{path.name} registers none", cure)

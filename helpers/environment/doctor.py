@@ -16,6 +16,7 @@ from helpers.errors import BadInput
 from helpers.files import ROOT
 
 TIERS = ("cpu", "gpu")
+BUDGET = 9.0  # seconds for all tools and probes together
 COLOURS = {OK: "#009E73", WARN: "#E69F00", FAIL: "#D55E00"}
 
 
@@ -58,24 +59,24 @@ def doctor(lessons=None, root=ROOT, tier=None, plugin=None, lock=None, machine=N
     Raises:
         BadInput: the tier or a lesson is unknown.
     """
-    machine = machine or Machine(root=Path(root))
+    machine = dataclasses.replace(machine or Machine(root=Path(root)), deadline=time.monotonic() + BUDGET)
     lessons = _lessons(machine, lessons)
     if tier not in (None, *TIERS):
         raise BadInput("tier", repr(tier), " or ".join(map(repr, TIERS)), "python -m helpers doctor --tier cpu")
     modules = checks_packages.probed_packages(machine)
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with ThreadPoolExecutor(max_workers=8) as pool:
         driver = pool.submit(machine.probe, "driver")
         packages = {name: pool.submit(machine.probe, "package", name) for name in modules}
     probed, packages = driver.result(), {name: future.result() for name, future in packages.items()}
     tier = tier or ("cpu" if "absent" in probed else "gpu")
     torch, capabilities = packages.get("torch"), [gpu["sm"] for gpu in probed.get("gpus") or []]
-    gpu, wheels = checks_gpu, checks_packages
+    gpu, wheels, needs = checks_gpu, checks_packages, checks_packages.needs(machine, tier)
     visits = [
-        ("Python", checks.python, machine),
+        ("Python", checks.python, machine, needs),
         ("tools", checks.tools, machine),
         ("folders", checks.folders, machine),
-        ("driver", gpu.driver, machine, tier, probed),
-        ("GPU", gpu.gpus, machine, tier, probed),
+        ("driver", gpu.driver, machine, tier, probed, needs),
+        ("GPU", gpu.gpus, machine, tier, probed, needs),
         ("CUDA toolkit", gpu.toolkit, machine, tier),
         ("CUDA runtime", gpu.runtime, machine, tier, probed, torch or {}),
         ("torch", wheels.torch, machine, tier, torch),

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from helpers.files import ROOT
@@ -37,7 +38,8 @@ class Machine:
         meminfo, cgroup: files that tell the memory and its limit.
         library_folders: where libraries are looked for besides LD_LIBRARY_PATH and the loader's cache.
         temporary: folder for temporary files.
-        timeout: seconds that a probe may take.
+        timeout: seconds that a tool or a probe may take.
+        deadline: when (time.monotonic) all of them have to be done; None for no limit.
     """
 
     root: Path = ROOT
@@ -49,6 +51,7 @@ class Machine:
     library_folders: tuple = LIBRARY_FOLDERS
     temporary: str | None = None
     timeout: float = 8.0
+    deadline: float | None = None
 
     @functools.cached_property
     def distributions(self):
@@ -76,7 +79,8 @@ class Machine:
     @property
     def pip(self):
         """How to call pip for this interpreter."""
-        return ".venv/bin/python -m pip" if Path(self.python).is_relative_to(self.root / ".venv") else "python -m pip"
+        python = Path(self.python)
+        return f"{python.relative_to(self.root) if python.is_relative_to(self.root) else 'python'} -m pip"
 
     def which(self, tool):
         """Path of a tool on PATH, or None."""
@@ -84,18 +88,24 @@ class Machine:
 
     def run(self, *command):
         """Run a tool: (exit code, output, errors); 127 if it is not there, 124 if it takes too long."""
-        program = self.which(command[0]) or command[0]
+        program, seconds = self.which(command[0]) or command[0], self.timeout
+        if self.deadline is not None:
+            seconds = min(seconds, max(self.deadline - time.monotonic(), 0.1))
         try:
             done = subprocess.run([program, *command[1:]], env=self.environ, capture_output=True, text=True,
-                                  errors="replace", stdin=subprocess.DEVNULL, timeout=self.timeout)  # fmt: skip
+                                  errors="replace", stdin=subprocess.DEVNULL, timeout=seconds)  # fmt: skip
         except subprocess.TimeoutExpired:
-            return 124, "", f"no answer after {self.timeout:g} s"
+            return 124, "", f"no answer after {seconds:.1f} s"
         except OSError as error:
             return 127, "", str(error)
         return done.returncode, done.stdout, done.stderr
 
     def probe(self, name, *arguments):
-        """Run one function of probes.py in a process of its own: a dict, with the key "error" if it failed or died."""
+        """Run one function of probes.py in a process of its own.
+
+        Returns:
+            dict: what it prints; with the key "error" if it failed or died, and "slow" if it gave no answer in time.
+        """
         extra = [path for path in self.paths if path not in sys.path]
         before = [path for path in self.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
         machine = dataclasses.replace(self, environ=self.environ | {"PYTHONPATH": os.pathsep.join(extra + before)})
@@ -104,6 +114,8 @@ class Machine:
             return json.loads(output.splitlines()[-1])
         if code < 0:
             errors = f"{errors}\nthe process died of signal {-code}"
+        if code == 124:
+            return {"error": errors, "slow": True}
         return {"error": errors.strip().rsplit("\n", 1)[-1] or f"exit code {code}", "log": errors.strip()}
 
     def libraries(self, stem):

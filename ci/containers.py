@@ -154,8 +154,8 @@ def prove(arguments):
         for instruction in stage.instructions():
             if _step(instruction.keyword, instruction.text, lambda found=instruction: apply(found, root)):
                 return 1
-        check = stage.all("HEALTHCHECK")[-1].text.partition("CMD ")[2]
-        for words in [command(check), *map(shlex.split, arguments.then)]:
+        checks = [command(stage.all("HEALTHCHECK")[-1].text.partition("CMD ")[2])] if arguments.check else []
+        for words in [*checks, *map(shlex.split, arguments.then)]:
             if _step("CHECK", shlex.join(words), lambda found=words: root.run(found)):
                 return 1
     print(f"stage {arguments.stage}: every step succeeded")
@@ -183,6 +183,7 @@ def main(argv=None):
     prover.add_argument("--root", type=Path, required=True, help="a throw-away root made by debootstrap")
     prover.add_argument("--bind", action="append", default=[], help="PATH[:INSIDE] to lend to the build")
     prover.add_argument("--env", action="append", default=[], help="NAME=VALUE to lend to the build")
+    prover.add_argument("--no-check", dest="check", action="store_false", help="without the stage's HEALTHCHECK")
     prover.add_argument("--then", action="append", default=[], help="a command to execute at the end")
     arguments = parser.parse_args(argv)
     try:

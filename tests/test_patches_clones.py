@@ -8,7 +8,12 @@ import pytest
 from helpers.environment import clones, patch_command
 from helpers.errors import BadInput
 
-FILES = {"plugin/kernel.cu": "int dims;\nint size;\n", "tools/old.py": "import tensorrt\n", "README.md": "first\n"}
+FILES = {
+    "plugin/kernel.cu": "int dims;\nint size;\n",
+    "tools/old.py": "import tensorrt\n",
+    "README.md": "first\n",
+    "LICENSE": "free\n",
+}
 
 
 def git(repo, *words):
@@ -40,6 +45,7 @@ def pinned(tmp_path):
     repo.mkdir()
     git(repo, "init", "-q", "-b", "main")
     write(repo, FILES)
+    (repo / "tools/old.py").chmod(0o755)
     first = commit(repo, "first")
     write(repo, {"plugin/kernel.cu": "long dims;\nint size;\n", "README.md": "second\n"})
     commit(repo, "second")
@@ -82,12 +88,13 @@ def test_twice_is_once(pinned):
 
 @pytest.mark.parametrize("staged", [False, True])
 def test_a_dirty_tree_is_refused(pinned, staged):
+    """Also where git itself would carry the change along, because both commits have the same file."""
     repo, file, first = pinned
-    write(repo, {"README.md": "mine\n"})
+    write(repo, {"LICENSE": "mine\n"})
     if staged:
-        git(repo, "add", "README.md")
+        git(repo, "add", "LICENSE")
     before = tree(repo)
-    with pytest.raises(BadInput, match=r"README\.md"):
+    with pytest.raises(BadInput, match=r"changes in LICENSE"):
         clones.apply_to_clone(repo, file, first)
     assert tree(repo) == before and git(repo, "branch", "--show-current").strip() == "main"
 
@@ -102,12 +109,15 @@ def test_a_patch_for_another_commit_is_refused(pinned):
     assert not (repo / ".git/onramp-patch").exists()
 
 
-def test_a_detached_clone_goes_back_to_its_commit(pinned):
+def test_a_detached_clone_goes_back_to_its_commit(pinned, tmp_path, monkeypatch):
+    """And the clone is the one that was named, whatever git's variables say."""
     repo, file, first = pinned
     second = git(repo, "rev-parse", "HEAD").strip()
     git(repo, "checkout", "-q", "--detach")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))
     assert clones.apply_to_clone(repo, file, first)["previous"] == second
     clones.revert_clone(repo)
+    monkeypatch.undo()
     assert git(repo, "rev-parse", "HEAD").strip() == second and git(repo, "status", "--porcelain") == ""
 
 
@@ -128,19 +138,20 @@ def test_a_file_changed_after_the_patch_is_kept(pinned):
         clones.revert_clone(repo)
 
 
-@pytest.mark.parametrize("moment", ["after checkout", "half written", "written"])
+@pytest.mark.parametrize("moment", ["checked out", "half written", "written"])
 def test_an_interrupted_application_is_undone(pinned, monkeypatch, moment):
-    """A kill leaves the journal: what is on the disk at three moments, without the tidying of a caught error."""
+    """A kill leaves the journal and no tidying: what is on the disk at three moments."""
     repo, file, first = pinned
-    before, apply, save = tree(repo), clones._apply, clones._save
+    before, run = tree(repo), clones._git
 
-    def die(repo, file, directory, journal, record):
-        if moment != "after checkout":
-            apply(repo, file, directory, journal, record)
-            save(journal, record | {"stage": "applying", "files": dict.fromkeys(record["files"])})
+    def die(repo, *words, **rest):
+        if words[0] != "apply" or "--numstat" in words or ("--check" in words and moment != "checked out"):
+            return run(repo, *words, **rest)
+        if moment != "checked out":
+            run(repo, *words, **rest)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(clones, "_apply", die)
+    monkeypatch.setattr(clones, "_git", die)
     monkeypatch.setattr(clones, "_restore", lambda *arguments: None)
     with pytest.raises(KeyboardInterrupt):
         clones.apply_to_clone(repo, file, first)

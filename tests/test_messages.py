@@ -51,6 +51,8 @@ MORE = [
     ("mpi-missing", "RuntimeError: cannot load MPI library"),
     ("trtllm-build-gone", "bash: trtllm-build: command not found"),
     ("trtllm-unsupported-architecture", "KeyError: 'Qwen2ForCausalLM'"),
+    ("nuscenes-numpy-pin", "nuscenes-devkit 1.2.0 has requirement numpy<2.0.0,>=1.22.0, but you have numpy 2.3.5."),
+    ("ort-half-removed", "AttributeError: module 'onnxruntime' has no attribute 'SessionOptions'"),
     ("attention-one-output", "The KV cache tensor must have a static sequence length dimension."),
     ("ort-provider-load", "Failed to load library /opt/ort/libonnxruntime_providers_tensorrt.so with error: "
      "libnvinfer.so.10: cannot open shared object file"),

@@ -13,6 +13,7 @@ from helpers.precision_trace import Block
 from helpers.precision_trials import repaired
 
 HALF_MAX = 65504
+HALF_NORMAL = 6.1e-5  # the smallest number with all bits
 HALF_ROUNDING = 2.0**-11
 LAYOUT = {"perm", "axis", "axes"}
 LONG = 32  # terms of a sum from which the accumulator, not the operands, decides
@@ -124,7 +125,7 @@ def _constants(e):
             if name not in e.block.constants or (theirs := _their_constant(e, node, position)) is None:
                 continue
             ours = numpy_helper.to_array(e.block.constants[name])
-            error = measure(ours, theirs, 0, 0).relative
+            error = measure(ours, theirs.astype(ours.dtype), 0, 0).relative
             if error > (2 * HALF_ROUNDING if ours.dtype != theirs.dtype else 0):
                 text = f"wrong constant: input {position} of {node.name}, {name}, differs by {number(error)}"
                 return "constant", f"{text} of its largest value", node
@@ -190,6 +191,8 @@ def _half(e):
             grows = f"a sum of {terms} terms loses about sqrt({terms}) x 2^-11 = {number(sqrt(terms) * HALF_ROUNDING)}"
             return "accumulate", f"accumulation in half in {node.op_type} {node.name}: {grows}; keep it in FP32", node
         bits = f"which keeps 11 bits (2^-11 = {number(HALF_ROUNDING)} per rounding)"
+        if 0 < np.abs(e.theirs.get(e.cast_to(name), 1)).max() < HALF_NORMAL:
+            bits = f"which has few bits left below {HALF_NORMAL}"
         text = f"{node.op_type} {node.name} runs in half, {bits}; keep it in FP32 if the tolerance has to hold"
         return "half", text, node
     return None

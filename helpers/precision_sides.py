@@ -44,7 +44,7 @@ class OnnxSide:
         self.where = "the model" if isinstance(model, onnx.ModelProto) else str(model)
         whole = graph.with_functions(model if isinstance(model, onnx.ModelProto) else graph.load(model))
         self.model = inlined(whole) if inside else whole
-        self._exact = rounding_kept(self.model)
+        self._exact = rounding_kept(self.model, self.where)
         constants = {tensor.name for tensor in self.model.graph.initializer}
         values = [value for value in self.model.graph.input if value.name not in constants]
         self.inputs = {value.name: shape_of(value) for value in values}
@@ -129,7 +129,7 @@ def open_session(model, where):
         raise BadInput(where, reason, "a graph that ONNX Runtime runs on a CPU", "correct the node it names") from error
 
 
-def rounding_kept(model):
+def rounding_kept(model, where):
     """A copy of `model` with an Identity behind every FP16 tensor; the model itself if it has none.
 
     ONNX Runtime computes an operator that has no FP16 kernel in FP32 and then drops the Casts to FP16 and back between
@@ -137,6 +137,7 @@ def rounding_kept(model):
     """
     if onnx.TensorProto.FLOAT16 not in _types(model):
         return model
+    open_session(model, where)  # a graph that mixes types is refused here
     known = graph.tensor_types(model)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)

@@ -220,6 +220,29 @@ def test_accumulation_in_half():
     assert (found.kind, found.node) == ("half", "/t2/Mul") and "11 bits" in found.hint
 
 
+def test_constant_below_half(mini, tmp_path):
+    """The ego motion by onnxconverter-common, which changes types and adds Casts, keeping names: 1e-6 is a subnormal."""
+    from onnxconverter_common import float16
+
+    _, reference, _ = mini
+    tensor = "/pts_bbox_head/transformer/Concat_output_0"
+    right = onnx.load(graph.subgraph(reference.model, tmp_path / "motion.onnx", ["can_bus"], [tensor]))
+    converted = float16.convert_float_to_float16(onnx.load(tmp_path / "motion.onnx"), keep_io_types=True)
+    frames = [{"can_bus": np.zeros(18, np.float32)}]
+    found = first_divergence(right, converted, frames, 1e-2)
+    assert (found.node, found.kind) == ("/pts_bbox_head/transformer/Where", "half") and "few bits left" in found.hint
+    assert found.inputs[-1].candidate.dtype == "float16" and found.inputs[-1].reference.dtype == "float32"
+    assert not first_divergence(right, converted, frames, 1e-2, overrides={"*/Where_output_0": 0.02}).found
+
+
+def test_a_graph_that_mixes_types_is_refused():
+    mixed = precision_faults.half(chain(), "/t2/*")
+    assert mixed.graph.node[4].op_type == "Mul"
+    mixed.graph.node[4].input[0] = "t1"  # past the Cast
+    with pytest.raises(BadInput, match="ONNX Runtime runs on a CPU"):
+        first_divergence(chain(), mixed, X)
+
+
 def test_overflow_in_half_shows_on_the_cpu():
     """ONNX Runtime would drop the Casts between the two nodes, and the overflow with them."""
     nodes = [helper.make_node("Mul", ["x", "x"], ["y"]), helper.make_node("Sqrt", ["y"], ["z"])]

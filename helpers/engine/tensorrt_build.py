@@ -40,8 +40,8 @@ def build(onnx_path, model, options, known):
     quantized = tensorrt_graph.is_quantized(model)
     _check_graph(onnx_path, options, quantized)
     if options["precision"] == "fp32" and not known.weak_typing and tensorrt_graph.has_half(model):
-        raise BadInput(f"precision 'fp32' for {onnx_path}", "a graph with 16-bit types", "FP32 types, which decide here",
-                       "build with precision strong")  # fmt: skip
+        where, expected = f"precision 'fp32' for {onnx_path}", "FP32 types, for the graph's types decide"
+        raise BadInput(where, "a graph with 16-bit types", expected, "build with precision strong")
     tensorrt_plugins.load(options["plugins"], known)
     written = tensorrt_graph.for_version(
         model, known.version, bool(options["plugins"]), options["decompose"], options["mark_outputs"]

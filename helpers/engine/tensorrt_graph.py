@@ -121,7 +121,13 @@ class View:
         self.nodes = nodes
 
     def write(self):
-        """Put the nodes back into the graph."""
+        """Put the nodes back into the graph, but for those that nothing needs any more."""
+        needed, kept = {out.name for out in self.graph.output}, []
+        for node in reversed(self.nodes):
+            if needed & set(node.output):
+                needed.update(_names_read(node))
+                kept.append(node)
+        self.nodes = kept[::-1]
         del self.graph.node[:]
         self.graph.node.extend(self.nodes)
         for entry in self.model.opset_import:

@@ -184,8 +184,8 @@ def _quantize(view, node):
     attributes = _attributes(node)
     scale = view.types.get(node.input[1])
     point = node.input[2] if len(node.input) > 2 else ""
-    made = "output" if node.op_type == "QuantizeLinear" else "input"
-    kind = view.types.get(node.output[0] if made == "output" else node.input[0], TensorProto.INT8)
+    integer = point or (node.output[0] if node.op_type == "QuantizeLinear" else node.input[0])
+    kind = view.types.get(integer, TensorProto.INT8)
     if kind != TensorProto.INT8 or scale not in (None, TensorProto.FLOAT) or attributes.get("block_size"):
         found = f"{TensorProto.DataType.Name(kind)} with scales in {TensorProto.DataType.Name(scale or 0)}"
         raise _refusal(node, found, "INT8 with FLOAT scales and no blocks")

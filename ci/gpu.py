@@ -35,7 +35,7 @@ class Refused(Exception):
 
 def read_gpus():
     """`[(name, driver version, compute capability)]` from nvidia-smi."""
-    needed = f"an NVIDIA driver, {min(TIERS[name]['driver'] for name in ON_GPU)} or newer, and its nvidia-smi"
+    needed = f"an NVIDIA driver, {min(TIERS[name]['driver'] for name in AUTOMATIC)} or newer, and its nvidia-smi"
     fix = "install the driver (Ubuntu: sudo ubuntu-drivers install), or stay on the CPU tier: make run"
     if not shutil.which("nvidia-smi"):
         raise Refused("no nvidia-smi on PATH", needed, fix)

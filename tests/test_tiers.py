@@ -393,7 +393,7 @@ H100 = "NVIDIA H100 80GB HBM3, 580.159.04, 9.0\\n"
 @pytest.mark.parametrize(
     ("said", "arguments", "found", "needed"),
     [
-        (None, [], "no nvidia-smi on PATH", "an NVIDIA driver, 525 or newer"),
+        (None, [], "no nvidia-smi on PATH", "an NVIDIA driver, 535 or newer"),
         ("", [], "lists no GPU: exit status 0", "an NVIDIA driver"),
         ("No devices were found\\n", [], "lists no GPU: No devices were found", "an NVIDIA driver"),
         ("NVIDIA A10, 470.82.01, 8.6\\n", [], "driver 470.82.01 (NVIDIA A10)", "535 or newer for trt10"),

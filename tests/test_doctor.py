@@ -131,6 +131,20 @@ def test_every_line_that_is_not_ok_has_a_cure_in_the_gpu_tier(root, site, tools)
     assert all(check.cure for check in bad.values())
 
 
+def test_an_environment_beside_this_one(root, tmp_path):
+    folder = tmp_path / "scratch"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    here = Machine.of_environment(folder, root=root)
+    site = next(folder.glob("lib/python3*/site-packages"))
+    install(site, "onnxruntime", "1.20.0", "onnxruntime", "raise AttributeError('_ARRAY_API not found')")
+    found = {check.topic: check for check in doctor(tier="cpu", machine=here)}
+    assert found["Python"].status == OK and found["torch"].found == "not installed"
+    assert found["ONNX Runtime"].cure == f"{folder}/bin/python -m pip install 'numpy<2'"
+    (folder / "bin/python").unlink()
+    check = checks.python(Machine.of_environment(folder))
+    assert check.status == FAIL and check.found.startswith("unknown")
+
+
 # ----------------------------------------------------------------------------------------------------------- the system
 
 

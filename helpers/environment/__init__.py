@@ -1,6 +1,7 @@
 """The machine a lesson runs on: what is installed, whether it fits, what an error means, and what has to be patched."""
 
 from helpers.environment.doctor import doctor
+from helpers.environment.machine import Machine
 from helpers.environment.messages import explain, messages, search
 from helpers.environment.patching import patch, status, unpatch
 from helpers.environment.start import PACKAGES, TIERS, begin, versions
@@ -8,6 +9,7 @@ from helpers.environment.start import PACKAGES, TIERS, begin, versions
 __all__ = [
     "PACKAGES",
     "TIERS",
+    "Machine",
     "begin",
     "doctor",
     "explain",

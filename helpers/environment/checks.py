@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import locale
-import sys
 from pathlib import Path
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
@@ -56,7 +55,7 @@ VENV, MINIDRIVE = 2.7, 0.3  # GiB
 
 def python(machine, needs=None):
     """The interpreter's version, against the one that the tier's lock is made for."""
-    found, wanted = ".".join(map(str, sys.version_info[:3])), (needs or {}).get("python", PYTHON)
+    found, wanted = machine.python_version, (needs or {}).get("python", PYTHON)
     if found.startswith(f"{wanted}."):
         return Check("Python", OK, found)
     cure = f"sudo apt-get install -y python{wanted} python{wanted}-venv && make setup PYTHON=python{wanted}"

@@ -66,7 +66,7 @@ def toolkit(machine, tier):
                 return Check("CUDA toolkit", OK, f"nvcc {match[1]} ({program})")
             found = f"{program} does not work: {(errors or output).strip() or f'exit code {code}'}"
             return Check(
-                "CUDA toolkit", WARN, found, "conda install -c nvidia cuda-toolkit", "needed to compile plugins"
+                "CUDA toolkit", WARN, found, "conda install -c conda-forge cuda-toolkit", "needed to compile plugins"
             )
     if tier == "cpu":
         return Check("CUDA toolkit", OK, "no nvcc: it is needed to compile plugins only")

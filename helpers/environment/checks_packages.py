@@ -190,7 +190,8 @@ def lock_file(machine, tier):
     if tier == "cpu":
         return folder / "cpu.txt"
     version = machine.version(*bringing(machine, "tensorrt"))
-    names = [f"trt{version.split('.')[0]}.txt"] if version else ["trt10.txt", "trt11.txt"]
+    major = version and version.split(".")[0]
+    names = {None: ["trt10.txt", "trt11.txt"], "8": ["edge.txt"]}.get(major, [f"trt{major}.txt"])
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 

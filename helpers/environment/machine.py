@@ -53,6 +53,20 @@ class Machine:
     timeout: float = 8.0
     deadline: float | None = None
 
+    @classmethod
+    def of_environment(cls, folder, **fields):
+        """The machine as a virtual environment in `folder` sees it, nothing of the one at work included."""
+        folder = Path(folder).absolute()
+        paths = tuple(map(str, sorted(folder.glob("lib/python3*/site-packages"))))
+        return cls(python=str(folder / "bin/python"), paths=paths, **fields)
+
+    @functools.cached_property
+    def python_version(self):
+        """Version of the interpreter, such as "3.11.7"; "unknown" if it does not run."""
+        if self.python == sys.executable:
+            return platform.python_version()
+        return self.run(self.python, "-c", "import platform; print(platform.python_version())")[1].strip() or "unknown"
+
     @functools.cached_property
     def distributions(self):
         """Installed distributions: dict of normalized name -> (version, folder), told by the names of folders."""
@@ -80,7 +94,9 @@ class Machine:
     def pip(self):
         """How to call pip for this interpreter."""
         python = Path(self.python)
-        return f"{python.relative_to(self.root) if python.is_relative_to(self.root) else 'python'} -m pip"
+        if python.is_relative_to(self.root):
+            return f"{python.relative_to(self.root)} -m pip"
+        return f"{'python' if self.python == sys.executable else python} -m pip"
 
     def which(self, tool):
         """Path of a tool on PATH, or None."""
@@ -108,8 +124,9 @@ class Machine:
         """
         extra = [path for path in self.paths if path not in sys.path]
         before = [path for path in self.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-        machine = dataclasses.replace(self, environ=self.environ | {"PYTHONPATH": os.pathsep.join(extra + before)})
-        code, output, errors = machine.run(self.python, "-P", str(PROBES), name, *map(str, arguments))
+        changes = {"PYTHONPATH": os.pathsep.join(extra + before), "PYTHONSAFEPATH": "1"}
+        machine = dataclasses.replace(self, environ=self.environ | changes)
+        code, output, errors = machine.run(self.python, str(PROBES), name, *map(str, arguments))
         with contextlib.suppress(ValueError, IndexError):
             return json.loads(output.splitlines()[-1])
         if code < 0:

@@ -661,7 +661,7 @@ def test_what_hangs_does_not_hold_the_doctor_up(tmp_path, root, site, monkeypatc
     monkeypatch.setattr(sys.modules["helpers.environment.doctor"], "BUDGET", 1.0)
     install(site, "torch", "2.13.0", "torch", "import time; time.sleep(30)")
     install(site, "tensorrt", "10.3.0", "tensorrt", "import time; time.sleep(30)")
-    here = with_driver(tmp_path, "sleep(30); return 0;", smi="sleep 30", root=root, paths=(str(site),))
+    here = with_driver(tmp_path, "sleep(30); return 0;", smi="exec sleep 30", root=root, paths=(str(site),))
     started = time.monotonic()
     found = {check.topic: check for check in doctor(tier="gpu", machine=here)}
     assert time.monotonic() - started < 4

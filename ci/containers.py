@@ -105,8 +105,8 @@ def apply(instruction, root):
         return root.run(command(text) or [*root.shell, text])
     if keyword == "COPY":
         return root.copy(text)
-    if keyword == "ENV":
-        root.env |= dict(word.split("=", 1) for word in shlex.split(expand(text, root.env)))
+    if keyword in ("ARG", "ENV"):  # an ARG without a value stays unset, as it does in a build
+        root.env |= dict(word.split("=", 1) for word in shlex.split(expand(text, root.env)) if "=" in word)
     elif keyword == "USER":
         root.user = text
     elif keyword == "SHELL":

@@ -271,11 +271,18 @@ def test_image_tags_agree_with_the_locks():
 def test_proving_copies_what_a_build_would(tmp_path):
     root = containers.Root(tmp_path, {})
     owner = f"{os.getuid()}:{os.getgid()}"
-    for line in (f"USER {owner}", "WORKDIR /home/x", "ENV A=1", "ENV B=$A/2", f"COPY --chown={owner} requirements r"):
+    for line in (
+        f"USER {owner}",
+        "WORKDIR /home/x",
+        "ARG A=1",
+        "ARG C",
+        "ENV B=$A/2",
+        f"COPY --chown={owner} requirements r",
+    ):
         keyword, _, text = line.partition(" ")
         assert containers.apply(dockerfile.Instruction(keyword, text, 1), root) == 0
     assert (tmp_path / "home/x/r/cpu.txt").read_bytes() == (ROOT / "requirements/cpu.txt").read_bytes()
-    assert root.env["B"] == "1/2" and root.user == owner
+    assert root.env["B"] == "1/2" and "C" not in root.env and root.user == owner
 
 
 def test_proving_executes_as_the_stage_says(tmp_path, monkeypatch):

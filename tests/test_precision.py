@@ -198,6 +198,40 @@ def test_bisection_walks_where_an_error_heals():
         assert index in wrong and index - 1 not in wrong
 
 
+def test_bisection_looks_at_the_inputs_of_what_it_found():
+    """t0 is bad, its descendants heal, and the output takes t0 once more beside them."""
+    nodes = [helper.make_node("Neg", [f"t{i - 1}" if i else "x"], [f"t{i}"]) for i in range(9)]
+    model = model_of([*nodes, helper.make_node("Add", ["t0", "t8"], ["y"])], {"x": [4]}, ["y"])
+    assert first_divergence(model, Recorder(model, {"t0": 1.1, "y": 1.1}), X).tensor == "t0"
+
+
+def test_the_worst_frame_counts():
+    other = chain()
+    other.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.float32([2]), "one"))
+    found = first_divergence(chain(), other, [{"x": np.zeros(4, np.float32)}, {"x": np.full(4, 9, np.float32)}])
+    assert (found.tensor, found.frame, found.error) == ("t0", 0, 1.0)
+
+
+def test_trial_of_other_axes():
+    """The reference shows its output only: of two Transposes the one is named whose other axes make it agree."""
+
+    def twice(perm):
+        nodes = [
+            helper.make_node("Transpose", ["x"], ["a"], perm=[1, 0]),
+            helper.make_node("MatMul", ["a", "w"], ["b"]),
+            helper.make_node("Transpose", ["b"], ["c"], perm=perm),
+            helper.make_node("MatMul", ["c", "w"], ["y"]),
+        ]
+        return model_of(nodes, {"x": [3, 3]}, ["y"], {"w": np.arange(9, dtype=np.float32).reshape(3, 3) ** 2})
+
+    reference = Recorder(twice([1, 0]), {})
+    reference.model, reference.names = None, ["y"]
+    frames = [{"x": np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)}]
+    found = first_divergence(reference, twice([0, 1]), frames)
+    assert (found.tensor, found.node, found.kind) == ("y", "/c/Transpose", "layout")
+    assert "perm is [0, 1]; with perm = [1, 0] the sides agree" in found.hint
+
+
 def test_bisection_follows_branches():
     """Only one of two branches is bad, and the bad one comes first in the graph's order."""
     nodes = [helper.make_node("Neg", ["x"], ["a0"])]
@@ -221,7 +255,7 @@ def test_accumulation_in_half():
 
 
 def test_constant_below_half(mini, tmp_path):
-    """The ego motion by onnxconverter-common, which changes types and adds Casts, keeping names: 1e-6 is a subnormal."""
+    """The ego motion by onnxconverter-common, which changes types and adds Casts: 1e-6 is a subnormal."""
     from onnxconverter_common import float16
 
     _, reference, _ = mini
@@ -264,6 +298,13 @@ def test_wrong_layout_by_its_values():
     noisy = np.random.default_rng(1).normal(1, 0.01, size=(3, 3))
     engine.probe = lambda names: lambda feeds: {"y": np.exp(feeds["x"]) * noisy}
     assert first_divergence(model, engine, [{"x": np.eye(3, dtype=np.float32)}]).kind != "layout"
+    rng = np.random.default_rng(0)
+    dense = rng.uniform(size=20000).astype(np.float32)
+    shaken = dense + rng.normal(size=20000) * 0.04 * dense * (1 - dense)
+    wide = model_of([helper.make_node("Identity", ["x"], ["y"])], {"x": [20000]}, ["y"])
+    engine = Recorder(wide, {})
+    engine.probe = lambda names: lambda feeds: {"y": shaken}
+    assert first_divergence(wide, engine, [{"x": dense}], 0.03).kind == "half"  # sorted, both look the same
 
 
 def sampled(mode):

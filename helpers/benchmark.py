@@ -104,14 +104,83 @@ def compare(functions, rounds=10, iterations=10, warmup=3, baseline=None, clock=
             fn()
     samples = {name: [] for name in functions}
     for turn in progress(range(rounds)):
-        for name in list(functions)[:: -1 if turn % 2 else 1]:
+        for name in _order(functions, turn):
             samples[name].append(_calls(functions[name], iterations, clock))
+    return _comparison(samples, baseline)
+
+
+def time_engine(engine, feeds, warmup=10, iterations=100):
+    """Time an engine of any runtime on one set of inputs.
+
+    Returns:
+        dict of "gpu" (between events around the engine's work), "host" (with the copies both ways) and "enqueue" (the
+        call that queues it) to `Timing`; an engine on the CPU has "host" alone.
+    """
+    if hasattr(engine, "time"):
+        return engine.time(feeds, warmup, iterations)
+    return {"host": latency(lambda: engine.run(feeds), warmup, iterations)}
+
+
+def compare_engines(engines, feeds, rounds=10, iterations=10, warmup=3, baseline=None, progress=iter):
+    """Time several engines in turns, as `compare` does with functions.
+
+    Args:
+        engines: dict of name to engine.
+        feeds: list of complete inputs; a round takes the next of them.
+        warmup: runs of an engine at the start of each of its turns, not timed.
+
+    Returns:
+        dict of the kinds of time that all engines have ("gpu", "host", "enqueue") to `Comparison`.
+    """
+    baseline = baseline or next(iter(engines), None)
+    if baseline not in engines:
+        raise BadInput("baseline", repr(baseline), f"one of {list(engines)}", "name one of the engines")
+    _check(warmup=(warmup, 0), iterations=(iterations, 1), rounds=(rounds, 1), feeds=(len(feeds), 1))
+    found = {name: [] for name in engines}
+    for turn in progress(range(rounds)):
+        for name in _order(engines, turn):
+            found[name].append(time_engine(engines[name], feeds[turn % len(feeds)], warmup, iterations))
+    kinds = [kind for kind in found[baseline][0] if all(kind in turns[0] for turns in found.values())]
+    return {
+        kind: _comparison({name: [turn[kind].samples for turn in turns] for name, turns in found.items()}, baseline)
+        for kind in kinds
+    }
+
+
+def _order(named, turn):
+    """Names in their order, every other turn backwards."""
+    return list(named)[:: -1 if turn % 2 else 1]
+
+
+def _comparison(samples, baseline):
+    """`Comparison` of dict name -> list of rounds, each a list of ms."""
     timings = {name: Timing(np.concatenate(calls)) for name, calls in samples.items()}
     speedups = {}
     for name, calls in samples.items():
         ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(samples[baseline], calls, strict=True)]
         speedups[name] = (timings[baseline]["p50"] / timings[name]["p50"], min(ratios), max(ratios))
-    return Comparison(timings, speedups, baseline, rounds)
+    return Comparison(timings, speedups, baseline, len(samples[baseline]))
+
+
+def roofline(flops, moved, peak_flops, bandwidth):
+    """The least time that a piece of work can take on a machine with two ceilings (Williams et al. 2009, roofline).
+
+    Args:
+        flops: arithmetic operations; a multiply-add counts as two.
+        moved: bytes read from and written to memory.
+        peak_flops: operations per second. bandwidth: bytes per second.
+
+    Returns:
+        dict of intensity (flop/byte), ridge (the intensity at which both ceilings meet), attainable (flop/s),
+        least_ms, and bound: "compute" or "memory".
+    """
+    for name, value in (("flops", flops), ("moved", moved), ("peak_flops", peak_flops), ("bandwidth", bandwidth)):
+        if not value > 0:
+            raise BadInput(name, value, "above 0", "correct the number")
+    intensity, ridge = flops / moved, peak_flops / bandwidth
+    attainable = min(peak_flops, intensity * bandwidth)
+    return {"intensity": intensity, "ridge": ridge, "attainable": attainable, "least_ms": flops / attainable * 1e3,
+            "bound": "compute" if intensity >= ridge else "memory"}  # fmt: skip
 
 
 def end_to_end(preprocess, run, decode, items, warmup=1, clock=time.perf_counter):

@@ -1,0 +1,216 @@
+"""Stage `tensorrt`: builds every engine, times them in turns, profiles them, streams frames, and lets them grow.
+
+Needs NumPy, onnx and tensorrt, no torch. `--runtime=onnxruntime` stands in on a machine without a GPU.
+"""
+
+import collections
+import json
+
+import numpy as np
+
+from ci.measure import frames
+from helpers import benchmark, engine
+from helpers.engine import cache
+from helpers.errors import BadInput
+from helpers.files import atomic
+
+PROJECTION = {"/pts_bbox_head/transformer/encoder/projection/*": "fp32"}  # overflows in half precision
+ENGINES = {
+    "fp32": {"precision": "fp32", "tf32": False},
+    "qdq": {"precision": "best", "layer_precisions": PROJECTION, "graph": "_qdq"},
+    "fp16": {"precision": "fp16", "layer_precisions": PROJECTION},
+    "best": {"precision": "best", "layer_precisions": PROJECTION, "calibration": True},
+    "tf32": {"precision": "fp32"},
+    "fp16_all": {"precision": "fp16"},  # negative control: everything in half precision
+}
+CONTROL = "fp16_all"
+SCALE = {"precision": "fp16", "layer_precisions": PROJECTION, "optimization_level": 1}
+PLUGIN = "_plugin"
+GRAPH = "_graph"  # run by a CUDA graph
+
+
+def run(session, options):
+    """All pieces of the stage; those that do not fit into the budget are left out."""
+    version = engine.available()[options.runtime]
+    if not version[0].isdigit():
+        fix = "run this stage where TensorRT and its GPU are; on a CPU: --runtime=onnxruntime"
+        raise BadInput(f"runtime {options.runtime}", version, "an installed runtime and its GPU", fix)
+    for shape in options.shapes:
+        Shape(session, options, shape).run()
+    if "published" in options.shapes and options.runtime == "tensorrt":
+        for path in sorted((session.work / "models" / "variants").glob("*.onnx"), key=_by_size):
+            _scale_piece(session, options, path)
+
+
+def names(options, shape):
+    """Engines to build: with a plugin library also those that use it; ONNX Runtime has no precision flags."""
+    if options.runtime != "tensorrt":
+        return ["fp32", "qdq"]
+    chosen = [name for name in ENGINES if name != CONTROL or shape == "mini"]
+    with_plugin = [name + PLUGIN for name in chosen if name != CONTROL] if options.plugin else []
+    return [name for pair in zip(chosen, [*with_plugin, *[""] * len(chosen)], strict=False) for name in pair if name]
+
+
+class Shape:
+    """The engines of one network: the published configuration or the mini."""
+
+    def __init__(self, session, options, shape):
+        self.session, self.options, self.shape = session, options, shape
+        self.work, self.prefix = session.work, f"{options.runtime}/{shape}"
+        self.frames = frames.Frames(self.work / "frames" / shape)
+
+    def run(self):
+        built = {}
+        for name in names(self.options, self.shape):
+            found = self.build_piece(name)
+            if found:
+                built[name] = found["engine"]
+        for name, path in built.items():
+            self.piece(f"stream/{name}", 20, path, self.stream, name, path)
+        timed = {name: path for name, path in built.items() if name != CONTROL}
+        if timed:
+            self.piece("time", 60, timed, self.time, timed)
+        if self.options.runtime == "tensorrt":
+            for name, path in timed.items():
+                self.piece(f"profile/{name}", 15, path, self.profile, name, path)
+
+    def piece(self, name, seconds, depends, function, *arguments):
+        return self.session.piece(f"{self.prefix}/{name}", lambda: function(*arguments), seconds, depends)
+
+    def build_piece(self, name):
+        seconds = 20 if self.options.runtime != "tensorrt" else 90 if self.shape == "mini" else 170
+        onnx = self.work / "models" / f"{self.shape}{_spec(name).get('graph', '')}.onnx"
+        if not onnx.is_file():
+            print(f"{self.prefix}/build/{name}: {onnx.name} is absent, the stage prepare writes it")
+            return None
+        return self.piece(f"build/{name}", seconds, None, self.build, name, onnx)
+
+    def build(self, name, onnx):
+        settings = {}
+        if self.options.runtime == "tensorrt":
+            settings = {key: value for key, value in _spec(name).items() if key != "graph"} | _common(self)
+            if settings.pop("calibration", False):
+                settings["calibration"] = self.work / "calibration" / f"{self.shape}.npz"
+            if name.endswith(PLUGIN):
+                settings["plugins"] = [self.options.plugin]
+        path = engine.build(onnx, self.options.runtime, self.work / "engines", **settings)
+        meta = cache.read_meta(path)
+        kept = ("size_bytes", "build_seconds", "flags", "layer_count", "precisions", "constrained_layers", "device")
+        return {"engine": str(path.relative_to(self.work))} | {key: meta[key] for key in kept if key in meta}
+
+    def load(self, path, **options):
+        """The engine; one of TensorRT keeps the history on the GPU."""
+        if self.options.runtime == "tensorrt":
+            options["states"] = frames.HISTORY
+        return engine.load(self.work / path, self.options.runtime, **options)
+
+    def output(self, name):
+        """Where the outputs of an engine over all frames are kept."""
+        return self.work / "outputs" / self.shape / f"{self.options.runtime}-{name}.npz"
+
+    def stream(self, name, path):
+        out = self.output(name)
+        with self.load(path) as opened:
+            found = frames.stream(opened, self.frames, out)
+        return found | frames.parity(out, self.work / "outputs" / self.shape / "onnxruntime-fp32.npz")
+
+    def time(self, timed):
+        """Every engine, queued and as a CUDA graph, in turns over several frames."""
+        rounds, iterations = (2, 2) if self.options.tiny else (10, 20)
+        modes = {"": {}, GRAPH: {"cuda_graph": True}} if self.options.runtime == "tensorrt" else {"": {}}
+        loaded, memory = {}, {}
+        try:
+            for name, path in timed.items():
+                for suffix, options in modes.items():
+                    loaded[name + suffix] = self.load(path, **options)
+                if hasattr(loaded[name], "memory"):
+                    memory[name] = loaded[name].memory()
+            feeds = [self.feeds(opened, index) for index in range(min(4, len(self.frames)))
+                     for opened in [next(iter(loaded.values()))]]  # fmt: skip
+            found = benchmark.compare_engines(loaded, feeds, rounds, iterations, warmup=3)
+        finally:
+            for opened in loaded.values():
+                opened.close()
+        return {"rounds": rounds, "iterations": iterations, "frames": len(feeds), "memory_mib": memory,
+                **{kind: {name: timing for name, timing in one.timings.items()} for kind, one in found.items()},
+                "speedup": {kind: one.speedups for kind, one in found.items()}}  # fmt: skip
+
+    def feeds(self, opened, index):
+        """Inputs of a frame, complete for this engine."""
+        given = self.frames[index]
+        if "prev_bev" not in opened.states:
+            given["prev_bev"] = np.zeros(opened.inputs["prev_bev"].shape, np.float32)
+        return given
+
+    def profile(self, name, path):
+        """Per-layer times to a file of their own; the largest and the sums by type here."""
+        with self.load(path) as opened:
+            rows = opened.profile(self.feeds(opened, 0), 3 if self.options.tiny else 20)
+            layers = opened.layers()
+        out = self.work / "profiles" / f"{self.shape}-{name}.json"
+        with atomic(out) as part:
+            part.write_text(json.dumps({"profile": rows, "layers": layers}, indent=1) + "\n")
+        sums = {key: collections.Counter() for key in ("type", "precision")}
+        for row in rows:
+            for key, total in sums.items():
+                total[row[key]] += row["ms"]
+        top = sorted(rows, key=lambda row: -row["ms"])[:12]
+        return {"file": str(out.relative_to(self.work)), "layers": len(rows), "ms": sum(row["ms"] for row in rows),
+                "top": [{**row, "layer": row["layer"][:300]} for row in top],
+                **{f"ms_by_{key}": dict(total.most_common()) for key, total in sums.items()}}  # fmt: skip
+
+
+def _spec(name):
+    return ENGINES[name.removesuffix(PLUGIN)]
+
+
+def _common(shape):
+    """Options that all engines share."""
+    return {
+        "workspace": shape.options.workspace,
+        "timing_cache": shape.work / "timing.cache",
+        "tactic_sources": shape.options.tactic_sources,
+        **({"optimization_level": 0} if shape.options.tiny else {}),
+    }
+
+
+def _by_size(path):
+    kind, _, size = path.stem.partition("_")
+    return ["base", "batch", "bev", "image"].index(kind), int(size.split("x")[0] or 0)
+
+
+def _scale_piece(session, options, path):
+    found = Variant(session, options, path)
+    session.piece(f"tensorrt/scale/{path.stem}", found.measure, 100, {"plugin": bool(options.plugin)})
+
+
+class Variant(Shape):
+    """One size of the published network, FP16, built at a low optimisation level: for how time grows."""
+
+    def __init__(self, session, options, path):
+        super().__init__(session, options, "published")
+        self.onnx = path
+
+    def measure(self):
+        settings = SCALE | _common(self) | ({"plugins": [self.options.plugin]} if self.options.plugin else {})
+        path = engine.build(self.onnx, "tensorrt", self.work / "engines", **settings)
+        with engine.load(path, "tensorrt", states=frames.HISTORY, cuda_graph=True) as opened:
+            timing = opened.time(self.feeds(opened, 1), 10, 100)
+            memory = opened.memory()
+        meta = cache.read_meta(path)
+        return timing | {
+            "memory_mib": memory,
+            "build_seconds": meta["build_seconds"],
+            "size_bytes": meta["size_bytes"],
+            "settings": "FP16, projection FP32, builder level 1, CUDA graph" + ", plugin" * bool(self.options.plugin),
+        }
+
+    def feeds(self, opened, index):
+        """Noise for the pictures, the calibration of a real frame scaled to their size, for every stream of a batch."""
+        given, shapes = self.frames[index], {name: tensor.shape for name, tensor in opened.inputs.items()}
+        scale = shapes["image"][-1] / given["image"].shape[-1]
+        lidar2img = given["lidar2img"] * np.float32([scale, scale, 1, 1])[:, None]
+        batch = shapes["image"][0]
+        noise = np.random.default_rng(0).standard_normal(shapes["image"], np.float32)
+        return {"image": noise, "use_prev_bev": np.ones(batch, np.float32), "can_bus": np.tile(given["can_bus"], batch),
+                "lidar2img": np.tile(lidar2img, (batch, 1, 1, 1))}  # fmt: skip

@@ -1,0 +1,284 @@
+"""Stage `pytorch`: the network in PyTorch on the GPU, eager, compiled and as a CUDA graph, and the card's ceilings.
+
+FP16 is `model.half()` with the projection, the coordinates and the box regression in FP32, as the model itself demands;
+"autocast" is PyTorch's own choice of types. The GPU time is that of the network alone; the host time has the copies
+both ways, as the engines' has.
+"""
+
+import contextlib
+import signal
+import time
+
+import numpy as np
+import torch
+
+from ci.measure import frames
+from ci.measure.prepare import VARIANTS, network, variant
+from helpers import benchmark
+from helpers.errors import BadInput
+from helpers.models import create
+
+COMPILE_LIMIT = 150  # seconds
+COMPILED = {
+    "compile_fp32": ("fp32", {}),
+    "compile_fp16": ("fp16", {}),
+    "compile_tf32": ("tf32", {}),
+    "compile_fp16_reduce_overhead": ("fp16", {"mode": "reduce-overhead"}),
+    "compile_fp16_max_autotune": ("fp16", {"mode": "max-autotune"}),
+}
+
+
+def run(session, options):
+    """All pieces of the stage."""
+    if not torch.cuda.is_available():
+        raise BadInput("torch", "no GPU that PyTorch can use", "an NVIDIA GPU", "run this stage on a machine with one")
+    session.piece("pytorch/ceilings", ceilings, 20)
+    for shape in options.shapes:
+        kept = frames.Frames(session.work / "frames" / shape)
+        model = network(shape, options.checkpoint)
+        session.piece(f"pytorch/{shape}/eager", lambda m=model, k=kept: eager(m, k, options.tiny), 60)
+        for name, (precision, settings) in COMPILED.items():
+            piece = f"pytorch/{shape}/{name}"
+            session.piece(piece, lambda m=model, k=kept, p=precision, s=settings: compiled(m, k, p, s), COMPILE_LIMIT)
+        for precision in ("fp32", "tf32", "fp16"):
+            out = session.work / "outputs" / shape / f"pytorch-{precision}.npz"
+            session.piece(f"pytorch/{shape}/stream/{precision}",
+                          lambda m=model, k=kept, p=precision, o=out: stream(m, k, p, o), 20)  # fmt: skip
+    if "published" in options.shapes:
+        kept = frames.Frames(session.work / "frames" / "published")
+        for name in VARIANTS:
+            session.piece(f"pytorch/scale/{name}", lambda n=name, k=kept: scale(n, k), 25)
+
+
+class Runner:
+    """A model in one precision with its inputs and outputs on the GPU; the interface of an engine.
+
+    Args:
+        precision: "fp32", "tf32", "fp16" or "autocast".
+        graph: run by a CUDA graph.
+        settings: options of torch.compile, None for eager.
+    """
+
+    states = frames.HISTORY
+
+    def __init__(self, model, precision, graph=False, settings=None):
+        self.precision, self.graph = precision, None
+        self.model = half(model) if precision == "fp16" else _copy(model)
+        self.forward = torch.compile(self.model, dynamic=False, **settings) if settings is not None else self.model
+        shapes, dtype = model.config.input_shapes(), torch.float16 if precision == "fp16" else torch.float32
+        keep = {"lidar2img": torch.float32}
+        self.device = {n: torch.zeros(s, dtype=keep.get(n, dtype), device="cuda") for n, s in shapes.items()}
+        self.host = {name: torch.zeros_like(tensor, device="cpu").pin_memory() for name, tensor in self.device.items()}
+        self.names, self.results = list(model.config.output_shapes()), {}
+        if graph:
+            self._capture()
+
+    def _call(self):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            stack.enter_context(_tf32(self.precision == "tf32"))
+            if self.precision == "autocast":
+                stack.enter_context(torch.autocast("cuda", torch.float16))
+            return self.forward(**self.device)
+
+    def _capture(self):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self._call()
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.captured = self._call()
+
+    def _enqueue(self):
+        if self.graph is not None:
+            self.graph.replay()
+            found = self.captured
+        else:
+            found = self._call()
+        for name, source in self.states.items():
+            self.device[name].copy_(found[self.names.index(source)])
+        return found
+
+    def reset(self):
+        for name in self.states:
+            self.device[name].zero_()
+
+    def run(self, feeds):
+        self._upload(feeds)
+        found = self._enqueue()
+        return {name: tensor.float().cpu().numpy() for name, tensor in zip(self.names, found, strict=True)}
+
+    def _upload(self, feeds):
+        for name, array in feeds.items():
+            self.host[name].copy_(torch.from_numpy(array))
+            self.device[name].copy_(self.host[name], non_blocking=True)
+
+    def _download(self, found):
+        for name, tensor in zip(self.names, found, strict=True):
+            if name not in self.results:
+                self.results[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            self.results[name].copy_(tensor, non_blocking=True)
+
+    def time(self, feeds, warmup=10, iterations=100):
+        """As a TensorRT engine's: gpu, host and enqueue."""
+        samples = {"gpu": [], "host": [], "enqueue": []}
+        for turn in range(warmup + iterations):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            began = time.perf_counter()
+            self._upload(feeds)
+            start.record()
+            queued = time.perf_counter()
+            found = self._enqueue()
+            enqueue = time.perf_counter() - queued
+            end.record()
+            self._download(found)
+            torch.cuda.synchronize()
+            host = time.perf_counter() - began
+            if turn >= warmup:
+                for name, value in (("gpu", start.elapsed_time(end)), ("host", host * 1e3), ("enqueue", enqueue * 1e3)):
+                    samples[name].append(value)
+        return {name: benchmark.Timing(values) for name, values in samples.items()}
+
+
+def _copy(model):
+    made = create("bevformer", model.config)
+    made.load_state_dict(model.state_dict())
+    return made.cuda()
+
+
+def half(model):
+    """A copy in half precision on the GPU whose projection stays in FP32 and hands on a half-precision mask."""
+    made = _copy(model).half()
+    projection = made.pts_bbox_head.transformer.encoder.projection
+    fresh = create("bevformer", model.config).pts_bbox_head
+    for name, buffer in fresh.transformer.encoder.projection.named_buffers():
+        setattr(projection, name, buffer.cuda())
+    made.pts_bbox_head.low, made.pts_bbox_head.high = fresh.low.cuda(), fresh.high.cuda()
+    projection.register_forward_hook(lambda module, given, found: (found[0], found[1].half()))
+    return made
+
+
+@contextlib.contextmanager
+def _tf32(on):
+    flags = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [flag.allow_tf32 for flag in flags]
+    for flag in flags:
+        flag.allow_tf32 = on
+    try:
+        yield
+    finally:
+        for flag, value in zip(flags, before, strict=True):
+            flag.allow_tf32 = value
+
+
+def eager(model, kept, tiny):
+    """Eager and CUDA-graphed runs of every precision, in turns."""
+    runners, refused, memory = {}, {}, {}
+    for precision in ("fp32", "tf32", "fp16", "autocast"):
+        for graph in (False, True):
+            name = f"{precision}_graph" if graph else precision
+            try:
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
+                before = torch.cuda.memory_allocated()
+                runner = Runner(model, precision, graph)
+                runner.run(kept[0])
+                memory[name] = (torch.cuda.max_memory_allocated() - before) / 2**20
+                runners[name] = runner
+            except RuntimeError as error:
+                refused[name] = str(error)[:300]
+                torch.cuda.synchronize()
+    rounds, iterations = (2, 2) if tiny else (10, 10)
+    feeds = [kept[index] for index in range(min(4, len(kept)))]
+    found = benchmark.compare_engines(runners, feeds, rounds, iterations, warmup=5)
+    return _timings(found) | {"memory_mib": memory, "refused": refused, "rounds": rounds, "iterations": iterations}
+
+
+def _timings(found):
+    return {**{kind: one.timings for kind, one in found.items()},
+            "speedup": {kind: one.speedups for kind, one in found.items()}}  # fmt: skip
+
+
+class TooLong(Exception):
+    """The compiler did not end in time."""
+
+
+@contextlib.contextmanager
+def _limit(seconds):
+    def stop(number, frame):
+        raise TooLong(f"not ready after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def compiled(model, kept, precision, settings):
+    """torch.compile, in turns with eager of the same precision."""
+    started = time.perf_counter()
+    torch.compiler.reset()
+    with _limit(COMPILE_LIMIT - 20):
+        runner = Runner(model, precision, settings=settings)
+        for _ in range(3):
+            runner.run(kept[0])
+    ready = time.perf_counter() - started
+    runners = {precision: Runner(model, precision), "compiled": runner}
+    found = benchmark.compare_engines(runners, [kept[0]], rounds=5, iterations=10, warmup=3)
+    return _timings(found) | {"compile_seconds": ready}
+
+
+def stream(model, kept, precision, out):
+    """All frames with history; outputs as the engines' are kept."""
+    runner = Runner(model, precision)
+    runner.inputs = {"prev_bev": np.empty(model.config.input_shapes()["prev_bev"])}
+    found = frames.stream(runner, kept, out)
+    return found | frames.parity(out, out.with_name("onnxruntime-fp32.npz"))
+
+
+def scale(name, kept):
+    """One size of the published network, eager, FP32 without TF32."""
+    config = variant(name)
+    runner = Runner(create("bevformer", config), "fp32")
+    shape, given = config.input_shapes()["image"], kept[1]
+    ratio = np.float32([shape[-1] / given["image"].shape[-1]] * 2 + [1, 1])[:, None]
+    feeds = {
+        "image": np.random.default_rng(0).standard_normal(shape, np.float32),
+        "use_prev_bev": np.ones(shape[0], np.float32),
+        "can_bus": np.tile(given["can_bus"], shape[0]),
+        "lidar2img": np.tile(given["lidar2img"] * ratio, (shape[0], 1, 1, 1)),
+    }
+    return runner.time(feeds, 5, 30) | {"settings": "eager, FP32 without TF32"}
+
+
+def ceilings():
+    """Copy bandwidth (bytes read and written) and matrix-product rates of the card."""
+    size, n = 1 << 30, 8192
+    source, target = (torch.empty(size, dtype=torch.uint8, device="cuda") for _ in range(2))
+    found = {"copy_gb_s": 2 * size / 1e9 / _seconds(lambda: target.copy_(source))}
+    types = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    for name, dtype in types.items():
+        a, b = (torch.randn(n, n, device="cuda").to(dtype) for _ in range(2))
+        with _tf32(name == "tf32"):
+            found[f"{name}_tflop_s"] = 2 * n**3 / 1e12 / _seconds(lambda a=a, b=b: a @ b)
+    return found | {"copy_bytes": size, "matmul_n": n}
+
+
+def _seconds(function, iterations=20):
+    for _ in range(3):
+        function()
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    samples = []
+    for _ in range(iterations):
+        start.record()
+        function()
+        end.record()
+        end.synchronize()
+        samples.append(start.elapsed_time(end) / 1e3)
+    return float(np.median(samples))

@@ -1,0 +1,126 @@
+"""One stage of the measurement: a work folder in which every finished piece is a JSON file, and a limit of time.
+
+A piece that is there is not repeated, so a stage can be cut off and started again. Runs on Python 3.10 to 3.12.
+"""
+
+import csv
+import datetime
+import fnmatch
+import importlib.metadata
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from helpers import records
+from helpers.files import atomic
+
+PACKAGES = ("numpy", "onnx", "onnxruntime", "tensorrt", "torch", "nvidia-modelopt", "nuscenes-devkit")
+STATE = ("name", "driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "temperature.gpu", "power.draw",
+         "clocks_throttle_reasons.active")  # fmt: skip
+
+
+class Session:
+    """Runs pieces and keeps their results.
+
+    Args:
+        work: the work folder.
+        only: patterns; a piece runs if one of them occurs in its name. None runs all.
+        budget: seconds after the start in which pieces may run; a piece that is expected to take longer than what is
+            left of them is left for the next call.
+        retry: repeat the pieces that failed.
+        command: what the user typed, for the records.
+
+    Attributes:
+        left: names of the pieces for which there was no time.
+        failed: names of the pieces that ended in an error.
+    """
+
+    def __init__(self, work, only=None, budget=None, retry=False, command=""):
+        self.work, self.only, self.retry = Path(work), only or [], retry
+        self.until = time.monotonic() + budget if budget else float("inf")
+        self.command = command
+        self.left, self.failed = [], []
+
+    def piece(self, name, make, seconds=5, depends=None):
+        """The result of `make()` (a JSON-able dict), kept under `name`; None if it failed or was left out.
+
+        Args:
+            seconds: how long it may take, against the budget.
+            depends: JSON-able; a piece whose `depends` was another is made anew.
+        """
+        path, depends = self.path(name), json.loads(json.dumps(depends))
+        found = _read(path)
+        if found and found["depends"] == depends and not (self.retry and "error" in found):
+            return found.get("result")
+        if self.only and not any(fnmatch.fnmatchcase(name, f"*{pattern}*") for pattern in self.only):
+            return None
+        if time.monotonic() + seconds > self.until:
+            self.left.append(name)
+            return None
+        print(f"{name} ...", end=" ", flush=True)
+        start, before = time.monotonic(), gpu_state()
+        entry = {"depends": depends, "command": self.command, "date": _now()} | provenance(before)
+        try:
+            entry["result"] = make()
+        except Exception as error:
+            entry["error"] = f"{type(error).__name__}: {error}"
+            entry["traceback"] = traceback.format_exc()
+            self.failed.append(name)
+        entry |= {"seconds": round(time.monotonic() - start, 1), "gpu_before": before, "gpu_after": gpu_state()}
+        with atomic(path) as part:
+            part.write_text(json.dumps(entry, indent=1) + "\n")
+        print(f"{entry['seconds']} s", entry.get("error", ""), flush=True)
+        return entry.get("result")
+
+    def path(self, name):
+        """Where the JSON file of a piece lies."""
+        return self.work / "pieces" / f"{name}.json"
+
+    def result(self, name):
+        """The result of a piece that was made before, else None."""
+        return (_read(self.path(name)) or {}).get("result")
+
+    def pieces(self):
+        """dict of name to entry (result or error, and provenance), all that the work folder holds."""
+        root = self.work / "pieces"
+        return {str(path.relative_to(root))[:-5]: _read(path) for path in sorted(root.rglob("*.json"))}
+
+
+def _read(path):
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")  # noqa: UP017  (Python 3.10)
+
+
+def provenance(state):
+    """device (GPU and driver, None without one), cpu and versions, of this process."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.version.cuda:
+        versions["cuda"] = torch.version.cuda
+    device = f"{state['name']}, driver {state['driver_version']}" if state else None
+    return {"device": device, "cpu": records.cpu(), "versions": versions}
+
+
+def gpu_state():
+    """What nvidia-smi says of the first GPU (dict of query name to text), None without it. Reads, never sets."""
+    if not shutil.which("nvidia-smi"):
+        return None
+    query = ["nvidia-smi", f"--query-gpu={','.join(STATE)}", "--format=csv,noheader,nounits", "--id=0"]
+    answer = subprocess.run(query, capture_output=True, text=True)
+    if answer.returncode:
+        return None
+    values = next(csv.reader(answer.stdout.splitlines(), skipinitialspace=True), [])
+    return dict(zip(STATE, values)) if len(values) == len(STATE) else None  # noqa: B905

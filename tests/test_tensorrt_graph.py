@@ -195,6 +195,16 @@ def test_a_constant_output_stays_an_output():
     assert_same(model, rewritten, {"x": noise(2, 3)})
 
 
+def test_external_weights_are_left_where_they_are(tmp_path):
+    model = make([helper.make_node("Mul", ["x", "w"], ["y"], "/mul")], [value("x", [300])], [value("y", [300])],
+                 [constant("w", noise(300), np.float32)])  # fmt: skip
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    light = onnx.load(tmp_path / "m.onnx", load_external_data=False)
+    for version in VERSIONS:
+        (kept,) = tensorrt_graph.for_version(light, version).graph.initializer
+        assert {entry.key: entry.value for entry in kept.external_data}["location"] == "m.data"
+
+
 def test_functions_are_inlined_with_unique_names():
     body = [helper.make_node("Mul", ["a", "a"], ["b"])]
     square = helper.make_function("trt.plugins", "Square", ["a"], ["b"], body, [helper.make_opsetid("", 18)])
@@ -275,8 +285,9 @@ def test_grid_sample(mode, align):
         rewritten = tensorrt_graph.for_version(model, version, decompose=["GridSample"])
         assert "GridSample" not in ops(rewritten)
         assert_same(model, rewritten, feeds, atol=1e-6)
-    feeds["grid"] = np.full_like(grid, 1e30)  # where an index would overflow
-    assert not run(rewritten, feeds)[0].any()
+    for far in (1e30, np.inf):  # an index would overflow, a difference would be NaN
+        feeds["grid"] = np.full_like(grid, far)
+        assert not run(rewritten, feeds)[0].any()
 
 
 def test_grid_sample_of_opset_20():

@@ -100,7 +100,7 @@ def _options(arguments):
         if name != arguments.runtime and keys:
             raise BadInput(f"--runtime={arguments.runtime}", f"options of {name}: {list(keys)}", "its own options only",
                            f"leave them out, or pass --runtime={name}")  # fmt: skip
-    return given[arguments.runtime]
+    return given.get(arguments.runtime, {})
 
 
 def _build(arguments):

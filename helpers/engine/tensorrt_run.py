@@ -158,6 +158,7 @@ class TensorRtEngine(Engine):
 
     def _bind(self, shapes):
         """Make the context and the buffers fit the inputs' shapes; does nothing if they did not change."""
+        self._device.activate()  # this thread may not be the one that loaded the engine
         if shapes == self._shapes:
             return
         self._drop_graph()
@@ -201,9 +202,8 @@ class TensorRtEngine(Engine):
             self._work()
             return
         if self._graph is None:
-            self._execute(
-                self._context
-            )  # TensorRT sets itself up for new shapes in the first run; states stay as they are
+            # The first run with new shapes is TensorRT's own preparation. The states' copies are left out of it.
+            self._execute(self._context)
             self._stream.synchronize()
             with self._stream.capture() as self._graph:
                 self._work()

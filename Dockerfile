@@ -26,10 +26,10 @@ LABEL org.opencontainers.image.title="onramp-cpu" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV PIP_NO_CACHE_DIR=1 JUPYTER_PREFER_ENV_PATH=1
 COPY --chown=1010:1010 . .
-RUN ci/setup.sh
+RUN make data
 EXPOSE 8888
 HEALTHCHECK --interval=5m --timeout=60s --start-period=30s \
-    CMD [".venv/bin/python", "-m", "helpers", "models"]
+    CMD [".venv/bin/python", "-m", "helpers", "doctor", "--json"]
 CMD [".venv/bin/jupyter", "lab", "--ip=0.0.0.0", "--no-browser"]
 
 # hadolint ignore=DL3006

@@ -195,6 +195,16 @@ def test_a_constant_output_stays_an_output():
     assert_same(model, rewritten, {"x": noise(2, 3)})
 
 
+def test_a_marked_output_of_unknown_rank_is_refused():
+    nodes = [helper.make_node("Reshape", ["x", "s"], ["r"], "/r"), helper.make_node("Relu", ["r"], ["y"], "/relu"),
+             helper.make_node("ReduceSum", ["y"], ["z"], "/sum", keepdims=0)]  # fmt: skip
+    inputs = [value("x", [6]), value("s", ["rank"], TensorProto.INT64)]
+    model = make(nodes, inputs, [value("z", [])])
+    tensorrt_graph.for_version(model, "8.6.0")
+    with pytest.raises(BadInput, match=r"rewritten for TensorRT 8\.6\.0"):
+        tensorrt_graph.for_version(model, "8.6.0", outputs=["y"])
+
+
 def test_external_weights_are_left_where_they_are(tmp_path):
     model = make([helper.make_node("Mul", ["x", "w"], ["y"], "/mul")], [value("x", [300])], [value("y", [300])],
                  [constant("w", noise(300), np.float32)])  # fmt: skip

@@ -51,9 +51,8 @@ def _runtime(name):
     try:
         return module, module.version()
     except (ImportError, OSError) as error:
-        raise BadInput(
-            f"runtime {name}", error, "an installed runtime", "make setup, or name another runtime"
-        ) from error
+        fix = "python -m helpers doctor says what is missing; or name another runtime"
+        raise BadInput(f"runtime {name}", error, "a runtime that is installed and runs here", fix) from error
 
 
 def build(onnx_path, runtime="onnxruntime", out_dir="build/engines", **options):

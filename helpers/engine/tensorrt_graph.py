@@ -51,10 +51,19 @@ def for_version(model, version, plugins=False, decompose=(), outputs=()):
     view.write()
     _name_nodes(copy.graph)
     if not any(tensor.external_data for tensor in copy.graph.initializer):  # the checker would look for the files here
-        onnx.checker.check_model(copy)
+        _check(copy, version)
     if known.opset is not None:
         _drop_domains(copy)
     return copy
+
+
+def _check(model, version):
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        found = str(error).splitlines()[0]
+        fix = "export it again; outputs, marked ones too, need a known rank"
+        raise BadInput(f"the graph as rewritten for TensorRT {version}", found, "valid ONNX", fix) from error
 
 
 def is_quantized(model):

@@ -349,10 +349,11 @@ def main():
     keep = parser.parse_args().keep
     folder = Path(keep or tempfile.mkdtemp(prefix="check_tensorrt_"))
     folder.mkdir(parents=True, exist_ok=True)
-    device = cuda.device()
-    print(
-        f"TensorRT {tensorrt.version()}, {device.name} ({device.capability}), driver for CUDA {device.driver_version}"
-    )
+    try:
+        version, device = tensorrt.version(), cuda.device()
+    except (ImportError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"TensorRT {version}, {device.name} ({device.capability}), driver for CUDA {device.driver_version}")
     failed = 0
     for function in checks:
         began = time.perf_counter()

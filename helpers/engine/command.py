@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from helpers import benchmark, engine
-from helpers.engine import cache, tensorrt_rtx
+from helpers.engine import cache, command_options, tensorrt_rtx
 from helpers.errors import BadInput
 from helpers.files import atomic
+
+KINDS = {"gpu": "GPU compute", "host": "host", "enqueue": "enqueue"}
 
 
 def main(argv):
@@ -37,16 +39,30 @@ def _parser():
         if name != "build":
             sub.add_argument("--loadEngine", metavar="FILE", required=name == "inspect", help="an engine to load")
         if name in ("run", "bench"):
+            command_options.add_load(sub)
             sub.add_argument("--loadInputs", metavar="FILE.npz", help="arrays by input name (default: seeded noise)")
-            sub.add_argument("--shapes", type=_shapes, default={}, help="input:1x3x4,... for free dimensions")
+            sub.add_argument("--shapes", type=command_options.shapes, default={},
+                             help="input:1x3x4,... for free dimensions")  # fmt: skip
             sub.add_argument("--seed", type=int, default=0, help="seed of the noise")
+        sub.add_argument("--dumpLayerInfo", action="store_true", help="print the layers")
+    commands.choices["build"].add_argument("--skipInference", action="store_true", help="accepted: build never runs")
     commands.choices["run"].add_argument("--saveOutputs", metavar="FILE.npz", help="write the outputs")
-    bench = commands.choices["bench"]
-    bench.add_argument("--warmUp", type=float, default=200, metavar="MS", help="milliseconds of warm-up (200)")
-    bench.add_argument("--iterations", type=int, default=100, help="timed runs (100)")
-    for name in ("build", "inspect"):
-        commands.choices[name].add_argument("--dumpLayerInfo", action="store_true", help="print the network's layers")
+    _add_bench_options(commands.choices["bench"])
     return parser
+
+
+def _add_bench_options(parser):
+    parser.add_argument("--warmUp", type=float, default=200, metavar="MS", help="milliseconds of warm-up (200)")
+    parser.add_argument("--iterations", type=int, default=100, help="timed runs, at least (100)")
+    parser.add_argument("--duration", type=float, default=0, metavar="S", help="seconds of timed runs, at least (0)")
+    parser.add_argument("--percentile", type=_percentiles, default=[90, 99], metavar="P,...", help="(90,99)")
+    parser.add_argument("--exportTimes", metavar="FILE.json", help="write every run's milliseconds")
+    parser.add_argument("--dumpProfile", action="store_true", help="tensorrt: print the time of every layer")
+    parser.add_argument("--exportProfile", metavar="FILE.json", help="tensorrt: write the time of every layer")
+
+
+def _percentiles(text):
+    return [float(item) for item in text.split(",")]
 
 
 def _add_build_options(parser):
@@ -54,53 +70,8 @@ def _add_build_options(parser):
     parser.add_argument("--runtime", default="onnxruntime", choices=list(engine.RUNTIMES))
     parser.add_argument("--cache", default="build/engines", metavar="FOLDER", help="engine cache (build/engines)")
     parser.add_argument("--saveEngine", metavar="FILE", help="copy the engine and its side file here")
-    parser.add_argument("--threads", type=int, help="onnxruntime: threads within an operator")
-    parser.add_argument("--optimization", help="onnxruntime: disable, basic, extended or all")
-    parser.add_argument("--computeCapability", metavar="8.6,8.9", help="tensorrt_rtx: GPUs to build for")
-    parser.add_argument("--builderOptimizationLevel", type=int, metavar="N", help="tensorrt_rtx: 0 to 5")
-    parser.add_argument("--memPoolSize", metavar="workspace:MiB", help="tensorrt_rtx: scratch memory limit")
-    for name in ("min", "opt", "max"):
-        parser.add_argument(f"--{name}Shapes", type=_shapes, default={}, metavar="input:1x3x4,...",
-                            help=f"tensorrt_rtx: {name} shapes of inputs with free dimensions")  # fmt: skip
-
-
-def _shapes(text):
-    """{"x": (1, 3, 4)} from "x:1x3x4,..."; a name may itself contain colons."""
-    pairs = (item.rpartition(":") for item in text.split(","))
-    return {name: tuple(int(size) for size in shape.split("x")) for name, _, shape in pairs}
-
-
-def _options(arguments):
-    """The runtime's options that were given; options of another runtime are refused by name."""
-    workspace = arguments.memPoolSize
-    if workspace is not None:
-        pool, _, size = workspace.partition(":")
-        if pool != "workspace" or not size.replace(".", "", 1).isdigit():
-            raise BadInput("--memPoolSize", workspace, "workspace:MiB, such as workspace:1024", "correct it")
-        workspace = float(size)
-    three = [getattr(arguments, f"{name}Shapes") for name in ("min", "opt", "max")]
-    named = dict.fromkeys(name for shapes in three for name in shapes)
-    for name in named:
-        if any(name not in shapes for shapes in three):
-            raise BadInput(
-                f"input {name!r}", "not all of its shapes", "--minShapes, --optShapes and --maxShapes", "add it"
-            )
-    capability = arguments.computeCapability
-    given = {
-        "onnxruntime": {"threads": arguments.threads, "optimization": arguments.optimization},
-        "tensorrt_rtx": {
-            "compute_capability": capability and capability.split(","),
-            "optimization_level": arguments.builderOptimizationLevel,
-            "workspace": workspace,
-            "shapes": {name: tuple(shapes[name] for shapes in three) for name in named} or None,
-        },
-    }
-    given = {name: {key: value for key, value in keys.items() if value is not None} for name, keys in given.items()}
-    for name, keys in given.items():
-        if name != arguments.runtime and keys:
-            raise BadInput(f"--runtime={arguments.runtime}", f"options of {name}: {list(keys)}", "its own options only",
-                           f"leave them out, or pass --runtime={name}")  # fmt: skip
-    return given.get(arguments.runtime, {})
+    command_options.add_build(parser)
+    command_options.add_plugins(parser)
 
 
 def _build(arguments):
@@ -125,14 +96,26 @@ def _print_layers(layers):
 
 
 def _built(arguments):
-    path = engine.build(arguments.onnx, arguments.runtime, arguments.cache, **_options(arguments))
+    options = command_options.build_options(arguments)
+    path = engine.build(arguments.onnx, arguments.runtime, arguments.cache, **options)
     return cache.save_as(path, arguments.saveEngine) if arguments.saveEngine else path
 
 
 def _opened(arguments):
     if (arguments.onnx is None) == (arguments.loadEngine is None):
         raise BadInput("engine", "both or none of --onnx and --loadEngine", "one of them", "name one file")
-    return engine.load(_built(arguments) if arguments.onnx else arguments.loadEngine)
+    runtime = arguments.runtime if arguments.onnx else engine.runtime_of(arguments.loadEngine)
+    options = command_options.load_options(arguments, runtime)
+    opened = engine.load(_built(arguments) if arguments.onnx else arguments.loadEngine, **options)
+    if arguments.dumpLayerInfo:
+        _print_layers(_layers(opened))
+    return opened
+
+
+def _layers(opened):
+    if not hasattr(opened, "layers"):
+        raise BadInput("--dumpLayerInfo", f"an engine of {opened.description}", "one of TensorRT", "leave it out")
+    return opened.layers()
 
 
 def _run(arguments):
@@ -162,12 +145,45 @@ def _inspect(arguments):
 def _bench(arguments):
     with _opened(arguments) as opened:
         feeds = _feeds(opened, arguments)
-        until = time.perf_counter() + arguments.warmUp / 1e3
-        while time.perf_counter() < until:
-            opened.run(feeds)
+        wants_profile = arguments.dumpProfile or arguments.exportProfile
+        if wants_profile and not hasattr(opened, "profile"):
+            raise BadInput("--dumpProfile", opened.description, "an engine of TensorRT", "leave it out")
         print(opened.description)
-        print(benchmark.latency(lambda: opened.run(feeds), warmup=1, iterations=arguments.iterations))
+        timings = _timings(opened, feeds, arguments)
+        profile = opened.profile(feeds) if wants_profile else []
+        memory = opened.memory() if hasattr(opened, "memory") else {}
+    for kind, timing in timings.items():
+        values = np.percentile(timing.samples, arguments.percentile)
+        marks = "  ".join(f"p{p:g} {value:.3f}" for p, value in zip(arguments.percentile, values, strict=True))
+        print(f"{KINDS[kind]:<12}  median {timing['p50']:.3f}  {marks}  mean {timing['mean']:.3f}  "
+              f"min {timing['min']:.3f} ms  (n = {timing['n']})")  # fmt: skip
+    if memory:
+        print("memory        " + "  ".join(f"{name} {mib:.1f}" for name, mib in memory.items()) + " MiB")
+    if arguments.dumpProfile:
+        for row in profile:
+            print("{ms:>9.4f} ms  {share:>6.1%}  {type:<20} {precision:<6} {layer}".format(**row))
+    _write_json(arguments.exportProfile, profile)
+    _write_json(arguments.exportTimes, {kind: timing.samples.tolist() for kind, timing in timings.items()})
     return 0
+
+
+def _timings(opened, feeds, arguments):
+    """dict of kind to `benchmark.Timing`: at least --iterations runs, for at least --duration seconds."""
+    until = time.perf_counter() + arguments.warmUp / 1e3
+    while time.perf_counter() < until:
+        opened.run(feeds)
+    samples, until = {}, time.perf_counter() + arguments.duration
+    while not samples or time.perf_counter() < until:
+        for kind, timing in benchmark.time_engine(opened, feeds, 1, arguments.iterations).items():
+            samples.setdefault(kind, []).append(timing.samples)
+    return {kind: benchmark.Timing(np.concatenate(parts)) for kind, parts in samples.items()}
+
+
+def _write_json(path, content):
+    if path:
+        with atomic(path) as part:
+            part.write_text(json.dumps(content, indent=1) + "\n")
+        print(path)
 
 
 def _feeds(opened, arguments):

@@ -1,0 +1,34 @@
+// The few names of CUDA that the kernels use, for a compiler without CUDA: half precision and return codes.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#define ONRAMP_DEVICE inline
+
+enum cudaError { cudaSuccess = 0, cudaErrorInvalidValue = 1 };
+
+struct half {
+  uint16_t bits;
+};
+
+inline float __half2float(half x) {
+  const int exponent = x.bits >> 10 & 31, fraction = x.bits & 1023;
+  const float sign = x.bits & 0x8000 ? -1.0f : 1.0f;
+  if (exponent == 31) return fraction ? NAN : sign * INFINITY;
+  return sign * (exponent ? std::ldexp(1024.0f + fraction, exponent - 25) : std::ldexp(1.0f * fraction, -24));
+}
+
+// Rounds to nearest, ties to even, as the device does; overflow gives infinity.
+inline half __float2half_rn(float x) {
+  uint32_t word;
+  std::memcpy(&word, &x, sizeof word);
+  const uint16_t sign = word >> 16 & 0x8000;
+  const float size = std::fabs(x);
+  if (std::isnan(x)) return {0x7fff};
+  if (size >= 65520.0f) return {static_cast<uint16_t>(sign | 0x7c00)};
+  const int scale = size < 0x1p-13f ? -24 : std::ilogb(size) - 10;  // the weight of the last bit, subnormal or not
+  const int steps = static_cast<int>(std::nearbyint(std::ldexp(size, -scale)));
+  return {static_cast<uint16_t>(sign | (steps + (scale == -24 ? 0 : (scale + 24) << 10)))};
+}

@@ -60,7 +60,7 @@ def test_every_return_code_is_checked(driver, monkeypatch):
         memory.free(), host.free(), stream.close()
 
     use()
-    unchecked = {"cuDeviceGetAttribute", "cuGetErrorName", "cuGetErrorString"}
+    unchecked = {"cuGetErrorName", "cuGetErrorString"}  # what describes an error
     functions = [name for name in dir(fake_cuda.FakeDriver) if name.startswith("cu") and name not in unchecked]
     assert len(functions) >= 25
     for name in functions:

@@ -29,13 +29,13 @@ def device_capability():
     number = ctypes.c_int()
     if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(number), 0):
         return None
-    return _capability(driver, number)
+    return _capability(lambda function, *arguments: getattr(driver, function)(*arguments), number)
 
 
-def _capability(driver, number):
+def _capability(call, number):
     major, minor = ctypes.c_int(), ctypes.c_int()
-    driver.cuDeviceGetAttribute(ctypes.byref(major), COMPUTE_CAPABILITY_MAJOR, number)
-    driver.cuDeviceGetAttribute(ctypes.byref(minor), COMPUTE_CAPABILITY_MINOR, number)
+    call("cuDeviceGetAttribute", ctypes.byref(major), COMPUTE_CAPABILITY_MAJOR, number)
+    call("cuDeviceGetAttribute", ctypes.byref(minor), COMPUTE_CAPABILITY_MINOR, number)
     return f"{major.value}.{minor.value}"
 
 
@@ -72,7 +72,7 @@ class Device:
         text = ctypes.create_string_buffer(256)
         self.call("cuDeviceGetName", text, 256, number)
         self.call("cuDriverGetVersion", ctypes.byref(version))
-        self.name, self.capability = text.value.decode(), _capability(driver, number)
+        self.name, self.capability = text.value.decode(), _capability(self.call, number)
         self.driver_version = f"{version.value // 1000}.{version.value % 1000 // 10}"
 
     def call(self, function, *arguments):

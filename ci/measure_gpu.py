@@ -82,6 +82,7 @@ def parse(argv):
     parser.add_argument("--runtime", default="tensorrt", choices=["tensorrt", "onnxruntime"])
     parser.add_argument("--plugin", type=os.path.abspath, metavar="LIBRARY", help="plugin library: engines with it too")
     parser.add_argument("--tacticSources", dest="tactic_sources", help="names, or none; TensorRT's default without it")
+    parser.add_argument("--builderOptimizationLevel", dest="level", type=int, metavar="N", help="0 to 5 (TensorRT's)")
     parser.add_argument("--workspace", type=float, default=8192, metavar="MIB", help="scratch memory limit (8192)")
     options = parser.parse_args(argv)
     if options.tactic_sources is not None:

@@ -8,6 +8,7 @@ from helpers.errors import BadInput
 from helpers.files import atomic
 
 HISTORY = {"prev_bev": "bev_embed"}
+TINY = np.finfo(np.float32).tiny
 KEPT = ("outputs_classes", "outputs_coords")
 
 
@@ -85,8 +86,8 @@ def parity(out, reference):
     with np.load(out) as ours, np.load(reference) as theirs:
         for name in KEPT:
             a, b = ours[name].astype(np.float64), theirs[name][: len(ours[name])].astype(np.float64)
-            error = np.abs(a - b)
-            finite = bool(np.isfinite(a).all())
-            found[f"{name}_rel"] = float(error.max() / np.abs(b).max()) if finite else "not finite"
-            found[f"{name}_mean_rel"] = float(error.mean() / np.abs(b).mean()) if finite else "not finite"
+            error, size = np.abs(a - b), np.maximum(np.abs(b), TINY)
+            finite = bool(np.isfinite(error).all())
+            found[f"{name}_rel"] = float(error.max() / size.max()) if finite else "not finite"
+            found[f"{name}_mean_rel"] = float(error.mean() / size.mean()) if finite else "not finite"
     return found

@@ -62,7 +62,7 @@ class Runner:
     states = frames.HISTORY
 
     def __init__(self, model, precision, graph=False, settings=None):
-        self.precision, self.graph = precision, None
+        self.precision, self.wants_graph, self.graph = precision, graph, None
         self.model = half(model) if precision == "fp16" else _copy(model)
         self.forward = torch.compile(self.model, dynamic=False, **settings) if settings is not None else self.model
         shapes, dtype = model.config.input_shapes(), torch.float16 if precision == "fp16" else torch.float32
@@ -78,7 +78,7 @@ class Runner:
             stack.enter_context(torch.inference_mode())
             stack.enter_context(_tf32(self.precision == "tf32"))
             if self.precision == "autocast":
-                stack.enter_context(torch.autocast("cuda", torch.float16))
+                stack.enter_context(torch.autocast("cuda", torch.float16, cache_enabled=not self.wants_graph))
             return self.forward(**self.device)
 
     def _capture(self):

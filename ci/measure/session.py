@@ -66,7 +66,7 @@ class Session:
         start, before = time.monotonic(), gpu_state()
         entry = {"depends": depends, "command": self.command, "date": _now()} | provenance(before)
         try:
-            entry["result"] = make()
+            entry["result"] = self._guarded(path.with_suffix(".started"), make)
         except Exception as error:
             entry["error"] = f"{type(error).__name__}: {error}"
             entry["traceback"] = traceback.format_exc()
@@ -76,6 +76,21 @@ class Session:
             part.write_text(json.dumps(entry, indent=1) + "\n")
         print(f"{entry['seconds']} s", entry.get("error", ""), flush=True)
         return entry.get("result")
+
+    def _guarded(self, marker, make):
+        """`make()`, unless it ended the whole process (a crash, a kill) when it ran the last time."""
+        if marker.exists() and not self.retry:
+            marker.unlink()
+            raise RuntimeError("the process ended in this piece the last time; --retry tries it again")
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+        try:
+            result = make()
+        except (Exception, KeyboardInterrupt):
+            marker.unlink()
+            raise
+        marker.unlink()
+        return result
 
     def path(self, name):
         """Where the JSON file of a piece lies."""

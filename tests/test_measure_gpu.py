@@ -1,0 +1,360 @@
+"""The measuring script: its pieces, and every stage on a toy network with ONNX Runtime and recorded TensorRT APIs."""
+
+import json
+import sys
+
+import fake_cuda
+import fake_tensorrt
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from ci import measure_gpu
+from ci.measure import engines, evaluate, frames, gridsample, report
+from ci.measure.session import Session
+from helpers import benchmark, calibration, engine, records
+from helpers.dataset import open_dataset
+from helpers.engine import tensorrt_log, tensorrt_plugins
+from helpers.errors import BadInput
+from helpers.models.bevformer import CONFIGS
+
+SHAPES = {"image": (1, 6, 3, 4, 4), "prev_bev": (4, 1, 2), "use_prev_bev": (1,), "can_bus": (18,),
+          "lidar2img": (1, 6, 4, 4)}  # fmt: skip
+PROJECTION = "/pts_bbox_head/transformer/encoder/projection/Mul"
+
+
+def toy(path, quantized=False):
+    """A network with BEVFormer's inputs and outputs: the map counts frames, the classes are the map's sum."""
+    value = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)  # noqa: E731
+    constants = {"one": np.float32(1), "zero": np.float32(0), "queries": np.zeros((1, 1, 5, 10), np.float32),
+                 "scale": np.float32(0.5), "zero_point": np.int8(0)}  # fmt: skip
+    source = "prev_bev"
+    nodes = []
+    if quantized:
+        nodes = [
+            helper.make_node("QuantizeLinear", ["prev_bev", "scale", "zero_point"], ["q"], "/q"),
+            helper.make_node("DequantizeLinear", ["q", "scale", "zero_point"], ["dq"], "/dq"),
+        ]
+        source = "dq"
+    nodes += [helper.make_node("ReduceMean", [name], [f"m_{name}"], f"/mean_{name}", keepdims=0)
+              for name in ("image", "can_bus", "lidar2img")]  # fmt: skip
+    nodes += [
+        helper.make_node("Sum", ["m_image", "m_can_bus", "m_lidar2img"], ["seen"], "/sum"),
+        helper.make_node("Mul", ["seen", "zero"], ["nothing"], PROJECTION),
+        helper.make_node("Mul", [source, "use_prev_bev"], ["history"], "/history"),
+        helper.make_node("Sum", ["history", "one", "nothing"], ["bev_embed"], "/step"),
+        helper.make_node("ReduceSum", ["bev_embed"], ["total"], "/total", keepdims=0),
+        helper.make_node("Add", ["queries", "total"], ["outputs_classes"], "/classes"),
+        helper.make_node("Add", ["queries", "nothing"], ["outputs_coords"], "/coords"),
+    ]
+    outputs = [value("bev_embed", SHAPES["prev_bev"]), value("outputs_classes", (1, 1, 5, 10)),
+               value("outputs_coords", (1, 1, 5, 10))]  # fmt: skip
+    weights = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "toy", [value(*item) for item in SHAPES.items()], outputs, weights)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), path)
+
+
+@pytest.fixture
+def work(tmp_path, minidrive):
+    """A work folder as `prepare` leaves it, for two scenes of four frames, with the toy as the mini."""
+    work = tmp_path / "work"
+    toy(work / "models" / "mini.onnx")
+    toy(work / "models" / "mini_qdq.onnx", quantized=True)
+    tokens = [frame.token for frame in open_dataset(minidrive, "v1.0-mini", "mini_val")]
+    random = np.random.default_rng(0)
+    pairs = []
+    for index, token in enumerate(tokens):
+        feeds = {n: random.standard_normal(s).astype(np.float32) for n, s in SHAPES.items() if n != "prev_bev"}
+        pairs.append((token, feeds | {"use_prev_bev": np.float32([index % 4 > 0])}))
+    frames.write(work / "frames" / "mini", pairs)
+    calibration.noise(work / "calibration" / "mini.npz", SHAPES, 2)
+    out = work / "outputs" / "mini" / "onnxruntime-fp32.npz"
+    with engine.load(work / "models" / "mini.onnx", "onnxruntime") as network:
+        frames.stream(network, frames.Frames(work / "frames" / "mini"), out)
+    return work
+
+
+@pytest.fixture(params=["8.6.0", "10.13.0"])
+def trt(request, monkeypatch):
+    with fake_cuda.installed(monkeypatch) as driver:
+        module = fake_tensorrt.module(request.param, driver)
+        monkeypatch.setitem(sys.modules, "tensorrt", module)
+        tensorrt_log.logger.cache_clear()
+        tensorrt_plugins._loaded.clear()
+        yield module
+    tensorrt_log.logger.cache_clear()
+
+
+def call(stage, work, minidrive, *more):
+    arguments = [stage, "--tiny", f"--work={work}", f"--data={minidrive}", *more]
+    return measure_gpu.main([str(argument) for argument in arguments])
+
+
+def result(work, name):
+    return Session(work).result(name)
+
+
+# ------------------------------------------------------------------------------------------------------------ pieces
+
+
+def test_a_finished_piece_is_not_repeated(tmp_path):
+    calls = []
+    for _ in range(2):
+        assert Session(tmp_path).piece("a/b", lambda: calls.append(1) or {"x": 1}) == {"x": 1}
+    assert len(calls) == 1
+    assert Session(tmp_path).piece("a/b", lambda: {"x": 2}, depends=["other"]) == {"x": 2}
+
+
+def test_a_failure_is_kept_as_text_and_repeated_when_asked(tmp_path):
+    session = Session(tmp_path)
+    assert session.piece("a", lambda: 1 / 0) is None and session.failed == ["a"]
+    entry = json.loads(session.path("a").read_text())
+    assert entry["error"].startswith("ZeroDivisionError") and "result" not in entry
+    assert Session(tmp_path).piece("a", lambda: {"x": 1}) is None
+    assert Session(tmp_path, retry=True).piece("a", lambda: {"x": 1}) == {"x": 1}
+
+
+def test_budget_leaves_what_does_not_fit_and_takes_what_does(tmp_path):
+    session = Session(tmp_path, budget=30)
+    assert session.piece("long", lambda: {}, seconds=60) is None and session.left == ["long"]
+    assert session.piece("short", lambda: {"x": 1}, seconds=5) == {"x": 1}
+    assert not session.path("long").exists()
+
+
+def test_a_piece_that_ended_the_process_is_not_tried_again_unasked(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def dies():
+        raise Killed
+
+    with pytest.raises(Killed):
+        Session(tmp_path).piece("a", dies)
+    session = Session(tmp_path)
+    assert session.piece("a", lambda: {"x": 1}) is None and session.failed == ["a"]
+    assert "ended" in session.pieces()["a"]["error"]
+    assert Session(tmp_path, retry=True).piece("a", lambda: {"x": 1}) == {"x": 1}
+    with pytest.raises(KeyboardInterrupt):
+        Session(tmp_path).piece("b", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert Session(tmp_path).piece("b", lambda: {"x": 1}) == {"x": 1}
+
+
+def test_only_takes_names_with_the_pattern(tmp_path):
+    session = Session(tmp_path, only=["build/fp*"])
+    assert session.piece("tensorrt/mini/build/fp16", lambda: {"x": 1}) == {"x": 1}
+    assert session.piece("tensorrt/mini/build/qdq", lambda: {"x": 1}) is None and not session.left
+
+
+# ------------------------------------------------------------------------------------------------------------ stages
+
+
+def test_history_goes_from_frame_to_frame_and_ends_with_the_scene(work):
+    with np.load(work / "outputs" / "mini" / "onnxruntime-fp32.npz") as arrays:
+        sums = arrays["outputs_classes"][:, 0, 0, 0, 0]
+    np.testing.assert_allclose(sums, [8, 16, 24, 32] * 2)
+
+
+def test_onnxruntime_stands_in(work, minidrive, capsys):
+    for stage in ("tensorrt", "evaluate", "records"):
+        assert call(stage, work, minidrive, "--runtime=onnxruntime") == 0
+    out = capsys.readouterr().out
+    assert "onnxruntime fp32" in out and "onnxruntime qdq" in out
+    found = {record.name: record for record in records.read_all(work / "records")}
+    assert set(found) == {"bevformer-mini-onnxruntime-fp32", "bevformer-mini-onnxruntime-qdq"}
+    fp32 = found["bevformer-mini-onnxruntime-fp32"]
+    assert fp32.kind == "measured" and fp32.device == records.cpu()
+    assert (
+        fp32.metrics["speedup_over_fp32"] == 1 and fp32.metrics["host_ms_n"] == 4 and "gpu_ms_p50" not in fp32.metrics
+    )
+    assert fp32.metrics["outputs_classes_rel"] == 0 and fp32.metrics["frames"] == 8 and fp32.metrics["mAP"] == 0
+    assert fp32.metrics["finite"] == "True" and fp32.command.startswith("python ci/measure_gpu.py tensorrt")
+
+
+def test_tensorrt_engines(trt, work, minidrive, capsys):
+    assert call("tensorrt", work, minidrive, "--tacticSources=none") == 0
+    assert [network.num_layers > 0 for network, _ in trt._built] == [True] * 6
+    flags = {name: set(result(work, f"tensorrt/mini/build/{name}")["flags"]) for name in engines.ENGINES}
+    assert flags["fp32"] == flags["tf32"] == set() and "FP16" in flags["fp16_all"]
+    for name in ("fp16", "best", "qdq"):
+        assert "OBEY_PRECISION_CONSTRAINTS" in flags[name] and "FP16" in flags[name]
+        assert ("INT8" in flags[name]) == (name != "fp16")
+        assert result(work, f"tensorrt/mini/build/{name}")["constrained_layers"] == 1
+    assert result(work, "tensorrt/mini/build/fp16_all")["constrained_layers"] == 0
+    assert len(trt._batches) == 2  # the implicit engine alone is calibrated, on both samples
+
+    timed = result(work, "tensorrt/mini/time")
+    names = {name + graph for name in engines.ENGINES if name != "fp16_all" for graph in ("", "_graph")}
+    assert set(timed["gpu"]) == set(timed["host"]) == set(timed["enqueue"]) == names
+    assert all(timing["n"] == 4 for timing in timed["gpu"].values()) and timed["frames"] == 4
+    assert result(work, "tensorrt/mini/stream/fp32")["outputs_classes_rel"] == 0
+    profile = result(work, "tensorrt/mini/profile/fp32")
+    assert profile["ms"] == pytest.approx(sum(profile["ms_by_type"].values()))
+    assert profile["top"][0]["ms"] == max(row["ms"] for row in profile["top"])
+    whole = json.loads((work / profile["file"]).read_text())
+    assert len(whole["profile"]) == profile["layers"]
+
+    built = len(trt._built)
+    assert call("tensorrt", work, minidrive, "--tacticSources=none") == 0 and len(trt._built) == built
+    for stage in ("evaluate", "records"):
+        assert call(stage, work, minidrive) == 0
+    found = {record.name: record for record in records.read_all(work / "records")}
+    assert "bevformer-mini-tensorrt-fp16-all" in found and "bevformer-mini-tensorrt-qdq-profile" in found
+    assert found["bevformer-mini-tensorrt-qdq"].metrics["graph_gpu_ms_n"] == 4
+    assert "6.020" in capsys.readouterr().out  # the published figure beside ours
+
+
+def test_a_new_engine_makes_the_timing_anew(trt, work, minidrive):
+    assert call("tensorrt", work, minidrive, "--only", "build/fp32", "mini/time") == 0
+    assert set(result(work, "tensorrt/mini/time")["gpu"]) == {"fp32", "fp32_graph"}
+    assert call("tensorrt", work, minidrive, "--only", "build/tf32", "mini/time") == 0
+    assert set(result(work, "tensorrt/mini/time")["gpu"]) == {"fp32", "fp32_graph", "tf32", "tf32_graph"}
+
+
+def test_engines_that_are_left_put_the_timing_off(trt, work, minidrive):
+    assert call("tensorrt", work, minidrive, "--budget=70") == 3  # a build is expected to take longer
+    assert result(work, "tensorrt/mini/time") is None and not trt._built
+    assert call("tensorrt", work, minidrive) == 0 and result(work, "tensorrt/mini/time")
+
+
+def test_an_engine_that_does_not_build_leaves_the_others(trt, work, minidrive, capsys):
+    trt._refuse = "out of luck"
+    assert call("tensorrt", work, minidrive, "--only", "build/qdq") == 1
+    trt._refuse = ""
+    assert call("tensorrt", work, minidrive) == 0
+    assert "qdq" not in result(work, "tensorrt/mini/time")["gpu"]
+    call("records", work, minidrive)
+    assert "out of luck" in capsys.readouterr().out
+
+
+def test_stages_without_their_machine_are_refused(work, minidrive, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    for stage in ("tensorrt", "gridsample", "pytorch"):
+        assert call(stage, work, minidrive) == 2
+    error = capsys.readouterr().err
+    assert "--runtime=onnxruntime" in error and "no GPU that PyTorch can use" in error
+
+
+def test_a_stage_before_prepare_names_it(tmp_path, minidrive, capsys):
+    for stage in ("tensorrt", "gridsample"):
+        assert call(stage, tmp_path, minidrive, "--runtime=onnxruntime") == 2
+        assert "measure_gpu.py prepare" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------------------- judgement
+
+
+def test_outputs_that_are_not_finite_are_no_detections(work, minidrive):
+    path = work / "outputs" / "mini" / "onnxruntime-fp32.npz"
+    with np.load(path) as arrays:
+        kept = {name: arrays[name].copy() for name in arrays}
+    kept["outputs_coords"][3] = np.nan
+    frames.save(path.with_name("bad.npz"), kept)
+    dataset = open_dataset(minidrive, "v1.0-mini", "mini_val")
+    tokens = frames.Frames(work / "frames" / "mini").tokens
+    assert evaluate.score(path.with_name("bad.npz"), tokens, dataset)["frames_not_finite"] == 1
+    assert evaluate.score(path, tokens, dataset)["finite"]
+    assert frames.parity(path.with_name("bad.npz"), path)["outputs_coords_rel"] == "not finite"
+
+
+def test_gridsample_in_another_mode_is_called_wrong(tmp_path, minidrive):
+    gridsample.prepare(tmp_path / "gridsample")
+    assert call("gridsample", tmp_path, minidrive, "--runtime=onnxruntime", "--only", "wide-*", "square-far") == 0
+    found = result(tmp_path, "gridsample/wide-opset20")
+    assert {one["verdict"] for one in found.values()} == {"agrees"}
+    linear = onnx.load(tmp_path / "gridsample" / "wide-opset20.onnx")
+    attribute = next(one for one in linear.graph.node[0].attribute if one.name == "mode")
+    attribute.s = b"nearest"
+    onnx.save(linear, tmp_path / "gridsample" / "wide-opset20.onnx")
+    assert call("gridsample", tmp_path, minidrive, "--runtime=onnxruntime", "--only", "wide-opset20", "--retry") == 0
+    Session(tmp_path).path("gridsample/wide-opset20").unlink()
+    assert call("gridsample", tmp_path, minidrive, "--runtime=onnxruntime", "--only", "wide-opset20") == 0
+    assert {one["verdict"] for one in result(tmp_path, "gridsample/wide-opset20").values()} == {"wrong"}
+    ((_, metrics, _),) = report.gridsample(Session(tmp_path).pieces())
+    assert metrics["native_fp32_wrong_cases"] == "wide-opset20" and metrics["native_fp16_wrong"] == 1
+
+
+def test_batched_variants_are_the_streams_side_by_side():
+    torch = pytest.importorskip("torch")
+    from ci.measure import prepare
+    from helpers.models import create
+
+    config = prepare.variant("batch_2", "mini")
+    small = {"image_size": (64, 96), "bev_h": 6, "bev_w": 6}
+    config = prepare.dataclasses.replace(config, **small)
+    one = prepare.dataclasses.replace(CONFIGS["mini"], **small)
+    feeds = {name: torch.randn(shape) for name, shape in config.input_shapes().items()}
+    both, single = create("bevformer", config), create("bevformer", one)
+    with torch.no_grad():
+        together = both(**feeds)
+        second = single(feeds["image"][1:], feeds["prev_bev"][:, 1:], feeds["use_prev_bev"][1:],
+                        feeds["can_bus"][18:], feeds["lidar2img"][1:])  # fmt: skip
+    for (name, shape), whole, part in zip(config.output_shapes().items(), together, second, strict=True):
+        assert tuple(whole.shape) == shape, name
+        torch.testing.assert_close(whole[:, 1:], part, rtol=1e-3, atol=1e-3)
+
+
+def test_half_model_is_near_and_its_projection_stays_fp32(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from ci.measure import prepare, pytorch
+    from helpers.models import create
+
+    for kind in (torch.Tensor, torch.nn.Module):
+        monkeypatch.setattr(kind, "cuda", lambda self, *arguments: self)
+    config = prepare.dataclasses.replace(CONFIGS["mini"], image_size=(64, 96), bev_h=6, bev_w=6)
+    model = create("bevformer", config)
+    feeds = {name: torch.randn(shape) for name, shape in config.input_shapes().items()}
+    feeds["lidar2img"] *= 300
+    with torch.inference_mode():
+        expected = model(**feeds)
+        found = pytorch.half(model)(**{n: t if n == "lidar2img" else t.half() for n, t in feeds.items()})
+    assert found[0].dtype == torch.float16
+    for a, b in zip(found, expected, strict=True):
+        assert (a.float() - b).abs().max() < 0.02 * b.abs().max()
+
+
+def test_ratios_and_table_name_both_sides():
+    timing = lambda ms: {"p50": ms, "p99": ms, "n": 1}  # noqa: E731
+    entry = {
+        "device": "GPU",
+        "cpu": "CPU",
+        "versions": {"python": "3"},
+        "command": "c",
+        "date": "2026-01-31T12:00:00+00:00",
+    }
+    pieces = {
+        "tensorrt/published/time": entry | {"result": {"gpu": {"fp32": timing(12.0), "qdq": timing(3.0)}}},
+        "pytorch/published/eager": entry | {"result": {"gpu": {"fp32": timing(24.0)}}},
+    }
+    lines = report.ratios(pieces)
+    assert any("FP32 / qdq (native): 4.00 (published 3.13)" in line for line in lines)
+    assert any("PyTorch eager FP32 / qdq" in line and "8.00" in line for line in lines)
+    row = next(row for row in report.table(pieces, "published") if row["engine"] == "tensorrt qdq")
+    assert row["A40, published"] == 6.02 and row["over FP32, published"] == pytest.approx(3.126, abs=1e-3)
+
+
+def test_engines_of_all_kinds_are_compared_in_what_they_share():
+    class Timed:
+        def time(self, feeds, warmup, iterations):
+            return {"gpu": benchmark.Timing([feeds] * iterations), "host": benchmark.Timing([2.0 * feeds] * iterations)}
+
+    class Plain:
+        def run(self, feeds):
+            return feeds
+
+    both = benchmark.compare_engines({"a": Timed(), "b": Timed()}, [1.0, 3.0], rounds=4, iterations=2)
+    assert set(both) == {"gpu", "host"} and both["gpu"].timings["a"]["n"] == 8
+    assert sorted(set(both["gpu"].timings["b"].samples)) == [1.0, 3.0] and both["host"].timings["a"]["min"] == 2.0
+    assert set(benchmark.compare_engines({"a": Timed(), "b": Plain()}, [1.0], rounds=1, iterations=1)) == {"host"}
+    with pytest.raises(BadInput, match="feeds"):
+        benchmark.compare_engines({"a": Timed()}, [])
+
+
+def test_roofline_has_two_ceilings():
+    low = benchmark.roofline(flops=2e9, moved=1e9, peak_flops=100e12, bandwidth=2e12)
+    assert low["bound"] == "memory" and low["attainable"] == 4e12 and low["least_ms"] == pytest.approx(0.5)
+    high = benchmark.roofline(flops=1e12, moved=1e9, peak_flops=100e12, bandwidth=2e12)
+    assert high["bound"] == "compute" and high["ridge"] == 50 and high["least_ms"] == pytest.approx(10)
+    with pytest.raises(BadInput, match="moved"):
+        benchmark.roofline(1, 0, 1, 1)

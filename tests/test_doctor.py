@@ -591,6 +591,15 @@ def test_a_library_that_needs_the_driver_is_a_warning_on_a_cpu(site, tmp_path):
         assert plugin_checks(only(site), path, "gpu", ())["plugins: loading"].status == FAIL
 
 
+def test_a_library_built_for_a_gpu_machine_does_not_fail_the_cpu_tier(site, tmp_path):
+    path = needing(tmp_path / "libplugins.so", "libnvinfer.so.7")
+    check = plugin_checks(only(site), path, "cpu", ())["plugins: loading"]
+    assert check.status == WARN and "not found: libnvinfer.so.7" in check.found and check.cure
+    assert plugin_checks(only(site), path, "gpu")["plugins: loading"].status == FAIL
+    other = needing(tmp_path / "libother.so", "libmissing.so.1")
+    assert plugin_checks(only(site), other, "cpu", ())["plugins: loading"].status == FAIL
+
+
 def test_a_library_that_ends_the_process(site, tmp_path):
     source = "#include <stdlib.h>\n__attribute__((constructor)) static void start(void) { abort(); }"
     check = plugin_checks(only(site), compiled(tmp_path / "libplugins.so", source))["plugins: loading"]

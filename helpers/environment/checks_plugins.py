@@ -82,8 +82,8 @@ def _loading(machine, tier, path):
     if "refused" in probe:
         missing = _missing(machine, path, probe["refused"])
         found = f"{path.name} does not load: {'not found: ' + ', '.join(missing) if missing else probe['refused']}"
-        driver = missing and all(name.startswith("libcuda.so") for name in missing)
-        status = WARN if driver and tier == "cpu" else FAIL
+        gpu_only = missing and all(name.startswith(("libcuda.so", "libnvinfer")) for name in missing)
+        status = WARN if gpu_only and tier == "cpu" else FAIL  # no lesson of the cpu tier loads it
         failed = Check("plugins: loading", status, found, _cure(missing, path), probe["refused"])
         return failed, Check("plugins: creators", WARN, "not checked: the library does not load", _cure(missing, path))
     loaded = Check("plugins: loading", OK, f"{path.name} loads")

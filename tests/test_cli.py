@@ -1,14 +1,19 @@
+import argparse
 import importlib
 import json
 import subprocess
 import sys
 
+import fake_cuda
+import fake_tensorrt
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from helpers import __main__ as cli
+from helpers.engine import command_options, tensorrt_log
+from helpers.errors import BadInput
 
 
 @pytest.fixture
@@ -148,3 +153,116 @@ def test_bad_option_exits_2(capsys):
             run(*arguments)
         assert stop.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------- engine, TensorRT's own options
+
+
+@pytest.fixture
+def trt(monkeypatch):
+    """TensorRT 8.6's recorded API with a stand-in for the driver."""
+    with fake_cuda.installed(monkeypatch) as driver:
+        module = fake_tensorrt.module("8.6.0", driver)
+        monkeypatch.setitem(sys.modules, "tensorrt", module)
+        tensorrt_log.logger.cache_clear()
+        yield module
+    tensorrt_log.logger.cache_clear()
+
+
+def parsed(*arguments):
+    """Options for `engine.build` from the command line of the runtime tensorrt."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runtime", default="tensorrt")
+    command_options.add_build(parser)
+    command_options.add_plugins(parser)
+    return command_options.build_options(parser.parse_args(arguments))
+
+
+@pytest.mark.parametrize(
+    "arguments, options",
+    [
+        ([], {"precision": "fp32"}),
+        (["--fp16"], {"precision": "fp16"}),
+        (["--fp16", "--int8"], {"precision": "best"}),
+        (["--best", "--noTF32"], {"precision": "best", "tf32": False}),
+        (["--int8"], {"precision": "explicit"}),
+        (["--int8", "--calib=c.npz"], {"precision": "int8-implicit", "calibration": "c.npz"}),
+        (["--stronglyTyped"], {"precision": "strong"}),
+        (
+            ["--fp16", "--precisionConstraints=obey", "--layerPrecisions=/a:b/*:fp32,c:fp16"],
+            {"precision": "fp16", "layer_precisions": {"/a:b/*": "fp32", "c": "fp16"}},
+        ),
+        (["--memPoolSize=workspace:64", "--timingCacheFile=t"], {"workspace": 64.0, "timing_cache": "t"}),
+        (["--staticPlugins=a.so", "--dynamicPlugins=b.so"], {"plugins": ["a.so", "b.so"]}),
+        (
+            ["--versionCompatible", "--hardwareCompatibilityLevel=ampere+"],
+            {"version_compatible": True, "hardware_compatible": "AMPERE_PLUS"},
+        ),
+        (["--markOutputs=a,b", "--decompose=GridSample"], {"mark_outputs": ["a", "b"], "decompose": ["GridSample"]}),
+        (["--tacticSources=+CUDNN"], {"tactic_sources": ["CUDNN"]}),
+        (
+            ["--tacticSources=-CUBLAS,-CUBLAS_LT,-CUDNN"],
+            {"tactic_sources": ["EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS"]},
+        ),
+        (
+            ["--minShapes=x:1x2", "--optShapes=x:2x2", "--maxShapes=x:8x2"],
+            {"shapes": {"x": ((1, 2), (2, 2), (8, 2))}},
+        ),
+    ],
+)
+def test_tensorrt_options(trt, arguments, options):
+    assert parsed(*arguments) == {"precision": "fp32"} | options
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (["--runtime=onnxruntime", "--fp16"], "options of tensorrt: ['--fp16']"),
+        (["--runtime=tensorrt_rtx", "--noTF32"], "options of tensorrt: ['--noTF32']"),
+        (["--runtime=onnxruntime", "--plugins=a.so"], "options of tensorrt: ['--plugins']"),
+        (["--computeCapability=8.6"], "options of tensorrt_rtx: ['--computeCapability']"),
+        (["--layerPrecisions=a:fp32"], "--precisionConstraints=obey"),
+        (["--precisionConstraints=prefer"], "--precisionConstraints"),
+        (["--stronglyTyped", "--fp16"], "--stronglyTyped"),
+        (["--tacticSources=CUBLAS"], "--tacticSources"),
+        (["--tacticSources=-NONE"], "'NONE'"),
+        (["--memPoolSize=tactic:1"], "workspace:MiB"),
+    ],
+)
+def test_tensorrt_options_that_do_not_fit(trt, arguments, named):
+    with pytest.raises(BadInput) as refusal:
+        parsed(*arguments)
+    assert named in str(refusal.value)
+
+
+def test_engine_bench_of_tensorrt_tells_gpu_host_and_enqueue(trt, tmp_path, double, capsys):
+    shapes = [f"--{name}Shapes=x:{size}x2" for name, size in (("min", 1), ("opt", 2), ("max", 8))]
+    saved, times, profile = (tmp_path / name for name in ("d.engine", "times.json", "profile.json"))
+    arguments = "--runtime=tensorrt", f"--cache={tmp_path / 'cache'}", f"--saveEngine={saved}", "--fp16"
+    assert run("engine", "build", f"--onnx={double}", *arguments, *shapes, "--skipInference") == 0
+    assert "tensorrt 8.6.0" in capsys.readouterr().out
+    exports = f"--exportTimes={times}", f"--exportProfile={profile}", "--dumpProfile", "--dumpLayerInfo"
+    assert run("engine", "bench", f"--loadEngine={saved}", "--shapes=x:2x2", "--iterations=7", "--warmUp=1",
+               "--percentile=75,99.5", "--useCudaGraph", *exports) == 0  # fmt: skip
+    out = capsys.readouterr().out
+    for kind in ("GPU compute", "host", "enqueue"):
+        line = next(line for line in out.splitlines() if line.startswith(kind))
+        assert all(mark in line for mark in ("median", "p75 ", "p99.5 ", "(n = 7)"))
+    assert "CUDA graph" in out and "engine_file" in out and "100.0%" in out
+    assert {kind: len(samples) for kind, samples in json.loads(times.read_text()).items()} == {
+        "gpu": 7, "host": 7, "enqueue": 7}  # fmt: skip
+    assert json.loads(profile.read_text())[0]["layer"] == "double"
+
+
+def test_engine_bench_goes_on_for_the_duration(tmp_path, double, capsys):
+    arguments = "--shapes=x:4x2", "--iterations=2", "--warmUp=1", "--duration=0.2", f"--cache={tmp_path / 'cache'}"
+    assert run("engine", "bench", f"--onnx={double}", *arguments, f"--exportTimes={tmp_path / 't.json'}") == 0
+    samples = json.loads((tmp_path / "t.json").read_text())["host"]
+    assert len(samples) > 2 and "GPU compute" not in capsys.readouterr().out
+
+
+def test_engine_options_of_another_runtime_are_refused_when_loading(tmp_path, double, capsys):
+    arguments = f"--onnx={double}", f"--cache={tmp_path / 'cache'}", "--shapes=x:4x2"
+    for option in ("--useCudaGraph", "--dumpProfile", "--dumpLayerInfo"):
+        assert run("engine", "bench", *arguments, option) == 2
+        assert option in capsys.readouterr().err

@@ -2,7 +2,8 @@
 
 Every case is held against the definition in float64 on the very operands that the kernel gets, rounded to half where it
 gets half. Outputs start as NaN between guards of NaN, so that a cell that is not written, or one written past the end,
-shows. LIBRARY is plugins/build/kernels/libonramp_kernels.so by default; it needs PyTorch and a GPU, no TensorRT.
+shows; the value lies between NaN too, so that a tap outside the map shows. LIBRARY is
+plugins/build/kernels/libonramp_kernels.so by default; it needs PyTorch and a GPU, no TensorRT.
 """
 
 import statistics
@@ -63,12 +64,12 @@ def operands(case, value_type, reference_type, device, seed=0, shape_type=torch.
     )
 
 
-def guarded(shape, dtype, device):
+def guarded(shape, dtype, device, guard=GUARD):
     """(tensor of NaN, function that tells whether the NaN on both sides of it are untouched)."""
     count = torch.Size(shape).numel()
-    held = torch.full((count + 2 * GUARD,), torch.nan, dtype=dtype, device=device)
-    outside = [held[:GUARD], held[GUARD + count :]]
-    return held[GUARD : GUARD + count].view(shape), lambda: all(bool(side.isnan().all()) for side in outside)
+    held = torch.full((count + 2 * guard,), torch.nan, dtype=dtype, device=device)
+    outside = [held[:guard], held[guard + count :]]
+    return held[guard : guard + count].view(shape), lambda: all(bool(side.isnan().all()) for side in outside)
 
 
 def attention_error(library, case, form, device, seed=0, shape_type=torch.int32):
@@ -76,7 +77,9 @@ def attention_error(library, case, form, device, seed=0, shape_type=torch.int32)
     given = operands(case, *FORMS[form], device, seed, shape_type)
     n, shapes, m, d, q, _, _ = case
     output, intact = guarded((n, q, m, d), given[0].dtype, device)
-    plugins.run_ms_deform_attn(library, *given, output, stream=_stream(device))
+    row = (shapes[0][1] + 2) * m * d  # a tap one row or cell outside reads NaN
+    held, _ = guarded(given[0].shape, given[0].dtype, device, guard=GUARD * (row // GUARD + 1))
+    plugins.run_ms_deform_attn(library, held.copy_(given[0]), *given[1:], output, stream=_stream(device))
     value, _, *rest = (tensor.double() for tensor in given)
     expected = ops.ms_deform_attn_reference(value, shapes, *rest)
     return _error(output, expected) if intact() else float("inf")

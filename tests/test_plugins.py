@@ -146,6 +146,12 @@ extern "C" int supports(int rotation, int position, int const* types) {
   for (int i = 0; i <= position; ++i) tensors[i].type = static_cast<nvinfer1::DataType>(types[i]);
   return rotation ? onramp::Rotation::supports(position, tensors) : onramp::Attention::supports(position, tensors);
 }
+extern "C" void output_shape(int rotation, int const* extents, int* result) {  // extents: 4 per input
+  nvinfer1::DimsExprs inputs[5]{};
+  for (int i = 0; i < 20; ++i) inputs[i / 4].d[i % 4] = extents + i;
+  auto const shape = rotation ? onramp::Rotation::output(inputs) : onramp::Attention::output(inputs);
+  for (int axis = 0; axis < 4; ++axis) result[axis] = *shape.d[axis];
+}
 extern "C" int enqueue(int rotation, int const* types, int64_t const* shapes, void const* const* inputs, void* output) {
   nvinfer1::PluginTensorDesc tensors[6]{};
   for (int i = 0; i < 6; ++i) {
@@ -207,6 +213,15 @@ def test_formats_are_all_float_or_half_with_float_coordinates(adapter):
     assert _accepted(adapter[10], 1, 4) == turned | {(HALF, HALF, HALF, HALF)}
 
 
+def test_the_output_has_one_row_per_query(adapter):
+    extents = (ctypes.c_int * 20)(*range(100, 120))
+    result = (ctypes.c_int * 4)()
+    adapter[10].output_shape(0, extents, result)
+    assert list(result) == [100, 109, 102, 103]  # [N, Q of the references, M, D]
+    adapter[10].output_shape(1, extents, result)
+    assert list(result)[:3] == [100, 101, 102]
+
+
 @pytest.mark.parametrize("types", [(FLOAT, INT32, FLOAT), (HALF, INT64, FLOAT), (HALF, INT32, HALF)])
 def test_the_adapter_hands_the_sizes_and_types_on(adapter, types):
     kinds = {FLOAT: torch.float32, HALF: torch.float16, INT32: torch.int32, INT64: torch.int64}
@@ -223,10 +238,14 @@ def test_the_adapter_hands_the_sizes_and_types_on(adapter, types):
     assert _enqueue(adapter[10], 0, asked, short, output) == 1
 
 
-def test_the_adapter_reads_the_interpolation_and_rotates(adapter):
-    image, angle, center = torch.randn(2, 4, 6), torch.tensor([30.0]), torch.tensor([3.0, 2.0])
+@pytest.mark.parametrize("coordinates", [FLOAT, HALF])
+def test_the_adapter_reads_the_interpolation_and_rotates(adapter, coordinates):
+    kind = torch.float16 if coordinates == HALF else torch.float32
+    image, angle, center = torch.randn(2, 4, 6), torch.tensor([30.0], dtype=kind), torch.tensor([3, 2], dtype=kind)
     output = torch.full_like(image, torch.nan)
-    assert _enqueue(adapter[8], 1, (FLOAT,) * 6, (image, angle, center), output) == 0
+    assert (
+        _enqueue(adapter[10], 1, (FLOAT, coordinates, coordinates, *[FLOAT] * 3), (image, angle, center), output) == 0
+    )
     assert torch.equal(output, ops.rotate_reference(image, angle, center))
 
 

@@ -239,8 +239,8 @@ def test_engine_bench_of_tensorrt_tells_gpu_host_and_enqueue(trt, tmp_path, doub
     shapes = [f"--{name}Shapes=x:{size}x2" for name, size in (("min", 1), ("opt", 2), ("max", 8))]
     saved, times, profile = (tmp_path / name for name in ("d.engine", "times.json", "profile.json"))
     arguments = "--runtime=tensorrt", f"--cache={tmp_path / 'cache'}", f"--saveEngine={saved}", "--fp16"
-    assert run("engine", "build", f"--onnx={double}", *arguments, *shapes, "--skipInference") == 0
-    assert "tensorrt 8.6.0" in capsys.readouterr().out
+    assert run("engine", "build", f"--onnx={double}", *arguments, *shapes, "--skipInference", "--dumpLayerInfo") == 0
+    assert "tensorrt 8.6.0" in (out := capsys.readouterr().out) and out.splitlines()[0].endswith("  double")
     exports = f"--exportTimes={times}", f"--exportProfile={profile}", "--dumpProfile", "--dumpLayerInfo"
     assert run("engine", "bench", f"--loadEngine={saved}", "--shapes=x:2x2", "--iterations=7", "--warmUp=1",
                "--percentile=75,99.5", "--useCudaGraph", *exports) == 0  # fmt: skip

@@ -82,9 +82,12 @@ def _build(arguments):
             f"{len(layers)} layers: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()), flush=True
         )
         _print_layers(layers if arguments.dumpLayerInfo else [])
-        print("building; some seconds to a minute, without progress from the builder ...", file=sys.stderr)
+    if arguments.runtime != "onnxruntime":
+        print("building; seconds to minutes, without progress from the builder ...", file=sys.stderr)
     path = _built(arguments)
     meta = cache.read_meta(path)
+    if arguments.runtime == "tensorrt" and arguments.dumpLayerInfo:
+        _print_layers(meta["layers"])
     print(f"{meta['runtime']} {meta['version']}  {meta['size_bytes'] / 2**20:.2f} MiB  {meta['build_seconds']} s")
     print(path)
     return 0

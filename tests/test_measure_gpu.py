@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ci import measure_gpu
 from ci.measure import engines, evaluate, frames, gridsample, report
-from ci.measure.session import Session
+from ci.measure.session import Session, gpu_state, provenance
 from helpers import benchmark, calibration, engine, records
 from helpers.dataset import open_dataset
 from helpers.engine import tensorrt_log, tensorrt_plugins
@@ -142,6 +142,20 @@ def test_a_piece_that_ended_the_process_is_not_tried_again_unasked(tmp_path):
     assert Session(tmp_path).piece("b", lambda: {"x": 1}) == {"x": 1}
 
 
+def test_gpu_state_does_without_what_nvidia_smi_does_not_know(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        '#!/bin/sh\ncase "$1" in *reasons*) echo "Field is not a valid field to query."; exit 2;; esac\n'
+        'echo "NVIDIA H200, 580.159, 1980, 3201, 1980, 30, 76.5"\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert gpu_state()["clocks.sm"] == "1980"
+    assert provenance(gpu_state())["device"] == "NVIDIA H200, driver 580.159"
+    tool.write_text("#!/bin/sh\nexit 9\n")
+    assert gpu_state() is None and provenance(None)["device"] is None
+
+
 def test_only_takes_names_with_the_pattern(tmp_path):
     session = Session(tmp_path, only=["build/fp*"])
     assert session.piece("tensorrt/mini/build/fp16", lambda: {"x": 1}) == {"x": 1}
@@ -220,6 +234,19 @@ def test_engines_that_are_left_put_the_timing_off(trt, work, minidrive):
     assert call("tensorrt", work, minidrive, "--budget=70") == 3  # a build is expected to take longer
     assert result(work, "tensorrt/mini/time") is None and len(trt._built) == 1
     assert call("tensorrt", work, minidrive) == 0 and result(work, "tensorrt/mini/time")
+
+
+def test_sizes_are_measured_on_noise_with_a_scaled_calibration(trt, work, minidrive):
+    (work / "frames" / "mini").rename(work / "frames" / "published")
+    toy(work / "models" / "variants" / "base.onnx")
+    arguments = ["tensorrt", f"--work={work}", f"--data={minidrive}", "--shapes", "published"]
+    assert measure_gpu.main([str(argument) for argument in arguments]) == 0
+    found = result(work, "tensorrt/scale/base")
+    assert found["gpu"]["n"] == 100 and "level 1" in found["settings"]
+    config = trt._built[-1][1]
+    assert config.builder_optimization_level == 1
+    ((_, metrics, _),) = report.scaling(Session(work).pieces())
+    assert metrics["base_gpu_ms_p50"] == found["gpu"]["p50"]
 
 
 def test_an_engine_that_does_not_build_leaves_the_others(trt, work, minidrive, capsys):

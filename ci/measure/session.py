@@ -20,8 +20,8 @@ from helpers import records
 from helpers.files import atomic
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "tensorrt", "torch", "nvidia-modelopt", "nuscenes-devkit")
-STATE = ("name", "driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "temperature.gpu", "power.draw",
-         "clocks_throttle_reasons.active")  # fmt: skip
+STATE = ("name", "driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "temperature.gpu", "power.draw")
+REASONS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # the later name, the earlier one
 
 
 class Session:
@@ -133,9 +133,12 @@ def gpu_state():
     """What nvidia-smi says of the first GPU (dict of query name to text), None without it. Reads, never sets."""
     if not shutil.which("nvidia-smi"):
         return None
-    query = ["nvidia-smi", f"--query-gpu={','.join(STATE)}", "--format=csv,noheader,nounits", "--id=0"]
+    answers = (_ask((*STATE, *reason)) for reason in (REASONS[:1], REASONS[1:], ()))
+    return next((answer for answer in answers if answer), None)
+
+
+def _ask(names):
+    query = ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader,nounits", "--id=0"]
     answer = subprocess.run(query, capture_output=True, text=True)
-    if answer.returncode:
-        return None
     values = next(csv.reader(answer.stdout.splitlines(), skipinitialspace=True), [])
-    return dict(zip(STATE, values)) if len(values) == len(STATE) else None  # noqa: B905
+    return dict(zip(names, values)) if not answer.returncode and len(values) == len(names) else None  # noqa: B905

@@ -1,6 +1,6 @@
 """Proves the TensorRT runtime on a real GPU: a plain script, no pytest, no torch.
 
-    python tests/gpu/check_tensorrt.py [--keep FOLDER]
+    python tests/gpu/check_tensorrt.py [--only CHECK]
 
 Needs an NVIDIA GPU, Python 3.10 to 3.12, NumPy, tensorrt (8.6, 10.x or 11.x) and onnx. Builds small networks
 (convolution, attention, sampling) in every precision that the installed version has, compares each with the reference
@@ -29,7 +29,7 @@ from helpers.engine import cache, cuda, tensorrt, tensorrt_versions
 from helpers.errors import BadInput
 
 LIMITS = {
-    "fp32": 1e-4,
+    "fp32": 2e-3,  # with TF32: 10 bits of mantissa
     "fp16": 2e-2,
     "int8-implicit": 0.25,
     "explicit": 0.25,
@@ -188,8 +188,8 @@ def every_precision(folder):
     measure("fp32, no TF32", plain, feeds, 1e-5, tf32=False)
     if known.weak_typing:
         measure("best of Q/DQ", quantized, feeds, 0.25, precision="best")
-    measure("fp32, LayerNormalization decomposed", plain, feeds, 1e-4, decompose=["LayerNormalization"])
-    measure("fp32, GridSample decomposed", plain, feeds, 1e-4, decompose=["GridSample"])
+    for name in ("LayerNormalization", "GridSample"):
+        measure(f"fp32, no TF32, {name} decomposed", plain, feeds, 1e-5, tf32=False, decompose=[name])
 
 
 def measure(label, path, feeds, limit, **options):
@@ -340,34 +340,45 @@ def compatible_engines(folder):
         ("version compatible", {"version_compatible": True}),
         ("Ampere and later", {"hardware_compatible": True}),
     ):
-        measure(f"fp32, {label}", path, images(folder), 1e-4, **options)
+        measure(f"fp32, no TF32, {label}", path, images(folder), 1e-5, tf32=False, **options)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--keep", metavar="FOLDER", help="work here and leave the files")
-    keep = parser.parse_args().keep
-    folder = Path(keep or tempfile.mkdtemp(prefix="check_tensorrt_"))
-    folder.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--only", metavar="CHECK", choices=[function.__name__ for function in checks])
+    only = parser.parse_args().only
     try:
         version, device = tensorrt.version(), cuda.device()
     except (ImportError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(f"TensorRT {version}, {device.name} ({device.capability}), driver for CUDA {device.driver_version}")
+    if only:
+        return run(next(function for function in checks if function.__name__ == only))
+    print(
+        f"TensorRT {version}, {device.name} ({device.capability}), driver for CUDA {device.driver_version}", flush=True
+    )
     failed = 0
-    for function in checks:
-        began = time.perf_counter()
+    for function in checks:  # each in a process of its own: a crash ends one check, not all
+        command = [sys.executable, "-X", "faulthandler", __file__, "--only", function.__name__]
+        failed += subprocess.run(command).returncode != 0
+    print(f"{len(checks) - failed} of {len(checks)} checks passed")
+    return failed
+
+
+def run(function):
+    """Run one check in a scratch folder and print its rows; 0 if it passed."""
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="check_tensorrt_") as folder:
         try:
-            function(folder)
+            function(Path(folder))
             verdict = "ok"
         except Exception:
             traceback.print_exc()
-            failed, verdict = failed + 1, "FAILED"
-        print(f"{verdict:<7} {function.__name__}  {time.perf_counter() - began:.1f} s", flush=True)
+            verdict = "FAILED"
+    print(f"{verdict:<7} {function.__name__}  {time.perf_counter() - began:.1f} s", flush=True)
     width = max(len(row[0]) for row in rows) if rows else 0
     for label, error, text in rows:
-        print(f"{label:<{width}}  {error:<10} {text}")
-    return failed
+        print(f"        {label:<{width}}  {error:<10} {text}")
+    return int(verdict != "ok")
 
 
 if __name__ == "__main__":

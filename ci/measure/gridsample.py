@@ -61,7 +61,7 @@ def graph(case):
     (n, c, _, _), (_, p, q, _) = case["image"], case["grid"]
     weights = []
     if case["form"] == "between":
-        kernel = np.random.default_rng(1).standard_normal((c, c, 1, 1)).astype(np.float32) / np.sqrt(c)
+        kernel = (np.random.default_rng(1).standard_normal((c, c, 1, 1)) / np.sqrt(c)).astype(np.float32)
         weights = [onnx.numpy_helper.from_array(kernel, "kernel")]
         nodes = [
             helper.make_node("Conv", ["image", "kernel"], ["mixed"], "before"),

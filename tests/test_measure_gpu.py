@@ -328,7 +328,7 @@ def test_batched_variants_are_the_streams_side_by_side():
 
 def test_half_model_is_near_and_its_projection_stays_fp32(monkeypatch):
     torch = pytest.importorskip("torch")
-    from ci.measure import prepare, pytorch
+    from ci.measure import prepare, runner
     from helpers.models import create
 
     for kind in (torch.Tensor, torch.nn.Module):
@@ -339,7 +339,7 @@ def test_half_model_is_near_and_its_projection_stays_fp32(monkeypatch):
     feeds["lidar2img"] *= 300
     with torch.inference_mode():
         expected = model(**feeds)
-        half = pytorch.half(model)
+        half = runner.half(model)
         found = half(**{n: t if n == "lidar2img" else t.half() for n, t in feeds.items()})
     assert found[0].dtype == torch.float16
     assert half.pts_bbox_head.transformer.encoder.projection.points.dtype == torch.float32

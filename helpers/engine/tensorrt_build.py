@@ -104,7 +104,7 @@ def _parse(trt, onnx_path, model, network, known):
     for error in map(parser.get_error, range(parser.num_errors)):
         index = error.node()
         node = model.graph.node[index] if 0 <= index < len(model.graph.node) else None
-        text = f"{error.desc()} [{getattr(error.code(), 'name', error.code())}]"
+        text = f"{error.desc()} [{str(error.code()).rpartition('.')[2]}]"
         reasons.setdefault(text if node is None else f"node {node.name!r} ({node.op_type}): {text}")
     raise BadInput(onnx_path, "; ".join(list(reasons)[:5]) or "the parser refused the file",
                    f"operators that TensorRT {known.version} parses",
@@ -183,8 +183,11 @@ def _open_timing_cache(config, path, known):
     if path is None:
         return
     path = Path(path)
-    cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
-    if cache is None or not config.set_timing_cache(cache, False):
+    content = path.read_bytes() if path.is_file() else b""
+    cache, empty = config.create_timing_cache(content), bytes(config.create_timing_cache(b"").serialize())
+    # 8.6 takes anything for an empty cache; the file would be overwritten.
+    unread = cache is not None and content and content != empty and bytes(cache.serialize()) == empty
+    if cache is None or unread or not config.set_timing_cache(cache, False):
         found = f"a timing cache that TensorRT {known.version} refuses on {cuda.device().name}"
         raise BadInput(path, found, "one that this version wrote on this GPU", "delete it, or name another file")
 

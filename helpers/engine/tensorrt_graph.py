@@ -39,7 +39,7 @@ def for_version(model, version, plugins=False, decompose=(), outputs=()):
     if plugins:
         del copy.functions[:]
     elif copy.functions:
-        copy = inliner.inline_local_functions(copy)
+        copy = _inline(copy)
     _name_nodes(copy.graph)
     copy = _fold(copy, {*outputs, *(value.name for value in copy.graph.output)})
     _add_outputs(copy, outputs)
@@ -64,6 +64,22 @@ def _check(model, version):
         found = str(error).splitlines()[0]
         fix = "export it again; outputs, marked ones too, need a known rank"
         raise BadInput(f"the graph as rewritten for TensorRT {version}", found, "valid ONNX", fix) from error
+
+
+def _inline(model):
+    """The custom operators' definitions in place of their nodes, each named after the node that it stands for."""
+    functions = {(function.domain, function.name): function.node for function in model.functions}
+    names = []
+    for node in model.graph.node:
+        body = functions.get((node.domain, node.op_type))
+        names += [(node.op_type, node.name)] if body is None else [
+            (inner.op_type, f"{node.name}/{inner.op_type}_{index}") for index, inner in enumerate(body)
+        ]  # fmt: skip
+    inlined = inliner.inline_local_functions(model)
+    if [node.op_type for node in inlined.graph.node] == [op_type for op_type, _ in names]:
+        for node, (_, name) in zip(inlined.graph.node, names, strict=True):
+            node.name = name
+    return inlined
 
 
 def is_quantized(model):

@@ -78,6 +78,14 @@ def _reduction(view, node):
     return _made(node, node.input[:1], attributes)
 
 
+def _convolution(view, node):
+    """`kernel_shape` written out: without it the parser takes a kernel that a node computes for one of size 1."""
+    attributes, weights = _attributes(node), view.shapes.get(node.input[1], ())
+    if "kernel_shape" not in attributes and weights and None not in weights[2:]:
+        attributes["kernel_shape"] = weights[2:]
+    return _made(node, node.input, attributes)
+
+
 def _split(view, node):
     """`num_outputs` into explicit sizes: equal, the last one smaller where they do not come out even."""
     attributes = _attributes(node)
@@ -202,6 +210,8 @@ RULES = {
     **{f"Reduce{name}": _reduction for name in _REDUCTIONS},
     "AveragePool": _average_pool,
     "Cast": _cast,
+    "Conv": _convolution,
+    "ConvTranspose": _convolution,
     "DequantizeLinear": _quantize,
     "GridSample": _grid_sample,
     "Pad": _pad,

@@ -141,14 +141,16 @@ class TensorRtEngine(Engine):
         self._context = self._engine = self._runtime = None
 
     def _new_context(self):
+        count = max(1, self._engine.num_optimization_profiles)
+        known = 0 <= self._profile < count  # asked for another one, 8.6 crashes
         with tensorrt_log.captured() as log:
-            context = self._engine.create_execution_context()
+            context = self._engine.create_execution_context() if known else None
             chosen = context is not None and (
                 self._profile == 0 or context.set_optimization_profile_async(self._profile, self._stream.handle)
             )
-        count = self._engine.num_optimization_profiles
-        if not chosen or not 0 <= self._profile < max(1, count):
-            raise BadInput(f"profile {self._profile} of {self.path}", f"TensorRT refused it:\n{log}",
+        if not chosen:
+            found = f"TensorRT refused it:\n{log}" if known else "no such profile"
+            raise BadInput(f"profile {self._profile} of {self.path}", found,
                            f"0 to {count - 1}, and enough free GPU memory", "name another profile")  # fmt: skip
         self._stream.synchronize()
         return context

@@ -248,7 +248,8 @@ def free_dimensions_and_two_profiles(folder):
 @check
 def layers_profile_and_memory(folder):
     precision = half()
-    with engine.load(build(network(folder), precision=precision)) as loaded:
+    patterns = {"/stem/*": "fp16", "/down/*": "fp16"} if precision == "fp16" else None  # FP32 may be the faster one
+    with engine.load(build(network(folder), precision=precision, layer_precisions=patterns)) as loaded:
         feeds = images(folder)
         table, profile = loaded.layers(), loaded.profile(feeds, iterations=5)
         assert (
@@ -308,7 +309,7 @@ def engines_that_must_not_load(folder):
     bare = folder / "bare.engine"
     bare.write_bytes(whole)
     with engine.load(bare) as loaded:
-        assert relative(loaded.run(images(folder)), reference(folder / "net.onnx", images(folder))) < 1e-4
+        assert relative(loaded.run(images(folder)), reference(folder / "net.onnx", images(folder))) < 2e-3
     bare.write_bytes(whole[:24] + bytes([7, 2, 1]) + whole[27:])
     print(refused(lambda: engine.load(bare), "7.2.1", tensorrt.version()))
     side = cache.side_file(built)
@@ -340,7 +341,11 @@ def compatible_engines(folder):
         ("version compatible", {"version_compatible": True}),
         ("Ampere and later", {"hardware_compatible": True}),
     ):
-        measure(f"fp32, no TF32, {label}", path, images(folder), 1e-5, tf32=False, **options)
+        try:
+            measure(f"fp32, no TF32, {label}", path, images(folder), 1e-5, tf32=False, **options)
+        except BadInput as error:  # such engines carry a library that not every package of TensorRT has
+            assert "libnvinfer_lean" in str(error), error
+            rows.append((label, "refused", "libnvinfer_lean is not installed"))
 
 
 def main():

@@ -15,6 +15,9 @@ from helpers.errors import BadInput
 from helpers.files import atomic
 
 PROJECTION = {"/pts_bbox_head/transformer/encoder/projection/*": "fp32"}  # overflows in half precision
+# So do reference points far outside a picture. The plugin takes them in FP32; without it, the standard operators that
+# stand for it stay in FP32.
+SAMPLING = {"/pts_bbox_head/transformer/encoder/layers.*/attentions.1/MultiScaleDeformableAttnTRT2/*": "fp32"}
 ENGINES = {
     "fp32": {"precision": "fp32", "tf32": False},
     "qdq": {"precision": "best", "layer_precisions": PROJECTION, "graph": "_qdq"},
@@ -93,12 +96,18 @@ class Shape:
             settings = {key: value for key, value in _spec(name).items() if key != "graph"} | _common(self)
             if settings.pop("calibration", False):
                 settings["calibration"] = self.work / "calibration" / f"{self.shape}.npz"
-            if name.endswith(PLUGIN):
-                settings["plugins"] = [self.options.plugin]
+            settings |= self.implementation(settings, name.endswith(PLUGIN))
         path = engine.build(onnx, self.options.runtime, self.work / "engines", **settings)
         meta = cache.read_meta(path)
         kept = ("size_bytes", "build_seconds", "flags", "layer_count", "precisions", "constrained_layers", "device")
         return {"engine": str(path.relative_to(self.work))} | {key: meta[key] for key in kept if key in meta}
+
+    def implementation(self, settings, plugin):
+        """Options that follow from what computes the custom operators."""
+        if plugin:
+            return {"plugins": [self.options.plugin]}
+        patterns = settings.get("layer_precisions")
+        return {"layer_precisions": patterns | SAMPLING} if patterns else {}
 
     def load(self, path, **options):
         """The engine; one of TensorRT keeps the history on the GPU."""
@@ -195,7 +204,8 @@ class Variant(Shape):
         self.onnx = path
 
     def measure(self):
-        settings = _common(self) | SCALE | ({"plugins": [self.options.plugin]} if self.options.plugin else {})
+        settings = _common(self) | SCALE
+        settings |= self.implementation(settings, bool(self.options.plugin))
         path = engine.build(self.onnx, "tensorrt", self.work / "engines", **settings)
         with engine.load(path, "tensorrt", states=frames.HISTORY, cuda_graph=True) as opened:
             timing = opened.time(self.feeds(opened, 1), 10, 100)

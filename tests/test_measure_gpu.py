@@ -22,6 +22,7 @@ from helpers.models.bevformer import CONFIGS
 SHAPES = {"image": (1, 6, 3, 4, 4), "prev_bev": (4, 1, 2), "use_prev_bev": (1,), "can_bus": (18,),
           "lidar2img": (1, 6, 4, 4)}  # fmt: skip
 PROJECTION = "/pts_bbox_head/transformer/encoder/projection/Mul"
+SAMPLING = "/pts_bbox_head/transformer/encoder/layers.0/attentions.1/MultiScaleDeformableAttnTRT2/Mul_0"
 
 
 def toy(path, quantized=False):
@@ -42,7 +43,7 @@ def toy(path, quantized=False):
     nodes += [
         helper.make_node("Sum", ["m_image", "m_can_bus", "m_lidar2img"], ["seen"], "/sum"),
         helper.make_node("Mul", ["seen", "zero"], ["nothing"], PROJECTION),
-        helper.make_node("Mul", ["use_prev_bev", "zero"], ["unused"], "/unused"),
+        helper.make_node("Mul", ["use_prev_bev", "zero"], ["unused"], SAMPLING),
         helper.make_node("Add", [source, "unused"], ["history"], "/history"),
         helper.make_node("Sum", ["history", "one", "nothing"], ["bev_embed"], "/step"),
         helper.make_node("ReduceSum", ["bev_embed"], ["total"], "/total", keepdims=0),
@@ -197,7 +198,7 @@ def test_tensorrt_engines(trt, work, minidrive, capsys):
     for name in ("fp16", "best", "qdq"):
         assert "OBEY_PRECISION_CONSTRAINTS" in flags[name] and "FP16" in flags[name]
         assert ("INT8" in flags[name]) == (name != "fp16")
-        assert result(work, f"tensorrt/mini/build/{name}")["constrained_layers"] == 1
+        assert result(work, f"tensorrt/mini/build/{name}")["constrained_layers"] == 2  # projection and sampling
     assert result(work, "tensorrt/mini/build/fp16_all")["constrained_layers"] == 0
     assert len(trt._batches) == 2  # the implicit engine alone is calibrated, on both samples
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from helpers import display
 from helpers.boxes import CAMERAS, CLASSES, Boxes
-from helpers.display import graphs, scenes, tables
+from helpers.display import graphs, plots, scenes, tables
 from helpers.display.layout import _spread, layered
 from helpers.display.style import CLASS_COLORS, PALETTE, ink_on
 from helpers.errors import BadInput
@@ -116,6 +116,13 @@ class TestPlots:
             near(display.frontier(self.rows, "ratio", "NDS", floor=f), PALETTE[1]).sum() for f in (0.39, 0.405)
         )
         assert lost < 0.7 * kept
+
+    def test_labels_of_close_points_take_different_sides(self):
+        taken = []
+        sides = [plots.free_side((100, 100 + k), 60, taken) for k in range(4)]
+        assert sides == [((8, 6), "left"), ((8, -13), "left"), ((-8, 6), "right"), ((-8, -13), "right")]
+        assert taken[2] == (32, 108, 92, 118)
+        assert plots.free_side((300, 100), 60, taken) == ((8, 6), "left")
 
     def test_histogram_marks_and_refuses_nan(self):
         image = display.histogram({"a": [1, 2, 3], "b": [2.0, 5.0]}, marks={"max": 5.0})

@@ -41,9 +41,6 @@ def frontier(rows, cost, accuracy, label="name", floor=None, title=None):
         color = PALETTE[k % len(PALETTE)]
         face = color if keeps else "white"
         axes.scatter(row[cost], row[accuracy], s=90, marker="o", color=face, edgecolor=color, linewidth=2, zorder=3)
-        axes.annotate(
-            str(row[label]), (row[cost], row[accuracy]), (8, 6), textcoords="offset points", fontsize=9, color=INK
-        )
     if floor is not None:
         axes.axhline(floor, color=MUTED, linestyle="--", linewidth=1)
         axes.annotate(
@@ -57,8 +54,45 @@ def frontier(rows, cost, accuracy, label="name", floor=None, title=None):
             color=MUTED,
         )
     axes.margins(0.2)
+    _name(axes, [(str(row[label]), row[cost], row[accuracy]) for row in rows])
     _dress(axes, title, cost, accuracy, grid="both")
     return picture(figure, title or f"{accuracy} against {cost}")
+
+
+def _name(axes, points):
+    """Write the names of (name, x, y) `points` beside them, none over another."""
+    axes.autoscale_view()
+    taken = []
+    for name, x, y in points:
+        at = axes.transData.transform((x, y)) * 72 / axes.figure.dpi
+        offset, align = free_side(at, 5.2 * len(name), taken)
+        axes.annotate(name, (x, y), offset, textcoords="offset points", fontsize=9, color=INK, ha=align)
+
+
+def free_side(at, width, taken):
+    """Where a label of 9 points beside `at` covers none before it.
+
+    Args:
+        at: (x, y). width: of the label. taken: rectangles (left, bottom, right, top) of the labels before; the new one
+            is appended. All in points.
+
+    Returns:
+        (offset, alignment): the first free one of above right, below right, above left, below left; above right if none
+        is.
+    """
+    sides = [(offset, align) for align, dx in (("left", 8), ("right", -8)) for offset in ((dx, 6), (dx, -13))]
+    boxes = []
+    for (dx, dy), align in sides:
+        left, bottom = at[0] + dx - (width if align == "right" else 0), at[1] + dy
+        boxes.append((left, bottom, left + width, bottom + 10))
+    free = [
+        k
+        for k, (left, bottom, right, top) in enumerate(boxes)
+        if not any(left < c and a < right and bottom < d and b < top for a, b, c, d in taken)
+    ]
+    chosen = free[0] if free else 0
+    taken.append(boxes[chosen])
+    return sides[chosen]
 
 
 def histogram(values, title=None, xlabel="value", bins=80, marks=None):

@@ -528,9 +528,9 @@ def test_no_plugin_library(root, site):
     assert checks_plugins.find(only(site, root=root)) is None
     assert plugin_checks(machine(root), None, "cpu")["plugins"].status == OK
     check = plugin_checks(machine(root), None)["plugins"]
-    assert check.status == WARN and check.cure.startswith("cmake -S plugins")
+    assert check.status == WARN and check.cure.startswith("make -C plugins")
     check = plugin_checks(machine(root), root / "absent.so")["plugins"]
-    assert check.status == FAIL and "no such file" in check.found and "cmake" in check.cure
+    assert check.status == FAIL and "no such file" in check.found and "make -C plugins" in check.cure
 
 
 def test_the_newest_library_is_taken(root):
@@ -552,7 +552,7 @@ def test_a_library_that_is_not_for_this_machine(tmp_path, damage, said):
     path = compiled(tmp_path / "libplugins.so")
     path.write_bytes(damage(path.read_bytes()))
     check = plugin_checks(machine(), path)["plugins"]
-    assert check.status == FAIL and said in check.found and "cmake" in check.cure
+    assert check.status == FAIL and said in check.found and "make -C plugins" in check.cure
 
 
 def test_a_library_for_another_tensorrt(site, tmp_path):
@@ -603,7 +603,7 @@ def test_a_library_built_for_a_gpu_machine_does_not_fail_the_cpu_tier(site, tmp_
 def test_a_library_that_ends_the_process(site, tmp_path):
     source = "#include <stdlib.h>\n__attribute__((constructor)) static void start(void) { abort(); }"
     check = plugin_checks(only(site), compiled(tmp_path / "libplugins.so", source))["plugins: loading"]
-    assert check.status == FAIL and "signal 6" in check.found and "cmake" in check.cure
+    assert check.status == FAIL and "signal 6" in check.found and "make -C plugins" in check.cure
 
 
 @pytest.mark.parametrize(
@@ -622,7 +622,7 @@ def test_kernels_of_a_library(site, tmp_path, source, gpus, status, text):
     path = compiled(tmp_path / "libplugins.so", source)
     check = plugin_checks(only(site), path, gpus=gpus)["plugins: kernels"]
     assert check.status == status and text in check.found
-    assert ("CMAKE_CUDA_ARCHITECTURES=90" in check.cure) == (status == FAIL)
+    assert ("ARCH=sm_90" in check.cure) == (status == FAIL)
 
 
 REGISTRY = """

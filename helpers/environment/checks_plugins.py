@@ -8,8 +8,7 @@ from helpers.environment.checks import FAIL, OK, WARN, Check
 from helpers.environment.checks_gpu import runs_on
 from helpers.environment.checks_packages import SETUP, bringing
 from helpers.errors import BadInput
-
-BUILD = "cmake -S plugins -B plugins/build && cmake --build plugins/build -j"
+from helpers.plugins import MAKE as BUILD
 
 
 def find(machine, path=None):
@@ -66,8 +65,7 @@ def _kernels(path, described, gpus):
                      f"cuobjdump --list-elf {path}")  # fmt: skip
     wrong = [sm for sm in sorted(gpus) if not runs_on(sm, cubins, ptx)]
     if wrong:
-        target = f"-DCMAKE_CUDA_ARCHITECTURES={wrong[0].replace('.', '')}"
-        cure = f"cmake -S plugins -B plugins/build {target} && cmake --build plugins/build"
+        cure = f"{BUILD} ARCH=sm_{wrong[0].replace('.', '')}"
         return Check("plugins: kernels", FAIL, f"{path.name} holds {text}; the GPU is SM {wrong[0]}", cure)
     return Check("plugins: kernels", OK, text if gpus else f"{text}; no GPU to compare with")
 

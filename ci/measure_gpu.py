@@ -44,7 +44,7 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     options = parse(argv)
     command = shlex.join(["python", "ci/measure_gpu.py", *argv])
-    session = Session(options.work, options.only, options.budget, options.retry, command)
+    session = Session(options.work, options.only, options.budget, options.retry, command, options.commit)
     for stage in stages(options):
         try:
             importlib.import_module(f"ci.measure.{STAGES[stage]}").run(session, options)
@@ -77,6 +77,7 @@ def parse(argv):
     parser.add_argument("--shapes", nargs="+", choices=["published", "mini"], default=["published", "mini"])
     parser.add_argument("--only", nargs="+", metavar="PATTERN", help="pieces whose name has one of these in it")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="stop before so many seconds have passed")
+    parser.add_argument("--commit", metavar="SHA", help="of this code, where the folder is a copy without git")
     parser.add_argument("--retry", action="store_true", help="repeat the pieces that failed")
     parser.add_argument("--tiny", action="store_true", help="the mini, three frames, few runs: a test of the way")
     parser.add_argument("--runtime", default="tensorrt", choices=["tensorrt", "onnxruntime"])

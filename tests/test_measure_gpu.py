@@ -191,7 +191,7 @@ def test_onnxruntime_stands_in(work, minidrive, capsys):
 
 
 def test_tensorrt_engines(trt, work, minidrive, capsys):
-    assert call("tensorrt", work, minidrive, "--tacticSources=none") == 0
+    assert call("tensorrt", work, minidrive, "--tacticSources=none", "--commit=0123abc") == 0
     assert [network.num_layers > 0 for network, _ in trt._built] == [True] * 6
     flags = {name: set(result(work, f"tensorrt/mini/build/{name}")["flags"]) for name in engines.ENGINES}
     assert flags["fp32"] == flags["tf32"] == set() and "FP16" in flags["fp16_all"]
@@ -220,6 +220,7 @@ def test_tensorrt_engines(trt, work, minidrive, capsys):
     found = {record.name: record for record in records.read_all(work / "records")}
     assert "bevformer-mini-tensorrt-fp16-all" in found and "bevformer-mini-tensorrt-qdq-profile" in found
     assert found["bevformer-mini-tensorrt-qdq"].metrics["graph_gpu_ms_n"] == 4
+    assert found["bevformer-mini-tensorrt-qdq"].commit == "0123abc"  # of the measurement, not of its table
     assert "6.020" in capsys.readouterr().out  # the published figure beside ours
 
 

@@ -35,7 +35,7 @@ def run(session, options):
 def _record(name, metrics, entry, kind):
     device = entry["cpu"] if "onnxruntime" in name else entry["device"] or entry["cpu"]
     metrics = {key: str(value) if isinstance(value, bool) else value for key, value in metrics.items()}
-    return records.Record(name.replace("_", "-"), kind, device, entry["versions"], entry["command"], records.commit(),
+    return records.Record(name.replace("_", "-"), kind, device, entry["versions"], entry["command"], entry["commit"],
                           entry["date"], metrics)  # fmt: skip
 
 

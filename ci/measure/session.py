@@ -6,9 +6,7 @@ A piece that is there is not repeated, so a stage can be cut off and started aga
 import csv
 import datetime
 import fnmatch
-import importlib.metadata
 import json
-import platform
 import shutil
 import subprocess
 import sys
@@ -19,7 +17,6 @@ from pathlib import Path
 from helpers import records
 from helpers.files import atomic
 
-PACKAGES = ("numpy", "onnx", "onnxruntime", "tensorrt", "torch", "nvidia-modelopt", "nuscenes-devkit")
 STATE = ("name", "driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "temperature.gpu", "power.draw")
 REASONS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # the later name, the earlier one
 
@@ -34,16 +31,17 @@ class Session:
             left of them is left for the next call.
         retry: repeat the pieces that failed.
         command: what the user typed, for the records.
+        commit: commit of the code, for the records; asked of git unless given.
 
     Attributes:
         left: names of the pieces for which there was no time.
         failed: names of the pieces that ended in an error.
     """
 
-    def __init__(self, work, only=None, budget=None, retry=False, command=""):
+    def __init__(self, work, only=None, budget=None, retry=False, command="", commit=None):
         self.work, self.only, self.retry = Path(work), only or [], retry
         self.until = time.monotonic() + budget if budget else float("inf")
-        self.command = command
+        self.command, self.commit = command, commit or records.commit()
         self.left, self.failed = [], []
 
     def piece(self, name, make, seconds=5, depends=None):
@@ -64,7 +62,9 @@ class Session:
             return None
         print(f"{name} ...", end=" ", flush=True)
         start, before = time.monotonic(), gpu_state()
-        entry = {"depends": depends, "command": self.command, "date": _now()} | provenance(before)
+        entry = {"depends": depends, "command": self.command, "commit": self.commit, "date": _now()} | provenance(
+            before
+        )
         try:
             entry["result"] = self._guarded(path.with_suffix(".started"), make)
         except Exception as error:
@@ -116,12 +116,7 @@ def _now():
 
 def provenance(state):
     """device (GPU and driver, None without one), cpu and versions, of this process."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    versions = records.installed()
     torch = sys.modules.get("torch")
     if torch is not None and torch.version.cuda:
         versions["cuda"] = torch.version.cuda

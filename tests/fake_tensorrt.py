@@ -126,7 +126,7 @@ class IBuilderConfig(Described):
         self._calibrator = calibrator
 
     def create_timing_cache(self, data):
-        return self._trt.ITimingCache(data)
+        return self._trt.ITimingCache(data if data.startswith(b"cache ") else b"")  # as 8.6.0: nonsense is no cache
 
     def set_timing_cache(self, cache, ignore_mismatch):
         if cache._data and not cache._data.startswith(b"cache " + self._trt.__version__.encode()):
@@ -347,8 +347,9 @@ class IExecutionContext(Described):
         self._trt._contexts.append(self)
 
     def set_optimization_profile_async(self, index, stream):
+        assert 0 <= index < self._engine.num_optimization_profiles, "8.6.0 crashes here"
         self._profile = index
-        return 0 <= index < self._engine.num_optimization_profiles
+        return True
 
     def set_input_shape(self, name, shape):
         least, _, most = self._engine._content["profiles"][self._profile][name]

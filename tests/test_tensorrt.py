@@ -528,6 +528,10 @@ def test_timing_cache_is_read_and_written_back(trt, model, tmp_path):
     with pytest.raises(BadInput, match=r"timing.cache(.|\n)*delete it"):
         built(model, timing_cache=file, workspace=2)
     assert file.read_bytes() == b"cache 7.2.1"
+    file.write_bytes(b"some other file")  # would be taken for an empty cache, and overwritten
+    with pytest.raises(BadInput, match=r"timing.cache(.|\n)*delete it"):
+        built(model, timing_cache=file, workspace=3)
+    assert file.read_bytes() == b"some other file"
 
 
 def test_key_holds_content_not_paths(weak, model, tmp_path, calib, driver):

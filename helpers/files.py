@@ -18,23 +18,40 @@ def atomic(path, folder=False):
     """Yield a temporary path beside `path`; move it to `path` if the block succeeds, remove it if it does not.
 
     With `folder=True` the temporary path is an existing empty folder and replaces an existing `path` folder.
-    A full disk is a BadInput that names `path`.
+
+    Raises:
+        BadInput: `path` cannot be made or replaced, or the disk is full. Other errors of the block stay what they are.
     """
     path = Path(path)
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        part = holder / path.name
-        try:
+    holder = _holder(path, folder)
+    part = holder / path.name
+    try:
+        with disk_errors(path):
             if folder:
                 part.mkdir()
             yield part
+        with disk_errors(path, every=True):
             if folder and path.exists():
                 _swap(part, path, holder / "replaced")
             else:
                 os.replace(part, path)
-        finally:
-            shutil.rmtree(holder, ignore_errors=True)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def check_target(path, folder=False):
+    """BadInput if `atomic` could not write `path`: to be asked before long work. The folders above it are made."""
+    _holder(Path(path), folder).rmdir()
+
+
+def _holder(path, folder):
+    """A new folder beside `path`, in which it can be written; BadInput if it cannot."""
+    with disk_errors(path, every=True):
+        if path.is_file() if folder else path.is_dir():
+            found, expected = ("a file", "a folder") if folder else ("a folder", "a file")
+            raise BadInput(path, found, f"{expected}, or nothing", "give another name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
 
 
 def _swap(part, path, aside):
@@ -48,17 +65,24 @@ def _swap(part, path, aside):
 
 
 @contextlib.contextmanager
-def disk_errors(path):
-    """Turn a full disk, met while `path` is written, into a BadInput that names the file and the space left."""
+def disk_errors(path, every=False):
+    """Turn a full disk, met while `path` is written, into a BadInput that names the file and the space left.
+
+    With `every`, any other refusal of the system becomes a BadInput too, that names what it refused.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not (full or every):
             raise
-        folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
-        found = f"the disk is full ({shutil.disk_usage(folder).free / 2**20:.0f} MiB free)"
-        fix = "free space or choose another folder"
-        raise BadInput(path, found, "room for the file (nothing half written is left)", fix) from error
+        found = f"{error.strerror or error}: {error.filename or path}"
+        expected, fix = "a place where it can be written", "choose another folder, or one that you may write to"
+        if full:
+            folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
+            found = f"the disk is full ({shutil.disk_usage(folder).free / 2**20:.0f} MiB free)"
+            expected, fix = "room for the file", "free space or choose another folder"
+        raise BadInput(path, found, f"{expected} (nothing half written is left)", fix) from error
 
 
 def sha256(*paths):

@@ -147,6 +147,32 @@ def test_engine_wants_one_file_and_arrays_it_can_read(tmp_path, double, capsys):
     assert "pickled.npz" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("where", ["/proc/nope/e.engine", "folder", "file/e.engine"])
+@pytest.mark.parametrize("option", ["--saveEngine", "--cache"])
+def test_engine_build_names_where_it_cannot_write(tmp_path, double, capsys, monkeypatch, option, where):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    if option == "--cache" and where == "folder":  # a cache is a folder
+        where = "file"
+    before = sorted(tmp_path.iterdir())
+    assert run("engine", "build", f"--onnx={double}", f"{option}={where}") == 2
+    assert where in (error := capsys.readouterr().err) and "found: " in error and "fix: " in error
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_engine_build_says_that_it_builds_only_when_it_does(tmp_path, double, capsys):
+    arguments = f"--onnx={double}", "--runtime=tensorrt_rtx", f"--cache={tmp_path / 'cache'}"
+    shapes = "--minShapes=x:1x2", "--optShapes=x:2x2", "--maxShapes=x:8x2"
+    assert run("engine", "build", *arguments, *shapes, "--builderOptimizationLevel=99") == 2
+    assert run("engine", "build", *arguments, *shapes, "--computeCapability=1.0") == 2
+    assert run("engine", "build", *arguments, *shapes, f"--saveEngine={tmp_path}") == 2
+    assert "building" not in capsys.readouterr().err
+    for said in (True, False):  # built, then found in the cache
+        assert run("engine", "build", *arguments, *shapes) == 0
+        assert ("building" in capsys.readouterr().err) == said
+
+
 def test_bad_option_exits_2(capsys):
     for arguments in (["engine", "build"], ["engine", "fly"], ["engine", "build", "--onnx=a", "--minShapes=x:1xtwo"]):
         with pytest.raises(SystemExit) as stop:

@@ -379,6 +379,14 @@ def test_full_disk_while_saving_elsewhere(tmp_path, conv, monkeypatch):
     assert left_over(tmp_path / "saved") == []
 
 
+def test_saving_where_a_folder_is_leaves_nothing(tmp_path, conv):
+    path = engine.build(conv, out_dir=tmp_path / "cache")
+    (tmp_path / "saved" / "mine.onnx").mkdir(parents=True)
+    with pytest.raises(BadInput, match=r"found: +a folder"):
+        cache.save_as(path, tmp_path / "saved" / "mine.onnx")
+    assert [file.name for file in (tmp_path / "saved").iterdir()] == ["mine.onnx"]
+
+
 # ------------------------------------------------------------------------------------------------- TensorRT-RTX
 
 

@@ -40,6 +40,43 @@ def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path, number):
 def test_other_errors_of_the_system_stay_what_they_are(tmp_path):
     with pytest.raises(PermissionError), files.atomic(tmp_path / "a.bin"):
         raise PermissionError(errno.EACCES, "no")
+    with pytest.raises(FileNotFoundError), files.atomic(tmp_path / "a.bin"):
+        (tmp_path / "absent").read_bytes()
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("write", [files.check_target, lambda *arguments: files.atomic(*arguments).__enter__()])
+def test_what_cannot_be_a_target_is_named_before_anything_is_written(tmp_path, folder, write):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    other, here = ("file", "folder") if folder else ("folder", "file")
+    with pytest.raises(BadInput, match=rf"^{tmp_path / other}\n +found: +a {other}\n +expected: a {here}"):
+        write(tmp_path / other, folder)
+    with pytest.raises(BadInput, match=rf"file/sub/a\n +found: .*(exists|directory): {tmp_path / 'file'}"):
+        write(tmp_path / "file/sub/a", folder)
+    with pytest.raises(BadInput, match=r"^/proc/nope/a\n +found: +\w.*: /proc/nope"):
+        write("/proc/nope/a", folder)
+    with pytest.raises(BadInput, match="too long"):
+        write(tmp_path / ("x" * 300), folder)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_target_that_can_be_written_leaves_no_trace_of_the_question(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"old")
+    files.check_target(tmp_path / "a.bin")
+    files.check_target(tmp_path / "set", folder=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_target_that_cannot_be_replaced_is_named(tmp_path, monkeypatch):
+    def fails(source, destination):
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(destination))
+
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(BadInput, match=r"a\.bin[\s\S]*not permitted"), files.atomic(tmp_path / "a.bin") as part:
+        part.touch()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_replaces_a_folder_and_comes_back_if_that_fails(tmp_path, monkeypatch):
@@ -57,7 +94,7 @@ def test_a_folder_replaces_a_folder_and_comes_back_if_that_fails(tmp_path, monke
         replace(source, destination)
 
     monkeypatch.setattr(os, "replace", fails)
-    with pytest.raises(OSError, match="broken"), files.atomic(target, folder=True) as part:
+    with pytest.raises(BadInput, match="broken"), files.atomic(target, folder=True) as part:
         (part / "third").touch()
     assert [path.name for path in target.iterdir()] == ["second"]
     assert [path.name for path in tmp_path.iterdir()] == ["set"]

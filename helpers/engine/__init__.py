@@ -55,13 +55,14 @@ def _runtime(name):
         raise BadInput(f"runtime {name}", error, "a runtime that is installed and runs here", fix) from error
 
 
-def build(onnx_path, runtime="onnxruntime", out_dir="build/engines", **options):
+def build(onnx_path, runtime="onnxruntime", out_dir="build/engines", starting=None, **options):
     """Build an engine, or find it in the cache.
 
     Args:
         onnx_path: ONNX file; its external weights lie beside it.
         runtime: one of `RUNTIMES`.
         out_dir: the cache folder.
+        starting: function that is called when the engine is not in the cache and all that was given is in order.
         options: see the runtime's `options` function.
 
     Returns:
@@ -69,7 +70,7 @@ def build(onnx_path, runtime="onnxruntime", out_dir="build/engines", **options):
 
     Raises:
         BadInput: the file is not whole ONNX, the runtime refuses it (the node and the reason are named), an option is
-            unknown, or the disk is full. Nothing half written is left.
+            unknown, `out_dir` cannot be written, or the disk is full. Nothing half written is left.
     """
     module, version = _runtime(runtime)
     compute_capabilities, options = module.options(**options)
@@ -78,6 +79,8 @@ def build(onnx_path, runtime="onnxruntime", out_dir="build/engines", **options):
     made_from = cache.identity(onnx_path, model, runtime, version, compute_capabilities, keyed)
 
     def make(part):
+        if starting:
+            starting()
         return module.build(Path(onnx_path), model, part, compute_capabilities, options)
 
     return cache.fetch(out_dir, onnx_path, made_from, module.SUFFIX, make)

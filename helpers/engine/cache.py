@@ -5,6 +5,7 @@ external weight files where the engine is an ONNX file that has them. The key is
 ONNX bytes, external weights, runtime and version, compute capabilities and options.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -200,11 +201,8 @@ def save_as(engine, path):
     """Copy an engine of the cache, its side file and its external files to `path`; returns `path`."""
     engine, path = Path(engine), Path(path)
     meta = read_meta(engine)
-    for source, target in [
-        *((engine.parent / name, path.parent / name) for name in meta["beside"]),
-        (side_file(engine), side_file(path)),
-        (engine, path),  # last: a side file alone loads nothing
-    ]:
-        with atomic(target) as part:
-            shutil.copyfile(source, part)
+    beside = [(engine.parent / name, path.parent / name) for name in meta["beside"]]
+    with contextlib.ExitStack() as stack:  # left in reverse: the engine comes last, as a side file alone loads nothing
+        for source, target in [(engine, path), (side_file(engine), side_file(path)), *beside]:
+            shutil.copyfile(source, stack.enter_context(atomic(target)))
     return path

@@ -12,7 +12,7 @@ import numpy as np
 from helpers import benchmark, engine
 from helpers.engine import cache, command_options, tensorrt_rtx
 from helpers.errors import BadInput
-from helpers.files import atomic
+from helpers.files import atomic, check_target
 
 KINDS = {"gpu": "GPU compute", "host": "host", "enqueue": "enqueue"}
 
@@ -75,6 +75,7 @@ def _add_build_options(parser):
 
 
 def _build(arguments):
+    options = _build_options(arguments)
     if arguments.runtime == "tensorrt_rtx":
         layers = tensorrt_rtx.layers(arguments.onnx)
         kinds = collections.Counter(layer["type"] for layer in layers)
@@ -82,9 +83,7 @@ def _build(arguments):
             f"{len(layers)} layers: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()), flush=True
         )
         _print_layers(layers if arguments.dumpLayerInfo else [])
-    if arguments.runtime != "onnxruntime":
-        print("building; seconds to minutes, without progress from the builder ...", file=sys.stderr)
-    path = _built(arguments)
+    path = _built(arguments, options, None if arguments.runtime == "onnxruntime" else _announce)
     meta = cache.read_meta(path)
     if arguments.runtime == "tensorrt" and arguments.dumpLayerInfo:
         _print_layers(meta["layers"])
@@ -98,9 +97,20 @@ def _print_layers(layers):
         print("{index:>5}  {type:<20} {precision:<6} {inputs} -> {outputs}  {name}".format(**layer), flush=True)
 
 
-def _built(arguments):
+def _announce():
+    print("building; seconds to minutes, without progress from the builder ...", file=sys.stderr)
+
+
+def _build_options(arguments):
+    """Keyword arguments for `engine.build`; BadInput for what could be seen only after the build."""
     options = command_options.build_options(arguments)
-    path = engine.build(arguments.onnx, arguments.runtime, arguments.cache, **options)
+    if arguments.saveEngine:
+        check_target(arguments.saveEngine)
+    return options
+
+
+def _built(arguments, options, starting=None):
+    path = engine.build(arguments.onnx, arguments.runtime, arguments.cache, starting, **options)
     return cache.save_as(path, arguments.saveEngine) if arguments.saveEngine else path
 
 
@@ -109,7 +119,8 @@ def _opened(arguments):
         raise BadInput("engine", "both or none of --onnx and --loadEngine", "one of them", "name one file")
     runtime = arguments.runtime if arguments.onnx else engine.runtime_of(arguments.loadEngine)
     options = command_options.load_options(arguments, runtime)
-    opened = engine.load(_built(arguments) if arguments.onnx else arguments.loadEngine, **options)
+    path = _built(arguments, _build_options(arguments)) if arguments.onnx else arguments.loadEngine
+    opened = engine.load(path, **options)
     if arguments.dumpLayerInfo:
         _print_layers(_layers(opened))
     return opened

@@ -222,6 +222,9 @@ def test_the_command(pinned, capsys):
     assert patch_command.main(["apply", *place, "--commit", first]) == 0
     assert "3 files changed" in capsys.readouterr().out
     assert patch_command.main(["revert", "--clone", str(repo)]) == 0 and tree(repo) == before
+    assert ": reverted, at main; 3 files put back\n" in capsys.readouterr().out
+    assert patch_command.main(["revert", "--clone", str(repo)]) == 0
+    assert ": already not applied, at main; 0 files put back\n" in capsys.readouterr().out
     with pytest.raises(BadInput, match="fetch origin 303d3140c140"):
         patch_command.main(["apply", "bevformer-trt10", *place])
     with pytest.raises(BadInput, match="omnidrive-trtllm-cuda117"):

@@ -20,41 +20,70 @@ def main(argv=None):
     parser.add_argument("--commit", help="what the patch is for (default: the procedure's)")
     parser.add_argument("--directory", default=None, help="folder in the clone that the patch's paths start from")
     options = parser.parse_args(argv)
+    if options.site and not options.site.is_dir():
+        found = "a file" if options.site.exists() else "no such folder"
+        raise BadInput(f"--site {options.site}", found, "the folder of the target", "correct it or leave it out")
     if options.clone:
         return _clone(options)
     return {"list": _list, "apply": _apply, "revert": _apply, "check": _check}[options.action](options)
 
 
 def _list(options):
-    rows = patching.status(options.site)
+    procedures = clones.procedures()
+    if options.id in procedures:
+        rows, procedures = [], {options.id: procedures[options.id]}
+    elif options.id is None:
+        rows = patching.status(options.site)
+    else:
+        rows, procedures = patching.status(options.site, ids=[patching.find(options.id)["id"]]), {}
     for row in rows:
         print(f"{row['state']:<13} {row['id']:<26} {row['target']:<28} found {row['found']}")
-    for id, entry in clones.procedures().items():
+    for id, entry in procedures.items():
         print(f"{'procedure':<13} {id:<26} {entry['repository']} at {entry['commit'][:12]}")
     return 1 if any(row["state"] in ("drifted", "half applied") for row in rows) else 0
 
 
-def _require_id(options):
+def _require_patch(options):
+    if options.id in clones.procedures():
+        fix = f"python -m helpers patch apply {options.id} --clone CLONE --file PATCH"
+        raise BadInput("patch id", f"{options.id!r}, a procedure", "--clone and --file with it", fix)
     if options.id is None:
         known = ", ".join(patching.manifest())
         raise BadInput("patch id", "none given", known, f"python -m helpers patch {options.action} ID")
 
 
 def _apply(options):
-    _require_id(options)
+    _require_patch(options)
     act = patching.patch if options.action == "apply" else patching.unpatch
     result = act(options.id, options.site, options.dry_run)
-    would = "would be " if options.dry_run and result["changed"] else ""
-    print(f"{result['id']}: {would}{result['state']} in {result['site']}; {len(result['changed'])} files to change")
+    print(f"{result['id']}: {_outcome(options, result)} in {result['site']}; {_changed(options, result)}")
     print(*(f"  {line}" for line in (*result["changed"], *result["notes"])), sep="\n")
     return 0
 
 
+def _outcome(options, result):
+    done = {"apply": "applied", "revert": "reverted"}[options.action]
+    if not result["changed"]:
+        return f"already {result['state']}"
+    return f"would be {done}" if options.dry_run else done
+
+
+def _changed(options, result):
+    files = _files(result["changed"])
+    return f"{files} would change" if options.dry_run else f"{files} changed"
+
+
+def _files(names):
+    return "1 file" if len(names) == 1 else f"{len(names)} files"
+
+
 def _check(options):
+    if options.id:
+        _require_patch(options)
     ids, good = [options.id] if options.id else list(patching.manifest()), True
     for id in ids:
         with tempfile.TemporaryDirectory() as folder:
-            result = upstream.check_upstream(id, Path(folder))
+            result = upstream.check_upstream(id, Path(folder), site=options.site)
         good &= result["needed"] and result["in_range"]
         print(f"{'OK' if result['needed'] and result['in_range'] else 'WARN':<5} {id}: {result['message']}")
     return 0 if good else 1
@@ -63,7 +92,8 @@ def _check(options):
 def _clone(options):
     if options.action == "revert":
         result = clones.revert_clone(options.clone)
-        print(f"{options.clone}: not applied, at {result['previous']}; {len(result['changed'])} files put back")
+        outcome = "reverted" if result["changed"] else "already not applied"
+        print(f"{options.clone}: {outcome}, at {result['previous']}; {_files(result['changed'])} put back")
         return 0
     if options.action != "apply":
         raise BadInput("--clone", f"with {options.action}", "apply or revert", "leave --clone away")
@@ -73,7 +103,8 @@ def _clone(options):
         raise BadInput("--file", "missing", "your copy of the patch", fix)
     directory = entry.get("directory", "") if options.directory is None else options.directory
     result = clones.apply_to_clone(options.clone, options.file, options.commit or entry["commit"], directory)
-    print(f"{options.clone}: applied at {result['commit'][:12]}; {len(result['changed'])} files changed")
+    outcome = "applied" if result["changed"] else "already applied"
+    print(f"{options.clone}: {outcome} at {result['commit'][:12]}; {_files(result['changed'])} changed")
     print(*(f"  {line}" for line in (*result["changed"], *result["notes"])), sep="\n")
     for step in entry.get("verify", ()):
         print(f"  verify: {step}")

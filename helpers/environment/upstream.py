@@ -71,18 +71,19 @@ def probe(id, site=None, patches=PATCHES):
     return done.returncode == 1, done.stdout.strip()
 
 
-def check_upstream(id, folder, patches=PATCHES):
+def check_upstream(id, folder, patches=PATCHES, site=None):
     """Is this entry still needed for what is installed? Returns dict of `id`, `found`, `in_range`, `needed`, `message`.
 
-    The probe runs on an unpatched copy made in `folder`. Two reasons to look at the manifest again: the installed
-    version is not one that the entry knows, or the fault no longer shows. `message` says which, and what to do.
+    `site` is where the package is looked for, as for `patching.patch`. The probe runs on an unpatched copy made in
+    `folder`. Two reasons to look at the manifest again: the installed version is not one that the entry knows, or the
+    fault no longer shows. `message` says which, and what to do.
     """
     entry = patching.find(id, patches)
-    found = patching.installed(entry, None)
+    found = patching.installed(entry, site)
     if "package" not in entry:
         message = f"course material, no upstream; ends when {entry['drop_when']}"
         return {"id": id, "found": found, "in_range": True, "needed": True, "message": message}
-    needed, said = probe(id, scratch(id, folder, patches=patches), patches)
+    needed, said = probe(id, scratch(id, folder, site, patches), patches)
     known, last = patching.in_range(entry, found), said.splitlines()[-1]
     if not needed:
         message = f"needless with {entry['package']} {found}: drop the entry ({entry['drop_when']})"

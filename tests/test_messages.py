@@ -56,6 +56,14 @@ MORE = [
     ("attention-one-output", "The KV cache tensor must have a static sequence length dimension."),
     ("ort-provider-load", "Failed to load library /opt/ort/libonnxruntime_providers_tensorrt.so with error: "
      "libnvinfer.so.10: cannot open shared object file"),
+    ("tensorrt-rtx-half-installed", "No module named 'tensorrt_rtx_cu13_libs'"),
+    ("tensorrt-no-wheel-for-python", "ERROR: Could not find a version that satisfies the requirement tensorrt==8.6.1 "
+     "(from versions: none)"),
+    ("ptx-too-new", "[cudaErrorUnsupportedPtxVersion] at kernels.cu:406"),
+    ("ptx-too-new", "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"),
+    ("numpy-alias-removed", "AttributeError: module 'numpy' has no attribute 'object'."),
+    ("checkpoint-of-a-gpu", "RuntimeError: Attempting to deserialize object on CUDA device 1 but "
+     "torch.cuda.device_count() is 1."),
 ]  # fmt: skip
 
 
@@ -78,6 +86,22 @@ def test_the_wall_is_long_enough_and_complete():
         assert re.fullmatch(r"https://\S+", entry.source), entry.id
         assert any(step.startswith("$ ") or " " in step for step in entry.cure), entry.id
     assert sum(any("$ " in step for step in entry.cure) for entry in ENTRIES) >= 45
+
+
+def test_what_cures_tensorrt_rtx_is_not_tensorrt():
+    (found,) = explain("ModuleNotFoundError: No module named 'tensorrt_rtx_bindings'")
+    steps = [step for step in found.cure if "pip install" in step]
+    assert steps and all("tensorrt-rtx" in step and "tensorrt-cu1" not in step for step in steps)
+
+
+def test_plugins_are_built_by_their_makefile():
+    makefile = (ROOT / "plugins/Makefile").read_text()
+    steps = [step for entry in ENTRIES for step in entry.cure]
+    assert not any("cmake -D" in step for step in steps)
+    builds = [step for step in steps if "make -C plugins" in step]
+    names = {name for step in builds for name in re.findall(r"([A-Z_]+)=", step)}
+    assert len(builds) >= 4 and names == {"TENSORRT_INCLUDE", "ARCH"}
+    assert all(re.search(rf"^{name} \?=", makefile, re.MULTILINE) for name in names)
 
 
 def test_ordinary_text_is_not_explained():

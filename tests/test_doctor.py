@@ -225,7 +225,7 @@ def data(root, minidrive):
         (lambda data: (data / "minidrive.json").unlink(), FAIL, "incomplete"),
         (lambda data: _rewrite(data / "minidrive.json", "{"), FAIL, "damaged"),
         (lambda data: (data / "v1.0-mini/sample.json").unlink(), FAIL, "tables missing: sample"),
-        (lambda data: next((data / "samples/CAM_FRONT").iterdir()).unlink(), FAIL, "1 files missing"),
+        (lambda data: next((data / "samples/CAM_FRONT").iterdir()).unlink(), FAIL, "1 file missing"),
         (lambda data: _rewrite(data / "minidrive.json", '{"generator": "0"}'), WARN, "another version"),
     ],
 )
@@ -509,6 +509,18 @@ def test_drift_from_the_lock(root, site):
     assert checks_packages.lock(machine(root), "cpu").status == WARN
 
 
+@pytest.mark.parametrize(
+    ("name", "found"), [("LICENSE", "no line PACKAGE==VERSION"), ("nofile", "no such file"), ("tests", "a folder")]
+)
+def test_what_is_no_lock_is_refused(root, name, found, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert cli.main(["doctor", "--lock", name]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {name}\n  found:    {found}")
+    (root / "requirements/cpu.txt").write_text("# nothing\n")
+    check = checks_packages.lock(machine(root), "cpu")
+    assert check.status == WARN and check.found.startswith("no lock") and check.cure
+
+
 def test_the_lock_of_the_gpu_tier_follows_tensorrt(root, site):
     for name in ("trt10", "trt11"):
         (root / f"requirements/{name}.txt").write_text("six==1\n")
@@ -708,6 +720,14 @@ def test_unknown_names_are_refused():
         doctor(lessons=["03_nothing"])
     with pytest.raises(BadInput, match="tpu"):
         doctor(tier="tpu")
+
+
+def test_scenes_are_counted(data, root):
+    marker = json.loads((data / "minidrive.json").read_text())
+    for names, words in ((["scene-0061"], "1 scene of "), (["scene-0061", "scene-0103"], "2 scenes of ")):
+        _rewrite(data / "minidrive.json", json.dumps(marker | {"names": names}))
+        (check,) = [check for check in quick("cpu", machine(root)) if check.topic == "MiniDrive"]
+        assert check.status == OK and check.found.startswith(words)
 
 
 @pytest.mark.parametrize(("status", "code"), [(OK, 0), (WARN, 0), (FAIL, 1)])

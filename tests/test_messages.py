@@ -184,6 +184,15 @@ def test_command_explains_arguments_and_standard_input(capsys, tmp_path):
     assert done.returncode == 0 and "opset" in done.stdout
 
 
+def test_command_reads_a_file(capsys, tmp_path):
+    (log := tmp_path / "build.log").write_bytes(b"\xff\xfe noise\n[TRT] [E] Magic tag does not match\n")
+    assert cli.main(["explain", str(log)]) == 0
+    assert "Magic tag does not match   [engine files]" in capsys.readouterr().out
+    assert cli.main(["explain", str(tmp_path / "CUDA out of memory.log")]) == 0  # no such file: a message
+    assert cli.main(["explain", str(tmp_path)]) == 1  # a folder is none either
+    assert cli.main(["explain", "x" * 5000 + " CUDA out of memory"]) == 0  # too long for a file's name
+
+
 def test_nothing_is_read_before_it_is_asked_for():
     code = "from helpers.environment.messages import table; print(table.cache_info().currsize)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -139,11 +139,17 @@ def data(machine, lessons, quick=False):
         return Check("MiniDrive", FAIL, f"tables missing: {', '.join(tables)}", f"rm -r data/minidrive && {cure}")
     missing = [] if quick else _missing_files(folder)
     if missing:
-        found = f"{len(missing)} files missing, such as {missing[0]}"
+        found = f"{counted(len(missing), 'file')} missing, such as {missing[0]}"
         return Check("MiniDrive", FAIL, found, f"rm -r data/minidrive && {cure}")
     if marker.get("generator") != _generator(machine.root):
         return Check("MiniDrive", WARN, "made by another version of the generator", cure)
-    return Check("MiniDrive", OK, f"{len(marker.get('names', []))} scenes of {marker.get('frames')} frames")
+    found = f"{counted(len(marker.get('names', [])), 'scene')} of {counted(marker.get('frames'), 'frame')}"
+    return Check("MiniDrive", OK, found)
+
+
+def counted(number, noun):
+    """The number and the noun, in the plural unless it is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _missing_files(folder):

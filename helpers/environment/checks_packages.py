@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from helpers.environment.checks import FAIL, OK, WARN, Check
+from helpers.environment.checks import FAIL, OK, WARN, Check, counted
 from helpers.environment.messages import explain
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx", "tensorrt_lean", "tensorrt_dispatch", "tensorrt_llm")
@@ -12,7 +12,19 @@ NEEDED = {"cpu": "tensorrt_rtx", "gpu": "tensorrt"}
 SETUP = {"cpu": "make setup", "gpu": "make gpu   # then: .venv-gpu/bin/python -m helpers doctor"}
 INDEX = "--extra-index-url https://pypi.nvidia.com"
 SLOW = "tensorrt_llm"  # importing it takes longer than the doctor may
-LOOKS = ("$ ldconfig", "$ ls", "$ file", "$ nvidia-smi", "$ python -", "$ grep", "$ ldd", "$ head", "$ cat", "$ df")
+LOOKS = (
+    "$ ldconfig",
+    "$ ls",
+    "$ file",
+    "$ nvidia-smi",
+    "$ python -",
+    "$ grep",
+    "$ ldd",
+    "$ head",
+    "$ cat",
+    "$ df",
+    "$ pip download",
+)
 
 
 def probed_packages(machine):
@@ -167,21 +179,26 @@ def modelopt(machine, tier):
 def lock(machine, tier, path=None):
     """Installed packages against the lock of the tier."""
     path = path or lock_file(machine, tier)
-    if path is None or not path.is_file():
+    if path is None or not path.is_file() or not pins(path):
         cure = "git status requirements   # git restore requirements brings a deleted one back"
         return Check("lock", WARN, f"no lock for the {tier} tier in requirements/", cure)
     name = path.relative_to(machine.root) if path.is_relative_to(machine.root) else path
-    pins = re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", path.read_text(), re.MULTILINE)
-    found = [(package, pin, machine.version(re.sub(r"[-_.]+", "-", package).lower())) for package, pin in pins]
+    found = [(package, pin, machine.version(re.sub(r"[-_.]+", "-", package).lower())) for package, pin in pins(path)]
     drift = [(package, pin, have) for package, pin, have in found if have != pin]
     if not drift:
-        return Check("lock", OK, f"{len(pins)} packages as in {name}")
+        return Check("lock", OK, f"{counted(len(found), 'package')} as in {name}")
     details = "\n".join(f"{package}: locked {pin}, found {have or 'nothing'}" for package, pin, have in drift)
     first = ", ".join(f"{package} {have or 'missing'} (locked {pin})" for package, pin, have in drift[:2])
     more = f" and {len(drift) - 2} more" if len(drift) > 2 else ""
     cure = SETUP[tier] if tier == "gpu" else "rm -f .venv/installed-from && make setup"
     status = FAIL if any(have is None for *_, have in drift) else WARN
-    return Check("lock", status, f"{len(drift)} of {len(pins)} differ from {name}: {first}{more}", cure, details)
+    return Check("lock", status, f"{len(drift)} of {len(found)} differ from {name}: {first}{more}", cure, details)
+
+
+def pins(path):
+    """(package, version) pairs of a lock file."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", text, re.MULTILINE)
 
 
 def lock_file(machine, tier):

@@ -57,12 +57,14 @@ def doctor(lessons=None, root=ROOT, tier=None, plugin=None, lock=None, machine=N
         Report, a list of Check.
 
     Raises:
-        BadInput: the tier or a lesson is unknown.
+        BadInput: the tier or a lesson is unknown, or `lock` is not a lock file.
     """
     machine = dataclasses.replace(machine or Machine(root=Path(root)), deadline=time.monotonic() + BUDGET)
     lessons = _lessons(machine, lessons)
     if tier not in (None, *TIERS):
         raise BadInput("tier", repr(tier), " or ".join(map(repr, TIERS)), "python -m helpers doctor --tier cpu")
+    if lock is not None:
+        _require_lock(Path(lock))
     modules = checks_packages.probed_packages(machine)
     with ThreadPoolExecutor(max_workers=8) as pool:
         driver = pool.submit(machine.probe, "driver")
@@ -150,6 +152,16 @@ def _lessons(machine, names):
         if name not in there and name not in checks.LESSONS:
             raise BadInput("lesson", repr(name), ", ".join(there), "correct the name")
     return [names] if isinstance(names, str) else list(names)
+
+
+def _require_lock(path):
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+    elif not checks_packages.pins(path):
+        found = "no line PACKAGE==VERSION in it"
+    else:
+        return
+    raise BadInput(path, found, "a lock file, such as requirements/cpu.txt", "correct it, or leave --lock out")
 
 
 def text(report, seconds=None):

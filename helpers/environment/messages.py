@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import functools
+import os
 import re
 import sys
 import tomllib
@@ -123,18 +124,25 @@ def _line(text, match):
     return text[start : len(text) if end < 0 else end].strip()[:300]
 
 
+def _text(words):
+    """What the command is asked about: a file's content, the words themselves, or standard input."""
+    if len(words) == 1 and os.path.isfile(words[0]):
+        return Path(words[0]).read_text(encoding="utf-8", errors="replace")
+    return " ".join(words) or sys.stdin.read()
+
+
 def main(argv):
     """`python -m helpers explain`: what a pasted error means; 0 if one is known, 1 if none is."""
     parser = argparse.ArgumentParser(
         prog="python -m helpers explain", description="Explain an error message or a log (from standard input)."
     )
-    parser.add_argument("text", nargs="*", help="the message; without it, standard input is read")
+    parser.add_argument("text", nargs="*", help="the message, or a file that holds it; default: standard input")
     parser.add_argument("--search", metavar="WORDS", help="list the known messages with these words instead")
     arguments = parser.parse_args(argv)
     if arguments.search is not None:
         rows = search(arguments.search)
         print("\n".join(f"{row['topic']:<22} {row['message']}" for row in rows) or "no known message has these words")
         return 0 if rows else 1
-    found = explain(" ".join(arguments.text) or sys.stdin.read())
+    found = explain(_text(arguments.text))
     print("\n\n".join(map(str, found)) or f"no known message in it ({len(table())} are known; --search lists them)")
     return 0 if found else 1

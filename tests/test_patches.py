@@ -307,8 +307,10 @@ def test_the_command_refuses_ids_and_sites_that_are_not_there(tmp_path, action):
 
 @pytest.mark.parametrize("action", ["apply", "revert", "check"])
 def test_a_procedure_without_a_clone_is_told_what_it_needs(action):
-    with pytest.raises(BadInput, match=r"'bevformer-trt10', a procedure\n +expected: --clone and --file"):
+    with pytest.raises(BadInput, match=r"'bevformer-trt10', a procedure\n +expected: --clone and --file") as refusal:
         patch_command.main([action, "bevformer-trt10"])
+    words = "revert --clone CLONE" if action == "revert" else "apply bevformer-trt10 --clone CLONE --file PATCH"
+    assert refusal.value.fix.endswith(words)
 
 
 @pytest.mark.parametrize("id", ["rotate-plugin-v3", "bevformer-trt10"])

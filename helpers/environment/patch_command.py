@@ -46,6 +46,7 @@ def _list(options):
 def _require_patch(options):
     if options.id in clones.procedures():
         fix = f"python -m helpers patch apply {options.id} --clone CLONE --file PATCH"
+        fix = "python -m helpers patch revert --clone CLONE" if options.action == "revert" else fix
         raise BadInput("patch id", f"{options.id!r}, a procedure", "--clone and --file with it", fix)
     if options.id is None:
         known = ", ".join(patching.manifest())

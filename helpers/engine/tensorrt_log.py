@@ -7,7 +7,13 @@ import functools
 @functools.lru_cache(maxsize=1)
 def logger():
     """The one logger of this process: TensorRT keeps the first that it is given, so it must outlive everything."""
-    import tensorrt as trt
+    import tensorrt
+
+    return recorder(tensorrt)
+
+
+def recorder(trt, skip=None):
+    """A logger of the module `trt` that keeps warnings and errors in `messages`, except those that contain `skip`."""
 
     class Logger(trt.ILogger):
         def __init__(self):
@@ -15,7 +21,8 @@ def logger():
             self.messages = []
 
         def log(self, severity, message):
-            if severity.value <= trt.ILogger.Severity.WARNING.value:
+            wanted = skip is None or skip not in message
+            if severity.value <= trt.ILogger.Severity.WARNING.value and wanted:
                 self.messages.append((severity.name, message))
 
     return Logger()

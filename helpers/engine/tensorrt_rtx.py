@@ -10,12 +10,13 @@ says so and names the GPU at hand. The builder has no target for Hopper (9.0); `
 import contextlib
 import re
 
-from helpers.engine import cache, tensorrt_profiles
+from helpers.engine import cache, tensorrt_log, tensorrt_profiles
 from helpers.engine.cuda import device_capability
 from helpers.errors import BadInput
 
 SUFFIX = ".engine"
 DEFAULT_CAPABILITIES = ("8.6", "8.9", "12.0")
+REPEATED = "already exists, the output tensors"  # said of a function body that is used more than once
 
 
 def version():
@@ -116,10 +117,11 @@ def _network(onnx_path):
     import tensorrt_rtx as trt
 
     cache.read_model(onnx_path)
-    log = _log()
-    builder = trt.Builder(log)
+    logger = tensorrt_log.recorder(trt, skip=REPEATED)
+    log = tensorrt_log.Messages(logger.messages)
+    builder = trt.Builder(logger)
     network = builder.create_network(0)
-    parser = trt.OnnxParser(network, log)
+    parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(onnx_path)):
         errors = _reasons(map(parser.get_error, range(parser.num_errors)))
         raise BadInput(onnx_path, "; ".join(errors) or f"the parser refused the file:\n{log}",
@@ -142,29 +144,6 @@ def _reasons(errors):
         + (f" and {len(nodes) - 1} more {operator}" if len(nodes) > 1 else "")
         for (operator, reason), nodes in groups.items()
     ]
-
-
-def _log():
-    """A TensorRT logger that keeps what is worth showing: warnings and errors."""
-    import tensorrt_rtx as trt
-
-    class Log(trt.ILogger):
-        def __init__(self):
-            super().__init__()
-            self.messages = []
-
-        def log(self, severity, message):
-            repeated = "already exists, the output tensors" in message  # a function body used more than once
-            if severity.value <= trt.ILogger.Severity.WARNING.value and not repeated:
-                self.messages.append((severity.name, message))
-
-        def warnings(self):
-            return list(dict.fromkeys(message for _, message in self.messages))
-
-        def __str__(self):
-            return "\n".join(f"  {name}: {message}" for name, message in self.messages[-20:])
-
-    return Log()
 
 
 def _layers(network):

@@ -12,10 +12,10 @@ from pathlib import Path
 from helpers.environment import checks, checks_gpu, checks_packages, checks_plugins
 from helpers.environment.checks import FAIL, OK, WARN, Check
 from helpers.environment.machine import Machine
+from helpers.environment.start import TIERS
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
-TIERS = ("cpu", "gpu")
 BUDGET = 9.0  # seconds for all tools and probes together
 COLOURS = {OK: "#009E73", WARN: "#E69F00", FAIL: "#D55E00"}
 

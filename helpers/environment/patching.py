@@ -7,7 +7,6 @@ settings, with a probe that shows them; a reader's own clone is the business of 
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import tomllib
 from importlib.metadata import distributions
 from pathlib import Path
 
+from helpers.environment.machine import normalized
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic, sha256
 
@@ -113,9 +113,9 @@ def _target(entry):
 
 def distribution(entry, site):
     """The installed distribution of an entry's package in `site` (default: where this Python looks), or None."""
-    wanted = re.sub(r"[-_.]+", "-", entry["package"]).lower()
+    wanted = normalized(entry["package"])
     for found in distributions(path=[str(site)] if site else sys.path):
-        if re.sub(r"[-_.]+", "-", found.metadata["Name"] or "").lower() == wanted:
+        if normalized(found.metadata["Name"] or "") == wanted:
             return found
     return None
 

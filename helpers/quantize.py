@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import io
 import json
+import re
 import tempfile
 import warnings
 from importlib.metadata import version
@@ -49,6 +50,7 @@ def quantize(
     method="entropy",
     calibration=None,
     exclude_op_types=("MatMul",),
+    exclude_nodes=(),
     simplify=False,
     samples=None,
     progress=False,
@@ -62,6 +64,7 @@ def quantize(
         calibration: a set written by `collect`, streamed, so its size does not matter. None measures the ranges on one
             sample of random numbers: right for timing, wrong for accuracy.
         exclude_op_types: left in floating point. MatMul is excluded because attention is sensitive and fuses better.
+        exclude_nodes: regular expressions; a node whose name begins with a match of one stays in floating point.
         simplify: fold constants and drop redundant nodes with onnxslim first.
         samples: use only the first so many of the set.
 
@@ -69,14 +72,16 @@ def quantize(
         Path of the written file, whole or absent. The input file is not touched.
 
     Raises:
-        BadInput: unknown mode or method, damaged model or set, inputs that are not static float32, a model that is
-            already quantized or too old, or one with nothing to quantize.
+        BadInput: unknown mode or method, an expression that is none or that matches no node, damaged model or set,
+            inputs that are not static float32, a model that is already quantized or too old, or one with nothing to
+            quantize.
     """
     onnx_path, out = Path(onnx_path), Path(out)
     _check_choice("mode", mode, MODES)
     _check_choice("method", method, METHODS)
     model = _load(onnx_path)
     shapes = _input_shapes(model, onnx_path)
+    _check_expressions(exclude_nodes, model, onnx_path)
     with atomic(out) as part:
         work = part.parent
         if calibration is None:
@@ -85,17 +90,18 @@ def quantize(
         reader = CalibrationReader(calibration, shapes, samples, progress)
         onnx.save(_slim(model) if simplify else model, work / "model.onnx")
         with contextlib.closing(reader.bar):
-            _run_modelopt(work / "model.onnx", part, mode, method, reader, list(exclude_op_types))
+            _run_modelopt(work / "model.onnx", part, mode, method, reader, list(exclude_op_types), list(exclude_nodes))
         quantized = onnx.load(part)
-        _check_quantized(quantized, onnx_path, mode, exclude_op_types)
-        settings = {"mode": mode, "method": method, "samples": len(reader), "excluded": sorted(exclude_op_types)}
-        settings |= {"simplified": simplify, "modelopt": version("nvidia-modelopt")}
+        _check_quantized(quantized, onnx_path, mode, (*exclude_op_types, *exclude_nodes))
+        settings = {"mode": mode, "method": method, "samples": len(reader), "simplified": simplify}
+        settings |= {"excluded": sorted(exclude_op_types), "excluded_nodes": list(exclude_nodes)}
+        settings |= {"modelopt": version("nvidia-modelopt")}
         helper.set_model_props(quantized, {METADATA: json.dumps(settings)})
         graph.save(quantized, part)
     return out
 
 
-def _run_modelopt(onnx_path, out, mode, method, reader, exclude_op_types):
+def _run_modelopt(onnx_path, out, mode, method, reader, exclude_op_types, exclude_nodes):
     """ModelOpt rewrites its input file in place and writes others beside it: give it a folder of its own."""
     with _contained(out.parent), calibrators.bounded():
         from modelopt.onnx.quantization import quantize as modelopt_quantize
@@ -109,6 +115,7 @@ def _run_modelopt(onnx_path, out, mode, method, reader, exclude_op_types):
             calibration_shapes=_inferred_shapes(onnx_path),
             disable_mha_qdq="MatMul" in exclude_op_types,  # or it runs the network only to look at attention's shapes
             op_types_to_exclude=exclude_op_types,
+            nodes_to_exclude=exclude_nodes,
             high_precision_dtype="fp32",
             output_path=str(out),
             log_level="ERROR",
@@ -194,6 +201,19 @@ def _check_choice(name, value, choices):
         raise BadInput(f"{name}", value, " or ".join(choices), f"choose one of {', '.join(choices)}")
 
 
+def _check_expressions(expressions, model, path):
+    for expression in expressions:
+        try:
+            matches = re.compile(expression).match
+        except re.error as error:
+            fix = r'escape what is meant literally: "/layer1\.0/"'
+            raise BadInput("exclude_nodes", f"{expression!r} ({error})", "a regular expression", fix) from error
+        if not any(matches(node.name) for node in model.graph.node):
+            names = ", ".join(node.name for node in list(model.graph.node)[:3])
+            fix = f"correct it; names begin as in {names}"
+            raise BadInput("exclude_nodes", f"{expression!r}", f"the beginning of a node's name in {path}", fix)
+
+
 def _check_quantized(model, path, mode, excluded):
     if not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         expected = f"an operator that ModelOpt quantizes in {mode}, other than {', '.join(excluded) or 'none'}"
@@ -244,6 +264,7 @@ def main(argv=None):
     parser.add_argument("--quantize_mode", default="int8", choices=MODES)
     parser.add_argument("--calibration_method", default="entropy", choices=METHODS)
     parser.add_argument("--op_types_to_exclude", nargs="*", default=["MatMul"], metavar="TYPE")
+    parser.add_argument("--nodes_to_exclude", nargs="*", default=[], metavar="REGEX", help="beginnings of node names")
     parser.add_argument("--simplify", action="store_true", help="fold constants with onnxslim first")
     parser.add_argument("--samples", type=int, help="use only the first so many samples")
     options = parser.parse_args(argv)
@@ -254,6 +275,7 @@ def main(argv=None):
         options.calibration_method,
         options.calibration_data_path,
         tuple(options.op_types_to_exclude),
+        tuple(options.nodes_to_exclude),
         options.simplify,
         options.samples,
         progress=True,

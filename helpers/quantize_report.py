@@ -1,6 +1,7 @@
 """Reads a quantized graph beside its original: what was quantized, with which scales, what was left, and why."""
 
 import json
+import re
 from collections import Counter
 
 from onnx import helper, numpy_helper
@@ -63,8 +64,9 @@ class _View:
 
     def __init__(self, original, quantized):
         settings = {entry.key: entry.value for entry in quantized.metadata_props}.get(METADATA, "{}")
-        settings = {"mode": "int8", "excluded": [], "simplified": False} | json.loads(settings)
+        settings = {"mode": "int8", "excluded": [], "excluded_nodes": [], "simplified": False} | json.loads(settings)
         self.mode, self.excluded, self.simplified = settings["mode"], settings["excluded"], settings["simplified"]
+        self.excluded_nodes = [re.compile(pattern) for pattern in settings["excluded_nodes"]]
         self.shapes = {row["tensor"]: row["shape"] for row in graph.shapes(original)}
         self.constants = _constants(original)
         self.outputs = {value.name for value in original.graph.output}
@@ -75,7 +77,7 @@ class _View:
     def row(self, node):
         placed = self.producer.get(node.output[0])
         data, weights = self._scales(placed) if placed is not None else ([], [])
-        candidate = node.op_type in QUANTIZABLE[self.mode] and node.op_type not in self.excluded and not node.domain
+        candidate = node.op_type in QUANTIZABLE[self.mode] and not node.domain and not self._excluded(node)
         quantized = candidate and bool(data)
         if node.op_type in WEIGHTED and node.input[1] in self.constants:
             quantized = quantized and bool(weights)
@@ -112,8 +114,8 @@ class _View:
             return "plugin: its arithmetic stays in floating point" + rounded
         if node.op_type not in QUANTIZABLE[self.mode]:
             return "reads data rounded for another node" if data and node.op_type not in PASSIVE else ""
-        if node.op_type in self.excluded:
-            return "operator type excluded" + rounded
+        if self._excluded(node):
+            return self._excluded(node) + rounded
         if placed is None:
             return "folded into another node by simplify" if self.simplified else "removed"
         if node.op_type in ("Conv", "ConvTranspose"):
@@ -123,6 +125,11 @@ class _View:
         if any(name in self.constants for name in node.input):
             return "constant operand, computed with its neighbour"
         return "network output" if node.output[0] in self.outputs else "no quantized operator to fuse with"
+
+    def _excluded(self, node):
+        if node.op_type in self.excluded:
+            return "operator type excluded"
+        return "node excluded" if any(pattern.match(node.name) for pattern in self.excluded_nodes) else ""
 
     def _why_convolution(self, node):
         if node.input[1] not in self.constants:

@@ -230,6 +230,20 @@ def test_matmul_is_quantized_when_it_is_not_excluded(network, calibration):
     assert any(row["quantized"] for row in report(out, network) if row["op"] == "MatMul")
 
 
+def test_excluded_nodes_stay_and_the_others_do_not_change(network, calibration):
+    whole = quantize(network, network.with_name("whole.onnx"), "int8", "max", calibration)
+    out = quantize(
+        network, network.with_name("part.onnx"), "int8", "max", calibration, exclude_nodes=["Conv_[02]", "G"]
+    )
+    rows = {row["node"]: row for row in report(out, network)}
+    assert {name for name, row in rows.items() if row["quantized"]} == {"Conv_4", "Add_5"}
+    assert {name: row["why"] for name, row in rows.items() if "node excluded" in row["why"]} == {
+        **dict.fromkeys(("Conv_0", "Conv_2", "GlobalAveragePool_18", "Gemm_21"), "node excluded")
+    }
+    for name, scale in scales(out).items():
+        np.testing.assert_array_equal(scale, scales(whole)[name])
+
+
 def test_command_line(network, calibration, capsys):
     options = ["--onnx_path", network, "--calibration_data_path", calibration, "--quantize_mode", "int8"]
     options += ["--calibration_method", "max", "--op_types_to_exclude", "MatMul", "Add", "--simplify"]
@@ -251,6 +265,8 @@ def test_without_a_set_ranges_are_random_but_repeatable(network):
     [
         ({"mode": "int3"}, "int8 or fp8"),
         ({"method": "median"}, "entropy or max"),
+        ({"exclude_nodes": ["Conv_0["]}, "unterminated character set"),
+        ({"exclude_nodes": ["onv_0"]}, "as in Conv_0, Relu_1"),
         ({"exclude_op_types": ("MatMul", "Conv", "Add", "GlobalAveragePool", "Flatten")}, "nothing to quantize"),
     ],
 )

@@ -1,7 +1,10 @@
 """The measuring script: its pieces, and every stage on a toy network with ONNX Runtime and recorded TensorRT APIs."""
 
+import contextlib
 import json
+import shutil
 import sys
+import time
 
 import fake_cuda
 import fake_tensorrt
@@ -238,17 +241,71 @@ def test_engines_that_are_left_put_the_timing_off(trt, work, minidrive):
     assert call("tensorrt", work, minidrive) == 0 and result(work, "tensorrt/mini/time")
 
 
-def test_sizes_are_measured_on_noise_with_a_scaled_calibration(trt, work, minidrive):
+@pytest.fixture
+def sizes(work, minidrive):
+    """A function that runs the stage `tensorrt` for three sizes of the published network."""
     (work / "frames" / "mini").rename(work / "frames" / "published")
-    toy(work / "models" / "variants" / "base.onnx")
-    arguments = ["tensorrt", f"--work={work}", f"--data={minidrive}", "--shapes", "published"]
-    assert measure_gpu.main([str(argument) for argument in arguments]) == 0
+    for name in ("base", "batch_2", "image_736x1280"):
+        toy(work / "models" / "variants" / f"{name}.onnx")
+
+    def run(*only):
+        arguments = ["tensorrt", f"--work={work}", f"--data={minidrive}", "--shapes", "published", "--only", *only]
+        return measure_gpu.main([str(argument) for argument in arguments])
+
+    return run
+
+
+TIME_SIZES = ("scale/b[!u]", "scale/image")  # and none of scale/build
+
+
+def test_sizes_are_measured_on_noise_with_a_scaled_calibration(trt, work, sizes):
+    assert sizes("scale/") == 0
     found = result(work, "tensorrt/scale/base")
-    assert found["gpu"]["n"] == 100 and "level 1" in found["settings"]
-    config = trt._built[-1][1]
-    assert config.builder_optimization_level == 1
+    assert found["gpu"]["n"] == 100 and "level 0" in found["settings"]
+    assert [config.builder_optimization_level for _, config in trt._built] == [0, 0, 0]
     ((_, metrics, _),) = report.scaling(Session(work).pieces())
-    assert metrics["base_gpu_ms_p50"] == found["gpu"]["p50"]
+    assert metrics["base_gpu_ms_p50"] == found["gpu"]["p50"] and metrics["base_activations_mib"] >= 0
+    assert {key.rsplit("_gpu", 1)[0] for key in metrics if key.endswith("p50")} == {"base", "batch_2", "image_736x1280"}
+
+
+def test_sizes_are_built_apart_and_timed_together(trt, work, sizes, capsys):
+    for count, name in enumerate(("base", "batch", "image"), 1):
+        assert sizes(f"scale/build/{name}") == 0 and len(trt._built) == count
+    assert "scale" not in "".join(path.name for path in (work / "pieces/tensorrt").glob("*.json"))
+    assert [path.name for path in (work / "pieces/tensorrt/scale").iterdir()] == ["build"]
+    assert not (work / "timing.cache").exists()  # processes beside each other would overwrite it
+    assert "skipped" not in capsys.readouterr().out
+    assert sizes(*TIME_SIZES) == 0 and len(trt._built) == 3
+    assert len(list((work / "pieces/tensorrt/scale").glob("*.json"))) == 3
+
+
+def test_a_size_without_its_engine_is_not_timed(trt, work, sizes, capsys):
+    assert sizes("scale/build/base") == 0
+    trt._refuse = "out of luck"
+    assert sizes("scale/build/batch") == 1
+    trt._refuse = ""
+    capsys.readouterr()
+    assert sizes(*TIME_SIZES) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "skipped" in line]
+    assert [line.split(":")[0] for line in lines] == ["tensorrt/scale/batch_2", "tensorrt/scale/image_736x1280"]
+    timed = sorted(name for name in Session(work).pieces() if "scale" in name and "build" not in name)
+    assert timed == ["tensorrt/scale/base"]
+
+
+def test_all_sizes_are_built_before_one_is_timed(trt, work, sizes, capsys):
+    assert sizes("scale/") == 0
+    lines = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("tensorrt/scale")]
+    assert ["build" in line for line in lines] == [True] * 3 + [False] * 3
+
+
+def test_sizes_of_other_settings_are_not_put_side_by_side(tmp_path):
+    session, timing = Session(tmp_path), {"gpu": {"p50": 1.0, "p99": 2.0}}
+    for name, settings in (("base", "level 1"), ("batch_2", "level 0")):
+        session.piece(f"tensorrt/scale/{name}", lambda s=settings: timing | {"settings": s})
+    pieces = session.pieces()
+    pieces["tensorrt/scale/base"]["date"] = "2026-01-31T12:00:00+00:00"
+    ((_, metrics, _),) = report.scaling(pieces)
+    assert metrics == {"settings": "level 0", "batch_2_gpu_ms_p50": 1.0, "batch_2_gpu_ms_p99": 2.0}
 
 
 def test_an_engine_that_does_not_build_leaves_the_others(trt, work, minidrive, capsys):
@@ -347,6 +404,87 @@ def test_half_model_is_near_and_its_projection_stays_fp32(monkeypatch):
     assert half.pts_bbox_head.transformer.encoder.projection.points.dtype == torch.float32
     for a, b in zip(found, expected, strict=True):
         assert (a.float() - b).abs().max() < 0.02 * b.abs().max()
+
+
+@pytest.fixture
+def pytorch(monkeypatch):
+    """The stage `pytorch` on a machine without a GPU; its network counts frames and is 1 % off when compiled."""
+    torch = pytest.importorskip("torch")
+    from ci.measure import pytorch
+
+    class Counter:
+        def __init__(self, model, precision, settings=None):
+            self.frames, self.factor = 0, 1.01 if settings is not None else 1.0
+
+        def reset(self):
+            self.frames = 0
+
+        def run(self, feeds):
+            self.frames += 1
+            return {"bev_embed": np.float32([self.frames, -200]) * self.factor, "outputs_classes": np.zeros(2)}
+
+        def time(self, feeds, warmup, iterations):
+            return {"gpu": benchmark.Timing([2 / self.factor] * iterations)}
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.compiler, "reset", lambda: None)
+    monkeypatch.setattr(pytorch, "Runner", Counter)
+    return pytorch
+
+
+@pytest.mark.parametrize(("budget", "left"), [
+    (58, {"eager", "compile_fp16_reduce_overhead", "compile_fp16_max_autotune"}), (100, {"compile_fp16_max_autotune"})
+])  # fmt: skip
+def test_a_budget_cuts_off_the_longest_compilers_first(pytorch, work, monkeypatch, budget, left):
+    shutil.copytree(work / "frames" / "mini", work / "frames" / "published")
+    monkeypatch.setattr(pytorch, "network", lambda *_: None)
+    for name in ("ceilings", "eager", "stream", "scale", "compiled"):
+        monkeypatch.setattr(pytorch, name, lambda *_: {})
+    names = []
+
+    class Noted(Session):
+        def piece(self, name, *others):
+            names.append(name)
+            return super().piece(name, *others)
+
+    session = Noted(work, budget=budget)
+    pytorch.run(session, measure_gpu.parse(["pytorch", f"--work={work}"]))
+    assert {name.rsplit("/", 1)[1] for name in session.left} == left
+    compiled = [name for name in names if "/compile" in name]
+    assert names[-len(compiled) :] == compiled and len(names) > len(compiled) + 10
+    assert [name for name in compiled if "mini" in name] == [
+        f"pytorch/mini/compile_{kind}" for kind in ("fp16", "fp32", "tf32", "fp16_reduce_overhead", "fp16_max_autotune")
+    ]
+
+
+def test_a_compiled_network_is_held_against_eager(pytorch, tmp_path):
+    session = Session(tmp_path)
+    session.piece("pytorch/mini/compile_fp16", lambda: pytorch.compiled(None, [{}], "fp16", {}))
+    ((name, metrics, _),) = report.engines(session.pieces())
+    assert name == "bevformer-mini-pytorch-compile_fp16"
+    assert metrics["bev_embed_rel_to_eager"] == pytest.approx(0.01) and metrics["outputs_classes_rel_to_eager"] == 0
+    assert metrics["speedup_over_eager"] == pytest.approx(1.01) and 0 <= metrics["compile_seconds"] < 1
+
+    class Broken:
+        reset = print
+
+        def run(self, feeds):
+            return {"bev_embed": np.float32([np.nan, 1])}
+
+    whole = pytorch.Runner(None, "fp16")
+    assert pytorch.to_eager(whole, Broken(), {}) == {"bev_embed_rel_to_eager": "not finite"}
+
+
+def test_a_compiler_ends_with_the_budget(pytorch, monkeypatch):
+    class Slow(pytorch.Runner):
+        def run(self, feeds):
+            for _ in range(3):
+                with contextlib.suppress(Exception):  # as compilers do
+                    time.sleep(1)
+
+    monkeypatch.setattr(pytorch, "Runner", Slow)
+    with pytest.raises(TimeoutError, match="not ready after 1 s"):
+        pytorch.compiled(None, [{}], "fp16", {}, time.monotonic() + pytorch.COMPILED_TIMING)
 
 
 def test_ratios_and_table_name_both_sides():

@@ -27,7 +27,9 @@ ENGINES = {
     "fp16_all": {"precision": "fp16"},  # negative control: everything in half precision
 }
 CONTROL = "fp16_all"
-SCALE = {"precision": "fp16", "layer_precisions": PROJECTION, "optimization_level": 1}
+# For how time grows: at level 0 the builder takes the first tactic that runs and times none, so several processes may
+# build at once. A timing cache is of no use to it, and the processes would overwrite each other's.
+SCALE = {"precision": "fp16", "layer_precisions": PROJECTION, "optimization_level": 0, "timing_cache": None}
 PLUGIN = "_plugin"
 GRAPH = "_graph"  # run by a CUDA graph
 
@@ -41,8 +43,11 @@ def run(session, options):
     for shape in options.shapes:
         Shape(session, options, shape).run()
     if "published" in options.shapes and options.runtime == "tensorrt":
-        for path in sorted((session.work / "models" / "variants").glob("*.onnx"), key=_by_size):
-            _scale_piece(session, options, path)
+        sizes = sorted((session.work / "models" / "variants").glob("*.onnx"), key=_by_size)
+        variants = [Variant(session, options, path) for path in sizes]
+        built = [variant.build_piece() for variant in variants]  # all of them before one is timed
+        for variant, found in zip(variants, built, strict=True):
+            variant.time_piece(found)
 
 
 def names(options, shape):
@@ -97,6 +102,10 @@ class Shape:
             if settings.pop("calibration", False):
                 settings["calibration"] = self.work / "calibration" / f"{self.shape}.npz"
             settings |= self.implementation(settings, name.endswith(PLUGIN))
+        return self.built(onnx, settings)
+
+    def built(self, onnx, settings):
+        """Build the engine; where it lies and what its side file says of it."""
         path = engine.build(onnx, self.options.runtime, self.work / "engines", **settings)
         meta = cache.read_meta(path)
         kept = ("size_bytes", "build_seconds", "flags", "layer_count", "precisions", "constrained_layers", "device")
@@ -191,32 +200,38 @@ def _by_size(path):
     return ["base", "batch", "bev", "image"].index(kind), int(size.split("x")[0] or 0)
 
 
-def _scale_piece(session, options, path):
-    found = Variant(session, options, path)
-    session.piece(f"tensorrt/scale/{path.stem}", found.measure, 100, {"plugin": bool(options.plugin)})
-
-
 class Variant(Shape):
-    """One size of the published network, FP16, built at a low optimisation level: for how time grows."""
+    """One size of the published network: FP16, built without timing tactics, to see how its time grows.
 
-    def __init__(self, session, options, path):
+    Building and timing are two pieces, `tensorrt/scale/build/NAME` and `tensorrt/scale/NAME`: several processes build,
+    each with its own `--only scale/build/NAME`; then one times all, with `--only "scale/b[!u]" scale/image`.
+    """
+
+    def __init__(self, session, options, onnx):
         super().__init__(session, options, "published")
-        self.onnx = path
+        self.onnx, self.prefix, self.plugin = onnx, "tensorrt/scale", bool(options.plugin)
 
-    def measure(self):
+    def build_piece(self):
+        """What was built, None without it."""
+        return self.piece(f"build/{self.onnx.stem}", 60, SCALE | {"plugin": self.plugin}, self.build)
+
+    def time_piece(self, built):
+        name = f"{self.prefix}/{self.onnx.stem}"
+        if built:
+            self.piece(self.onnx.stem, 15, built["engine"], self.time, built["engine"])
+        elif self.session.wants(name):
+            print(f"{name}: skipped, there is no engine of {self.prefix}/build/{self.onnx.stem}")
+
+    def build(self):
         settings = _common(self) | SCALE
-        settings |= self.implementation(settings, bool(self.options.plugin))
-        path = engine.build(self.onnx, "tensorrt", self.work / "engines", **settings)
-        with engine.load(path, "tensorrt", states=frames.HISTORY, cuda_graph=True) as opened:
+        return self.built(self.onnx, settings | self.implementation(settings, self.plugin))
+
+    def time(self, path):
+        with self.load(path, cuda_graph=True) as opened:
             timing = opened.time(self.feeds(opened, 1), 10, 100)
             memory = opened.memory()
-        meta = cache.read_meta(path)
-        return timing | {
-            "memory_mib": memory,
-            "build_seconds": meta["build_seconds"],
-            "size_bytes": meta["size_bytes"],
-            "settings": "FP16, projection FP32, builder level 1, CUDA graph" + ", plugin" * bool(self.options.plugin),
-        }
+        settings = "FP16, projection FP32, builder level 0 (first tactic that runs; none timed), CUDA graph"
+        return timing | {"memory_mib": memory, "settings": settings + ", plugin" * self.plugin}
 
     def feeds(self, opened, index):
         """Noise for the pictures, the calibration of a real frame scaled to their size, for every stream of a batch."""

@@ -20,8 +20,8 @@ from helpers.preprocess import inputs, stream
 VARIANTS = {
     "base": {},
     **{f"batch_{batch}": {"batch": batch} for batch in (2, 4, 8)},
-    **{f"bev_{size}": {"bev_h": size, "bev_w": size} for size in (30, 100, 150)},
-    **{f"image_{h}x{w}": {"image_size": (h, w)} for h, w in ((256, 416), (736, 1280), (928, 1600))},
+    **{f"bev_{size}": {"bev_h": size, "bev_w": size} for size in (100, 150)},
+    **{f"image_{h}x{w}": {"image_size": (h, w)} for h, w in ((736, 1280), (928, 1600))},
 }
 
 

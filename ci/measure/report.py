@@ -14,6 +14,7 @@ DETECTION = ("NDS", "mAP", "mATE", "mASE", "mAOE", "mAVE", "mAAE", "frames", "fi
 SHAPES = ("published", "mini")
 RUNTIMES = ("pytorch", "tensorrt", "onnxruntime")
 GRAPH, PLUGIN = "_graph", "_plugin"
+COMPILED, TO_EAGER = ("compile_seconds", "speedup_over_eager"), "_rel_to_eager"  # of a network that was compiled
 
 
 def run(session, options):
@@ -107,6 +108,8 @@ def _metrics(pieces, runtime, shape, name):
         metrics |= {f"memory_{key}_mib": value for key, value in memory.items()}
     elif memory:
         metrics["memory_peak_mib"] = memory
+    compiled = result(f"{runtime}/{shape}/{name}")
+    metrics |= {key: value for key, value in compiled.items() if key in COMPILED or key.endswith(TO_EAGER)}
     streamed = result(f"{runtime}/{shape}/stream/{name}")
     metrics |= {key: value for key, value in streamed.items() if key != "frames"}
     scores = result(f"evaluate/{runtime}-{name}") if shape == "mini" else {}
@@ -118,23 +121,26 @@ def _weights(shape):
 
 
 def scaling(pieces):
-    """How time grows, one record for each runtime."""
+    """How time grows, one record for each runtime, of what was measured with the latest settings."""
     for runtime in ("tensorrt", "pytorch"):
         found = {
             key.rsplit("/", 1)[1]: entry
             for key, entry in pieces.items()
-            if key.startswith(f"{runtime}/scale/") and "result" in entry
+            if key.startswith(f"{runtime}/scale/") and "/build/" not in key and "result" in entry
         }
         if not found:
             continue
-        metrics = {"settings": next(iter(found.values()))["result"]["settings"]}
+        latest = max(found.values(), key=lambda entry: entry["date"])
+        metrics = {"settings": latest["result"]["settings"]}
         for name, entry in found.items():
+            if entry["result"]["settings"] != metrics["settings"]:
+                continue
             for key in ("p50", "p99"):
                 metrics[f"{name}_gpu_ms_{key}"] = entry["result"]["gpu"][key]
             memory = entry["result"].get("memory_mib", {})
             if memory:
                 metrics[f"{name}_activations_mib"] = memory["activations"]
-        yield f"bevformer-scaling-{runtime}", metrics, max(found.values(), key=lambda entry: entry["date"])
+        yield f"bevformer-scaling-{runtime}", metrics, latest
 
 
 def gridsample(pieces):

@@ -55,7 +55,7 @@ class Session:
         found = _read(path)
         if found and found["depends"] == depends and not (self.retry and "error" in found):
             return found.get("result")
-        if self.only and not any(fnmatch.fnmatchcase(name, f"*{pattern}*") for pattern in self.only):
+        if not self.wants(name):
             return None
         if time.monotonic() + seconds > self.until:
             self.left.append(name)
@@ -76,6 +76,10 @@ class Session:
             part.write_text(json.dumps(entry, indent=1) + "\n")
         print(f"{entry['seconds']} s", entry.get("error", ""), flush=True)
         return entry.get("result")
+
+    def wants(self, name):
+        """Whether the patterns let a piece of this name run."""
+        return not self.only or any(fnmatch.fnmatchcase(name, f"*{pattern}*") for pattern in self.only)
 
     def _guarded(self, marker, make):
         """`make()`, unless it ended the whole process (a crash, a kill) when it ran the last time."""

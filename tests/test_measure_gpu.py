@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ci import measure_gpu
-from ci.measure import engines, evaluate, frames, gridsample, report
+from ci.measure import engines, evaluate, frames, report
 from ci.measure.session import Session, gpu_state, provenance
 from helpers import benchmark, calibration, engine, records
 from helpers.dataset import open_dataset
@@ -346,23 +346,6 @@ def test_outputs_that_are_not_finite_are_no_detections(work, minidrive):
     assert evaluate.score(path.with_name("bad.npz"), tokens, dataset)["frames_not_finite"] == 1
     assert evaluate.score(path, tokens, dataset)["finite"]
     assert frames.parity(path.with_name("bad.npz"), path)["outputs_coords_rel"] == "not finite"
-
-
-def test_gridsample_in_another_mode_is_called_wrong(tmp_path, minidrive):
-    gridsample.prepare(tmp_path / "gridsample")
-    assert call("gridsample", tmp_path, minidrive, "--runtime=onnxruntime", "--only", "wide-*", "square-far") == 0
-    found = result(tmp_path, "gridsample/wide-opset20")
-    assert {one["verdict"] for one in found.values()} == {"agrees"}
-    linear = onnx.load(tmp_path / "gridsample" / "wide-opset20.onnx")
-    attribute = next(one for one in linear.graph.node[0].attribute if one.name == "mode")
-    attribute.s = b"nearest"
-    onnx.save(linear, tmp_path / "gridsample" / "wide-opset20.onnx")
-    assert call("gridsample", tmp_path, minidrive, "--runtime=onnxruntime", "--only", "wide-opset20", "--retry") == 0
-    Session(tmp_path).path("gridsample/wide-opset20").unlink()
-    assert call("gridsample", tmp_path, minidrive, "--runtime=onnxruntime", "--only", "wide-opset20") == 0
-    assert {one["verdict"] for one in result(tmp_path, "gridsample/wide-opset20").values()} == {"wrong"}
-    ((_, metrics, _),) = report.gridsample(Session(tmp_path).pieces())
-    assert metrics["native_fp32_wrong_cases"] == "wide-opset20" and metrics["native_fp16_wrong"] == 1
 
 
 def test_batched_variants_are_the_streams_side_by_side():

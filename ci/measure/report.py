@@ -145,22 +145,44 @@ def scaling(pieces):
 
 def gridsample(pieces):
     """What the check saw: the error of every case and form, and how many were wrong."""
-    found = {key.split("/", 1)[1]: entry for key, entry in pieces.items() if key.startswith("gridsample/")}
-    found = {key: entry for key, entry in found.items() if "result" in entry}
-    if not found:
+    entries = [
+        entry
+        for key, entry in pieces.items()
+        if key.startswith(("gridsample/native/", "gridsample/rewrite/")) and "result" in entry
+    ]
+    if not entries:
         return
-    metrics, forms = {"cases": len(found)}, list(next(iter(found.values()))["result"])
-    for form in forms:
-        verdicts = {name: entry["result"][form]["verdict"] for name, entry in found.items()}
+    found, verdicts = {}, {}
+    for entry in entries:
+        for name, forms in entry["result"].items():
+            for form, one in forms.items():
+                found.setdefault(name, {})[form] = one.get("error", one["verdict"])
+                verdicts.setdefault(form, {})[name] = one["verdict"]
+    metrics = {"cases": len(found)}
+    for form, by_name in verdicts.items():
         for verdict in ("agrees", "wrong", "refused"):
-            metrics[f"{form}_{verdict}"] = sum(value == verdict for value in verdicts.values())
-        wrong = [name for name, value in verdicts.items() if value == "wrong"]
+            metrics[f"{form}_{verdict}"] = sum(value == verdict for value in by_name.values())
+        wrong = [name for name, value in by_name.items() if value == "wrong"]
         metrics[f"{form}_wrong_cases"] = ", ".join(wrong) or "none"
+    for name, forms in found.items():
+        metrics |= {f"{name}/{form}": value for form, value in forms.items()}
+    yield "gridsample-tensorrt", metrics, max(entries, key=lambda entry: entry["date"])
+
+
+def divergence(pieces):
+    """Where every engine parts from ONNX Runtime."""
+    found = {key.split("/", 1)[1]: entry for key, entry in pieces.items() if key.startswith("divergence/")}
+    found = {key: entry for key, entry in found.items() if "result" in entry}
+    metrics = {}
     for name, entry in found.items():
-        for form, one in entry["result"].items():
-            metrics[f"{name}/{form}"] = one.get("error", one["verdict"])
-    entry = max(found.values(), key=lambda entry: entry["date"])
-    yield "gridsample-tensorrt", metrics, entry
+        for key, value in entry["result"].items():
+            if key == "notes":
+                value = "; ".join(value) or "none"
+            if key != "runtime" and not isinstance(value, (list, dict)):
+                metrics[f"{name}/{key}"] = str(value) if isinstance(value, bool) else value
+    if found:
+        entry = max(found.values(), key=lambda entry: entry["date"])
+        yield f"divergence-{entry['result']['runtime']}", metrics, entry
 
 
 def ceilings(pieces):

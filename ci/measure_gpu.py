@@ -9,6 +9,7 @@ Stages talk through files in the work folder, so each may run in the Python that
     pytorch     eager, torch.compile, CUDA graph; the card's ceilings                PyTorch on the GPU
     tensorrt    engines: build, time in turns, profile, stream the frames, sizes     TensorRT, onnx; no torch
     gridsample  GridSample against its rewrite and ONNX Runtime                      TensorRT, onnx
+    divergence  the first tensor of the mini that is wrong, by bisection             TensorRT, onnx; no torch
     evaluate    NDS and mAP                                                          nuscenes-devkit; no GPU
     records     results/*.json and the table                                         nothing
 
@@ -34,6 +35,7 @@ STAGES = {
     "pytorch": "pytorch",
     "tensorrt": "engines",
     "gridsample": "gridsample",
+    "divergence": "divergence",
     "evaluate": "evaluate",
     "records": "report",
 }

@@ -56,6 +56,22 @@ def measure(a, b, tolerance, frame):
     return Error(np.inf if broken.any() else float(apart.max() / scale), share, frame)
 
 
+def measure_rms(a, b, tolerance, frame):
+    """As `measure`, but `relative` is the root mean square of a-b over that of b: what a few elements do hardly counts.
+
+    That is the measure for INT8, where one rounding that falls to the other side moves a value by a whole step.
+    """
+    worst = measure(a, b, tolerance, frame)
+    if not np.isfinite(worst.relative) or np.asarray(b).dtype.kind != "f" or not worst.relative:
+        return worst
+    finite = np.isfinite(b)
+    a, b = (np.where(finite, array, 0).astype(np.float64) for array in (a, b))
+    return worst._replace(relative=float(np.sqrt(np.mean((a - b) ** 2)) / max(np.sqrt(np.mean(b**2)), TINY)))
+
+
+METRICS = {"max": measure, "rms": measure_rms}
+
+
 def number(value):
     """Four significant digits."""
     return f"{value:.4g}"

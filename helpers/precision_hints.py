@@ -48,11 +48,10 @@ class Evidence:
         self.tolerance = comparison.allowed(name)
         candidate, reference = comparison.candidate, comparison.reference
         self.weight_of = getattr(reference, "weight_of", None)
-        shared = set(comparison.names)
         self.model = candidate.model or comparison.model
-        self.block = Block(self.model, name, shared)
+        self.block = Block(self.model, name, comparison.known)
         self.definitions = reference.model or graph.with_functions(graph.drop_functions(self.model))
-        self.before = Block(reference.model, name, shared) if reference.model else None
+        self.before = Block(reference.model, name, comparison.known) if reference.model else None
         inside = [n for n in self.block.tensors if n != name]
         feed = comparison.feeds[error.frame]
         self.inner = candidate.probe(inside)(feed) if inside and getattr(candidate, "any_tensor", False) else {}

@@ -25,8 +25,12 @@ class Divergence:
 
     `error` is relative to the tensor's scale, `share` the part of its elements that exceeds the tolerance. `between`
     are the candidate's nodes from the nearest tensors that were compared and are good up to the found one. `inputs` are
-    those tensors, and last the found one. `kind` is one word for the hint: overflow, accumulate, half, layout, mode,
-    constant, decision (ties, thresholds), carried or other.
+    those tensors, and last the found one. `local` is the error against what the reference makes of the candidate's own
+    inputs (None where they are not of one engine): small if the error came in through them. Of engines that are built
+    anew for every probe: `hides` are the tensors whose mark takes the fault away, `refused` those with whose mark no
+    engine could be built, `log` all probes (`helpers.precision_marks.Probe`), `notes` what follows from them. `kind` is
+    one word for the hint: overflow, accumulate, half, layout, mode, constant, decision (ties, thresholds), carried or
+    other.
     """
 
     found: bool
@@ -50,6 +54,11 @@ class Divergence:
     between: list = field(default_factory=list)
     kind: str = ""
     hint: str = ""
+    local: float | None = None
+    hides: list = field(default_factory=list)
+    refused: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+    log: list = field(default_factory=list)
 
     def rows(self):
         """One row per input and one for the found tensor, for `helpers.display.table`."""
@@ -78,6 +87,8 @@ class Divergence:
             f"  error:     {number(self.error)} of the largest value, {number(self.tolerance)} is allowed; "
             f"{self.share:.2%} of the elements exceed it; frame {self.frame}",
             f"  hint:      {self.hint}",
+            *([] if self.local is None else [f"  local:     {number(self.local)} from the candidate's own inputs"]),
+            *(f"  note:      {note}" for note in self.notes),
             *(f"  input:     {item}" for item in self.inputs[:-1]),
             *(f"  result:    {item}" for item in self.inputs[-1:]),
             f"  {counts}",

@@ -2,7 +2,8 @@
 
 A side has `inputs` (name -> shape), `names` (the tensors that it can give), `model` (an `onnx.ModelProto` or None) and
 `probe(names)`, which returns a function from one frame's inputs to {name: array}. It may have `strategy`, the one that
-suits it, and `any_tensor` (True: the tensors of `model` that are not compared may be probed too).
+suits it, `any_tensor` (True: the tensors of `model` that are not compared may be probed too), and `rebuilt` (True:
+probing other tensors may change the values; a probe gives the outputs too).
 """
 
 import tempfile
@@ -67,34 +68,43 @@ class EngineSide:
     """An engine that is built anew for every probe, with the probed tensors as its outputs.
 
     Marking a tensor keeps the builder from fusing across it, so few are marked at a time, by bisection. Only tensors of
-    floating-point numbers are: a builder may compute shapes and masks in types of its own.
+    floating-point numbers that depend on an input are: a builder may compute shapes and masks in types of its own, and
+    constants beforehand. What a DequantizeLinear makes is left out, for the builder puts it into the layers around it.
 
     Args:
         path: the ONNX file.
         runtime: "tensorrt" takes `mark_outputs`; for another runtime the tensors become outputs of a copy of the graph.
+        out_dir: the cache folder: an engine with the same marks is not built twice.
+        at_once: tensors marked in one probe of the bisection: more need fewer builds and disturb more.
         options: of `helpers.engine.build`.
     """
 
-    strategy = "bisect"
+    strategy, rebuilt = "bisect", True
 
-    def __init__(self, path, runtime="tensorrt", out_dir="build/engines", **options):
+    def __init__(self, path, runtime="tensorrt", out_dir="build/engines", at_once=1, **options):
         self.path, self.runtime, self.out_dir, self.options = path, runtime, out_dir, options
+        self.at_once = at_once
         whole = OnnxSide(path)
         self.model, self.inputs, self.outputs = whole.model, whole.inputs, whole.outputs
-        known = graph.tensor_types(whole.model)
-        self.names = [name for name in whole.names if is_float(known.get(name, (0, None))[0])]
+        known, varying = graph.tensor_types(whole.model), _varying(whole.model)
+        self.names = [name for name in whole.names if name in varying and is_float(known.get(name, (0, None))[0])]
         self._loaded = None
 
-    def probe(self, names):
+    def build(self, names):
+        """Path of the engine with the tensors `names` as outputs beside its own."""
         from helpers import engine
 
         if self.runtime == "tensorrt":
             marks = [name for name in names if name not in self.outputs]
-            built = engine.build(self.path, self.runtime, self.out_dir, mark_outputs=marks, **self.options)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                part = graph.save(_with_outputs(self.model, names), Path(folder) / "marked.onnx")
-                built = engine.build(part, self.runtime, self.out_dir, **self.options)
+            return engine.build(self.path, self.runtime, self.out_dir, mark_outputs=marks, **self.options)
+        with tempfile.TemporaryDirectory() as folder:
+            part = graph.save(_with_outputs(self.model, names), Path(folder) / "marked.onnx")
+            return engine.build(part, self.runtime, self.out_dir, **self.options)
+
+    def probe(self, names):
+        from helpers import engine
+
+        built = self.build(names)
         if self._loaded:
             self._loaded.close()
         self._loaded = loaded = engine.load(built)
@@ -192,6 +202,17 @@ def _with_outputs(model, names):
     present = {value.name for value in whole.graph.output}
     whole.graph.output.extend(helper.make_tensor_value_info(n, *known[n]) for n in names if n not in present)
     return whole
+
+
+def _varying(model):
+    """The tensors that depend on an input, without those that a DequantizeLinear makes."""
+    constants, found, offered = {tensor.name for tensor in model.graph.initializer}, set(), set()
+    found |= {value.name for value in model.graph.input} - constants
+    for node in model.graph.node:
+        if found & set(node.input):
+            found |= set(node.output)
+            offered |= set(node.output) if node.op_type != "DequantizeLinear" else set()
+    return offered
 
 
 def producers_of(model):

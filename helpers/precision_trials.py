@@ -18,15 +18,7 @@ def repaired(e):
     if e.before or len(e.inner) == 1:
         return None
     feeds = {name: np.asarray(e.theirs[name]) for name in e.block.inputs}
-    types = {name: helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in feeds.items()}
-    inputs = [helper.make_tensor_value_info(n, types[n], array.shape) for n, array in feeds.items()]
-    outputs = [onnx.ValueInfoProto(name=e.name)]
-    part = helper.make_model(
-        helper.make_graph(e.block.nodes, "block", inputs, outputs, e.block.constants.values()),
-        functions=e.model.functions,
-        opset_imports=e.model.opset_import,
-        ir_version=e.model.ir_version,
-    )
+    part = _part(e, e.block, e.model, feeds)
     for node, choice in itertools.islice(axes(e), TRIALS):
         try:
             session = open_session(with_attributes(part, node.name, **choice), node.name)
@@ -39,6 +31,26 @@ def repaired(e):
             text = f"wrong axis: {node.op_type} {node.name}: {name} is {now}; with {name} = {value} the sides agree"
             return "layout", text, node
     return None
+
+
+def computed(e, arrays):
+    """The reference's nodes for the tensor, run on inputs from `arrays`."""
+    block, whole = (e.before, e.definitions) if e.before else (e.block, e.model)
+    feeds = {name: np.asarray(arrays[name]) for name in block.inputs}
+    return open_session(_part(e, block, whole, feeds), e.name).run(None, feeds)[0]
+
+
+def _part(e, block, whole, feeds):
+    """A block of the model `whole` as a model."""
+    types = {name: helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in feeds.items()}
+    inputs = [helper.make_tensor_value_info(n, types[n], array.shape) for n, array in feeds.items()]
+    outputs = [onnx.ValueInfoProto(name=e.name)]
+    return helper.make_model(
+        helper.make_graph(block.nodes, "block", inputs, outputs, block.constants.values()),
+        functions=whole.functions,
+        opset_imports=whole.opset_import,
+        ir_version=whole.ir_version,
+    )
 
 
 def axes(e):

@@ -21,7 +21,8 @@ def run(session, options):
     """Write one record per engine and one for each other piece of evidence; print the table."""
     kind = "recorded" if options.out == ROOT / "results" else "measured"
     pieces = session.pieces()
-    found = [*engines(pieces), *scaling(pieces), *gridsample(pieces), *ceilings(pieces), *profiles(pieces)]
+    found = [*engines(pieces), *scaling(pieces), *gridsample(pieces), *divergence(pieces), *ceilings(pieces),
+             *profiles(pieces)]  # fmt: skip
     for name, metrics, entry in found:
         print(records.write(_record(name, metrics, entry, kind), options.out))
     for shape in SHAPES:

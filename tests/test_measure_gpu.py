@@ -66,7 +66,8 @@ def work(tmp_path, minidrive):
     """A work folder as `prepare` leaves it, for two scenes of four frames, with the toy as the mini."""
     work = tmp_path / "work"
     toy(work / "models" / "mini.onnx")
-    toy(work / "models" / "mini_qdq.onnx", quantized=True)
+    for name in ("qdq", "qdq_default"):
+        toy(work / "models" / f"mini_{name}.onnx", quantized=True)
     tokens = [frame.token for frame in open_dataset(minidrive, "v1.0-mini", "mini_val")]
     random = np.random.default_rng(0)
     pairs = []
@@ -195,7 +196,7 @@ def test_onnxruntime_stands_in(work, minidrive, capsys):
 
 def test_tensorrt_engines(trt, work, minidrive, capsys):
     assert call("tensorrt", work, minidrive, "--tacticSources=none", "--commit=0123abc") == 0
-    assert [network.num_layers > 0 for network, _ in trt._built] == [True] * 6
+    assert [network.num_layers > 0 for network, _ in trt._built] == [True] * len(engines.ENGINES)
     flags = {name: set(result(work, f"tensorrt/mini/build/{name}")["flags"]) for name in engines.ENGINES}
     assert flags["fp32"] == flags["tf32"] == set() and "FP16" in flags["fp16_all"]
     for name in ("fp16", "best", "qdq"):
@@ -206,7 +207,7 @@ def test_tensorrt_engines(trt, work, minidrive, capsys):
     assert len(trt._batches) == 2  # the implicit engine alone is calibrated, on both samples
 
     timed = result(work, "tensorrt/mini/time")
-    names = {name + graph for name in engines.ENGINES if name != "fp16_all" for graph in ("", "_graph")}
+    names = {name + graph for name in engines.ENGINES if name not in engines.CONTROLS for graph in ("", "_graph")}
     assert set(timed["gpu"]) == set(timed["host"]) == set(timed["enqueue"]) == names
     assert all(timing["n"] == 4 for timing in timed["gpu"].values()) and timed["frames"] == 4
     assert result(work, "tensorrt/mini/stream/fp32")["outputs_classes_rel"] == 0

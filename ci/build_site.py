@@ -21,6 +21,8 @@ from helpers.files import ROOT, atomic
 MARKS = {"passed": "✓", "failed": "✗", "timed out": "✗", "skipped": "–"}
 SPEED = re.compile(r"latency|_ms\b|_ms_|fps|speed|ratio|seconds|TTFT|TPOT")
 ACCURACY = re.compile(r"NDS|mAP|mA[TSOVA]E|mIoU|(^|_)L2|collision|error|parity")
+PART = re.compile(r"/|^top_\d")  # one of many classes, layer types or layers
+STATISTICS = ("p90", "p99", "mean", "min", "n")  # beside p50, as helpers.benchmark.Timing names them
 LESSON_STYLE = """
 body { max-width: 1120px; margin: 0 auto !important; }
 nav { display: flex; gap: 24px; padding: 12px 0; border-bottom: 1px solid #d9dfe7; font: 14px system-ui, sans-serif; }
@@ -33,7 +35,7 @@ STYLE = Path(__file__).with_name("site.css")
 
 def cell(value, tag="td"):
     number = isinstance(value, (int, float)) or tag == "th-number"
-    text = f"{value:,.4g}" if isinstance(value, float) else escape(str(value))
+    text = f"{value:,.4g}" if isinstance(value, float) else re.sub("[_/]", r"\g<0><wbr>", escape(str(value)))
     name = tag.partition("-")[0]
     return f'<{name} class="number">{text}</{name}>' if number else f"<{name}>{text}</{name}>"
 
@@ -47,10 +49,41 @@ def table(rows):
 
 
 def group_of(metric):
-    """The table that a metric belongs to; a score for each of many classes (`AP/car`) is in none of the first two."""
+    """The table that a metric belongs to; one of many parts (`AP/car`, `top_01_ms`) is in none of the first two."""
+    if PART.search(metric):
+        return "Other figures"
     if SPEED.search(metric):
         return "Latency"
-    return "Accuracy" if ACCURACY.search(metric) and "/" not in metric else "Other figures"
+    return "Accuracy" if ACCURACY.search(metric) else "Other figures"
+
+
+def wide_rows(found, metrics):
+    """A row for each record, a column for each metric: for the few that many records share."""
+    return [{"run": r.name, **{m: r.metrics.get(m, "") for m in metrics}, "device": r.device} for r in found]
+
+
+def long_rows(found, metrics):
+    """A row for each figure; those of one distribution (`gpu_ms_p50`, `gpu_ms_p99`) share theirs.
+
+    Run and device stand in the first row of a record; a statistic that no figure has gets no column.
+    """
+    rows = []
+    for record in found:
+        figures = {}
+        for metric in (m for m in metrics if m in record.metrics):
+            name, _, key = metric.rpartition("_")
+            if not (key == "p50" or (key in STATISTICS and f"{name}_p50" in record.metrics)):
+                name, key = metric, "p50"
+            figures.setdefault(name, {})[key] = record.metrics[metric]
+        labels = [(record.name, record.device)] + [("", "")] * (len(figures) - 1)
+        rows += [(*label, *figure) for label, figure in zip(labels, figures.items(), strict=True)]
+    shown = [key for key in STATISTICS if any(key in values for *_, values in rows)]
+    return [
+        {"run": run, "figure": name, "value or p50": values.get("p50", "")}
+        | {key: values.get(key, "") for key in shown}
+        | {"device": device}
+        for run, device, name, values in rows
+    ]
 
 
 def metric_tables(found):
@@ -59,7 +92,7 @@ def metric_tables(found):
     for group in ("Accuracy", "Latency", "Other figures"):
         metrics = list(dict.fromkeys(m for record in found for m in record.metrics if group_of(m) == group))
         chosen = [record for record in found if set(metrics) & set(record.metrics)]
-        rows = [{"run": r.name, **{m: r.metrics.get(m, "") for m in metrics}, "device": r.device} for r in chosen]
+        rows = (wide_rows if group == "Accuracy" else long_rows)(chosen, metrics)
         if rows and group == "Other figures":
             html.append(f"<details><summary>{group}</summary>{table(rows)}</details>")
         elif rows:

@@ -11,6 +11,7 @@ from pathlib import Path
 from helpers.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[1]
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 
 @contextlib.contextmanager
@@ -83,6 +84,16 @@ def disk_errors(path, every=False):
             found = f"the disk is full ({shutil.disk_usage(folder).free / 2**20:.0f} MiB free)"
             expected, fix = "room for the file", "free space or choose another folder"
         raise BadInput(path, found, f"{expected} (nothing half written is left)", fix) from error
+
+
+def is_lfs_pointer(path):
+    """Whether `path` is a git-lfs pointer, the text that stands for a file which git-lfs has not fetched.
+
+    False for what cannot be read. Source: the specification of git-lfs, docs/spec.md.
+    """
+    with contextlib.suppress(OSError), open(path, "rb") as stream:
+        return stream.read(len(LFS_POINTER)) == LFS_POINTER
+    return False
 
 
 def sha256(*paths):

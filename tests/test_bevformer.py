@@ -477,6 +477,14 @@ def test_load_checkpoint_refuses_a_damaged_file(tmp_path, name, damage):
         models.load_checkpoint(network(), path)
 
 
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_load_checkpoint_refuses_a_git_lfs_pointer(tmp_path, name):
+    (path := tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12838276\n")
+    with pytest.raises(BadInput, match="git-lfs pointer") as caught:
+        models.load_checkpoint(network(), path)
+    assert (caught.value.where, caught.value.fix) == (str(path), "git lfs pull")
+
+
 @pytest.mark.parametrize("content", [[1, 2], {"state_dict": {"a": 1.0}}, {"state_dict": [1]}])
 def test_load_checkpoint_refuses_other_content(tmp_path, content):
     with pytest.raises(BadInput, match="not a table of tensors"):

@@ -29,8 +29,9 @@ CPU_TORCH = {"version": "2.13.0+cpu", "cuda": None, "architectures": []}
 def root(tmp_path, minidrive):
     """A repository that is set up: small data, the lessons, and a lock of what is installed here."""
     root = tmp_path / "root"
-    for folder in (".venv", "requirements", "data"):
+    for folder in (".venv", "requirements", "data", "checkpoints"):
         (root / folder).mkdir(parents=True)
+    (root / "checkpoints/weights.safetensors").write_bytes(bytes(16))
     for name in ("notebooks", "data_scripts"):
         (root / name).symlink_to(ROOT / name)
     (root / "data/minidrive").symlink_to(minidrive)
@@ -117,8 +118,8 @@ def test_a_healthy_machine_is_all_ok_and_quickly_told(root, tmp_path):
     assert time.monotonic() - started < 10
     assert [check for check in report if check.status != OK] == []
     topics = [check.topic for check in report]
-    for topic in ("Python", "driver", "torch", "tensorrt-rtx", "ONNX Runtime", "ModelOpt", "lock", "disk", "MiniDrive"):
-        assert topic in topics
+    wanted = {"Python", "driver", "torch", "tensorrt-rtx", "ONNX Runtime", "ModelOpt", "lock", "disk", "MiniDrive"}
+    assert wanted | {"checkpoints"} <= set(topics)
     assert all(not check.cure for check in report)
 
 
@@ -242,7 +243,23 @@ def _rewrite(path, content):
 
 
 def test_a_lesson_without_data_needs_none(tmp_path):
-    assert checks.data(machine(tmp_path), ["01_environment_patching"]).status == OK
+    for check in (checks.data, checks.checkpoints):
+        assert check(machine(tmp_path), ["01_environment_patching"]).status == OK
+
+
+def test_pointers_in_the_place_of_weights(root):
+    def found():
+        return next(check for check in quick("cpu", machine(root)) if check.topic == "checkpoints")
+
+    assert (found().status, found().found) == (OK, "weights.safetensors")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12838276\n"
+    (root / "checkpoints/published.pth").write_text(pointer)
+    check = found()
+    assert check.status == FAIL and check.cure.startswith("git lfs pull")
+    assert check.found.startswith("published.pth: not weights but a git-lfs pointer")
+    for path in (root / "checkpoints").iterdir():
+        path.unlink()
+    assert (found().status, found().cure) == (FAIL, "git restore checkpoints")
 
 
 # -------------------------------------------------------------------------------------------------------------- the GPU

@@ -1,10 +1,12 @@
-"""One line of the doctor's report, and the checks of the system: Python, tools, folders, memory, disk, data."""
+"""One line of the doctor's report, and the checks of Python, tools, folders, memory, disk, data, weights."""
 
 import dataclasses
 import hashlib
 import json
 import locale
 from pathlib import Path
+
+from helpers.files import is_lfs_pointer
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
 PYTHON = "3.11"
@@ -145,6 +147,21 @@ def data(machine, lessons, quick=False):
         return Check("MiniDrive", WARN, "made by another version of the generator", cure)
     found = f"{counted(len(marker.get('names', [])), 'scene')} of {counted(marker.get('frames'), 'frame')}"
     return Check("MiniDrive", OK, found)
+
+
+def checkpoints(machine, lessons):
+    """The weights that the lessons load: there, and not the pointers that a clone without git-lfs leaves."""
+    if not any(LESSONS.get(name, OTHERS).data for name in lessons):
+        return Check("checkpoints", OK, "not needed")
+    folder = machine.root / "checkpoints"
+    found = sorted(path for path in folder.glob("*") if path.suffix in (".safetensors", ".pth", ".pt"))
+    if not found:
+        return Check("checkpoints", FAIL, "no weights in checkpoints/", "git restore checkpoints")
+    pointers = [path.name for path in found if is_lfs_pointer(path)]
+    if pointers:
+        said = f"{', '.join(pointers)}: not weights but a git-lfs pointer, a text that stands for them"
+        return Check("checkpoints", FAIL, said, "git lfs pull   # without git-lfs: sudo apt-get install -y git-lfs")
+    return Check("checkpoints", OK, ", ".join(path.name for path in found))
 
 
 def counted(number, noun):

@@ -92,6 +92,7 @@ def doctor(lessons=None, root=ROOT, tier=None, plugin=None, lock=None, machine=N
         ("memory", checks.memory, machine, lessons),
         ("disk", checks.disk, machine, lessons),
         ("MiniDrive", checks.data, machine, lessons),
+        ("checkpoints", checks.checkpoints, machine, lessons),
     ]
     return Report(check for topic, function, *arguments in visits for check in _safely(topic, function, *arguments))
 
@@ -110,6 +111,7 @@ def quick(tier, machine=None):
         ("memory", checks.memory, machine, lessons),
         ("disk", checks.disk, machine, lessons),
         ("MiniDrive", functools.partial(checks.data, quick=True), machine, lessons),
+        ("checkpoints", checks.checkpoints, machine, lessons),
     ]
     return Report(check for topic, function, *arguments in visits for check in _safely(topic, function, *arguments))
 

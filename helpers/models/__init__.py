@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from helpers.errors import BadInput
+from helpers.files import is_lfs_pointer
 from helpers.models import bevformer
 
 SYSTEMS = {"bevformer": (bevformer.BEVFormer, bevformer.CONFIGS)}
@@ -36,8 +37,8 @@ def load_checkpoint(model, path):
     leading `module.` of the names is dropped.
 
     Raises:
-        BadInput: a file that cannot be read, or tensors that are missing, unexpected, of another shape or kind of
-            number, or not finite, all of them by name.
+        BadInput: a file that cannot be read or is a git-lfs pointer, or tensors that are missing, unexpected, of
+            another shape or kind of number, or not finite, all of them by name.
     """
     state = _read(Path(path))
     problems = _problems(state, model.state_dict())
@@ -105,6 +106,8 @@ def _known(what, name, names):
 def _read(path):
     """Tensors by name from a checkpoint file."""
     expected = "a .safetensors file, or a torch.save file of tensors by name (under `state_dict` or at the top)"
+    if is_lfs_pointer(path):
+        raise BadInput(path, "a git-lfs pointer in the place of the weights", expected, "git lfs pull")
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)

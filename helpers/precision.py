@@ -60,8 +60,8 @@ def first_divergence(
         watch: function that is called with every `helpers.precision_marks.Probe` of an `EngineSide`.
         metric: "max", or "rms" for the root mean square of a-b over that of b: for INT8, where single values jump.
         peer: for an `EngineSide`, a side that is healthy and computes the same in another way, such as ONNX Runtime
-            with its optimisations: what it is off by, twice, is allowed too. Q/DQ graphs need it: roundings that fall
-            to the other side add up, layer by layer.
+            with its optimisations: half as much again as it is off by is allowed. Q/DQ graphs need it: roundings that
+            fall to the other side add up, layer by layer.
 
     Returns:
         A `Divergence`; its `found` is False when nothing exceeds the tolerance.

@@ -14,7 +14,7 @@ from helpers.precision_search import Comparison
 from helpers.precision_trace import ancestors
 
 PATIENCE = 6  # probes that say nothing, after which the search ends
-ABOVE_PEER = 2  # times what a healthy side of the same numbers is off by
+ABOVE_PEER = 1.5  # times what a healthy side of the same numbers is off by
 
 
 @dataclass

@@ -26,24 +26,27 @@ class Case:
 
     Attributes:
         graphs: endings of the graph's name; the first file that is there is taken.
-        tolerance: error from which a tensor is bad, relative to its largest value; of a quantized graph by root mean
-            square, and at least twice what ONNX Runtime's own optimisations make of it.
+        tolerance: error from which an output is bad, relative to its largest value.
+        inner: error from which any other tensor is bad.
         at_once: tensors marked in one engine; an overflow does not hide from marks, a fault of fusion may.
         seconds: what the piece takes on a GPU, by its number of engines.
+        quantized: errors are root mean squares, and half as much again is allowed as ONNX Runtime with and without its
+            optimisations differ by: roundings that fall to the other side add up over a hundred layers.
     """
 
     engine: str
     graphs: tuple
     tolerance: float
+    inner: float
     at_once: int
     seconds: int
     quantized: bool = False
 
 
 CASES = {
-    "fp32": Case("fp32", ("",), 1e-3, 3, 60),  # one engine if nothing is wrong
-    "fp16_all": Case("fp16_all", ("",), 2e-2, 3, 240),  # about 7
-    "qdq": Case("qdq", ("_qdq_default", "_qdq"), 0.02, 2, 300, quantized=True),  # about 8
+    "fp32": Case("fp32", ("",), 1e-3, 1e-3, 3, 60),  # one engine if nothing is wrong
+    "fp16_all": Case("fp16_all", ("",), 2e-2, 2e-2, 3, 240),  # about 7
+    "qdq": Case("qdq", ("_qdq_default", "_qdq"), 0.02, 0.1, 2, 300, quantized=True),  # about 8
 }
 
 
@@ -93,8 +96,9 @@ def search(shape, name, case, reference, candidate, settings):
 
         peer = precision.EngineSide(reference, "onnxruntime", folder) if case.quantized else None
         metric = "rms" if case.quantized else "max"
+        overrides = dict.fromkeys(set(side.names) - set(side.outputs), case.inner)
         found = precision.first_divergence(
-            reference, side, given, case.tolerance, watch=watch, metric=metric, peer=peer
+            reference, side, given, case.tolerance, overrides, watch=watch, metric=metric, peer=peer
         )
     print(found, flush=True)
     return described(found, case, candidate, shape) | {"layers": layers(side, found)}

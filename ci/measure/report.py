@@ -179,7 +179,7 @@ def divergence(pieces):
         for key, value in entry["result"].items():
             if key == "notes":
                 value = "; ".join(value) or "none"
-            if key != "runtime" and not isinstance(value, (list, dict)):
+            if key != "runtime" and not isinstance(value, (list, dict, type(None))):
                 metrics[f"{name}/{key}"] = str(value) if isinstance(value, bool) else value
     if found:
         entry = max(found.values(), key=lambda entry: entry["date"])

@@ -86,8 +86,8 @@ class EngineSide:
         self.at_once = at_once
         whole = OnnxSide(path)
         self.model, self.inputs, self.outputs = whole.model, whole.inputs, whole.outputs
-        known, varying = graph.tensor_types(whole.model), _varying(whole.model)
-        self.names = [name for name in whole.names if name in varying and is_float(known.get(name, (0, None))[0])]
+        self._types, varying = graph.tensor_types(whole.model), _varying(whole.model)
+        self.names = [name for name in whole.names if name in varying and is_float(self._types.get(name, (0, None))[0])]
         self._loaded = None
 
     def build(self, names):
@@ -98,7 +98,7 @@ class EngineSide:
             marks = [name for name in names if name not in self.outputs]
             return engine.build(self.path, self.runtime, self.out_dir, mark_outputs=marks, **self.options)
         with tempfile.TemporaryDirectory() as folder:
-            part = graph.save(_with_outputs(self.model, names), Path(folder) / "marked.onnx")
+            part = graph.save(_with_outputs(self.model, self._types, names), Path(folder) / "marked.onnx")
             return engine.build(part, self.runtime, self.out_dir, **self.options)
 
     def probe(self, names):
@@ -194,13 +194,12 @@ def _types(model):
     return types | {a.i for node in made.node if node.op_type == "Cast" for a in node.attribute if a.name == "to"}
 
 
-def _with_outputs(model, names):
-    """A copy of `model` with the tensors `names` as outputs beside its own."""
-    known = graph.tensor_types(model)
+def _with_outputs(model, types, names):
+    """A copy of `model` with the tensors `names` as outputs beside its own; `types` as `graph.tensor_types`."""
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
     present = {value.name for value in whole.graph.output}
-    whole.graph.output.extend(helper.make_tensor_value_info(n, *known[n]) for n in names if n not in present)
+    whole.graph.output.extend(helper.make_tensor_value_info(n, *types[n]) for n in names if n not in present)
     return whole
 
 

@@ -75,18 +75,19 @@ def options(work, *more):
     return measure_gpu.parse(["divergence", f"--work={work}", "--runtime=onnxruntime", *more])
 
 
-def test_a_planted_fault_is_found_and_recorded(work, tmp_path, capsys):
+def test_a_planted_fault_is_found_and_recorded(work, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(divergence, "FRAMES", 1)
     model = graph.load(work / "models" / "mini.onnx")
     wrong = graph.save(precision_faults.swap_axis(model, FAULT), tmp_path / "wrong.onnx")
     session = Session(work)
     shape = engines.Shape(session, options(work), "mini")
-    case = dataclasses.replace(divergence.CASES["fp16_all"], tolerance=1e-2, inner=1e-2)
-    search = lambda: divergence.search(shape, "fault", case, work / "models" / "mini.onnx", wrong, {})  # noqa: E731
-    found = session.piece("divergence/fault", search)
+    case = dataclasses.replace(divergence.CASES["fp16_all"], tolerance=1e-2, inner=1e-2, at_once=8)
+    arguments = shape, "fault", case, work / "models" / "mini.onnx", wrong, {"threads": 1}
+    found = session.piece("divergence/fault", lambda: divergence.search(*arguments))
     assert found["found"] and (found["node"], found["op"], found["kind"]) == (FAULT, "Transpose", "layout"), found
     assert found["tensor"] == f"{FAULT}_output_0" and found["local"] == found["error"] > 0.1
     assert all(item["error"] < 1e-4 for item in found["inputs"][:-1])
-    assert found["probes"] == len(found["log"]) <= 8 and not found["hides"] and not found["notes"]
+    assert found["probes"] == len(found["log"]) <= 6 and not found["hides"] and not found["notes"]
     printed = capsys.readouterr().out
     lines = (work / "divergence" / "fault.log").read_text().splitlines()
     assert [json.loads(line) for line in lines] == found["log"] and printed.count("  bad: ") >= 2
@@ -97,12 +98,16 @@ def test_a_planted_fault_is_found_and_recorded(work, tmp_path, capsys):
     assert metrics["fault/found"] == "True" and metrics["fault/probes"] == found["probes"]
 
 
-def test_the_stage_runs_where_tensorrt_is_not(work):
+def test_the_stage_runs_where_tensorrt_is_not(work, monkeypatch, capsys):
     assert divergence.graph(work, divergence.CASES["qdq"]).name == "mini_qdq_default.onnx"
     assert measure_gpu.main(["divergence", f"--work={work}", "--runtime=onnxruntime", "--only", "fp32"]) == 0
     found = Session(work).result("divergence/fp32")
     assert not found["found"] and found["probes"] == 1 and 0 < found["worst_error"] < 1e-4 and found["frames"] == 2
     assert Session(work).result("divergence/fp16_all") is None
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    assert (
+        measure_gpu.main(["divergence", f"--work={work}"]) == 2 and "--runtime=onnxruntime" in capsys.readouterr().err
+    )
     with pytest.raises(BadInput, match="prepare"):
         divergence.graph(work / "nothing", divergence.CASES["qdq"])
 

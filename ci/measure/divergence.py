@@ -52,6 +52,7 @@ CASES = {
 
 def run(session, options):
     """All pieces; ONNX Runtime, the stand-in, has no half precision."""
+    engines.check_runtime(options)
     shape = engines.Shape(session, options, "mini")
     for name, case in CASES.items():
         if options.runtime != "tensorrt" and "fp16" in name:

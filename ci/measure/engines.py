@@ -37,10 +37,7 @@ GRAPH = "_graph"  # run by a CUDA graph
 
 def run(session, options):
     """All pieces of the stage; those that do not fit into the budget are left out."""
-    version = engine.available()[options.runtime]
-    if not version[0].isdigit():
-        fix = "run this stage where TensorRT and its GPU are; on a CPU: --runtime=onnxruntime"
-        raise BadInput(f"runtime {options.runtime}", version, "an installed runtime and its GPU", fix)
+    check_runtime(options)
     for shape in options.shapes:
         Shape(session, options, shape).run()
     if "published" in options.shapes and options.runtime == "tensorrt":
@@ -49,6 +46,14 @@ def run(session, options):
         built = [variant.build_piece() for variant in variants]  # all of them before one is timed
         for variant, found in zip(variants, built, strict=True):
             variant.time_piece(found)
+
+
+def check_runtime(options):
+    """BadInput where the runtime is not installed, or has no GPU."""
+    version = engine.available()[options.runtime]
+    if not version[0].isdigit():
+        fix = "run this stage where TensorRT and its GPU are; on a CPU: --runtime=onnxruntime"
+        raise BadInput(f"runtime {options.runtime}", version, "an installed runtime and its GPU", fix)
 
 
 def names(options, shape):

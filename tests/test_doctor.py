@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from helpers import __main__ as cli
-from helpers.environment import checks, checks_gpu, checks_packages, checks_plugins, doctor, elf
+from helpers.environment import checks, checks_gpu, checks_packages, checks_plugins, doctor, elf, tiers
 from helpers.environment.checks import FAIL, OK, WARN
 from helpers.environment.doctor import Report, quick, summary, text
 from helpers.environment.machine import Machine
@@ -329,7 +329,11 @@ def test_nvidia_smi_without_libcuda_and_the_other_way_round(tmp_path, tools):
 def test_an_old_gpu():
     old = H100 | {"gpus": [{"name": "V100", "sm": "7.0", "memory": 2**34}]}
     check = checks_gpu.gpus(machine(), "gpu", old)
-    assert check.status == FAIL and "below 7.5" in check.found and "TIER=edge" in check.cure
+    assert (
+        check.status == FAIL
+        and "below 7.5" in check.found
+        and check.cure == "take another GPU: no tier runs on this one"
+    )
     new = checks_gpu.gpus(
         machine(), "gpu", H100 | {"gpus": [{"name": "X", "sm": "12.0", "memory": 0}]}, {"sm_most": "9.0"}
     )
@@ -337,7 +341,7 @@ def test_an_old_gpu():
 
 
 def test_what_a_tier_needs_of_the_driver(tmp_path, site):
-    needs = checks_packages.needs(only(site), "gpu")
+    needs = tiers.needs(only(site), "gpu")
     assert needs["driver"] >= 535 and needs["folder"] == ".venv-gpu"
     here = with_driver(tmp_path, smi="echo 470.57.02")
     check = checks_gpu.driver(here, "gpu", here.probe("driver"), needs)
@@ -347,7 +351,12 @@ def test_what_a_tier_needs_of_the_driver(tmp_path, site):
 
 @pytest.mark.parametrize(
     ("driver", "cuda", "status", "cure"),
-    [(12080, "13.0", FAIL, "-cu12"), (12040, "12.8", WARN, "ubuntu-drivers"), (13000, "12.8", OK, "")],
+    [
+        (12080, "13.0", FAIL, "make gpu TIER=trt10 "),
+        (11080, "12.8", FAIL, "ubuntu-drivers"),
+        (12040, "12.8", WARN, "ubuntu-drivers"),
+        (13000, "12.8", OK, ""),
+    ],
 )
 def test_a_driver_older_than_the_cuda_of_torch(site, driver, cuda, status, cure):
     check = checks_gpu.runtime(only(site), "gpu", H100 | {"cuda": driver}, {"cuda": cuda})
@@ -477,6 +486,7 @@ def test_no_torch(site):
     assert checks_packages.torch(only(site), "cpu", None).cure == "make setup"
 
 
+PINNED = re.search(r"^onnxruntime==(\S+)$", (ROOT / "requirements/cpu.txt").read_text(), re.MULTILINE)[1]
 ORT = "get_available_providers = lambda: ['CPUExecutionProvider']"
 
 
@@ -487,15 +497,21 @@ def test_two_onnx_runtimes(site):
     install(site, "onnxruntime-gpu", "1.20.0")
     check = checks_packages.onnxruntime(only(site), "gpu", here.probe("package", "onnxruntime"))
     assert check.status == FAIL and "uninstall -y onnxruntime onnxruntime-gpu" in check.cure
-    assert check.cure.endswith("install onnxruntime-gpu")
+    assert check.cure.endswith(f"install onnxruntime-gpu=={PINNED}")
 
 
 @pytest.mark.parametrize(
     ("name", "code", "status", "cure"),
     [
-        ("onnxruntime-gpu", ORT, FAIL, "onnxruntime-gpu[cuda,cudnn]"),
+        ("onnxruntime-gpu", ORT, FAIL, f"onnxruntime-gpu[cuda,cudnn]=={PINNED}'"),
         ("onnxruntime", "raise AttributeError('_ARRAY_API not found')", FAIL, "'numpy<2'"),
-        ("onnxruntime", "raise ImportError('odd')", FAIL, "--force-reinstall --no-deps onnxruntime==1.20.0"),
+        (
+            "onnxruntime",
+            "raise AttributeError(\"module 'onnxruntime' has no attribute 'SessionOptions'\")",
+            FAIL,
+            f"uninstall -y onnxruntime onnxruntime-gpu && {Machine().pip} install $(grep '^onnxruntime==' ",
+        ),
+        ("onnxruntime", "raise ImportError('odd')", FAIL, f"--force-reinstall --no-deps onnxruntime=={PINNED}"),
     ],
 )
 def test_a_broken_onnx_runtime(site, name, code, status, cure):
@@ -503,6 +519,40 @@ def test_a_broken_onnx_runtime(site, name, code, status, cure):
     here = only(site)
     check = checks_packages.onnxruntime(here, "gpu", here.probe("package", "onnxruntime"))
     assert check.status == status and cure in check.cure
+
+
+def test_the_pin_is_read(monkeypatch, tmp_path, site):
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements/cpu.txt").write_text("onnxruntime==9.8.7\ntensorrt-rtx==6.5\n")
+    monkeypatch.setattr(tiers, "ROOT", tmp_path)
+    install(site, "onnxruntime", "1.20.0", "onnxruntime", "raise ImportError('odd')")
+    check = checks_packages.onnxruntime(only(site), "cpu", only(site).probe("package", "onnxruntime"))
+    assert check.cure.endswith("--no-deps onnxruntime==9.8.7")
+    install(site, "tensorrt-rtx", "1.0")
+    assert flavour(only(site), "cpu").cure.endswith(" tensorrt-rtx==6.5")
+
+
+def test_the_gpu_tier_that_fits(site, tools):
+    def named(driver=None, version=None):
+        here = only(site, environ={"PATH": str(tools)})
+        if driver:
+            tool(tools, "nvidia-smi", f"echo {driver}.10.5")
+        if version:
+            here.paths = (str(site.parent / version),)
+            (site.parent / version).mkdir()
+            install(site.parent / version, "tensorrt-cu12", version)
+        return re.match(r"make gpu TIER=(\w+)   # then: (\S+)/bin/python", tiers.setup(here, "gpu")).groups()
+
+    assert tiers.setup(only(site), "cpu") == "make setup"
+    assert named() == named(570) == named(470) == ("trt10", ".venv-gpu")
+    assert named(580) == named(600) == ("trt11", ".venv-gpu")
+    assert named(580, "10.3.0") == ("trt10", ".venv-gpu") and named(580, "8.6.0") == ("edge", ".venv-edge")
+    assert named(570, "11.0.0") == ("trt10", ".venv-gpu")
+    assert [tiers.of_cuda(major) for major in (11, 12, 13)] == [None, "trt10", "trt11"]
+    assert [tiers.of_tensorrt(major) for major in (7, 8, "10.3.0", 11)] == [None, "edge", "trt10", "trt11"]
+    install(site, "tensorrt-llm", "1.2.1")
+    stub = next(c for c in checks_packages.flavours(only(site), "gpu", {}) if c.topic == "tensorrt-llm")
+    assert stub.status == FAIL and stub.cure.startswith("make gpu TIER=trtllm   # then: .venv-trtllm/bin/python")
 
 
 def test_modelopt_with_missing_companions(site):
@@ -542,8 +592,8 @@ def test_the_lock_of_the_gpu_tier_follows_tensorrt(root, site):
     for name in ("trt10", "trt11"):
         (root / f"requirements/{name}.txt").write_text("six==1\n")
     install(site, "tensorrt-cu13", "11.0.0")
-    assert checks_packages.lock_file(machine(root, [site]), "gpu").name == "trt11.txt"
-    assert checks_packages.lock_file(machine(root), "gpu").name == "trt10.txt"
+    assert tiers.lock_file(machine(root, [site]), "gpu").name == "trt11.txt"
+    assert tiers.lock_file(machine(root), "gpu").name == "trt10.txt"
 
 
 # -------------------------------------------------------------------------------------------------------------- plugins
@@ -592,14 +642,14 @@ def test_a_library_for_another_tensorrt(site, tmp_path):
     assert check.status == FAIL and check.found.endswith("linked against TensorRT 8; installed is 10")
     assert check.cure.startswith("rm -r plugins/build")
     check = found["plugins: loading"]
-    assert check.status == FAIL and "not found: libnvinfer.so.8" in check.found and "make gpu" in check.cure
+    assert check.status == FAIL and "not found: libnvinfer.so.8" in check.found and "TIER=edge " in check.cure
     assert found["plugins: creators"].status == WARN
 
 
 def test_without_tensorrt_it_is_said_that_nothing_was_compared(site, tmp_path):
     path = needing(tmp_path / "libplugins.so", "libnvinfer.so.10")
     check = plugin_checks(only(site, library_folders=()), path)["plugins: TensorRT"]
-    assert check.status == WARN and "not compared: no TensorRT" in check.found and "make gpu" in check.cure
+    assert check.status == WARN and "not compared: no TensorRT" in check.found and "TIER=trt10 " in check.cure
     loads = plugin_checks(only(site), compiled(tmp_path / "libfree.so"))
     assert loads["plugins: loading"].status == OK
     assert loads["plugins: creators"].status == WARN and "make gpu" in loads["plugins: creators"].cure
@@ -623,7 +673,8 @@ def test_a_library_that_needs_the_driver_is_a_warning_on_a_cpu(site, tmp_path):
 def test_a_library_built_for_a_gpu_machine_does_not_fail_the_cpu_tier(site, tmp_path):
     path = needing(tmp_path / "libplugins.so", "libnvinfer.so.7")
     check = plugin_checks(only(site), path, "cpu", ())["plugins: loading"]
-    assert check.status == WARN and "not found: libnvinfer.so.7" in check.found and check.cure
+    assert check.status == WARN and "not found: libnvinfer.so.7" in check.found
+    assert check.cure.startswith("make -C plugins") and "no tier has TensorRT 7" in check.cure
     assert plugin_checks(only(site), path, "gpu")["plugins: loading"].status == FAIL
     other = needing(tmp_path / "libother.so", "libmissing.so.1")
     assert plugin_checks(only(site), other, "cpu", ())["plugins: loading"].status == FAIL
@@ -789,9 +840,16 @@ def test_the_summary_names_what_is_wrong(site):
 
 
 def test_commands_named_in_cures_exist():
-    sources = [*Path(ROOT, "helpers/environment").glob("checks*.py"), ROOT / "helpers/environment/messages.toml"]
+    sources = [
+        *Path(ROOT, "helpers/environment").glob("checks*.py"),
+        Path(tiers.__file__),
+        ROOT / "helpers/environment/messages.toml",
+    ]
     words = "".join(path.read_text() for path in sources)
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:[\"(] ?|&& |\$ |: )make ([a-z]+)", words))
     assert {"setup", "gpu", "data", "clean"} <= named <= targets
+    assert "make gpu" in words and set(re.findall(r"make gpu(?!`| TIER=)", words)) == set()
+    assert set(re.findall(r"TIER=(\w+)", words)) <= set(tiers.gpu_tiers())
+    assert not re.findall(r"pip install (?:\S+ )*'?onnxruntime(?!\S*==)", words)
     assert set(re.findall(r"-m helpers ([a-z]+)", words)) <= set(cli.COMMANDS)

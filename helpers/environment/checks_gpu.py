@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from helpers.environment.checks import FAIL, OK, WARN, Check
-from helpers.environment.checks_packages import SETUP
+from helpers.environment.tiers import of_capability, of_cuda, setup
 
 NO_DRIVER = "sudo ubuntu-drivers install   # in a container: docker run --gpus all; WSL2: NVIDIA's driver for Windows"
 CPU_TIER = "on a machine without a GPU: python -m helpers doctor --tier cpu"
@@ -22,7 +22,7 @@ def driver(machine, tier, probed, needs=None):
     if "error" in probed:
         return Check("driver", FAIL, f"libcuda.so.1 fails: {probed['error']}", "sudo reboot   # then: nvidia-smi")
     code, version = probed["code"], _cuda(probed["cuda"])
-    status, output, errors = machine.run("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    status, output, errors = machine.nvidia_smi
     number = output.strip().splitlines()[0] if status == 0 and output.strip() else None
     if code:
         cure = "sudo reboot" if code in (803, 999) else "nvidia-smi   # says which process or permission is in the way"
@@ -52,7 +52,9 @@ def gpus(machine, tier, probed, needs=None):
     if wrong := [gpu["sm"] for gpu in found if not _pair(least) <= _pair(gpu["sm"]) <= _pair(most)]:
         older = _pair(wrong[0]) < _pair(least)
         said = f"{lines[0]}; SM {wrong[0]} is {'below ' + least if older else 'above ' + most}, which the tier needs"
-        return Check("GPU", FAIL, said, "make gpu TIER=edge   # TensorRT 8.6" if older else "make gpu TIER=trt10")
+        name = of_capability(wrong[0])
+        cure = setup(machine, "gpu", name) if name else "take another GPU: no tier runs on this one"
+        return Check("GPU", FAIL, said, cure, CPU_TIER)
     return Check("GPU", OK, "; ".join(lines))
 
 
@@ -79,7 +81,7 @@ def runtime(machine, tier, probed, torch):
     runtimes = _runtimes(machine, torch)
     if not runtimes:
         return Check("CUDA runtime", OK if tier == "cpu" else WARN, "none found: torch is a CPU build, no CUDA wheels",
-                     "" if tier == "cpu" else SETUP["gpu"])  # fmt: skip
+                     "" if tier == "cpu" else setup(machine, "gpu"))  # fmt: skip
     text = ", ".join(f"{name} {'.'.join(map(str, version))}" for name, version in runtimes.items())
     if "cuda" not in probed:
         return Check("CUDA runtime", OK if tier == "cpu" else WARN, f"{text}; not compared: no driver",
@@ -87,7 +89,9 @@ def runtime(machine, tier, probed, torch):
     have = (probed["cuda"] // 1000, probed["cuda"] % 1000 // 10)
     older = [name for name, version in runtimes.items() if version[0] > have[0]]
     if older:
-        cure = f"update the driver, or install builds for CUDA {have[0]}: packages that end in -cu{have[0]}"
+        cure = "update the driver: sudo ubuntu-drivers install"
+        if name := of_cuda(have[0]):
+            cure = f"{setup(machine, 'gpu', name)}; or update the driver; the tier's packages end in -cu{have[0]}"
         return Check("CUDA runtime", FAIL, f"{text}; but the driver runs CUDA {_cuda(probed['cuda'])} at most", cure)
     minor = [name for name, version in runtimes.items() if version > have]
     if minor:

@@ -1,15 +1,14 @@
 """The doctor's checks of packages: TensorRT in its flavours, torch, ONNX Runtime, ModelOpt, and the lock."""
 
 import re
-import tomllib
 from pathlib import Path
 
 from helpers.environment.checks import FAIL, OK, WARN, Check, counted
 from helpers.environment.messages import explain
+from helpers.environment.tiers import bringing, lock_file, locked, of_tensorrt, pins, setup
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx", "tensorrt_lean", "tensorrt_dispatch", "tensorrt_llm")
 NEEDED = {"cpu": "tensorrt_rtx", "gpu": "tensorrt"}
-SETUP = {"cpu": "make setup", "gpu": "make gpu   # then: .venv-gpu/bin/python -m helpers doctor"}
 INDEX = "--extra-index-url https://pypi.nvidia.com"
 SLOW = "tensorrt_llm"  # importing it takes longer than the doctor may
 LOOKS = (
@@ -46,9 +45,9 @@ def _flavour(machine, tier, name, probe):
     version = machine.version(*distribution[:1])
     if not machine.module(name):
         if not distribution:
-            return Check(topic, FAIL, "not installed", SETUP[tier])
+            return Check(topic, FAIL, "not installed", setup(machine, tier))
         found = f"{distribution[0]} {version} is a stub: its metadata is there, the module is not"
-        return Check(topic, FAIL, found, _reinstall(machine, topic))
+        return Check(topic, FAIL, found, _reinstall(machine, distribution, topic))
     if name == SLOW:
         return Check(topic, OK, f"{version or 'version unknown'} (found, not imported: that takes long)")
     if "slow" in probe:
@@ -57,26 +56,26 @@ def _flavour(machine, tier, name, probe):
         status = FAIL if name == NEEDED[tier] else WARN
         if re.search(r"No module named '\w*tensorrt\w*(?:bindings|libs)'", probe["error"]):
             found = f"{version or ''} is a stub wheel: {probe['error']}".strip()
-            return Check(topic, status, found, _reinstall(machine, topic), probe.get("log", ""))
+            return Check(topic, status, found, _reinstall(machine, distribution, topic), probe.get("log", ""))
         return Check(
             topic,
             status,
             f"cannot be imported: {probe['error']}",
-            _cure(machine, probe, SETUP[tier]),
+            _cure(machine, probe, setup(machine, tier)),
             probe.get("log", ""),
         )
     found = f"{probe['version']} from {origin(machine, probe['file'])}"
     return Check(topic, OK, found, details="\n".join(probe["libraries"]))
 
 
-def bringing(machine, name):
-    """Names of the installed distributions that bring the module `name`."""
-    pattern = rf"(?:nvidia-)?{name.replace('_', '-')}(?:-cu\d+)?"
-    return [found for found in machine.distributions if re.fullmatch(pattern, found)]
-
-
-def _reinstall(machine, topic):
-    return f"{machine.pip} install --force-reinstall --no-cache-dir {INDEX} {topic}"
+def _reinstall(machine, distributions, topic):
+    """How to get a flavour whole: TensorRT-LLM by its tier, the others in the version locked or else installed."""
+    if topic == "tensorrt-llm":
+        return setup(machine, "gpu", "trtllm")
+    name = distributions[0] if distributions else topic
+    version = locked(name) or machine.version(name)
+    pinned = f"{name}=={version}" if version else name
+    return f"{machine.pip} install --force-reinstall --no-cache-dir {INDEX} {pinned}"
 
 
 def origin(machine, path):
@@ -96,7 +95,7 @@ def versions(machine, tier, probes):
         found = {distribution: machine.version(distribution) for distribution in bringing(machine, name)}
         numbers = {version.rsplit(".post")[0] for version in found.values()}
         if len(numbers) > 1 or sum("-cu" in distribution for distribution in found) > 1:
-            cure = f"{machine.pip} uninstall -y {' '.join(found)} && {SETUP[tier]}"
+            cure = f"{machine.pip} uninstall -y {' '.join(found)} && {setup(machine, tier)}"
             text = ", ".join(f"{distribution} {version}" for distribution, version in found.items())
             return Check("TensorRT versions", FAIL, f"several bring {name}: {text}", cure)
     version = (probes.get("tensorrt") or {}).get("version") or machine.version(*bringing(machine, "tensorrt"))
@@ -110,7 +109,8 @@ def versions(machine, tier, probes):
         )
     if libraries and not version:
         found = f"libraries without Python: {', '.join(libraries)}"
-        return Check("TensorRT versions", OK if tier == "cpu" else WARN, found, "" if tier == "cpu" else SETUP["gpu"])
+        cure = "" if tier == "cpu" else setup(machine, "gpu", of_tensorrt(next(iter(libraries.values()))))
+        return Check("TensorRT versions", OK if tier == "cpu" else WARN, found, cure)
     return Check("TensorRT versions", OK, "one" if version or machine.module("tensorrt_rtx") else "none")
 
 
@@ -118,20 +118,19 @@ def torch(machine, tier, probe):
     """torch: there, importable, and the build that the tier needs."""
     version, index = machine.version("torch"), "https://download.pytorch.org/whl/"
     if version is None or probe is None:
-        return Check("torch", FAIL, "not installed", SETUP[tier])
+        return Check("torch", FAIL, "not installed", setup(machine, tier))
     if "slow" in probe:
         return _slow("torch", "torch", version, probe)
     if "error" in probe:
-        return Check(
-            "torch", FAIL, f"{version}: {probe['error']}", _cure(machine, probe, SETUP[tier]), probe.get("log", "")
-        )
+        cure = _cure(machine, probe, setup(machine, tier))
+        return Check("torch", FAIL, f"{version}: {probe['error']}", cure, probe.get("log", ""))
     build = f"CUDA {probe['cuda']} build" if probe.get("cuda") else "CPU build"
     if tier == "gpu" and not probe.get("cuda"):
         cure = f"{machine.pip} install --force-reinstall torch --index-url {index}cu128"
-        cure = SETUP["gpu"] if machine.pip.startswith(".venv/") else cure  # .venv stays as its lock says
+        cure = setup(machine, "gpu") if machine.pip.startswith(".venv/") else cure  # .venv stays as its lock says
         return Check("torch", FAIL, f"{version}, a CPU build: it does not see the GPU", cure)
     if tier == "cpu" and probe.get("cuda"):
-        cure = f"{machine.pip} install --force-reinstall --no-deps torch --index-url {index}cpu"
+        cure = f"{machine.pip} install --force-reinstall --no-deps torch=={locked('torch')} --index-url {index}cpu"
         return Check("torch", WARN, f"{version}, a {build}: works, but is 4 GB larger than the CPU build", cure)
     return Check("torch", OK, f"{version}, {build}")
 
@@ -141,23 +140,24 @@ def onnxruntime(machine, tier, probe):
     installed = [
         name for name in machine.distributions if re.fullmatch(r"onnxruntime(-gpu|-directml|-openvino)?", name)
     ]
+    pin = locked("onnxruntime")  # onnxruntime-gpu is released under the same numbers
     wanted = "onnxruntime-gpu" if "onnxruntime-gpu" in installed and tier == "gpu" else "onnxruntime"
     if not installed:
-        return Check("ONNX Runtime", FAIL, "not installed", SETUP[tier])
+        return Check("ONNX Runtime", FAIL, "not installed", setup(machine, tier))
     if len(installed) > 1:
-        cure = f"{machine.pip} uninstall -y {' '.join(installed)} && {machine.pip} install {wanted}"
+        cure = f"{machine.pip} uninstall -y {' '.join(installed)} && {machine.pip} install {wanted}=={pin}"
         found = f"{' and '.join(installed)}: they overwrite each other's files"
         return Check("ONNX Runtime", FAIL if tier == "gpu" else WARN, found, cure)
     if probe and "slow" in probe:
         return _slow("ONNX Runtime", "onnxruntime", machine.version(installed[0]), probe)
     if probe is None or "error" in probe:
         error = (probe or {}).get("error", "its metadata is there, the module is not")
-        cure = f"{machine.pip} install --force-reinstall --no-deps {installed[0]}=={machine.version(installed[0])}"
+        cure = f"{machine.pip} install --force-reinstall --no-deps {installed[0]}=={pin}"
         return Check("ONNX Runtime", FAIL, error, _cure(machine, probe or {}, cure), (probe or {}).get("log", ""))
     providers = [name.removesuffix("ExecutionProvider") for name in probe["providers"]]
     found = f"{installed[0]} {probe['version']}: {', '.join(providers)}"
     if installed[0] == "onnxruntime-gpu" and "CUDA" not in providers:
-        cure = f"{machine.pip} install 'onnxruntime-gpu[cuda,cudnn]'"
+        cure = f"{machine.pip} install 'onnxruntime-gpu[cuda,cudnn]=={pin}'"
         return Check("ONNX Runtime", FAIL if tier == "gpu" else WARN, f"{found}: no CUDA", cure)
     return Check("ONNX Runtime", OK, found)
 
@@ -167,12 +167,12 @@ def modelopt(machine, tier):
     version = machine.version("nvidia-modelopt")
     if version is None or not machine.module("modelopt"):
         return Check(
-            "ModelOpt", FAIL, "not installed" if version is None else "only its metadata is there", SETUP[tier]
+            "ModelOpt", FAIL, "not installed" if version is None else "only its metadata is there", setup(machine, tier)
         )
     needed = ("onnx", "onnx-graphsurgeon", "onnxslim", "polygraphy", "onnxconverter-common", "ml-dtypes", "lief")
     missing = [name for name in needed if machine.version(name) is None]
     if missing:
-        return Check("ModelOpt", FAIL, f"{version}, but without {', '.join(missing)}", SETUP[tier])
+        return Check("ModelOpt", FAIL, f"{version}, but without {', '.join(missing)}", setup(machine, tier))
     return Check("ModelOpt", OK, version)
 
 
@@ -190,34 +190,9 @@ def lock(machine, tier, path=None):
     details = "\n".join(f"{package}: locked {pin}, found {have or 'nothing'}" for package, pin, have in drift)
     first = ", ".join(f"{package} {have or 'missing'} (locked {pin})" for package, pin, have in drift[:2])
     more = f" and {len(drift) - 2} more" if len(drift) > 2 else ""
-    cure = SETUP[tier] if tier == "gpu" else "rm -f .venv/installed-from && make setup"
+    cure = setup(machine, tier, path.stem) if tier == "gpu" else "rm -f .venv/installed-from && make setup"
     status = FAIL if any(have is None for *_, have in drift) else WARN
     return Check("lock", status, f"{len(drift)} of {len(found)} differ from {name}: {first}{more}", cure, details)
-
-
-def pins(path):
-    """(package, version) pairs of a lock file."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", text, re.MULTILINE)
-
-
-def lock_file(machine, tier):
-    """Path of the tier's lock; in the gpu tier, that of the major version of TensorRT that is installed."""
-    folder = machine.root / "requirements"
-    if tier == "cpu":
-        return folder / "cpu.txt"
-    version = machine.version(*bringing(machine, "tensorrt"))
-    major = version and version.split(".")[0]
-    names = {None: ["trt10.txt", "trt11.txt"], "8": ["edge.txt"]}.get(major, [f"trt{major}.txt"])
-    return next((folder / name for name in names if (folder / name).is_file()), None)
-
-
-def needs(machine, tier):
-    """What requirements/tiers.toml says the tier's lock needs: Python, driver, compute capabilities; {} if nothing."""
-    path, table = lock_file(machine, tier), machine.root / "requirements/tiers.toml"
-    if path is None or not table.is_file():
-        return {}
-    return tomllib.loads(table.read_text()).get(path.stem, {})
 
 
 def _slow(topic, module, version, probe):
@@ -230,5 +205,5 @@ def _cure(machine, probe, otherwise):
     for found in explain(probe.get("log") or probe.get("error", "")):
         for step in found.cure if not found.general else ():
             if step.startswith("$ ") and not step.startswith(LOOKS):
-                return re.sub(r"^pip ", f"{machine.pip} ", step[2:])
+                return re.sub(r"(^|&& )pip ", rf"\g<1>{machine.pip} ", step[2:])
     return otherwise

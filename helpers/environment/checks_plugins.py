@@ -6,7 +6,7 @@ from pathlib import Path
 from helpers.environment import elf
 from helpers.environment.checks import FAIL, OK, WARN, Check
 from helpers.environment.checks_gpu import runs_on
-from helpers.environment.checks_packages import SETUP, bringing
+from helpers.environment.tiers import bringing, of_tensorrt, setup
 from helpers.errors import BadInput
 from helpers.plugins import MAKE as BUILD
 
@@ -50,7 +50,8 @@ def _tensorrt(machine, path, described):
     if not wanted:
         return Check("plugins: TensorRT", OK, f"{path.name} names no version of libnvinfer")
     if not majors:
-        return Check("plugins: TensorRT", WARN, f"{text}; not compared: no TensorRT", SETUP["gpu"])
+        cure = setup(machine, "gpu", of_tensorrt(max(wanted)))
+        return Check("plugins: TensorRT", WARN, f"{text}; not compared: no TensorRT", cure)
     if not wanted <= majors:
         cure = f"rm -r plugins/build && {BUILD}"
         return Check("plugins: TensorRT", FAIL, f"{text}; installed is {', '.join(map(str, sorted(majors)))}", cure)
@@ -82,11 +83,12 @@ def _loading(machine, tier, path):
         found = f"{path.name} does not load: {'not found: ' + ', '.join(missing) if missing else probe['refused']}"
         gpu_only = missing and all(name.startswith(("libcuda.so", "libnvinfer")) for name in missing)
         status = WARN if gpu_only and tier == "cpu" else FAIL  # no lesson of the cpu tier loads it
-        failed = Check("plugins: loading", status, found, _cure(missing, path), probe["refused"])
-        return failed, Check("plugins: creators", WARN, "not checked: the library does not load", _cure(missing, path))
+        cure = _cure(machine, missing, path)
+        failed = Check("plugins: loading", status, found, cure, probe["refused"])
+        return failed, Check("plugins: creators", WARN, "not checked: the library does not load", cure)
     loaded = Check("plugins: loading", OK, f"{path.name} loads")
     if not probe["tensorrt"]:
-        return loaded, Check("plugins: creators", WARN, "not checked: no TensorRT", SETUP["gpu"])
+        return loaded, Check("plugins: creators", WARN, "not checked: no TensorRT", setup(machine, "gpu"))
     if not probe["creators"]:
         cure = "grep -rn REGISTER_TENSORRT_PLUGIN plugins   # each creator needs it, in a file that is linked"
         return loaded, Check("plugins: creators", FAIL, f"{path.name} registers none", cure)
@@ -101,9 +103,12 @@ def _missing(machine, path, refused):
     return listed or ([first[1]] if first and first[1] != str(path.resolve()) else [])
 
 
-def _cure(missing, path):
-    if any(name.startswith("libnvinfer") for name in missing):
-        return "make gpu   # or: export LD_LIBRARY_PATH=/path/to/TensorRT/lib:$LD_LIBRARY_PATH"
+def _cure(machine, missing, path):
+    if wanted := [re.sub(r".*\.so\.?", "", name) for name in missing if name.startswith("libnvinfer")]:
+        folder = "export LD_LIBRARY_PATH=/path/to/TensorRT/lib:$LD_LIBRARY_PATH"
+        if wanted[0] and not of_tensorrt(wanted[0]):
+            return f"{BUILD}   # no tier has TensorRT {wanted[0]}; where it is installed: {folder}"
+        return f"{setup(machine, 'gpu', of_tensorrt(wanted[0]))}; or: {folder}"
     if any(name.startswith("libcuda.so") for name in missing):
         return "run it on a machine with the NVIDIA driver"
     if missing:

@@ -13,6 +13,7 @@ from helpers.environment import checks, checks_gpu, checks_packages, checks_plug
 from helpers.environment.checks import FAIL, OK, WARN, Check
 from helpers.environment.machine import Machine
 from helpers.environment.start import TIERS
+from helpers.environment.tiers import needs, pins, setup
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
@@ -72,13 +73,13 @@ def doctor(lessons=None, root=ROOT, tier=None, plugin=None, lock=None, machine=N
     probed, packages = driver.result(), {name: future.result() for name, future in packages.items()}
     tier = tier or ("cpu" if "absent" in probed else "gpu")
     torch, capabilities = packages.get("torch"), [gpu["sm"] for gpu in probed.get("gpus") or []]
-    gpu, wheels, needs = checks_gpu, checks_packages, checks_packages.needs(machine, tier)
+    gpu, wheels, needed = checks_gpu, checks_packages, needs(machine, tier)
     visits = [
-        ("Python", checks.python, machine, needs),
+        ("Python", checks.python, machine, needed),
         ("tools", checks.tools, machine),
         ("folders", checks.folders, machine),
-        ("driver", gpu.driver, machine, tier, probed, needs),
-        ("GPU", gpu.gpus, machine, tier, probed, needs),
+        ("driver", gpu.driver, machine, tier, probed, needed),
+        ("GPU", gpu.gpus, machine, tier, probed, needed),
         ("CUDA toolkit", gpu.toolkit, machine, tier),
         ("CUDA runtime", gpu.runtime, machine, tier, probed, torch or {}),
         ("torch", wheels.torch, machine, tier, torch),
@@ -98,7 +99,7 @@ def doctor(lessons=None, root=ROOT, tier=None, plugin=None, lock=None, machine=N
 
 
 def quick(tier, machine=None):
-    """The checks that start no process and import nothing, as a Report: for the first cell of a lesson."""
+    """The checks that import nothing and start nothing but nvidia-smi, as a Report: for the first cell of a lesson."""
     machine = machine or Machine()
     lessons = _lessons(machine, None)
     visits = [
@@ -127,7 +128,7 @@ def _installed_flavour(machine, tier):
     name = checks_packages.NEEDED[tier]
     if machine.module(name):
         return Check("TensorRT", OK, name)
-    return Check("TensorRT", FAIL, f"{name} is not installed", checks_packages.SETUP[tier])
+    return Check("TensorRT", FAIL, f"{name} is not installed", setup(machine, tier))
 
 
 def _plugins(machine, tier, plugin, capabilities):
@@ -159,7 +160,7 @@ def _lessons(machine, names):
 def _require_lock(path):
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
-    elif not checks_packages.pins(path):
+    elif not pins(path):
         found = "no line PACKAGE==VERSION in it"
     else:
         return

@@ -102,6 +102,18 @@ class Machine:
         """Path of a tool on PATH, or None."""
         return shutil.which(tool, path=self.environ.get("PATH", os.defpath))
 
+    @functools.cached_property
+    def nvidia_smi(self):
+        """What nvidia-smi says of the driver's version: (exit code, output, errors)."""
+        return self.run("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+
+    @property
+    def driver(self):
+        """Branch of the NVIDIA driver, such as 580, as nvidia-smi tells it; None where it does not."""
+        code, output, _ = self.nvidia_smi
+        found = re.match(r"(\d+)\.", output.strip())
+        return int(found[1]) if code == 0 and found else None
+
     def run(self, *command):
         """Run a tool: (exit code, output, errors); 127 if it is not there, 124 if it takes too long."""
         program, seconds = self.which(command[0]) or command[0], self.timeout

@@ -134,30 +134,55 @@ def test_settings_are_those_of_the_engines_but_for_the_timing_cache(work, tmp_pa
 # ------------------------------------------------------------------------------------------------------------- marks
 
 
-@pytest.mark.parametrize("name", ["mini", "mini_qdq_default"])
-def test_every_tensor_that_is_offered_can_be_marked_for_8_6(work, tmp_path, monkeypatch, name):
-    """All at once with the custom operators inlined, and the marked tensors have the values that ONNX Runtime gives."""
-    path = work / "models" / f"{name}.onnx"
+@pytest.fixture
+def trt(monkeypatch):
     with fake_cuda.installed(monkeypatch) as driver:
         monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt.module("8.6.0", driver))
         tensorrt_log.logger.cache_clear()
-        precision = "explicit" if "qdq" in name else "fp32"
-        side, reference = EngineSide(path, "tensorrt", tmp_path, precision=precision), OnnxSide(path)
-        made_by = {out: node.op_type for node in side.model.graph.node for out in node.output}
-        assert len(side.names) > 400 and not {"DequantizeLinear", "QuantizeLinear"} & {made_by[n] for n in side.names}
-        feed = frames.Frames(work / "frames" / "mini")[0] | {"prev_bev": np.zeros(reference.inputs["prev_bev"], "f4")}
-        ours, theirs = side.probe(side.names)(feed), reference.probe(side.names)(feed)
+        yield sys.modules["tensorrt"]
     tensorrt_log.logger.cache_clear()
-    metric = measure_rms if "qdq" in name else measure
-    errors = {tensor: metric(ours[tensor], theirs[tensor], 0, 0).relative for tensor in side.names}
-    assert ours.keys() == theirs.keys() and max(errors.values()) < (0.2 if "qdq" in name else 1e-3), errors
 
-    model = onnx.load(path)
-    written = tensorrt_graph.for_version(model, "8.6.0", True, outputs=side.names)
-    assert {value.name for value in written.graph.output} == set(side.names)
+
+@pytest.mark.parametrize("name", ["mini", "mini_qdq_default"])
+@pytest.mark.parametrize("plugins", [False, True])
+def test_every_tensor_that_is_offered_can_be_marked_for_8_6(work, name, plugins):
+    side = EngineSide(work / "models" / f"{name}.onnx")
+    makers = {out: node for node in side.model.graph.node for out in node.output}
+    assert len(side.names) > 400 and not {"DequantizeLinear", "QuantizeLinear"} & {
+        makers[n].op_type for n in side.names
+    }
+    written = tensorrt_graph.for_version(onnx.load(side.path), "8.6.0", plugins, outputs=side.names).graph
+    assert {value.name for value in written.output} == set(side.names)
     for tensor in side.names[::250]:
-        alone = tensorrt_graph.for_version(model, "8.6.0", outputs=[tensor]).graph
-        assert tensor in {value.name for value in alone.output}
+        alone = tensorrt_graph.for_version(onnx.load(side.path), "8.6.0", plugins, outputs=[tensor]).graph
+        assert [value.name for value in alone.output if value.name not in side.outputs] == [tensor]
+
+
+def test_marked_tensors_are_those_of_the_graph(work, trt, tmp_path):
+    """The graph as it is rewritten for 8.6, with the custom operators inlined, computes what was marked."""
+    path = work / "models" / "mini.onnx"
+    side, reference = EngineSide(path, "tensorrt", tmp_path), OnnxSide(path)
+    feed = frames.Frames(work / "frames" / "mini")[0] | {"prev_bev": np.zeros(reference.inputs["prev_bev"], "f4")}
+    ours, theirs = side.probe(side.names)(feed), reference.probe(side.names)(feed)
+    assert list(ours) == side.names
+    assert max(measure(ours[tensor], theirs[tensor], 0, 0).relative for tensor in side.names) < 1e-3
+
+
+def test_engines_of_tensorrt(work, trt, tmp_path, monkeypatch):
+    """The settings arrive at every build, marks are outputs, and no engine is built twice."""
+    monkeypatch.setattr(divergence, "FRAMES", 1)
+    model = graph.load(work / "models" / "mini.onnx")
+    wrong = graph.save(precision_faults.swap_axis(model, FAULT), tmp_path / "wrong.onnx")
+    shape = engines.Shape(Session(work), measure_gpu.parse(["divergence", f"--work={work}"]), "mini")
+    case = dataclasses.replace(divergence.CASES["fp32"], at_once=30)
+    settings = divergence.build_options(shape, case)
+    found = divergence.search(shape, "tensorrt", case, work / "models" / "mini.onnx", wrong, settings)
+    assert found["node"] == FAULT and FAULT in [layer["name"] for layer in found["layers"]]
+    assert len(trt._built) == found["probes"] <= 6
+    for (network, config), probe in zip(trt._built, found["log"], strict=True):
+        assert {value.name for value in network._model.graph.output} == {*probe["marked"], *probe["outputs"]}
+        assert not config._names() and config._cache is not None
+    assert (work / "divergence" / "timing.cache").is_file()
 
 
 def chain(length=10):

@@ -12,8 +12,8 @@ COMMANDS = {
     "engine": ("helpers.engine", "build, run, inspect and benchmark engines"),
     "divergence": ("helpers.precision", "find the first tensor in which two ONNX files differ"),
     "quantize": ("helpers.quantize", "quantize an ONNX file with calibration data"),
-    "doctor": ("helpers.environment.doctor", "check this machine; every fault comes with its cure"),
-    "explain": ("helpers.environment.messages", "what an error message means and what to do about it"),
+    "doctor": ("helpers.environment.checkup", "check this machine; every fault comes with its cure"),
+    "explain": ("helpers.environment.message_table", "what an error message means and what to do about it"),
     "records": ("helpers.records", "print the recorded results"),
     "patch": ("helpers.environment.patch_command", "list, apply, revert and check the patches of patches/"),
 }

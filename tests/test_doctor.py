@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from helpers import __main__ as cli
-from helpers.environment import checks, checks_gpu, checks_packages, checks_plugins, doctor, elf, tiers
+from helpers.environment import checks, checks_gpu, checks_packages, checks_plugins, checkup, doctor, elf, tiers
 from helpers.environment.checks import FAIL, OK, WARN
-from helpers.environment.doctor import Report, quick, summary, text
+from helpers.environment.checkup import Report, quick, summary, text
 from helpers.environment.machine import Machine
 from helpers.errors import BadInput
 from helpers.files import ROOT
@@ -747,7 +747,7 @@ def test_an_exception_inside_a_check_is_a_line_and_not_a_traceback(monkeypatch, 
 
 
 def test_what_hangs_does_not_hold_the_doctor_up(tmp_path, root, site, monkeypatch):
-    monkeypatch.setattr(sys.modules["helpers.environment.doctor"], "BUDGET", 1.0)
+    monkeypatch.setattr(checkup, "BUDGET", 1.0)
     install(site, "torch", "2.13.0", "torch", "import time; time.sleep(30)")
     install(site, "tensorrt", "10.3.0", "tensorrt", "import time; time.sleep(30)")
     here = with_driver(tmp_path, "sleep(30); return 0;", smi="exec sleep 30", root=root, paths=(str(site),))
@@ -800,9 +800,8 @@ def test_scenes_are_counted(data, root):
 
 @pytest.mark.parametrize(("status", "code"), [(OK, 0), (WARN, 0), (FAIL, 1)])
 def test_exit_code_and_json(monkeypatch, capsys, status, code):
-    module = sys.modules["helpers.environment.doctor"]
     report = Report([checks.Check("topic", status, "found", "" if status == OK else "cure")])
-    monkeypatch.setattr(module, "doctor", lambda *arguments, **options: report)
+    monkeypatch.setattr(checkup, "doctor", lambda *arguments, **options: report)
     assert cli.main(["doctor", "--json"]) == code
     printed = json.loads(capsys.readouterr().out)
     assert printed["checks"] == [dataclasses.asdict(report[0])] and printed["counts"][status] == 1
@@ -828,7 +827,7 @@ def test_the_summary_of_a_lesson_is_quick_and_imports_nothing(root):
     started = time.monotonic()
     line = summary("cpu")
     assert time.monotonic() - started < 1 and "checks OK" in line
-    code = "import sys; from helpers.environment.doctor import summary; summary('cpu'); print('torch' in sys.modules)"
+    code = "import sys; from helpers.environment.checkup import summary; summary('cpu'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -1,4 +1,6 @@
+import importlib
 import os
+import pkgutil
 import random
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from helpers import environment
-from helpers.environment import start
+from helpers.environment import checkup, start
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
@@ -25,9 +27,14 @@ def test_begin_goes_to_the_root_seeds_and_returns_the_versions(tmp_path, monkeyp
 
 
 def test_begin_ends_with_the_doctor(monkeypatch):
-    module = sys.modules["helpers.environment.doctor"]
-    monkeypatch.setattr(module, "summary", lambda tier: f"7 checks OK in the {tier} tier")
+    monkeypatch.setattr(checkup, "summary", lambda tier: f"7 checks OK in the {tier} tier")
     assert "7 checks OK in the cpu tier" in environment.begin("cpu").data
+
+
+@pytest.mark.parametrize("name", [found.name for found in pkgutil.iter_modules(environment.__path__)])
+def test_no_function_hides_a_module_of_its_name(name):
+    module = importlib.import_module(f"helpers.environment.{name}")
+    assert getattr(environment, name) is module
 
 
 def test_begin_seeds_torch_when_it_is_there():

@@ -8,7 +8,7 @@ import pytest
 
 from helpers import __main__ as cli
 from helpers.environment import explain, messages, search
-from helpers.environment.messages import Message, table
+from helpers.environment.message_table import TABLE, Message, table
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
@@ -194,10 +194,10 @@ def test_command_reads_a_file(capsys, tmp_path):
 
 
 def test_nothing_is_read_before_it_is_asked_for():
-    code = "from helpers.environment.messages import table; print(table.cache_info().currsize)"
+    code = "from helpers.environment.message_table import table; print(table.cache_info().currsize)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "0"
 
 
 def test_the_table_lies_beside_the_code():
-    assert Path(Message.__module__.replace(".", "/") + ".toml") == Path("helpers/environment/messages.toml")
+    assert Path(sys.modules[Message.__module__].__file__).with_name("messages.toml") == TABLE and TABLE.is_file()

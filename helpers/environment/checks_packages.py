@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from helpers.environment.checks import FAIL, OK, WARN, Check, counted
-from helpers.environment.messages import explain
+from helpers.environment.message_table import explain
 from helpers.environment.tiers import bringing, lock_file, locked, of_tensorrt, pins, setup
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx", "tensorrt_lean", "tensorrt_dispatch", "tensorrt_llm")

@@ -168,23 +168,6 @@ def test_marked_tensors_are_those_of_the_graph(work, trt, tmp_path):
     assert max(measure(ours[tensor], theirs[tensor], 0, 0).relative for tensor in side.names) < 1e-3
 
 
-def test_engines_of_tensorrt(work, trt, tmp_path, monkeypatch):
-    """The settings arrive at every build, marks are outputs, and no engine is built twice."""
-    monkeypatch.setattr(divergence, "FRAMES", 1)
-    model = graph.load(work / "models" / "mini.onnx")
-    wrong = graph.save(precision_faults.swap_axis(model, FAULT), tmp_path / "wrong.onnx")
-    shape = engines.Shape(Session(work), measure_gpu.parse(["divergence", f"--work={work}"]), "mini")
-    case = dataclasses.replace(divergence.CASES["fp32"], at_once=30)
-    settings = divergence.build_options(shape, case)
-    found = divergence.search(shape, "tensorrt", case, work / "models" / "mini.onnx", wrong, settings)
-    assert found["node"] == FAULT and FAULT in [layer["name"] for layer in found["layers"]]
-    assert len(trt._built) == found["probes"] <= 6
-    for (network, config), probe in zip(trt._built, found["log"], strict=True):
-        assert {value.name for value in network._model.graph.output} == {*probe["marked"], *probe["outputs"]}
-        assert not config._names() and config._cache is not None
-    assert (work / "divergence" / "timing.cache").is_file()
-
-
 def chain(length=10):
     """x -> t0 -> t1 -> ...: each adds 1."""
     nodes = [helper.make_node("Add", [f"t{i - 1}" if i else "x", "one"], [f"t{i}"], f"/{i}") for i in range(length)]
@@ -192,6 +175,24 @@ def chain(length=10):
     one = numpy_helper.from_array(np.float32([1]), "one")
     made = helper.make_graph(nodes, "chain", [value("x")], [value(f"t{length - 1}")], [one])
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def test_engines_of_tensorrt(work, trt, tmp_path):
+    """The settings arrive at every build, marks are outputs, and no engine is built twice."""
+    wrong = chain()
+    wrong.graph.node[5].op_type = "Sub"
+    right, wrong = (graph.save(model, tmp_path / f"{i}.onnx") for i, model in enumerate((chain(), wrong)))
+    shape = engines.Shape(Session(work), measure_gpu.parse(["divergence", f"--work={work}"]), "mini")
+    case = dataclasses.replace(divergence.CASES["fp32"], at_once=1)
+    settings = divergence.build_options(shape, case)
+    shape.frames = [{"x": np.float32([1, 2, 3, 4])}]
+    found = divergence.search(shape, "tensorrt", case, right, wrong, settings)
+    assert found["node"] == "/5" and [layer["name"] for layer in found["layers"]] == ["/5"]
+    assert len(trt._built) == found["probes"] <= 6
+    for (network, config), probe in zip(trt._built, found["log"], strict=True):
+        assert {value.name for value in network._model.graph.output} == {*probe["marked"], *probe["outputs"]}
+        assert not config._names() and config._cache is not None
+    assert (work / "divergence" / "timing.cache").is_file()
 
 
 class FakeEngine:

@@ -45,7 +45,11 @@ def toy(path, quantized=False):
               for name in ("image", "can_bus", "lidar2img")]  # fmt: skip
     nodes += [
         helper.make_node("Sum", ["m_image", "m_can_bus", "m_lidar2img"], ["seen"], "/sum"),
-        helper.make_node("Mul", ["seen", "zero"], ["nothing"], PROJECTION),
+        *(
+            helper.make_node("Mul", [f"seen{i or ''}", "one"], [f"seen{i + 1}"], pattern.replace("[A-Z]*", "A"))
+            for i, pattern in enumerate(engines.SURROUNDINGS)
+        ),
+        helper.make_node("Mul", [f"seen{len(engines.SURROUNDINGS)}", "zero"], ["nothing"], PROJECTION),
         helper.make_node("Mul", ["use_prev_bev", "zero"], ["unused"], SAMPLING),
         helper.make_node("Add", [source, "unused"], ["history"], "/history"),
         helper.make_node("Sum", ["history", "one", "nothing"], ["bev_embed"], "/step"),
@@ -66,8 +70,7 @@ def work(tmp_path, minidrive):
     """A work folder as `prepare` leaves it, for two scenes of four frames, with the toy as the mini."""
     work = tmp_path / "work"
     toy(work / "models" / "mini.onnx")
-    for name in ("qdq", "qdq_default"):
-        toy(work / "models" / f"mini_{name}.onnx", quantized=True)
+    toy(work / "models" / "mini_qdq.onnx", quantized=True)
     tokens = [frame.token for frame in open_dataset(minidrive, "v1.0-mini", "mini_val")]
     random = np.random.default_rng(0)
     pairs = []
@@ -202,7 +205,8 @@ def test_tensorrt_engines(trt, work, minidrive, capsys):
     for name in ("fp16", "best", "qdq"):
         assert "OBEY_PRECISION_CONSTRAINTS" in flags[name] and "FP16" in flags[name]
         assert ("INT8" in flags[name]) == (name != "fp16")
-        assert result(work, f"tensorrt/mini/build/{name}")["constrained_layers"] == 2  # projection and sampling
+        expected = 2 + (name == "qdq") * len(engines.SURROUNDINGS)  # projection and sampling
+        assert result(work, f"tensorrt/mini/build/{name}")["constrained_layers"] == expected
     assert result(work, "tensorrt/mini/build/fp16_all")["constrained_layers"] == 0
     assert len(trt._batches) == 2  # the implicit engine alone is calibrated, on both samples
 
@@ -487,6 +491,9 @@ def test_ratios_and_table_name_both_sides():
     lines = report.ratios(pieces)
     assert any("FP32 / qdq (native): 4.00 (published 3.13)" in line for line in lines)
     assert any("PyTorch eager FP32 / qdq" in line and "8.00" in line for line in lines)
+    pieces["tensorrt/published/time"]["result"]["gpu"] |= {"fp32_plugin": timing(6.0), "qdq_plugin": timing(2.0)}
+    metrics = report._metrics(pieces, "tensorrt", "published", "qdq_plugin")
+    assert (metrics["speedup_over_fp32"], metrics["speedup_over_fp32_plugin"]) == (6, 3)
     row = next(row for row in report.table(pieces, "published") if row["engine"] == "tensorrt qdq")
     assert row["A40, published"] == 6.02 and row["over FP32, published"] == pytest.approx(3.126, abs=1e-3)
 

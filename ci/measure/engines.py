@@ -18,16 +18,26 @@ PROJECTION = {"/pts_bbox_head/transformer/encoder/projection/*": "fp32"}  # over
 # So do reference points far outside a picture. The plugin takes them in FP32; without it, the standard operators that
 # stand for it stay in FP32.
 SAMPLING = {"/pts_bbox_head/transformer/encoder/layers.*/attentions.1/MultiScaleDeformableAttnTRT2/*": "fp32"}
+# In a graph with Q/DQ nodes TensorRT 8.6 fuses the projection with what surrounds it, in half precision, and its depths
+# come out wrong although its own layers were to stay in FP32 (the stage divergence finds that). So all that it is fused
+# with stays in FP32: what prepares the queries, and the first self-attention.
+SURROUNDINGS = {
+    "/pts_bbox_head/transformer/[A-Z]*": "fp32",
+    "/pts_bbox_head/transformer/can_bus_mlp*": "fp32",
+    "/pts_bbox_head/transformer/encoder/[A-Z]*": "fp32",
+    "/pts_bbox_head/transformer/encoder/layers.0/attentions.0/*": "fp32",
+}
 ENGINES = {
     "fp32": {"precision": "fp32", "tf32": False},
-    "qdq": {"precision": "best", "layer_precisions": PROJECTION, "graph": "_qdq"},
+    "qdq": {"precision": "best", "layer_precisions": SURROUNDINGS | PROJECTION, "graph": "_qdq"},
     "fp16": {"precision": "fp16", "layer_precisions": PROJECTION},
     "tf32": {"precision": "fp32"},
+    "qdq_tf32": {"precision": "explicit", "graph": "_qdq"},  # INT8 and nothing in half precision
     "best": {"precision": "best", "layer_precisions": PROJECTION, "calibration": True},  # the longest build
     "fp16_all": {"precision": "fp16"},  # everything in half precision
-    "qdq_default": {"precision": "best", "layer_precisions": PROJECTION, "graph": "_qdq_default"},
+    "qdq_projection": {"precision": "best", "layer_precisions": PROJECTION, "graph": "_qdq"},
 }
-CONTROLS = ("fp16_all", "qdq_default")  # known to be wrong: built and streamed with the mini, never timed
+CONTROLS = ("fp16_all", "qdq_projection")  # known to be wrong: built and streamed with the mini, never timed
 # For how time grows: at level 0 the builder takes the first tactic that runs and times none, so several processes may
 # build at once. A timing cache is of no use to it, and the processes would overwrite each other's.
 SCALE = {"precision": "fp16", "layer_precisions": PROJECTION, "optimization_level": 0, "timing_cache": None}

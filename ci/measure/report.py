@@ -96,10 +96,10 @@ def _metrics(pieces, runtime, shape, name):
     host = [metrics[key] for key in ("host_ms_p50", "graph_host_ms_p50") if key in metrics]
     if before and host:
         metrics |= {"preprocess_ms_p50": before, "end_to_end_ms": before + min(host)}
-    baseline = next((one for key, one in timings.items() if key == "fp32"), None)
     kind = "gpu" if "gpu" in timings.get(name, {}) else "host"
-    if baseline and name in timings:
-        metrics["speedup_over_fp32"] = baseline[kind]["p50"] / timings[name][kind]["p50"]
+    for baseline in ("fp32", f"fp32{PLUGIN}" if name.endswith(PLUGIN) else "fp32"):
+        if baseline in timings and name in timings:
+            metrics[f"speedup_over_{baseline}"] = timings[baseline][kind]["p50"] / timings[name][kind]["p50"]
     built = result(f"{runtime}/{shape}/build/{name}")
     if built:
         metrics |= {"engine_mib": built["size_bytes"] / 2**20, "build_seconds": built["build_seconds"]}

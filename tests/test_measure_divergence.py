@@ -99,7 +99,7 @@ def test_a_planted_fault_is_found_and_recorded(work, tmp_path, capsys, monkeypat
 
 
 def test_the_stage_runs_where_tensorrt_is_not(work, monkeypatch, capsys):
-    assert divergence.graph(work, divergence.CASES["qdq_projection"]).name == "mini_qdq.onnx"
+    assert divergence.graph(work, divergence.CASES["qdq"]).name == "mini_qdq.onnx"
     assert measure_gpu.main(["divergence", f"--work={work}", "--runtime=onnxruntime", "--only", "fp32"]) == 0
     found = Session(work).result("divergence/fp32")
     assert not found["found"] and found["probes"] == 1 and 0 < found["worst_error"] < 1e-4 and found["frames"] == 2
@@ -109,7 +109,7 @@ def test_the_stage_runs_where_tensorrt_is_not(work, monkeypatch, capsys):
         measure_gpu.main(["divergence", f"--work={work}"]) == 2 and "--runtime=onnxruntime" in capsys.readouterr().err
     )
     with pytest.raises(BadInput, match="prepare"):
-        divergence.graph(work / "nothing", divergence.CASES["qdq_projection"])
+        divergence.graph(work / "nothing", divergence.CASES["qdq"])
 
 
 def test_settings_are_those_of_the_engines_but_for_the_timing_cache(work, tmp_path):
@@ -121,16 +121,13 @@ def test_settings_are_those_of_the_engines_but_for_the_timing_cache(work, tmp_pa
     made = {name: divergence.build_options(shape, case) for name, case in divergence.CASES.items()}
     assert made["fp32"]["precision"] == "fp32" and not made["fp32"]["tf32"]
     assert made["fp16_all"]["precision"] == "fp16" and "layer_precisions" not in made["fp16_all"]
-    assert (
-        made["qdq_projection"]["precision"] == "best"
-        and made["qdq_projection"]["layer_precisions"] == engines.PROJECTION
-    )
+    assert made["qdq"]["precision"] == "best" and made["qdq"]["layer_precisions"] == engines.PROJECTION
     for settings in made.values():
         assert settings["plugins"] == [library] and settings["tactic_sources"] == []
         assert settings["optimization_level"] == 2 and settings["workspace"] == 8192
         assert settings["timing_cache"] == str(work / "divergence" / "timing.cache")
     chosen.plugin = None
-    native = divergence.build_options(shape, divergence.CASES["qdq_projection"])
+    native = divergence.build_options(shape, divergence.CASES["qdq"])
     assert native["layer_precisions"] == engines.PROJECTION | engines.SAMPLING and "plugins" not in native
 
 

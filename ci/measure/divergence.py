@@ -46,7 +46,7 @@ class Case:
 CASES = {
     "fp32": Case("fp32", ("",), 1e-3, 1e-3, 3, 60),  # one engine if nothing is wrong
     "fp16_all": Case("fp16_all", ("",), 2e-2, 2e-2, 3, 240),  # about 7
-    "qdq_projection": Case("qdq_projection", ("_qdq",), 0.02, 0.1, 2, 300, quantized=True),  # about 8
+    "qdq": Case("qdq", ("_qdq",), 0.02, 0.1, 2, 300, quantized=True),  # about 8
 }
 
 

@@ -264,7 +264,8 @@ def test_a_fault_that_goes_away_with_the_inputs_marked_too_is_told():
     found = searched(FakeEngine(5, lambda marks: {"t4", "t5"} <= marks))
     assert found.tensor == "t5" and found.local is None and not found.hides
     assert "with its inputs marked too (t4) the fault of t5 was not seen" in str(found)
-    assert found.inputs[-1].name == "t5" and found.inputs[-1].error == pytest.approx(0.5)  # of the engine that showed it
+    result = found.inputs[-1]
+    assert result.name == "t5" and result.error == pytest.approx(0.5)  # of the engine that showed it
 
 
 def test_what_a_healthy_peer_is_off_by_is_allowed():

@@ -14,7 +14,7 @@ COMMANDS = {
     "quantize": ("helpers.quantize", "quantize an ONNX file with calibration data"),
     "doctor": ("helpers.environment.checkup", "check this machine; every fault comes with its cure"),
     "explain": ("helpers.environment.message_table", "what an error message means and what to do about it"),
-    "records": ("helpers.records", "print the recorded results"),
+    "records": ("helpers.records_command", "print the recorded results"),
     "patch": ("helpers.environment.patch_command", "list, apply, revert and check the patches of patches/"),
 }
 

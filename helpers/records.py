@@ -4,7 +4,6 @@ A record of kind `measured` was taken by the machine and the files at hand; one 
 or earlier and is shown, never passed off as a measurement.
 """
 
-import argparse
 import dataclasses
 import datetime
 import importlib.metadata
@@ -14,7 +13,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from helpers.errors import BadInput
@@ -161,31 +159,6 @@ def _checked(fields, where):
     return Record(**fields)
 
 
-def rows(records):
-    """list[dict], one per record: name, kind, device, date, then the metrics that occur in any of them."""
-    metrics = list(dict.fromkeys(key for record in records for key in record.metrics))
-    return [
-        {key: getattr(record, key) for key in ("name", "kind", "device", "date")}
-        | {key: record.metrics.get(key, "") for key in metrics}
-        for record in records
-    ]
-
-
-def table(records):
-    """The records as text: name, kind, device and date, then the metrics that occur, in aligned columns."""
-    if not records:
-        return "no records"
-    lines = [{key: _text(value) for key, value in row.items()} for row in rows(records)]
-    widths = {key: max(len(key), *(len(line[key]) for line in lines)) for key in lines[0]}
-    header = "  ".join(key.ljust(width) for key, width in widths.items())
-    body = ["  ".join(line[key].ljust(width) for key, width in widths.items()) for line in lines]
-    return "\n".join(line.rstrip() for line in [header, "  ".join("-" * width for width in widths.values()), *body])
-
-
-def _text(value):
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def compare(a, b):
     """The numeric metrics that records `a` and `b` share.
 
@@ -202,18 +175,3 @@ def compare(a, b):
         ratio = right / left if left else None
         result.append({"metric": key, "a": left, "b": right, "difference": right - left, "ratio": ratio, "note": note})
     return result
-
-
-def main(argv):
-    """`python -m helpers records`: print the records of a folder."""
-    parser = argparse.ArgumentParser(prog="python -m helpers records", description="Print the recorded results.")
-    parser.add_argument("--folder", default=ROOT / "results", help="folder of the JSON files (default: results)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    arguments = parser.parse_args(argv)
-    records = read_all(arguments.folder)
-    if arguments.json:
-        json.dump([dataclasses.asdict(record) for record in records], sys.stdout, indent=2)
-        print()
-    else:
-        print(table(records))
-    return 0

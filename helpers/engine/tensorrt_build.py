@@ -2,6 +2,7 @@
 
 import contextlib
 import fnmatch
+import warnings
 from pathlib import Path
 
 from helpers.engine import (
@@ -56,6 +57,10 @@ def build(onnx_path, model, options, known):
         int8 = quantized or bool(options["calibration"])
         capability, patterns = cuda.device().capability, bool(options["layer_precisions"])
         flags = tensorrt_versions.flags(known, options["precision"], int8, patterns, capability)
+        if quantized and "FP16" in flags and not known.half_beside_qdq:
+            warnings.warn(f"{onnx_path}: TensorRT {known.version} was seen to compute wrong values where half "
+                          "precision is allowed beside Q/DQ nodes; hold the outputs against ONNX Runtime's, or build "
+                          "with precision explicit", stacklevel=2)  # fmt: skip
         _configure(trt, config, options, flags)
         profiles = [
             tensorrt_profiles.add(onnx_path, builder, network, config, shapes) for shapes in options["shapes"] or [{}]

@@ -31,6 +31,8 @@ class Facts:
             (onnx-tensorrt release/8.6-GA, docs/operators.md), so inputs and outputs of that type become INT32.
         best_flags: what trtexec --best sets (samples/common/sampleOptions.cpp at v10.13.0: FP16, INT8, and BF16 from
             compute capability 8.0; at 8.6: FP16 and INT8).
+        half_beside_qdq: half precision may be allowed beside Q/DQ nodes without suspicion. With 8.6.0 a slice of the
+            mini BEVFormer then handed on other values than it was given (seen on an H200, README, "Measured").
         opset: the ONNX opset that graphs have to be brought down to, None if there is no need. 8.6 reads 17; later
             forms of ReduceMax, Split, Pad, ... parse and compute something else (builtin_op_importers.cpp).
         tactic_sources: names in TacticSource (8.6.0's module; pyCore.cpp at v10.13.0 and v11.1).
@@ -48,6 +50,7 @@ class Facts:
     explicit_batch_flag: bool
     int64: bool
     best_flags: tuple[str, ...]
+    half_beside_qdq: bool
     opset: int | None
     tactic_sources: tuple[str, ...]
     hardware_levels: tuple[str, ...]
@@ -73,6 +76,7 @@ def facts(version):
         explicit_batch_flag=not ten,
         int64=ten,
         best_flags=("FP16", "INT8", "BF16") if ten else ("FP16", "INT8"),
+        half_beside_qdq=ten,
         opset=None if ten else 17,
         tactic_sources=_EDGE if eleven else _LIBRARIES + _EDGE,
         hardware_levels=("AMPERE_PLUS", *(["SAME_COMPUTE_CAPABILITY"] if release >= (10, 9) else [])),

@@ -12,6 +12,7 @@ Stages talk through files in the work folder, so each may run in the Python that
     divergence  the first tensor of the mini that is wrong, by bisection             TensorRT, onnx; no torch
     evaluate    NDS and mAP                                                          nuscenes-devkit; no GPU
     records     results/*.json and the table                                         nothing
+    all         each of them, in this order
 
 Every finished piece is a JSON file in WORK/pieces and is not repeated. With --budget a stage ends before the time is up
 and exits with 3 if pieces are left; call it again to go on. Nothing of the GPU is set; its clocks are noted.
@@ -76,13 +77,20 @@ def parse(argv):
     parser.add_argument("--data", default=ROOT / "data/minidrive", help="data root; MiniDrive is made if absent")
     parser.add_argument("--checkpoint", default=ROOT / "checkpoints/bevformer_mini.safetensors", help="of the mini")
     parser.add_argument("--out", type=Path, help="folder of the records (results; WORK/records for a trial)")
-    parser.add_argument("--shapes", nargs="+", choices=["published", "mini"], default=["published", "mini"])
-    parser.add_argument("--only", nargs="+", metavar="PATTERN", help="pieces whose name has one of these in it")
+    parser.add_argument("--shapes", nargs="+", choices=["published", "mini"], default=["published", "mini"],
+                        help="BEVFormer-tiny at its published size with random weights; the trained mini")  # fmt: skip
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="PATTERN",
+        help="pieces whose name, as it is printed, has one of these shell patterns in it: mini/build/fp16",
+    )
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="stop before so many seconds have passed")
     parser.add_argument("--commit", metavar="SHA", help="of this code, where the folder is a copy without git")
     parser.add_argument("--retry", action="store_true", help="repeat the pieces that failed")
     parser.add_argument("--tiny", action="store_true", help="the mini, three frames, few runs: a test of the way")
-    parser.add_argument("--runtime", default="tensorrt", choices=["tensorrt", "onnxruntime"])
+    parser.add_argument("--runtime", default="tensorrt", choices=["tensorrt", "onnxruntime"],
+                        help="onnxruntime stands in where there is no GPU")  # fmt: skip
     parser.add_argument("--plugin", type=os.path.abspath, metavar="LIBRARY", help="plugin library: engines with it too")
     parser.add_argument("--tacticSources", dest="tactic_sources", help="names, or none; TensorRT's default without it")
     parser.add_argument("--builderOptimizationLevel", dest="level", type=int, metavar="N", help="0 to 5 (TensorRT's)")

@@ -264,7 +264,13 @@ def main(argv=None):
     parser.add_argument("--quantize_mode", default="int8", choices=MODES)
     parser.add_argument("--calibration_method", default="entropy", choices=METHODS)
     parser.add_argument("--op_types_to_exclude", nargs="*", default=["MatMul"], metavar="TYPE")
-    parser.add_argument("--nodes_to_exclude", nargs="*", default=[], metavar="REGEX", help="beginnings of node names")
+    parser.add_argument(
+        "--nodes_to_exclude",
+        nargs="*",
+        default=[],
+        metavar="REGEX",
+        help="names that stay in floating point, from their beginning",
+    )
     parser.add_argument("--simplify", action="store_true", help="fold constants with onnxslim first")
     parser.add_argument("--samples", type=int, help="use only the first so many samples")
     options = parser.parse_args(argv)

@@ -112,7 +112,8 @@ def _report(found, shown, patterns):
         return "no records"
     older = len(found) - len(shown)
     note = f"{older} older with --all; " if older else ""
-    return f"{overview(shown)}\n\n{len(shown)} records, ms are p50; {note}all of one: python -m helpers records NAME"
+    read = "ms are p50, over FP32: of the same runtime without plugin"
+    return f"{overview(shown)}\n\n{len(shown)} records, {read}; {note}all of one: python -m helpers records NAME"
 
 
 def main(argv):

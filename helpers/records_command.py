@@ -112,8 +112,10 @@ def _report(found, shown, patterns):
         return "no records"
     older = len(found) - len(shown)
     note = f"{older} older with --all; " if older else ""
-    read = "ms are p50, over FP32: of the same runtime without plugin"
-    return f"{overview(shown)}\n\n{len(shown)} records, {read}; {note}all of one: python -m helpers records NAME"
+    return (
+        f"{overview(shown)}\n\nms are p50, over FP32: over the same runtime's, without plugin\n"
+        f"{len(shown)} records; {note}all of one: python -m helpers records NAME"
+    )
 
 
 def main(argv):

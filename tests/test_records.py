@@ -168,7 +168,7 @@ def test_overview_has_the_latest_of_each_name_by_device(folder, capsys):
         assert lines[line].index(cell) + len(cell) == lines[0].index(title) + len(title)
     assert lines[6].split() == ["name", "device", "date", "metrics"]
     assert re.split("  +", lines[8]) == ["a-profile", "NVIDIA H200", "2026-02-02 01:59", "2"]
-    last = "3 records, ms are p50, over FP32: of the same runtime without plugin; 1 older with --all; all of one: python -m helpers records NAME"
+    last = "3 records; 1 older with --all; all of one: python -m helpers records NAME"
     assert lines[9:] == ["", last]
 
 

@@ -5,16 +5,21 @@ that version. Engines hold the ONNX graph and compute it with ONNX Runtime in a 
 """
 
 import base64
+import contextlib
 import enum
 import json
 import struct
+import sys
 import types
 from pathlib import Path
 
+import fake_cuda
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper
+
+from helpers.engine import tensorrt_log, tensorrt_plugins
 
 DESCRIPTIONS = Path(__file__).with_name("tensorrt_api")
 VERSIONS = ("8.6.0", "10.13.0", "11.1.0")
@@ -397,6 +402,23 @@ class IExecutionContext(Described):
 
 
 IMPLEMENTED = [name for name, content in list(globals().items()) if getattr(content, "__base__", None) is Described]
+
+
+@contextlib.contextmanager
+def installed(monkeypatch, version):
+    """The module of `version`, which `import tensorrt` gives within the block, with a stand-in for the driver."""
+    with fake_cuda.installed(monkeypatch) as driver:
+        yield install(monkeypatch, version, driver)
+    tensorrt_log.logger.cache_clear()
+
+
+def install(monkeypatch, version, driver):
+    """Make `import tensorrt` give the module of `version`, and return it; what was kept of another is forgotten."""
+    made = module(version, driver)
+    monkeypatch.setitem(sys.modules, "tensorrt", made)
+    tensorrt_log.logger.cache_clear()
+    tensorrt_plugins._loaded.clear()
+    return made
 
 
 def module(version, driver):

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 
-import fake_cuda
 import fake_tensorrt
 import numpy as np
 import onnx
@@ -12,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from helpers import __main__ as cli
-from helpers.engine import command_options, tensorrt_log
+from helpers.engine import command_options
 from helpers.errors import BadInput
 
 
@@ -187,12 +186,8 @@ def test_bad_option_exits_2(capsys):
 @pytest.fixture
 def trt(monkeypatch):
     """TensorRT 8.6's recorded API with a stand-in for the driver."""
-    with fake_cuda.installed(monkeypatch) as driver:
-        module = fake_tensorrt.module("8.6.0", driver)
-        monkeypatch.setitem(sys.modules, "tensorrt", module)
-        tensorrt_log.logger.cache_clear()
+    with fake_tensorrt.installed(monkeypatch, "8.6.0") as module:
         yield module
-    tensorrt_log.logger.cache_clear()
 
 
 def parsed(*arguments):

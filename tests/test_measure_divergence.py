@@ -8,7 +8,6 @@ import json
 import sys
 import types
 
-import fake_cuda
 import fake_tensorrt
 import numpy as np
 import onnx
@@ -20,7 +19,7 @@ from ci.measure import divergence, engines, frames, report
 from ci.measure.session import Session
 from helpers import export, graph, precision_faults
 from helpers.dataset import open_dataset
-from helpers.engine import tensorrt_graph, tensorrt_log
+from helpers.engine import tensorrt_graph
 from helpers.errors import BadInput
 from helpers.files import ROOT
 from helpers.models import create, load_checkpoint
@@ -136,11 +135,8 @@ def test_settings_are_those_of_the_engines_but_for_the_timing_cache(work, tmp_pa
 
 @pytest.fixture
 def trt(monkeypatch):
-    with fake_cuda.installed(monkeypatch) as driver:
-        monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt.module("8.6.0", driver))
-        tensorrt_log.logger.cache_clear()
-        yield sys.modules["tensorrt"]
-    tensorrt_log.logger.cache_clear()
+    with fake_tensorrt.installed(monkeypatch, "8.6.0") as module:
+        yield module
 
 
 @pytest.mark.parametrize("name", ["mini", "mini_qdq"])

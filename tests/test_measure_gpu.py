@@ -6,7 +6,6 @@ import shutil
 import sys
 import time
 
-import fake_cuda
 import fake_tensorrt
 import numpy as np
 import onnx
@@ -18,7 +17,6 @@ from ci.measure import engines, evaluate, frames, report
 from ci.measure.session import Session, gpu_state, provenance
 from helpers import benchmark, calibration, engine, records
 from helpers.dataset import open_dataset
-from helpers.engine import tensorrt_log, tensorrt_plugins
 from helpers.errors import BadInput
 from helpers.models.bevformer import CONFIGS
 
@@ -83,13 +81,8 @@ def work(tmp_path, minidrive):
 
 @pytest.fixture(params=["8.6.0", "10.13.0"])
 def trt(request, monkeypatch):
-    with fake_cuda.installed(monkeypatch) as driver:
-        module = fake_tensorrt.module(request.param, driver)
-        monkeypatch.setitem(sys.modules, "tensorrt", module)
-        tensorrt_log.logger.cache_clear()
-        tensorrt_plugins._loaded.clear()
+    with fake_tensorrt.installed(monkeypatch, request.param) as module:
         yield module
-    tensorrt_log.logger.cache_clear()
 
 
 def call(stage, work, minidrive, *more):

@@ -2,9 +2,7 @@
 TensorRT API."""
 
 import json
-import sys
 
-import fake_cuda
 import fake_tensorrt
 import numpy as np
 import onnx
@@ -13,7 +11,6 @@ import pytest
 from ci import measure_gpu
 from ci.measure import gridsample, report
 from ci.measure.session import Session
-from helpers.engine import tensorrt_log, tensorrt_plugins
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +31,8 @@ def work(tmp_path, prepared):
 
 @pytest.fixture(params=["8.6.0", "10.13.0"])
 def trt(request, monkeypatch):
-    with fake_cuda.installed(monkeypatch) as driver:
-        module = fake_tensorrt.module(request.param, driver)
-        monkeypatch.setitem(sys.modules, "tensorrt", module)
-        tensorrt_log.logger.cache_clear()
-        tensorrt_plugins._loaded.clear()
+    with fake_tensorrt.installed(monkeypatch, request.param) as module:
         yield module
-    tensorrt_log.logger.cache_clear()
 
 
 def call(work, *more):

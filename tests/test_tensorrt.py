@@ -28,14 +28,7 @@ def driver(monkeypatch):
 def install(monkeypatch, driver):
     """Function that makes `import tensorrt` give the API of a version."""
 
-    def install(version):
-        module = fake_tensorrt.module(version, driver)
-        monkeypatch.setitem(sys.modules, "tensorrt", module)
-        tensorrt_log.logger.cache_clear()
-        tensorrt_plugins._loaded.clear()
-        return module
-
-    yield install
+    yield lambda version: fake_tensorrt.install(monkeypatch, version, driver)
     tensorrt_log.logger.cache_clear()
 
 

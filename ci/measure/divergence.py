@@ -25,7 +25,6 @@ class Case:
     """An engine of `engines.ENGINES`, and how it is looked into.
 
     Attributes:
-        graphs: endings of the graph's name; the first file that is there is taken.
         tolerance: error from which an output is bad, relative to its largest value.
         inner: error from which any other tensor is bad.
         at_once: tensors marked in one engine; an overflow does not hide from marks, a fault of fusion may.
@@ -35,18 +34,21 @@ class Case:
     """
 
     engine: str
-    graphs: tuple
     tolerance: float
     inner: float
     at_once: int
     seconds: int
     quantized: bool = False
 
+    @property
+    def metric(self):
+        return "rms" if self.quantized else "max"
+
 
 CASES = {
-    "fp32": Case("fp32", ("",), 1e-3, 1e-3, 3, 60),  # one engine if nothing is wrong
-    "fp16_all": Case("fp16_all", ("",), 2e-2, 2e-2, 3, 240),  # about 7
-    "qdq": Case("qdq", ("_qdq",), 0.02, 0.1, 2, 300, quantized=True),  # about 8
+    "fp32": Case("fp32", 1e-3, 1e-3, 3, 60),  # one engine if nothing is wrong
+    "fp16_all": Case("fp16_all", 2e-2, 2e-2, 3, 240),  # about 7
+    "qdq": Case("qdq", 0.02, 0.1, 2, 300, quantized=True),  # about 8
 }
 
 
@@ -66,20 +68,16 @@ def run(session, options):
 
 def graph(work, case):
     """The ONNX file of a case."""
-    paths = [work / "models" / f"mini{ending}.onnx" for ending in case.graphs]
-    found = next((path for path in paths if path.is_file()), None)
-    if found is None:
-        raise BadInput(paths[-1], "no such file", "what the stage prepare writes", "python ci/measure_gpu.py prepare")
-    return found
+    path = engines.graph(work, "mini", case.engine)
+    if not path.is_file():
+        raise BadInput(path, "no such file", "what the stage prepare writes", "python ci/measure_gpu.py prepare")
+    return path
 
 
 def build_options(shape, case):
     """Options of `helpers.engine.build`: those of the measured engine, with a timing cache of this stage's own."""
-    if shape.options.runtime != "tensorrt":
-        return {}
-    spec = {key: value for key, value in engines.ENGINES[case.engine].items() if key != "graph"}
-    settings = spec | engines._common(shape) | {"timing_cache": str(shape.work / "divergence" / "timing.cache")}
-    return settings | shape.implementation(settings, bool(shape.options.plugin))
+    settings = shape.settings(case.engine, bool(shape.options.plugin))
+    return settings and settings | {"timing_cache": str(shape.work / "divergence" / "timing.cache")}
 
 
 def search(shape, name, case, reference, candidate, settings):
@@ -96,10 +94,9 @@ def search(shape, name, case, reference, candidate, settings):
             print(json.dumps(plain(dataclasses.asdict(probe))), file=log, flush=True)
 
         peer = precision.EngineSide(reference, "onnxruntime", folder) if case.quantized else None
-        metric = "rms" if case.quantized else "max"
         overrides = dict.fromkeys(set(side.names) - set(side.outputs), case.inner)
         found = precision.first_divergence(
-            reference, side, given, case.tolerance, overrides, watch=watch, metric=metric, peer=peer
+            reference, side, given, case.tolerance, overrides, watch=watch, metric=case.metric, peer=peer
         )
     print(found, flush=True)
     return described(found, case, candidate, shape) | {"layers": layers(side, found)}
@@ -115,7 +112,7 @@ def described(found, case, path, shape):
         "graph": path.name,
         "plugin": bool(shape.options.plugin),
         "tolerance": found.tolerance or case.tolerance,
-        "metric": "rms" if case.quantized else "max",
+        "metric": case.metric,
         "worst_tensor": found.worst[0],
         "worst_error": plain(found.worst[1]),
         "between": found.between[:SHOWN],

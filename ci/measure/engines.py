@@ -97,20 +97,23 @@ class Shape:
 
     def build_piece(self, name):
         seconds = 20 if self.options.runtime != "tensorrt" else 90 if self.shape == "mini" else 170
-        onnx = self.work / "models" / f"{self.shape}{_spec(name).get('graph', '')}.onnx"
+        onnx = graph(self.work, self.shape, name)
         if not onnx.is_file():
             print(f"{self.prefix}/build/{name}: {onnx.name} is absent, the stage prepare writes it")
             return None
         return self.piece(f"build/{name}", seconds, None, self.build, name, onnx)
 
     def build(self, name, onnx):
-        settings = {}
-        if self.options.runtime == "tensorrt":
-            settings = {key: value for key, value in _spec(name).items() if key != "graph"} | _common(self)
-            if settings.pop("calibration", False):
-                settings["calibration"] = self.work / "calibration" / f"{self.shape}.npz"
-            settings |= self.implementation(settings, name.endswith(PLUGIN))
-        return self.built(onnx, settings)
+        return self.built(onnx, self.settings(name, name.endswith(PLUGIN)))
+
+    def settings(self, name, plugin):
+        """Options of `helpers.engine.build` for one of `ENGINES`; ONNX Runtime, the stand-in, has none."""
+        if self.options.runtime != "tensorrt":
+            return {}
+        settings = {key: value for key, value in _spec(name).items() if key != "graph"} | _common(self)
+        if settings.pop("calibration", False):
+            settings["calibration"] = self.work / "calibration" / f"{self.shape}.npz"
+        return settings | self.implementation(settings, plugin)
 
     def built(self, onnx, settings):
         """Build the engine; where it lies and what its side file says of it."""
@@ -188,6 +191,11 @@ class Shape:
                 **{f"ms_by_{key}": dict(total.most_common()) for key, total in sums.items()}}  # fmt: skip
 
 
+def graph(work, shape, name):
+    """Path of the ONNX file that an engine is built from."""
+    return work / "models" / f"{shape}{_spec(name).get('graph', '')}.onnx"
+
+
 def _spec(name):
     return ENGINES[name.removesuffix(PLUGIN)]
 
@@ -242,11 +250,4 @@ class Variant(Shape):
         return timing | {"memory_mib": memory, "settings": settings + ", plugin" * self.plugin}
 
     def feeds(self, opened, index):
-        """Noise for the pictures, the calibration of a real frame scaled to their size, for every stream of a batch."""
-        given, shapes = self.frames[index], {name: tensor.shape for name, tensor in opened.inputs.items()}
-        scale = shapes["image"][-1] / given["image"].shape[-1]
-        lidar2img = given["lidar2img"] * np.float32([scale, scale, 1, 1])[:, None]
-        batch = shapes["image"][0]
-        noise = np.random.default_rng(0).standard_normal(shapes["image"], np.float32)
-        return {"image": noise, "use_prev_bev": np.ones(batch, np.float32), "can_bus": np.tile(given["can_bus"], batch),
-                "lidar2img": np.tile(lidar2img, (batch, 1, 1, 1))}  # fmt: skip
+        return frames.resized(self.frames[index], opened.inputs["image"].shape)

@@ -17,6 +17,7 @@ from ci.measure.prepare import VARIANTS, network, variant
 from ci.measure.runner import Runner, tf32
 from helpers import benchmark
 from helpers.errors import BadInput
+from helpers.export import difference
 from helpers.models import create
 
 COMPILE_LIMIT = 300  # seconds, where no budget is nearer
@@ -130,9 +131,8 @@ def to_eager(runner, plain, feeds):
         outputs.append(one.run(feeds))
     found, errors = outputs[0], {}
     for name, expected in outputs[1].items():
-        error = np.abs(found[name].astype(np.float64) - expected).max()
-        largest = max(np.abs(expected).max(), frames.TINY)
-        errors[f"{name}_rel_to_eager"] = float(error / largest) if np.isfinite(error) else "not finite"
+        error = difference(found[name], expected)["rel"]
+        errors[f"{name}_rel_to_eager"] = error if np.isfinite(error) else "not finite"
     return errors
 
 
@@ -148,14 +148,7 @@ def scale(name, kept):
     """One size of the published network, eager, FP32 without TF32."""
     config = variant(name)
     runner = Runner(create("bevformer", config), "fp32")
-    shape, given = config.input_shapes()["image"], kept[1]
-    ratio = np.float32([shape[-1] / given["image"].shape[-1]] * 2 + [1, 1])[:, None]
-    feeds = {
-        "image": np.random.default_rng(0).standard_normal(shape, np.float32),
-        "use_prev_bev": np.ones(shape[0], np.float32),
-        "can_bus": np.tile(given["can_bus"], shape[0]),
-        "lidar2img": np.tile(given["lidar2img"] * ratio, (shape[0], 1, 1, 1)),
-    }
+    feeds = frames.resized(kept[1], config.input_shapes()["image"])
     return runner.time(feeds, 5, 30) | {"settings": "eager, FP32 without TF32"}
 
 

@@ -16,8 +16,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: data ## set up, make MiniDrive, run every lesson; results and their pages go to build/
-	@$(PY) ci/run_notebooks.py --reuse --jobs $(JOBS) --timeout $(TIMEOUT) --out build $(PARAMETERS); status=$$?; \
-	$(PY) ci/build_site.py --out build && exit $$status
+	@$(PY) -m ci.lessons.run --reuse --jobs $(JOBS) --timeout $(TIMEOUT) --out build $(PARAMETERS); status=$$?; \
+	$(PY) -m ci.lessons.site --out build && exit $$status
 
 test: data ## set up, lint, unit tests, every lesson in FAST mode with the proof of its exercises
 	@$(PY) ci/test.py
@@ -26,10 +26,10 @@ lab: data ## open JupyterLab at the first lesson
 	@JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyter lab notebooks/00_start_here.ipynb
 
 learner: setup ## write the lessons with their solutions cleared to build/learner/
-	@$(PY) ci/learner.py
+	@$(PY) -m ci.lessons.learner
 
 data: setup ## make MiniDrive, the synthetic data set, in data/minidrive
-	@$(PY) data_scripts/make_minidrive.py
+	@$(PY) -m data_scripts.make_minidrive
 
 lint: setup ## ruff, and the rules of lessons
 	@$(PY) ci/test.py lint
@@ -41,13 +41,13 @@ notebooks: data ## every lesson in FAST mode with the proof of its exercises
 	@$(PY) ci/test.py notebooks
 
 setup: ## create .venv from the lock (the other targets do it when it is needed)
-	@ci/setup.sh
+	@ci/setup/cpu.sh
 
 gpu: ## set up a GPU tier in .venv-gpu: make gpu, or make gpu TIER=trt10 (trt11, trtllm, edge)
-	@$(or $(PYTHON),$(shell command -v python3.11 || command -v python3)) ci/gpu.py $(TIER)
+	@$(or $(PYTHON),$(shell command -v python3.11 || command -v python3)) -m ci.setup.gpu $(TIER)
 
 containers: setup ## lint the Dockerfile, with hadolint where there is one
-	@$(PY) ci/containers.py lint
+	@$(PY) -m ci.setup.containers lint
 
 clean: ## remove what was built, except .venv, the data and the learner's copies
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name learner -exec rm -r {} +; fi

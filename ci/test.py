@@ -18,12 +18,12 @@ STAGES = {
     "lint": [
         [PYTHON, "-m", "ruff", "check", "."],
         [PYTHON, "-m", "ruff", "format", "--check", "."],
-        [PYTHON, "ci/check_notebooks.py"],
+        [PYTHON, "-m", "ci.lessons.check"],
     ],
     "unit": [[PYTHON, "-m", "pytest", f"--junitxml={JUNIT}", "--durations=5"]],
     "notebooks": [
-        [PYTHON, "ci/run_notebooks.py", "--fast", "--prove-checks", "--out", str(OUT), "-p", "TIER", "cpu"],
-        [PYTHON, "ci/build_site.py", "--out", str(OUT)],
+        [PYTHON, "-m", "ci.lessons.run", "--fast", "--prove-checks", "--out", str(OUT), "-p", "TIER", "cpu"],
+        [PYTHON, "-m", "ci.lessons.site", "--out", str(OUT)],
     ],
 }
 

@@ -1,6 +1,6 @@
 """Makes MiniDrive, a synthetic driving data set in the nuScenes layout.
 
-    python data_scripts/make_minidrive.py --out data/minidrive --scenes 10 --frames 20 --seed 0
+    python -m data_scripts.make_minidrive --out data/minidrive --scenes 10 --frames 20 --seed 0
 
 The same seed gives the same bytes, whatever the number of workers. Needs numpy, opencv and tqdm only.
 """
@@ -14,9 +14,6 @@ import re
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-
-if __package__ in (None, ""):
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tqdm import tqdm
 

@@ -12,10 +12,10 @@ COMMANDS = {
     "engine": ("helpers.engine", "build, run, inspect and benchmark engines"),
     "divergence": ("helpers.precision", "find the first tensor in which two ONNX files differ"),
     "quantize": ("helpers.quantize", "quantize an ONNX file with calibration data"),
-    "doctor": ("helpers.environment.checkup", "check this machine; every fault comes with its cure"),
-    "explain": ("helpers.environment.message_table", "what an error message means and what to do about it"),
-    "records": ("helpers.records_command", "print the recorded results"),
-    "patch": ("helpers.environment.patch_command", "list, apply, revert and check the patches of patches/"),
+    "doctor": ("helpers.environment.doctor", "check this machine; every fault comes with its cure"),
+    "explain": ("helpers.environment.messages", "what an error message means and what to do about it"),
+    "records": ("helpers.cli.records", "print the recorded results"),
+    "patch": ("helpers.cli.patch", "list, apply, revert and check the patches of patches/"),
 }
 
 

@@ -12,7 +12,7 @@ import torch
 
 from helpers import graph
 from helpers.errors import BadInput
-from helpers.ops import OPSET, attach_functions
+from helpers.ops.operators import OPSET, attach_functions
 
 HISTORY = {"prev_bev": "bev_embed"}  # state input of the next frame <- output of this one
 REWRITES = (

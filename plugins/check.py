@@ -1,4 +1,4 @@
-"""Proof of the kernels against `helpers.ops`, then their times: python plugins/check.py [LIBRARY]
+"""Proof of the kernels against `helpers.ops`, then their times: python -m plugins.check [LIBRARY]
 
 Every case is held against the definition in float64 on the very operands that the kernel gets, rounded to half where it
 gets half. Outputs start as NaN between guards of NaN, so that a cell that is not written, or one written past the end,
@@ -9,14 +9,12 @@ plugins/build/kernels/libonramp_kernels.so by default; it needs PyTorch and a GP
 import statistics
 import sys
 from functools import partial
-from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from helpers import ops, plugins  # noqa: E402
+from helpers.files import ROOT
+from helpers.ops import library as plugins
+from helpers.ops import operators as ops
 
 LIBRARY = ROOT / "plugins/build/kernels/libonramp_kernels.so"
 LIMITS = {torch.float32: 1e-5, torch.float16: 2e-3}  # largest error / largest output

@@ -133,6 +133,6 @@ def inspect(path):
 
 def main(argv):
     """`python -m helpers engine build|run|inspect|bench`."""
-    from helpers.engine import command
+    from helpers.cli import engine as command
 
     return command.main(argv)

@@ -10,8 +10,10 @@ says so and names the GPU at hand. The builder has no target for Hopper (9.0); `
 import contextlib
 import re
 
-from helpers.engine import cache, tensorrt_log, tensorrt_profiles
+from helpers.engine import cache
 from helpers.engine.cuda import device_capability
+from helpers.engine.tensorrt import log as tensorrt_log
+from helpers.engine.tensorrt import profiles as tensorrt_profiles
 from helpers.errors import BadInput
 
 SUFFIX = ".engine"

@@ -45,7 +45,7 @@ def begin(tier="cpu", seed=0):
     if tier == "gpu":
         _require_cuda()
     from helpers.display import table
-    from helpers.environment.checkup import summary
+    from helpers.environment.doctor import summary
 
     os.chdir(ROOT)
     for category in NOISE:

@@ -30,8 +30,8 @@ def of_tensorrt(version):
 def fitting(machine):
     """Name of the GPU tier for a machine.
 
-    The installed TensorRT decides if the driver runs its tier; otherwise the driver, as in ci/gpu.py: of the tiers in
-    .venv-gpu the one that needs the latest driver that is there, or the earliest where no driver is known.
+    The installed TensorRT decides if the driver runs its tier; otherwise the driver, as in ci.setup.gpu: of the tiers
+    in .venv-gpu the one that needs the latest driver that is there, or the earliest where no driver is known.
     """
     driver, installed = machine.driver, of_tensorrt(machine.version(*bringing(machine, "tensorrt")))
     if installed and (driver is None or gpu_tiers()[installed]["driver"] <= driver):

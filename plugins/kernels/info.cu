@@ -1,4 +1,4 @@
-// What this library is: for `strings`, for the loader in helpers/plugins.py, and the text of a kernel's return code.
+// What this library is: for `strings`, for the loader in helpers/ops/library.py, and the text of a kernel's return code.
 #include "launch.h"
 
 #define ONRAMP_TEXT(x) #x

@@ -1,14 +1,12 @@
-"""Run the example plugin on a GPU and compare it with NumPy: `python plugins/migration/run.py LIBRARY`.
+"""Run the example plugin on a GPU and compare it with NumPy: `python -m plugins.migration.run LIBRARY`.
 
 Works with the form for TensorRT 8.6 on 8.6 and with the ported form on 10 and 11; needs numpy and tensorrt.
 """
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
 SHAPE, ANGLE, CENTER = (3, 50, 60), 13.7, (40.0, 21.5)
 NAME, VERSION = "RotateExample", "1"
 TOLERANCE = {"float32": 1e-4, "float16": 2e-3}  # the reference is in double precision; half keeps 11 bits
@@ -70,7 +68,6 @@ def build(trt, logger, registry, dtype, interpolation):
 
 def run(trt, plan, logger, image):
     """The engine's output for `image`, [C, H, W]; the plugin is created again from what the engine stored."""
-    sys.path.insert(0, str(ROOT))
     from helpers.engine import cuda
 
     device = cuda.device()

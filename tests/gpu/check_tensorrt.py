@@ -1,6 +1,6 @@
 """Proves the TensorRT runtime on a real GPU: a plain script, no pytest, no torch.
 
-    python tests/gpu/check_tensorrt.py [--only CHECK]
+    python -m tests.gpu.check_tensorrt [--only CHECK]
 
 Needs an NVIDIA GPU, Python 3.10 to 3.12, NumPy, tensorrt (8.6, 10.x or 11.x) and onnx. Builds small networks
 (convolution, attention, sampling) in every precision that the installed version has, compares each with the reference
@@ -23,9 +23,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from helpers import calibration, engine
-from helpers.engine import cache, cuda, tensorrt, tensorrt_versions
+from helpers.engine import cache, cuda, tensorrt
+from helpers.engine.tensorrt import versions as tensorrt_versions
 from helpers.errors import BadInput
 
 LIMITS = {
@@ -363,7 +363,7 @@ def main():
     )
     failed = 0
     for function in checks:  # each in a process of its own: a crash ends one check, not all
-        command = [sys.executable, "-X", "faulthandler", __file__, "--only", function.__name__]
+        command = [sys.executable, "-X", "faulthandler", "-m", "tests.gpu.check_tensorrt", "--only", function.__name__]
         failed += subprocess.run(command).returncode != 0
     print(f"{len(checks) - failed} of {len(checks)} checks passed")
     return failed

@@ -1,0 +1,107 @@
+"""Measures BEVFormer on a GPU: PyTorch, torch.compile and TensorRT in every precision, and their accuracy.
+
+    python -m benchmarks all                       # where PyTorch and TensorRT share one Python
+    python -m benchmarks all --tiny --runtime=onnxruntime    # the same path on a CPU, in a few minutes
+
+Stages talk through files in the work folder, so each may run in the Python that has what it needs:
+
+    prepare     graphs, Q/DQ graphs, calibration sets, frames, reference outputs     PyTorch, ModelOpt; no GPU
+    pytorch     eager, torch.compile, CUDA graph; the card's ceilings                PyTorch on the GPU
+    tensorrt    engines: build, time in turns, profile, stream the frames, sizes     TensorRT, onnx; no torch
+    gridsample  GridSample against its rewrite and ONNX Runtime                      TensorRT, onnx
+    divergence  the first tensor of the mini that is wrong, by bisection             TensorRT, onnx; no torch
+    evaluate    NDS and mAP                                                          nuscenes-devkit; no GPU
+    records     results/*.json and the table                                         nothing
+    all         each of them, in this order
+
+Every finished piece is a JSON file in WORK/pieces and is not repeated. With --budget a stage ends before the time is up
+and exits with 3 if pieces are left; call it again to go on. Nothing of the GPU is set; its clocks are noted.
+"""
+
+import argparse
+import importlib
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from benchmarks.session import Session
+from helpers.errors import BadInput
+from helpers.files import ROOT
+
+STAGES = {
+    "prepare": "prepare",
+    "pytorch": "pytorch",
+    "tensorrt": "engines",
+    "gridsample": "gridsample",
+    "divergence": "divergence",
+    "evaluate": "evaluate",
+    "records": "report",
+}
+
+
+def main(argv=None):
+    """Run a stage; 0 all done, 1 pieces failed, 2 bad input, 3 pieces are left for the next call."""
+    argv = sys.argv[1:] if argv is None else argv
+    options = parse(argv)
+    command = shlex.join(["python", "-m", "benchmarks", *argv])
+    session = Session(options.work, options.only, options.budget, options.retry, command, options.commit)
+    for stage in stages(options):
+        try:
+            importlib.import_module(f"benchmarks.{STAGES[stage]}").run(session, options)
+        except ImportError as error:
+            print(f"stage {stage}: {error}; run it in the Python that has it", file=sys.stderr)
+            return 2
+        except BadInput as error:
+            print(f"stage {stage}: {error}", file=sys.stderr)
+            return 2
+    for what, names in (("failed", session.failed), ("left for the next call", session.left)):
+        if names:
+            print(f"{what}: {', '.join(names)}")
+    return 1 if session.failed else 3 if session.left else 0
+
+
+def stages(options):
+    """The stages to run; "all" leaves out what the stand-in for TensorRT does not need."""
+    if options.stage != "all":
+        return [options.stage]
+    return [stage for stage in STAGES if options.runtime == "tensorrt" or stage != "pytorch"]
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=[*STAGES, "all"])
+    parser.add_argument("--work", type=Path, default=ROOT / "build/gpu", help="work folder (build/gpu)")
+    parser.add_argument("--data", default=ROOT / "data/minidrive", help="data root; MiniDrive is made if absent")
+    parser.add_argument("--checkpoint", default=ROOT / "checkpoints/bevformer_mini.safetensors", help="of the mini")
+    parser.add_argument("--out", type=Path, help="folder of the records (results; WORK/records for a trial)")
+    parser.add_argument("--shapes", nargs="+", choices=["published", "mini"], default=["published", "mini"],
+                        help="BEVFormer-tiny at its published size with random weights; the trained mini")  # fmt: skip
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="PATTERN",
+        help="pieces whose name, as it is printed, has one of these shell patterns in it: mini/build/fp16",
+    )
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="stop before so many seconds have passed")
+    parser.add_argument("--commit", metavar="SHA", help="of this code, where the folder is a copy without git")
+    parser.add_argument("--retry", action="store_true", help="repeat the pieces that failed")
+    parser.add_argument("--tiny", action="store_true", help="the mini, three frames, few runs: a test of the way")
+    parser.add_argument("--runtime", default="tensorrt", choices=["tensorrt", "onnxruntime"],
+                        help="onnxruntime stands in where there is no GPU")  # fmt: skip
+    parser.add_argument("--plugin", type=os.path.abspath, metavar="LIBRARY", help="plugin library: engines with it too")
+    parser.add_argument("--tacticSources", dest="tactic_sources", help="names, or none; TensorRT's default without it")
+    parser.add_argument("--builderOptimizationLevel", dest="level", type=int, metavar="N", help="0 to 5 (TensorRT's)")
+    parser.add_argument("--workspace", type=float, default=8192, metavar="MIB", help="scratch memory limit (8192)")
+    options = parser.parse_args(argv)
+    if options.tactic_sources is not None:
+        options.tactic_sources = [] if options.tactic_sources == "none" else options.tactic_sources.split(",")
+    if options.tiny:
+        options.shapes = ["mini"]
+    trial = options.tiny or options.runtime != "tensorrt"
+    options.out = options.out or (options.work / "records" if trial else ROOT / "results")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

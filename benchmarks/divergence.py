@@ -1,0 +1,140 @@
+"""Stage `divergence`: the first tensor in which an engine of the mini parts from ONNX Runtime, by bisection.
+
+Every probe builds an engine with a few tensors marked as outputs, and lets it and ONNX Runtime run two frames, the
+second with the history of the first. Engines stay in WORK/divergence: a piece that was cut off goes on with `--retry`
+without building them again, and WORK/divergence/PIECE.log has its probes. Needs NumPy, onnx, onnxruntime, and tensorrt.
+"""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+
+from benchmarks import engines
+from helpers import precision
+from helpers.engine import cache
+from helpers.errors import BadInput
+from helpers.files import sha256
+
+FRAMES = 2
+SHOWN = 40  # nodes and layers that a result lists
+
+
+@dataclass
+class Case:
+    """An engine of `engines.ENGINES`, and how it is looked into.
+
+    Attributes:
+        tolerance: error from which an output is bad, relative to its largest value.
+        inner: error from which any other tensor is bad.
+        at_once: tensors marked in one engine; an overflow does not hide from marks, a fault of fusion may.
+        seconds: what the piece takes on a GPU, by its number of engines.
+        quantized: errors are root mean squares, and half as much again is allowed as ONNX Runtime with and without its
+            optimisations differ by: roundings that fall to the other side add up over a hundred layers.
+    """
+
+    engine: str
+    tolerance: float
+    inner: float
+    at_once: int
+    seconds: int
+    quantized: bool = False
+
+    @property
+    def metric(self):
+        return "rms" if self.quantized else "max"
+
+
+CASES = {
+    "fp32": Case("fp32", 1e-3, 1e-3, 3, 60),  # one engine if nothing is wrong
+    "fp16_all": Case("fp16_all", 2e-2, 2e-2, 3, 240),  # about 7
+    "qdq": Case("qdq", 0.02, 0.1, 2, 300, quantized=True),  # about 8
+}
+
+
+def run(session, options):
+    """All pieces; ONNX Runtime, the stand-in, has no half precision."""
+    engines.check_runtime(options)
+    shape = engines.Shape(session, options, "mini")
+    for name, case in CASES.items():
+        if options.runtime != "tensorrt" and "fp16" in name:
+            continue
+        path = graph(session.work, case)
+        settings = build_options(shape, case)
+        depends = {"graph": [path.name, sha256(path)], "settings": {**settings, "timing_cache": None}}
+        work = lambda n=name, c=case, p=path, s=settings: search(shape, n, c, p, p, s)  # noqa: E731
+        session.piece(f"divergence/{name}", work, case.seconds, depends)
+
+
+def graph(work, case):
+    """The ONNX file of a case."""
+    path = engines.graph(work, "mini", case.engine)
+    if not path.is_file():
+        raise BadInput(path, "no such file", "what the stage prepare writes", "python -m benchmarks prepare")
+    return path
+
+
+def build_options(shape, case):
+    """Options of `helpers.engine.build`: those of the measured engine, with a timing cache of this stage's own."""
+    settings = shape.settings(case.engine, bool(shape.options.plugin))
+    return settings and settings | {"timing_cache": str(shape.work / "divergence" / "timing.cache")}
+
+
+def search(shape, name, case, reference, candidate, settings):
+    """What `helpers.precision` finds between the graph `reference` in ONNX Runtime and engines of `candidate`."""
+    folder = shape.work / "divergence"
+    folder.mkdir(parents=True, exist_ok=True)
+    side = precision.EngineSide(candidate, shape.options.runtime, folder, case.at_once, **settings)
+    given = [shape.frames[index] for index in range(min(FRAMES, len(shape.frames)))]
+    print(f"{candidate.name}, {len(side.names)} tensors, {len(given)} frames", flush=True)
+    with open(folder / f"{name}.log", "w") as log:
+
+        def watch(probe):
+            print(f"  {probe}", flush=True)
+            print(json.dumps(plain(dataclasses.asdict(probe))), file=log, flush=True)
+
+        peer = precision.EngineSide(reference, "onnxruntime", folder) if case.quantized else None
+        overrides = dict.fromkeys(set(side.names) - set(side.outputs), case.inner)
+        found = precision.first_divergence(
+            reference, side, given, case.tolerance, overrides, watch=watch, metric=case.metric, peer=peer
+        )
+    print(found, flush=True)
+    return described(found, case, candidate, shape) | {"layers": layers(side, found)}
+
+
+def described(found, case, path, shape):
+    """A `Divergence` as JSON-able values."""
+    kept = ("found", "tensor", "node", "op", "module", "kind", "hint", "error", "share", "local", "frame", "compared",
+            "frames", "probes", "seconds", "worst", "hides", "refused", "notes")  # fmt: skip
+    values = {key: getattr(found, key) for key in kept}
+    return plain(values) | {
+        "runtime": shape.options.runtime,
+        "graph": path.name,
+        "plugin": bool(shape.options.plugin),
+        "tolerance": found.tolerance or case.tolerance,
+        "metric": case.metric,
+        "worst_tensor": found.worst[0],
+        "worst_error": plain(found.worst[1]),
+        "between": found.between[:SHOWN],
+        "between_count": len(found.between),
+        "inputs": plain([dataclasses.asdict(item) for item in found.inputs]),
+        "log": plain([dataclasses.asdict(probe) for probe in found.log]),
+    }
+
+
+def layers(side, found):
+    """Layers of the engine without marks whose name has a node of those between the good tensors and the bad one."""
+    if not found.found:
+        return []
+    rows = cache.read_meta(side.build(side.outputs)).get("layers", [])
+    parts = [(row, [part.strip() for part in row["name"].split("+")]) for row in rows]
+    return [row for row, names in parts if set(names) & set(found.between)][:SHOWN]
+
+
+def plain(value):
+    """`value` with text in the place of numbers that are not finite, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,253 @@
+"""Stage `tensorrt`: builds every engine, times them in turns, profiles them, streams frames, and lets them grow.
+
+Needs NumPy, onnx and tensorrt, no torch. `--runtime=onnxruntime` stands in on a machine without a GPU.
+"""
+
+import collections
+import json
+
+import numpy as np
+
+from benchmarks import frames
+from helpers import benchmark, engine
+from helpers.engine import cache
+from helpers.errors import BadInput
+from helpers.files import atomic
+
+PROJECTION = {"/pts_bbox_head/transformer/encoder/projection/*": "fp32"}  # overflows in half precision
+# So do reference points far outside a picture. The plugin takes them in FP32; without it, the standard operators that
+# stand for it stay in FP32.
+SAMPLING = {"/pts_bbox_head/transformer/encoder/layers.*/attentions.1/MultiScaleDeformableAttnTRT2/*": "fp32"}
+ENGINES = {
+    "fp32": {"precision": "fp32", "tf32": False},
+    "qdq_tf32": {"precision": "explicit", "graph": "_qdq"},  # INT8, and nothing in half precision
+    "fp16": {"precision": "fp16", "layer_precisions": PROJECTION},
+    "tf32": {"precision": "fp32"},
+    # INT8 and half precision. TensorRT 8.6.0 gets it wrong whatever is quantized, even a single sum: a slice of the
+    # projection hands on other values than it was given, though both are to stay in FP32.
+    "qdq": {"precision": "best", "layer_precisions": PROJECTION, "graph": "_qdq"},
+    "best": {"precision": "best", "layer_precisions": PROJECTION, "calibration": True},  # the longest build
+    "fp16_all": {"precision": "fp16"},  # negative control: everything in half precision
+}
+CONTROL = "fp16_all"
+# For how time grows: at level 0 the builder takes the first tactic that runs and times none, so several processes may
+# build at once. A timing cache is of no use to it, and the processes would overwrite each other's.
+SCALE = {"precision": "fp16", "layer_precisions": PROJECTION, "optimization_level": 0, "timing_cache": None}
+PLUGIN = "_plugin"
+GRAPH = "_graph"  # run by a CUDA graph
+
+
+def run(session, options):
+    """All pieces of the stage; those that do not fit into the budget are left out."""
+    check_runtime(options)
+    for shape in options.shapes:
+        Shape(session, options, shape).run()
+    if "published" in options.shapes and options.runtime == "tensorrt":
+        sizes = sorted((session.work / "models" / "variants").glob("*.onnx"), key=_by_size)
+        variants = [Variant(session, options, path) for path in sizes]
+        built = [variant.build_piece() for variant in variants]  # all of them before one is timed
+        for variant, found in zip(variants, built, strict=True):
+            variant.time_piece(found)
+
+
+def check_runtime(options):
+    """BadInput where the runtime is not installed, or has no GPU."""
+    version = engine.available()[options.runtime]
+    if not version[0].isdigit():
+        fix = "run this stage where TensorRT and its GPU are; on a CPU: --runtime=onnxruntime"
+        raise BadInput(f"runtime {options.runtime}", version, "an installed runtime and its GPU", fix)
+
+
+def names(options, shape):
+    """Engines to build: with a plugin library also those that use it; ONNX Runtime has no precision flags."""
+    if options.runtime != "tensorrt":
+        return ["fp32", "qdq"]
+    chosen = [name for name in ENGINES if name != CONTROL or shape == "mini"]
+    with_plugin = [name + PLUGIN for name in chosen if name != CONTROL] if options.plugin else []
+    return [name for pair in zip(chosen, [*with_plugin, *[""] * len(chosen)], strict=False) for name in pair if name]
+
+
+class Shape:
+    """The engines of one network: the published configuration or the mini."""
+
+    def __init__(self, session, options, shape):
+        self.session, self.options, self.shape = session, options, shape
+        self.work, self.prefix = session.work, f"{options.runtime}/{shape}"
+        self.frames = frames.Frames(self.work / "frames" / shape)
+
+    def run(self):
+        built = {}
+        for name in names(self.options, self.shape):
+            found = self.build_piece(name)
+            if found:
+                built[name] = found["engine"]
+        for name, path in built.items():
+            self.piece(f"stream/{name}", 20, path, self.stream, name, path)
+        timed = {name: path for name, path in built.items() if name != CONTROL}
+        if any(name.startswith(f"{self.prefix}/build/") for name in self.session.left):
+            return  # what is timed in turns has to be complete
+        if timed:
+            self.piece("time", 20 if self.shape == "mini" else 60, timed, self.time, timed)
+        if self.options.runtime == "tensorrt":
+            for name, path in timed.items():
+                self.piece(f"profile/{name}", 15, path, self.profile, name, path)
+
+    def piece(self, name, seconds, depends, function, *arguments):
+        return self.session.piece(f"{self.prefix}/{name}", lambda: function(*arguments), seconds, depends)
+
+    def build_piece(self, name):
+        seconds = 20 if self.options.runtime != "tensorrt" else 90 if self.shape == "mini" else 170
+        onnx = graph(self.work, self.shape, name)
+        if not onnx.is_file():
+            print(f"{self.prefix}/build/{name}: {onnx.name} is absent, the stage prepare writes it")
+            return None
+        return self.piece(f"build/{name}", seconds, None, self.build, name, onnx)
+
+    def build(self, name, onnx):
+        return self.built(onnx, self.settings(name, name.endswith(PLUGIN)))
+
+    def settings(self, name, plugin):
+        """Options of `helpers.engine.build` for one of `ENGINES`; ONNX Runtime, the stand-in, has none."""
+        if self.options.runtime != "tensorrt":
+            return {}
+        settings = {key: value for key, value in _spec(name).items() if key != "graph"} | _common(self)
+        if settings.pop("calibration", False):
+            settings["calibration"] = self.work / "calibration" / f"{self.shape}.npz"
+        return settings | self.implementation(settings, plugin)
+
+    def built(self, onnx, settings):
+        """Build the engine; where it lies and what its side file says of it."""
+        path = engine.build(onnx, self.options.runtime, self.work / "engines", **settings)
+        meta = cache.read_meta(path)
+        kept = ("size_bytes", "build_seconds", "flags", "layer_count", "precisions", "constrained_layers", "device")
+        return {"engine": str(path.relative_to(self.work))} | {key: meta[key] for key in kept if key in meta}
+
+    def implementation(self, settings, plugin):
+        """Options that follow from what computes the custom operators."""
+        if plugin:
+            return {"plugins": [self.options.plugin]}
+        patterns = settings.get("layer_precisions")
+        return {"layer_precisions": patterns | SAMPLING} if patterns else {}
+
+    def load(self, path, **options):
+        """The engine; one of TensorRT keeps the history on the GPU."""
+        if self.options.runtime == "tensorrt":
+            options["states"] = frames.HISTORY
+        return engine.load(self.work / path, self.options.runtime, **options)
+
+    def output(self, name):
+        """Where the outputs of an engine over all frames are kept."""
+        return self.work / "outputs" / self.shape / f"{self.options.runtime}-{name}.npz"
+
+    def stream(self, name, path):
+        out = self.output(name)
+        with self.load(path) as opened:
+            found = frames.stream(opened, self.frames, out)
+        return found | frames.parity(out, self.work / "outputs" / self.shape / "onnxruntime-fp32.npz")
+
+    def time(self, timed):
+        """Every engine, queued and as a CUDA graph, in turns over several frames."""
+        rounds, iterations = (2, 2) if self.options.tiny else (10, 20)
+        modes = {"": {}, GRAPH: {"cuda_graph": True}} if self.options.runtime == "tensorrt" else {"": {}}
+        loaded, memory = {}, {}
+        try:
+            for name, path in timed.items():
+                for suffix, options in modes.items():
+                    loaded[name + suffix] = self.load(path, **options)
+                if hasattr(loaded[name], "memory"):
+                    memory[name] = loaded[name].memory()
+            feeds = [self.feeds(opened, index) for index in range(min(4, len(self.frames)))
+                     for opened in [next(iter(loaded.values()))]]  # fmt: skip
+            found = benchmark.compare_engines(loaded, feeds, rounds, iterations, warmup=3)
+        finally:
+            for opened in loaded.values():
+                opened.close()
+        return {"rounds": rounds, "iterations": iterations, "frames": len(feeds), "memory_mib": memory,
+                **{kind: {name: timing for name, timing in one.timings.items()} for kind, one in found.items()},
+                "speedup": {kind: one.speedups for kind, one in found.items()}}  # fmt: skip
+
+    def feeds(self, opened, index):
+        """Inputs of a frame, complete for this engine."""
+        given = self.frames[index]
+        if "prev_bev" not in opened.states:
+            given["prev_bev"] = np.zeros(opened.inputs["prev_bev"].shape, np.float32)
+        return given
+
+    def profile(self, name, path):
+        """Per-layer times to a file of their own; the largest and the sums by type here."""
+        with self.load(path) as opened:
+            rows = opened.profile(self.feeds(opened, 0), 3 if self.options.tiny else 20)
+            layers = opened.layers()
+        out = self.work / "profiles" / f"{self.shape}-{name}.json"
+        with atomic(out) as part:
+            part.write_text(json.dumps({"profile": rows, "layers": layers}, indent=1) + "\n")
+        sums = {key: collections.Counter() for key in ("type", "precision")}
+        for row in rows:
+            for key, total in sums.items():
+                total[row[key]] += row["ms"]
+        top = sorted(rows, key=lambda row: -row["ms"])[:12]
+        return {"file": str(out.relative_to(self.work)), "layers": len(rows), "ms": sum(row["ms"] for row in rows),
+                "top": [{**row, "layer": row["layer"][:300]} for row in top],
+                **{f"ms_by_{key}": dict(total.most_common()) for key, total in sums.items()}}  # fmt: skip
+
+
+def graph(work, shape, name):
+    """Path of the ONNX file that an engine is built from."""
+    return work / "models" / f"{shape}{_spec(name).get('graph', '')}.onnx"
+
+
+def _spec(name):
+    return ENGINES[name.removesuffix(PLUGIN)]
+
+
+def _common(shape):
+    """Options that all engines share."""
+    options = shape.options
+    return {
+        "workspace": options.workspace,
+        "timing_cache": shape.work / "timing.cache",
+        "tactic_sources": options.tactic_sources,
+        "optimization_level": 0 if options.tiny else options.level,
+    }
+
+
+def _by_size(path):
+    kind, _, size = path.stem.partition("_")
+    return ["base", "batch", "bev", "image"].index(kind), int(size.split("x")[0] or 0)
+
+
+class Variant(Shape):
+    """One size of the published network: FP16, built without timing tactics, to see how its time grows.
+
+    Building and timing are two pieces, `tensorrt/scale/build/NAME` and `tensorrt/scale/NAME`: several processes build,
+    each with its own `--only scale/build/NAME`; then one times all, with `--only "scale/b[!u]" scale/image`.
+    """
+
+    def __init__(self, session, options, onnx):
+        super().__init__(session, options, "published")
+        self.onnx, self.prefix, self.plugin = onnx, "tensorrt/scale", bool(options.plugin)
+
+    def build_piece(self):
+        """What was built, None without it."""
+        return self.piece(f"build/{self.onnx.stem}", 60, SCALE | {"plugin": self.plugin}, self.build)
+
+    def time_piece(self, built):
+        name = f"{self.prefix}/{self.onnx.stem}"
+        if built:
+            self.piece(self.onnx.stem, 15, built["engine"], self.time, built["engine"])
+        elif self.session.wants(name):
+            print(f"{name}: skipped, there is no engine of {self.prefix}/build/{self.onnx.stem}")
+
+    def build(self):
+        settings = _common(self) | SCALE
+        return self.built(self.onnx, settings | self.implementation(settings, self.plugin))
+
+    def time(self, path):
+        with self.load(path, cuda_graph=True) as opened:
+            timing = opened.time(self.feeds(opened, 1), 10, 100)
+            memory = opened.memory()
+        settings = "FP16, projection FP32, builder level 0 (first tactic that runs; none timed), CUDA graph"
+        return timing | {"memory_mib": memory, "settings": settings + ", plugin" * self.plugin}
+
+    def feeds(self, opened, index):
+        return frames.resized(self.frames[index], opened.inputs["image"].shape)

@@ -1,0 +1,179 @@
+"""Stage `pytorch`: the network in PyTorch on the GPU, eager, compiled and as a CUDA graph, and the card's ceilings.
+
+FP16 is `model.half()` with the projection, the coordinates and the box regression in FP32, as the model itself demands;
+"autocast" is PyTorch's own choice of types. The GPU time is that of the network alone; the host time has the copies
+both ways, as the engines' has.
+"""
+
+import contextlib
+import signal
+import time
+
+import numpy as np
+import torch
+
+from benchmarks import frames
+from benchmarks.prepare import VARIANTS, network, variant
+from benchmarks.runner import Runner, tf32
+from helpers import benchmark
+from helpers.errors import BadInput
+from helpers.export import difference
+from helpers.models import create
+
+COMPILE_LIMIT = 300  # seconds, where no budget is nearer
+COMPILED_TIMING = 10  # seconds, after compiling
+COMPILED = {  # the most wanted first: precision, options, seconds that the piece is expected to take
+    "compile_fp16": ("fp16", {}, 45),
+    "compile_fp32": ("fp32", {}, 45),
+    "compile_tf32": ("tf32", {}, 45),
+    "compile_fp16_reduce_overhead": ("fp16", {"mode": "reduce-overhead"}, 60),
+    "compile_fp16_max_autotune": ("fp16", {"mode": "max-autotune"}, 150),
+}
+
+
+def run(session, options):
+    """All pieces of the stage."""
+    if not torch.cuda.is_available():
+        raise BadInput("torch", "no GPU that PyTorch can use", "an NVIDIA GPU", "run this stage on a machine with one")
+    session.piece("pytorch/ceilings", ceilings, 20)
+    networks = {shape: (network(shape, options.checkpoint), frames.Frames(session.work / "frames" / shape))
+                for shape in options.shapes}  # fmt: skip
+    for shape, (model, kept) in networks.items():
+        session.piece(f"pytorch/{shape}/eager", lambda m=model, k=kept: eager(m, k, options.tiny), 60)
+        for precision in ("fp32", "tf32", "fp16"):
+            out = session.work / "outputs" / shape / f"pytorch-{precision}.npz"
+            session.piece(f"pytorch/{shape}/stream/{precision}",
+                          lambda m=model, k=kept, p=precision, o=out: stream(m, k, p, o), 20)  # fmt: skip
+    if "published" in options.shapes:
+        for name in VARIANTS:
+            session.piece(f"pytorch/scale/{name}", lambda n=name: scale(n, networks["published"][1]), 12)
+    for name, (precision, settings, seconds) in COMPILED.items():
+        for shape, (model, kept) in networks.items():
+            piece = lambda m=model, k=kept, p=precision, s=settings: compiled(m, k, p, s, session.until)  # noqa: E731
+            session.piece(f"pytorch/{shape}/{name}", piece, seconds)
+
+
+def eager(model, kept, tiny):
+    """Eager and CUDA-graphed runs of every precision, in turns."""
+    runners, refused, memory = {}, {}, {}
+    for precision in ("fp32", "tf32", "fp16", "autocast"):
+        for graph in (False, True):
+            name = f"{precision}_graph" if graph else precision
+            try:
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
+                before = torch.cuda.memory_allocated()
+                runner = Runner(model, precision, graph)
+                runner.run(kept[0])
+                memory[name] = (torch.cuda.max_memory_allocated() - before) / 2**20
+                runners[name] = runner
+            except RuntimeError as error:
+                refused[name] = str(error)[:300]
+                torch.cuda.synchronize()
+    rounds, iterations = (2, 2) if tiny else (10, 10)
+    feeds = [kept[index] for index in range(min(4, len(kept)))]
+    found = benchmark.compare_engines(runners, feeds, rounds, iterations, warmup=5)
+    return _timings(found) | {"memory_mib": memory, "refused": refused, "rounds": rounds, "iterations": iterations}
+
+
+def _timings(found):
+    return {**{kind: one.timings for kind, one in found.items()},
+            "speedup": {kind: one.speedups for kind, one in found.items()}}  # fmt: skip
+
+
+class _Stop(BaseException):
+    """No `except Exception` of a compiler swallows it."""
+
+
+@contextlib.contextmanager
+def _limit(seconds):
+    """TimeoutError if the block does not end within so many seconds."""
+
+    def stop(number, frame):
+        raise _Stop
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except _Stop:
+        raise TimeoutError(f"not ready after {seconds:.0f} s") from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def compiled(model, kept, precision, settings, until=float("inf")):
+    """torch.compile, in turns with eager of the same precision, and how far its outputs are from eager's.
+
+    Args:
+        until: when the budget ends (`time.monotonic`); the compiler has until shortly before.
+    """
+    torch.compiler.reset()
+    started = time.perf_counter()
+    with _limit(max(1, min(COMPILE_LIMIT, until - time.monotonic() - COMPILED_TIMING))):
+        runner = Runner(model, precision, settings=settings)
+        for _ in range(3):
+            runner.run(kept[0])
+    ready = time.perf_counter() - started
+    plain = Runner(model, precision)
+    errors = to_eager(runner, plain, kept[0])
+    found = benchmark.compare_engines({precision: plain, "compiled": runner}, [kept[0]], rounds=5, iterations=10)
+    speedup = found["gpu"].speedups["compiled"][0]
+    return _timings(found) | {"compile_seconds": ready, "speedup_over_eager": speedup} | errors
+
+
+def to_eager(runner, plain, feeds):
+    """{OUTPUT_rel_to_eager: largest error over the largest value} of a frame without history; text if not finite."""
+    outputs = []
+    for one in (runner, plain):
+        one.reset()
+        outputs.append(one.run(feeds))
+    found, errors = outputs[0], {}
+    for name, expected in outputs[1].items():
+        error = difference(found[name], expected)["rel"]
+        errors[f"{name}_rel_to_eager"] = error if np.isfinite(error) else "not finite"
+    return errors
+
+
+def stream(model, kept, precision, out):
+    """All frames with history; outputs as the engines' are kept."""
+    runner = Runner(model, precision)
+    runner.inputs = {"prev_bev": np.empty(model.config.input_shapes()["prev_bev"])}
+    found = frames.stream(runner, kept, out)
+    return found | frames.parity(out, out.with_name("onnxruntime-fp32.npz"))
+
+
+def scale(name, kept):
+    """One size of the published network, eager, FP32 without TF32."""
+    config = variant(name)
+    runner = Runner(create("bevformer", config), "fp32")
+    feeds = frames.resized(kept[1], config.input_shapes()["image"])
+    return runner.time(feeds, 5, 30) | {"settings": "eager, FP32 without TF32"}
+
+
+def ceilings():
+    """Copy bandwidth (bytes read and written) and matrix-product rates of the card."""
+    size, n = 1 << 30, 8192
+    source, target = (torch.empty(size, dtype=torch.uint8, device="cuda") for _ in range(2))
+    found = {"copy_gb_s": 2 * size / 1e9 / _seconds(lambda: target.copy_(source))}
+    types = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    for name, dtype in types.items():
+        a, b = (torch.randn(n, n, device="cuda").to(dtype) for _ in range(2))
+        with tf32(name == "tf32"):
+            found[f"{name}_tflop_s"] = 2 * n**3 / 1e12 / _seconds(lambda a=a, b=b: a @ b)
+    return found | {"copy_bytes": size, "matmul_n": n}
+
+
+def _seconds(function, iterations=20):
+    for _ in range(3):
+        function()
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    samples = []
+    for _ in range(iterations):
+        start.record()
+        function()
+        end.record()
+        end.synchronize()
+        samples.append(start.elapsed_time(end) / 1e3)
+    return float(np.median(samples))

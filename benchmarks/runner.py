@@ -1,0 +1,134 @@
+"""The network in PyTorch on the GPU behind the interface of an engine: inputs and outputs kept, history on the GPU."""
+
+import contextlib
+import time
+
+import torch
+
+from benchmarks import frames
+from helpers import benchmark
+from helpers.models import create
+
+
+class Runner:
+    """A model in one precision with its inputs and outputs on the GPU; the interface of an engine.
+
+    Args:
+        precision: "fp32", "tf32", "fp16" or "autocast".
+        graph: run by a CUDA graph.
+        settings: options of torch.compile, None for eager.
+    """
+
+    states = frames.HISTORY
+
+    def __init__(self, model, precision, graph=False, settings=None):
+        self.precision, self.wants_graph, self.graph = precision, graph, None
+        self.model = half(model) if precision == "fp16" else on_gpu(model)
+        self.forward = torch.compile(self.model, dynamic=False, **settings) if settings is not None else self.model
+        shapes, dtype = model.config.input_shapes(), torch.float16 if precision == "fp16" else torch.float32
+        keep = {"lidar2img": torch.float32}
+        self.device = {n: torch.zeros(s, dtype=keep.get(n, dtype), device="cuda") for n, s in shapes.items()}
+        self.host = {name: torch.zeros_like(tensor, device="cpu").pin_memory() for name, tensor in self.device.items()}
+        self.names, self.results = list(model.config.output_shapes()), {}
+        if graph:
+            self._capture()
+
+    def _call(self):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            stack.enter_context(tf32(self.precision == "tf32"))
+            if self.precision == "autocast":
+                stack.enter_context(torch.autocast("cuda", torch.float16, cache_enabled=not self.wants_graph))
+            return self.forward(**self.device)
+
+    def _capture(self):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self._call()
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.captured = self._call()
+
+    def _enqueue(self):
+        if self.graph is not None:
+            self.graph.replay()
+            found = self.captured
+        else:
+            found = self._call()
+        for name, source in self.states.items():
+            self.device[name].copy_(found[self.names.index(source)])
+        return found
+
+    def reset(self):
+        for name in self.states:
+            self.device[name].zero_()
+
+    def run(self, feeds):
+        self._upload(feeds)
+        found = self._enqueue()
+        return {name: tensor.float().cpu().numpy() for name, tensor in zip(self.names, found, strict=True)}
+
+    def _upload(self, feeds):
+        for name, array in feeds.items():
+            self.host[name].copy_(torch.from_numpy(array))
+            self.device[name].copy_(self.host[name], non_blocking=True)
+
+    def _download(self, found):
+        for name, tensor in zip(self.names, found, strict=True):
+            if name not in self.results:
+                self.results[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            self.results[name].copy_(tensor, non_blocking=True)
+
+    def time(self, feeds, warmup=10, iterations=100):
+        """As a TensorRT engine's: gpu, host and enqueue."""
+        samples = {"gpu": [], "host": [], "enqueue": []}
+        for turn in range(warmup + iterations):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            began = time.perf_counter()
+            self._upload(feeds)
+            start.record()
+            queued = time.perf_counter()
+            found = self._enqueue()
+            enqueue = time.perf_counter() - queued
+            end.record()
+            self._download(found)
+            torch.cuda.synchronize()
+            host = time.perf_counter() - began
+            if turn >= warmup:
+                for name, value in (("gpu", start.elapsed_time(end)), ("host", host * 1e3), ("enqueue", enqueue * 1e3)):
+                    samples[name].append(value)
+        return {name: benchmark.Timing(values) for name, values in samples.items()}
+
+
+def on_gpu(model):
+    made = create("bevformer", model.config)
+    made.load_state_dict(model.state_dict())
+    return made.cuda()
+
+
+def half(model):
+    """A copy in half precision on the GPU whose projection stays in FP32 and hands on a half-precision mask."""
+    made = on_gpu(model).half()
+    projection = made.pts_bbox_head.transformer.encoder.projection
+    fresh = create("bevformer", model.config).pts_bbox_head
+    for name, buffer in fresh.transformer.encoder.projection.named_buffers():
+        setattr(projection, name, buffer.cuda())
+    made.pts_bbox_head.low, made.pts_bbox_head.high = fresh.low.cuda(), fresh.high.cuda()
+    projection.register_forward_hook(lambda module, given, found: (found[0], found[1].half()))
+    return made
+
+
+@contextlib.contextmanager
+def tf32(on):
+    flags = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [flag.allow_tf32 for flag in flags]
+    for flag in flags:
+        flag.allow_tf32 = on
+    try:
+        yield
+    finally:
+        for flag, value in zip(flags, before, strict=True):
+            flag.allow_tf32 = value

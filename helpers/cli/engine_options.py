@@ -1,0 +1,200 @@
+"""Options of `python -m helpers engine`, by runtime, with trtexec's names where it has them."""
+
+from typing import NamedTuple
+
+from helpers.engine.tensorrt import versions as tensorrt_versions
+from helpers.errors import BadInput
+
+ORT, TRT, RTX = "onnxruntime", "tensorrt", "tensorrt_rtx"
+LEVELS = {"none": False, "ampere+": "AMPERE_PLUS", "sameComputeCapability": "SAME_COMPUTE_CAPABILITY"}
+
+
+class Option(NamedTuple):
+    """A command-line option: the runtimes that have it, its name in `engine.build` or `load`, and how it is parsed."""
+
+    flag: str
+    runtimes: tuple
+    name: str
+    settings: dict
+
+
+def _flag(text):
+    return {"action": "store_true", "default": None, "help": text}
+
+
+def _value(text, **settings):
+    return {"help": text, **settings}
+
+
+BUILD = (
+    Option("--threads", (ORT,), "threads", _value("threads within an operator", type=int)),
+    Option("--optimization", (ORT,), "optimization", _value("disable, basic, extended or all")),
+    Option("--computeCapability", (RTX,), "compute_capability", _value("GPUs to build for", metavar="8.6,8.9")),
+    Option("--builderOptimizationLevel", (TRT, RTX), "optimization_level", _value("0 to 5", type=int, metavar="N")),
+    Option("--memPoolSize", (TRT, RTX), "workspace", _value("scratch memory limit", metavar="workspace:MiB")),
+    Option("--fp16", (TRT,), "fp16", _flag("allow FP16 layers")),
+    Option("--int8", (TRT,), "int8", _flag("allow INT8 layers; ranges from --calib or the graph's Q/DQ nodes")),
+    Option("--best", (TRT,), "best", _flag("allow every precision")),
+    Option("--stronglyTyped", (TRT,), "strong", _flag("types are those of the ONNX file")),
+    Option("--noTF32", (TRT,), "no_tf32", _flag("no TF32 in FP32 layers")),
+    Option("--layerPrecisions", (TRT,), "layer_precisions",
+           _value("fp32, fp16 or int8 for layers by name, * for any text", metavar="PATTERN:fp32,...")),
+    Option("--precisionConstraints", (TRT,), "constraints", _value("obey, which --layerPrecisions needs")),
+    Option("--calib", (TRT,), "calibration", _value("set of helpers.calibration", metavar="FILE.npz")),
+    Option("--timingCacheFile", (TRT,), "timing_cache", _value("timed tactics; made if absent", metavar="FILE")),
+    Option("--tacticSources", (TRT,), "tactic_sources",
+           _value("-NAME,... leaves sources out, +NAME,... takes these alone", metavar="-CUBLAS,...")),
+    Option("--versionCompatible", (TRT,), "version_compatible", _flag("later versions of the release may load it")),
+    Option("--hardwareCompatibilityLevel", (TRT,), "hardware_compatible", _value("none or ampere+", choices=LEVELS)),
+    Option("--markOutputs", (TRT,), "mark_outputs", _value("tensors to see as outputs", metavar="NAME,...")),
+    Option("--decompose", (TRT,), "decompose", _value("GridSample, LayerNormalization", metavar="OPERATOR,...")),
+)  # fmt: skip
+LOAD = (
+    Option("--useCudaGraph", (TRT,), "cuda_graph", _flag("queue the engine as one CUDA graph")),
+    Option("--states", (TRT,), "states", _value("inputs that take an output's last value", metavar="INPUT:OUTPUT,...")),
+    Option("--useProfile", (TRT,), "profile", _value("optimisation profile", type=int, metavar="N")),
+)
+SHAPES = ("min", "opt", "max")
+
+
+def add_build(parser):
+    """Add the build options of all runtimes."""
+    _add(parser, BUILD)
+    for name in SHAPES:
+        parser.add_argument(f"--{name}Shapes", type=shapes, default={}, metavar="input:1x3x4,...",
+                            help=f"{TRT}, {RTX}: {name} shapes of inputs with free dimensions")  # fmt: skip
+
+
+def add_load(parser):
+    """Add what an engine is loaded with, the plugin libraries included (they are for building too)."""
+    _add(parser, LOAD)
+
+
+def add_plugins(parser):
+    """Add --plugins and its kin, which are for building and for loading."""
+    parser.add_argument("--plugins", "--staticPlugins", "--dynamicPlugins", action="append", default=[],
+                        metavar="LIBRARY", help=f"{TRT}: plugin library; repeat for more")  # fmt: skip
+
+
+def _add(parser, options):
+    for flag, runtimes, name, settings in options:
+        parser.add_argument(flag, dest=name, **{**settings, "help": f"{', '.join(runtimes)}: {settings['help']}"})
+
+
+def shapes(text):
+    """{"x": (1, 3, 4)} from "x:1x3x4,..."; a name may itself contain colons."""
+    return {name: tuple(int(size) for size in shape.split("x")) for name, shape in pairs(text).items()}
+
+
+def pairs(text):
+    """{"a": "b"} from "a:b,..."; the left side may contain colons."""
+    return {name: value for name, _, value in (item.rpartition(":") for item in text.split(","))}
+
+
+def build_options(arguments):
+    """Keyword arguments for `engine.build`; options of another runtime are refused by name."""
+    given = _given(arguments, BUILD, arguments.runtime)
+    if arguments.plugins and arguments.runtime != TRT:
+        _refuse(arguments.runtime, ["--plugins"], (TRT,))
+    if "workspace" in given:
+        given["workspace"] = _workspace(given["workspace"])
+    profile = _profile(arguments)
+    if profile and arguments.runtime not in (TRT, RTX):
+        _refuse(arguments.runtime, ["--minShapes"], (TRT, RTX))
+    if profile:
+        given["shapes"] = profile
+    if "compute_capability" in given:
+        given["compute_capability"] = given["compute_capability"].split(",")
+    return _tensorrt(given, arguments.plugins) if arguments.runtime == TRT else given
+
+
+def load_options(arguments, runtime):
+    """Keyword arguments for `engine.load`."""
+    given = _given(arguments, LOAD, runtime)
+    if "states" in given:
+        given["states"] = pairs(given["states"])
+    if arguments.plugins and runtime == TRT:
+        given["plugins"] = arguments.plugins
+    return given
+
+
+def _given(arguments, options, runtime):
+    found = {}
+    for option in options:
+        value = getattr(arguments, option.name)
+        if value is None:
+            continue
+        if runtime not in option.runtimes:
+            _refuse(runtime, [option.flag], option.runtimes)
+        found[option.name] = value
+    return found
+
+
+def _refuse(runtime, flags, runtimes):
+    raise BadInput(f"--runtime={runtime}", f"options of {' and '.join(runtimes)}: {flags}", "its own options only",
+                   f"leave them out, or pass --runtime={runtimes[0]}")  # fmt: skip
+
+
+def _workspace(text):
+    pool, _, size = text.partition(":")
+    if pool != "workspace" or not size.replace(".", "", 1).isdigit():
+        raise BadInput("--memPoolSize", text, "workspace:MiB, such as workspace:1024", "correct it")
+    return float(size)
+
+
+def _profile(arguments):
+    """{input: (min, opt, max)} or {}."""
+    three = [getattr(arguments, f"{name}Shapes") for name in SHAPES]
+    named = dict.fromkeys(name for one in three for name in one)
+    for name in named:
+        if any(name not in one for one in three):
+            expected = "--minShapes, --optShapes and --maxShapes"
+            raise BadInput(f"input {name!r}", "not all of its shapes", expected, "add it")
+    return {name: tuple(one[name] for one in three) for name in named}
+
+
+def _tensorrt(given, plugins):
+    """trtexec's flags as options of `helpers.engine.tensorrt`."""
+    precision = _precision(given)
+    if given.pop("no_tf32", False):
+        given["tf32"] = False
+    constraints = given.pop("constraints", None)
+    if constraints not in (None, "obey") or ("layer_precisions" in given and constraints is None):
+        raise BadInput("--precisionConstraints", constraints, "obey, if layers are to have the precisions that "
+                       "--layerPrecisions names", "pass --precisionConstraints=obey")  # fmt: skip
+    if "layer_precisions" in given:
+        given["layer_precisions"] = pairs(given["layer_precisions"])
+    for name in ("mark_outputs", "decompose"):
+        if name in given:
+            given[name] = given[name].split(",")
+    if "tactic_sources" in given:
+        given["tactic_sources"] = _tactic_sources(given["tactic_sources"])
+    if "hardware_compatible" in given:
+        given["hardware_compatible"] = LEVELS[given["hardware_compatible"]]
+    return given | {"precision": precision} | ({"plugins": plugins} if plugins else {})
+
+
+def _precision(given):
+    fp16, int8, best, strong = (given.pop(name, False) for name in ("fp16", "int8", "best", "strong"))
+    if strong and (fp16 or int8 or best):
+        raise BadInput("--stronglyTyped", "with --fp16, --int8 or --best", "one or the other: types are the graph's",
+                       "leave the precision flags out")  # fmt: skip
+    if strong:
+        return "strong"
+    if best or (fp16 and int8):
+        return "best"
+    if int8:
+        return "int8-implicit" if "calibration" in given else "explicit"
+    return "fp16" if fp16 else "fp32"
+
+
+def _tactic_sources(text):
+    """Names that remain: "-A,-B" takes sources away from all that this version has, "+A,+B" takes these alone."""
+    import tensorrt
+
+    known = tensorrt_versions.facts(tensorrt.__version__).tactic_sources
+    signs, names = {item[:1] for item in text.split(",")}, [item[1:] for item in text.split(",")]
+    if signs not in ({"-"}, {"+"}):
+        raise BadInput("--tacticSources", text, "-NAME,... or +NAME,...", "give every name the same sign")
+    tensorrt_versions.check_names("tactic_sources", names, known, tensorrt.__version__)
+    return names if signs == {"+"} else [name for name in known if name not in names]

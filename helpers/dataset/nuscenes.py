@@ -1,0 +1,286 @@
+"""MiniDrive and nuScenes through one path: nuscenes-devkit in, typed frames and network inputs out.
+
+Matrices are float64 [4,4] and act on column vectors: `a2b` takes a point of frame a (metres) into frame b. Frames
+are lidar, ego (vehicle at the LIDAR_TOP time stamp), global, and camera (x right, y down, z forward).
+Needs no torch.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from nuscenes.can_bus.can_bus_api import NuScenesCanBus
+from nuscenes.eval.common.utils import quaternion_yaw
+from nuscenes.eval.detection.utils import category_to_detection_name
+from nuscenes.nuscenes import NuScenes
+from nuscenes.utils.geometry_utils import transform_matrix
+from nuscenes.utils.splits import create_splits_scenes
+from pyquaternion import Quaternion
+
+from helpers.boxes import CAMERAS, CLASSES, Boxes, transform
+from helpers.dataset.images import MEAN, STD, in_threads, inputs, missing_image, preprocess, read_image, stream
+from helpers.errors import BadInput
+
+__all__ = ["MEAN", "STD", "Dataset", "Frame", "can_bus_vector", "inputs", "open_dataset", "preprocess", "stream"]
+
+TABLES = (
+    *("attribute", "calibrated_sensor", "category", "ego_pose", "instance", "log", "map"),
+    *("sample", "sample_annotation", "sample_data", "scene", "sensor", "visibility"),
+)
+FUTURE = 6  # key frames of the planning horizon: 3 s at 2 Hz
+MAKE_MINIDRIVE = "python -m data_scripts.make_minidrive --out data/minidrive, and open that folder"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One key frame.
+
+    token: sample token. scene: scene name. index: position in the scene. timestamp: microseconds.
+    image_paths: camera -> Path, in the order of `CAMERAS`, which is also the order of every [6,...] array.
+    intrinsics [6,3,3]; lidar2cam, lidar2img [6,4,4]: from the lidar at its time stamp, over the map, into each camera
+    at its own time stamp; lidar2img gives (u d, v d, d, 1) in pixels of the source image.
+    lidar2ego, ego2global [4,4]: pose of LIDAR_TOP and of the vehicle at the lidar time stamp.
+    can_bus [18] float64, absolute: position m, orientation (w,x,y,z), acceleration m/s2, rotation rate rad/s,
+    velocity m/s, yaw in radians (0..2 pi), yaw in degrees.
+    boxes: annotated boxes of the ten classes in the lidar frame, velocity 0 where the devkit cannot tell it.
+    num_lidar_pts [N] int64: lidar points on each box. future_path [T,2]: where the vehicle is at the next (at most 6)
+    key frames, x and y in m in this frame's ego.
+    """
+
+    token: str
+    scene: str
+    index: int
+    timestamp: int
+    image_paths: dict
+    intrinsics: np.ndarray
+    lidar2cam: np.ndarray
+    lidar2img: np.ndarray
+    lidar2ego: np.ndarray
+    ego2global: np.ndarray
+    can_bus: np.ndarray
+    boxes: Boxes
+    num_lidar_pts: np.ndarray
+    future_path: np.ndarray
+
+    def images(self, reduce=1):
+        """The six pictures, uint8 [6,H,W,3] RGB; `reduce` 2, 4 or 8 decodes straight to that fraction (for display).
+
+        Raises BadInput naming the file that is missing or cannot be decoded.
+        """
+        pictures = in_threads(lambda path: read_image(path, reduce), self.image_paths.values())
+        shapes = {str(path): picture.shape for path, picture in zip(self.image_paths.values(), pictures, strict=True)}
+        if len(set(shapes.values())) > 1:
+            raise BadInput("camera images", shapes, "one size for the six cameras", "restore the original images")
+        return np.stack(pictures)
+
+
+def open_dataset(dataroot, version="v1.0-mini", split="mini_val"):
+    """Open MiniDrive or nuScenes.
+
+    Args:
+        dataroot: the folder that holds `samples`, `can_bus` and the version folder.
+        version: the table folder, e.g. "v1.0-mini", "v1.0-trainval".
+        split: a split of nuscenes-devkit ("mini_train", "val", ...), "all", or a list of scene names.
+    Raises:
+        BadInput: not a nuScenes root, a damaged table, no CAN bus data, a missing image, a split with no scene here.
+    """
+    dataroot = Path(dataroot)
+    _check_layout(dataroot, version)
+    try:
+        nusc = NuScenes(version, str(dataroot), verbose=False)
+    except (json.JSONDecodeError, KeyError, AssertionError, TypeError) as error:
+        raise BadInput(
+            dataroot / version, f"{type(error).__name__}: {error}", "nuScenes tables", MAKE_MINIDRIVE
+        ) from error
+    return Dataset(nusc, split)
+
+
+class Dataset:
+    """The key frames of a split, scene by scene, in time order. `len`, indexing and iteration give `Frame`s.
+
+    Frames are read from the tables when first asked for and kept; images are read by `Frame.images()`.
+    """
+
+    def __init__(self, nusc, split):
+        self.nusc, self.dataroot, self.version, self.split = nusc, Path(nusc.dataroot), nusc.version, split
+        self.scenes = _scenes_of(nusc, split)
+        self._can = NuScenesCanBus(dataroot=str(self.dataroot))
+        self._poses = {scene["name"]: self._read_poses(scene["name"]) for scene in self.scenes}
+        self._places = [
+            (scene["name"], i, token) for scene in self.scenes for i, token in enumerate(self._tokens(scene))
+        ]
+        self._frames = {}
+        self._check_images()
+
+    @cached_property
+    def frames(self):
+        """list[Frame] of the whole split."""
+        return [self[i] for i in range(len(self))]
+
+    @property
+    def tokens(self):
+        """Sample tokens in order, without reading the frames."""
+        return [token for _, _, token in self._places]
+
+    def __len__(self):
+        return len(self._places)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i):
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(len(self)))]
+        i = range(len(self))[i]
+        if i not in self._frames:
+            self._frames[i] = self._read(*self._places[i])
+        return self._frames[i]
+
+    def _tokens(self, scene):
+        token = scene["first_sample_token"]
+        while token:
+            yield token
+            token = self.nusc.get("sample", token)["next"]
+
+    def _check_images(self):
+        for token in self.tokens:
+            data = self.nusc.get("sample", token)["data"]
+            for channel in (*CAMERAS, "LIDAR_TOP"):
+                if channel not in data:
+                    raise BadInput(f"sample {token}", f"no {channel}", "six cameras and LIDAR_TOP", MAKE_MINIDRIVE)
+            for camera in CAMERAS:
+                path = self.nusc.get_sample_data_path(data[camera])
+                if not os.path.isfile(path):
+                    raise missing_image(path)
+
+    def _read_poses(self, scene):
+        """CAN bus pose messages of a scene; none for the scenes that nuScenes lists as having no CAN bus data."""
+        if int(scene[-4:]) in self._can.can_blacklist:
+            return []
+        path = self.dataroot / "can_bus" / f"{scene}_pose.json"
+        try:
+            return self._can.get_messages(scene, "pose", print_warnings=False)
+        except (OSError, json.JSONDecodeError) as error:
+            found = "no file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
+            raise BadInput(path, found, "the pose messages of the scene", _CAN_BUS_FIX) from error
+
+    def _sensor(self, token):
+        """sample_data token -> (record, sensor2ego, ego2global, intrinsic)."""
+        record = self.nusc.get("sample_data", token)
+        calibration = self.nusc.get("calibrated_sensor", record["calibrated_sensor_token"])
+        pose = self.nusc.get("ego_pose", record["ego_pose_token"])
+        return record, _pose_matrix(calibration), _pose_matrix(pose), calibration["camera_intrinsic"]
+
+    def _read(self, scene, index, token):
+        sample = self.nusc.get("sample", token)
+        lidar, lidar2ego, ego2global, _ = self._sensor(sample["data"]["LIDAR_TOP"])
+        lidar2global = ego2global @ lidar2ego
+        paths, intrinsics, lidar2cam = {}, np.zeros((6, 3, 3)), np.zeros((6, 4, 4))
+        for i, camera in enumerate(CAMERAS):
+            _, camera2ego, camera_ego2global, intrinsics[i] = self._sensor(sample["data"][camera])
+            lidar2cam[i] = np.linalg.inv(camera_ego2global @ camera2ego) @ lidar2global
+            paths[camera] = Path(self.nusc.get_sample_data_path(sample["data"][camera]))
+        viewpads = np.tile(np.eye(4), (6, 1, 1))
+        viewpads[:, :3, :3] = intrinsics
+        ego_pose = self.nusc.get("ego_pose", lidar["ego_pose_token"])
+        boxes, points = self._annotations(sample, np.linalg.inv(lidar2global))
+        return Frame(
+            token=token,
+            scene=scene,
+            index=index,
+            timestamp=sample["timestamp"],
+            image_paths=paths,
+            intrinsics=intrinsics,
+            lidar2cam=lidar2cam,
+            lidar2img=viewpads @ lidar2cam,
+            lidar2ego=lidar2ego,
+            ego2global=ego2global,
+            can_bus=can_bus_vector(self._poses[scene], sample["timestamp"], ego_pose),
+            boxes=boxes,
+            num_lidar_pts=points,
+            future_path=self._future_path(sample, np.linalg.inv(ego2global)),
+        )
+
+    def _annotations(self, sample, global2lidar):
+        records = [self.nusc.get("sample_annotation", token) for token in sample["anns"]]
+        records = [r for r in records if category_to_detection_name(r["category_name"])]
+        if not records:
+            return Boxes.empty(), np.zeros(0, np.int64)
+        boxes = Boxes(
+            [r["translation"] for r in records],
+            [r["size"] for r in records],
+            [quaternion_yaw(Quaternion(r["rotation"])) for r in records],
+            np.nan_to_num([self.nusc.box_velocity(r["token"])[:2] for r in records]),
+            [CLASSES.index(category_to_detection_name(r["category_name"])) for r in records],
+            np.ones(len(records)),
+            "global",
+        )
+        return transform(boxes, global2lidar, "lidar"), np.array([r["num_lidar_pts"] for r in records], np.int64)
+
+    def _future_path(self, sample, global2ego):
+        path = []
+        while sample["next"] and len(path) < FUTURE:
+            sample = self.nusc.get("sample", sample["next"])
+            lidar = self.nusc.get("sample_data", sample["data"]["LIDAR_TOP"])
+            path.append(self.nusc.get("ego_pose", lidar["ego_pose_token"])["translation"])
+        return np.array(path, np.float64).reshape(-1, 3) @ global2ego[:2, :3].T + global2ego[:2, 3]
+
+
+def can_bus_vector(poses, timestamp, ego_pose):
+    """The [18] float64 vector of BEVFormer (layout: `Frame.can_bus`), absolute.
+
+    Acceleration, rotation rate and velocity come from the first pose message after the sample's time stamp (the last
+    message if there is none): the off-by-one of the public info converter that the published weights were trained
+    with. Position, orientation and yaw are those of the ego pose. Without messages the middle part is zero.
+    """
+    rotation = Quaternion(ego_pose["rotation"])
+    degrees = np.degrees(quaternion_yaw(rotation)) % 360
+    motion = np.zeros(9)
+    if poses:
+        pose = next((pose for pose in poses if pose["utime"] > timestamp), poses[-1])
+        motion = np.concatenate([pose["accel"], pose["rotation_rate"], pose["vel"]])
+    return np.array([*ego_pose["translation"], *rotation.elements, *motion, np.radians(degrees), degrees])
+
+
+def _pose_matrix(record):
+    return transform_matrix(record["translation"], Quaternion(record["rotation"]))
+
+
+_CAN_BUS_FIX = "unpack the nuScenes CAN bus expansion (nuscenes.org/download) into the root, or make MiniDrive anew"
+
+
+def _check_layout(dataroot, version):
+    tables = dataroot / version
+    if not dataroot.is_dir():
+        raise BadInput(dataroot, "no folder", "a nuScenes or MiniDrive root", MAKE_MINIDRIVE)
+    if not tables.is_dir():
+        versions = sorted(path.name for path in dataroot.glob("v1.0*") if path.is_dir())
+        fix = f"pass version={versions[0]!r}" if versions else MAKE_MINIDRIVE
+        raise BadInput(tables, f"no folder; versions here: {versions or 'none'}", "the 13 nuScenes tables", fix)
+    missing = [name for name in TABLES if not (tables / f"{name}.json").is_file()]
+    if missing:
+        raise BadInput(tables, f"no {', '.join(f'{name}.json' for name in missing)}", "13 tables", MAKE_MINIDRIVE)
+    if not (dataroot / "can_bus").is_dir():
+        raise BadInput(dataroot / "can_bus", "no folder", "CAN bus messages, one file per scene and type", _CAN_BUS_FIX)
+
+
+def _scenes_of(nusc, split):
+    here = {scene["name"]: scene for scene in nusc.scene}
+    predefined = create_splits_scenes()
+    usable = [name for name, scenes in predefined.items() if any(scene in here for scene in scenes)]
+    expected = f"pass one of {[*usable, 'all']}, or a list of scene names"
+    if not isinstance(split, str):
+        absent = [name for name in split if name not in here]
+        if absent or not split:
+            raise BadInput(
+                "split", f"{absent or 'no scene'}, not in {nusc.dataroot}", f"names out of {[*here]}", expected
+            )
+        return [scene for name, scene in here.items() if name in set(split)]
+    if split != "all" and split not in usable:
+        raise BadInput(
+            "split", f"{split!r}, no scene of which is in {nusc.dataroot}", "a split with scenes here", expected
+        )
+    return [scene for name, scene in here.items() if split == "all" or name in predefined[split]]

@@ -1,0 +1,283 @@
+"""A TensorRT engine on the GPU: buffers that are kept, pinned staging, one stream, states, CUDA graph, timing."""
+
+import time
+
+import numpy as np
+
+from helpers.benchmark import Timing
+from helpers.engine import cuda
+from helpers.engine.base import Engine, Tensor
+from helpers.engine.tensorrt import layers as tensorrt_layers
+from helpers.engine.tensorrt import log as tensorrt_log
+from helpers.errors import BadInput
+
+DTYPES = {"FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32, "INT64": np.int64,
+          "BOOL": np.bool_, "UINT8": np.uint8}  # fmt: skip
+MIB = 2**20
+
+
+class TensorRtEngine(Engine):
+    """See `helpers.engine.tensorrt.load`.
+
+    Attributes:
+        states: {input name: output name}.
+    """
+
+    def __init__(self, path, meta, known, runtime, engine, states, cuda_graph, profile, loaded_bytes):
+        self._known, self._runtime, self._engine = known, runtime, engine
+        self._device, self._loaded_bytes, self._profile = cuda.device(), loaded_bytes, profile
+        inputs, outputs = _tensors(path, engine)
+        self.states = _checked_states(path, states, inputs, outputs)
+        graph = ", CUDA graph" if cuda_graph else ""
+        asked = meta.get("options", {}).get("precision", "precision unknown")
+        description = f"TensorRT {known.version}, {self._device.name} ({self._device.capability}), {asked}{graph}"
+        super().__init__(path, inputs, outputs, description, meta)
+        self._use_graph, self._graph, self._shapes = cuda_graph, None, None
+        self._stream = self._device.stream()
+        self._context = self._new_context()
+        self._buffers = {name: _Buffer(self._device, tensor.dtype) for name, tensor in (inputs | outputs).items()}
+        if not any(_free(tensor.shape) for tensor in inputs.values()):
+            self._bind({name: tensor.shape for name, tensor in inputs.items()})
+        self.reset()
+
+    def reset(self):
+        """Set the states to zero, as before the first frame."""
+        for name in self.states:
+            buffer = self._buffers[name]
+            buffer.resize(self.inputs[name].shape)
+            self._stream.zero(buffer.memory.address, buffer.size)
+        self._stream.synchronize()
+
+    def _run(self, feeds):
+        self._bind(self._shapes_of(feeds))
+        self._upload(feeds)
+        self._enqueue()
+        self._download()
+        self._stream.synchronize()
+        return {name: self._buffers[name].array().copy() for name in self.outputs}
+
+    def time(self, feeds, warmup=10, iterations=100):
+        """Time `iterations` runs after `warmup` runs; states go on from run to run.
+
+        Returns:
+            dict of "gpu" (between events around the engine's work), "host" (copies both ways included) and "enqueue"
+            (the call that queues the work) to `Timing`, in ms.
+        """
+        self.check(feeds)
+        if warmup < 0 or iterations < 1:
+            raise BadInput("time", f"warmup {warmup}, iterations {iterations}", "at least 0 and 1", "correct it")
+        self._bind(self._shapes_of(feeds))
+        start, end = cuda.Event(self._device), cuda.Event(self._device)
+        samples = {"gpu": [], "host": [], "enqueue": []}
+        for turn in range(warmup + iterations):
+            began = time.perf_counter()
+            self._upload(feeds)
+            self._stream.record(start)
+            queued = time.perf_counter()
+            self._enqueue()
+            enqueue = time.perf_counter() - queued
+            self._stream.record(end)
+            self._download()
+            self._stream.synchronize()
+            host = time.perf_counter() - began
+            if turn >= warmup:
+                for name, value in (("gpu", end.since(start)), ("host", host * 1e3), ("enqueue", enqueue * 1e3)):
+                    samples[name].append(value)
+        start.close(), end.close()
+        return {name: Timing(values) for name, values in samples.items()}
+
+    def profile(self, feeds, iterations=10):
+        """Time of each layer, by TensorRT's profiler, without a CUDA graph; measuring slows the layers down.
+
+        Returns:
+            list[dict] with layer, type, precision, ms (mean of `iterations` runs after one that is not counted) and
+            share of the sum, in the engine's order.
+        """
+        self.check(feeds)
+        self._bind(self._shapes_of(feeds))
+        self._upload(feeds)
+        context, profiler = self._new_context(), tensorrt_layers.profiler()
+        self._set_shapes(context, self._shapes)
+        self._set_addresses(context)
+        context.profiler = profiler
+        for turn in range(iterations + 1):
+            self._execute(context)
+            self._stream.synchronize()
+            if turn == 0:
+                profiler.total.clear()
+        known = {layer["name"]: layer for layer in tensorrt_layers.layers(self._engine, context)}
+        total = sum(profiler.total.values()) or 1.0
+        return [
+            {
+                "layer": name,
+                "type": known.get(name, {}).get("type", ""),
+                "precision": known.get(name, {}).get("precision", ""),
+                "ms": ms / iterations,
+                "share": ms / total,
+            }
+            for name, ms in profiler.total.items()
+        ]
+
+    def layers(self):
+        """Rows of `helpers.engine.tensorrt.layers.layers`."""
+        return tensorrt_layers.layers(self._engine, self._context if self._shapes else None)
+
+    def memory(self):
+        """MiB of engine_file, weights (GPU memory that loading took, code included), activations, tensors (in, out)."""
+        return {
+            "engine_file": self.path.stat().st_size / MIB,
+            "weights": self._loaded_bytes / MIB,
+            "activations": getattr(self._engine, self._known.device_memory) / MIB,
+            "tensors": sum(buffer.size for buffer in self._buffers.values()) / MIB,
+        }
+
+    def close(self):
+        """Release the buffers, the context and the engine."""
+        if self._engine is None:
+            return
+        self._device.synchronize()
+        self._drop_graph()
+        for buffer in self._buffers.values():
+            buffer.free()
+        self._stream.close()
+        self._context = self._engine = self._runtime = None
+
+    def _new_context(self):
+        count = max(1, self._engine.num_optimization_profiles)
+        known = 0 <= self._profile < count  # asked for another one, 8.6 crashes
+        with tensorrt_log.captured() as log:
+            context = self._engine.create_execution_context() if known else None
+            chosen = context is not None and (
+                self._profile == 0 or context.set_optimization_profile_async(self._profile, self._stream.handle)
+            )
+        if not chosen:
+            found = f"TensorRT refused it:\n{log}" if known else "no such profile"
+            raise BadInput(f"profile {self._profile} of {self.path}", found,
+                           f"0 to {count - 1}, and enough free GPU memory", "name another profile")  # fmt: skip
+        self._stream.synchronize()
+        return context
+
+    def _shapes_of(self, feeds):
+        return {name: feeds[name].shape if name in feeds else self.inputs[name].shape for name in self.inputs}
+
+    def _bind(self, shapes):
+        """Make the context and the buffers fit the inputs' shapes; does nothing if they did not change."""
+        self._device.activate()  # this thread may not be the one that loaded the engine
+        if shapes == self._shapes:
+            return
+        self._drop_graph()
+        self._shapes = None
+        self._set_shapes(self._context, shapes)
+        for name in (*self.inputs, *self.outputs):
+            shape = tuple(self._context.get_tensor_shape(name))
+            if min(shape, default=0) < 0:
+                raise BadInput(f"output {name!r} of {self.path}", f"shape {shape}, which depends on the data",
+                               "shapes that follow from the inputs' shapes", "remove this output")  # fmt: skip
+            self._buffers[name].resize(shape)
+        self._set_addresses(self._context)
+        self._shapes = shapes
+
+    def _set_shapes(self, context, shapes):
+        for name, shape in shapes.items():
+            if _free(self.inputs[name].shape) and not context.set_input_shape(name, shape):
+                least, _, most = map(tuple, self._engine.get_tensor_profile_shape(name, self._profile))
+                raise BadInput(f"input {name!r} of {self.path}", f"shape {tuple(shape)}",
+                               f"{least} to {most}, the range of optimisation profile {self._profile}",
+                               "choose another profile, or build with a wider one")  # fmt: skip
+
+    def _set_addresses(self, context):
+        for name, buffer in self._buffers.items():
+            context.set_tensor_address(name, buffer.memory.address)
+
+    def _upload(self, feeds):
+        for name, array in feeds.items():
+            buffer = self._buffers[name]
+            buffer.array()[...] = array
+            self._stream.upload(buffer.memory.address, buffer.host.address, buffer.size)
+
+    def _download(self):
+        for name in self.outputs:
+            buffer = self._buffers[name]
+            self._stream.download(buffer.host.address, buffer.memory.address, buffer.size)
+
+    def _enqueue(self):
+        """Queue one run and the states' copies."""
+        if not self._use_graph:
+            self._work()
+            return
+        if self._graph is None:
+            # The first run with new shapes is TensorRT's own preparation. The states' copies are left out of it.
+            self._execute(self._context)
+            self._stream.synchronize()
+            with self._stream.capture() as self._graph:
+                self._work()
+        self._stream.launch(self._graph)
+
+    def _work(self):
+        self._execute(self._context)
+        for name, source in self.states.items():
+            buffer = self._buffers[name]
+            self._stream.copy(buffer.memory.address, self._buffers[source].memory.address, buffer.size)
+
+    def _execute(self, context):
+        if not context.execute_async_v3(self._stream.handle):
+            found = f"TensorRT could not run it:\n{tensorrt_log.recent()}"
+            raise BadInput(self.path, found, "an engine that runs", "see the messages")
+
+    def _drop_graph(self):
+        graph, self._graph = self._graph, None
+        if graph is not None:
+            graph.close()
+
+
+class _Buffer:
+    """A tensor's memory on the GPU and its pinned copy on the host; grows, never shrinks."""
+
+    def __init__(self, device, dtype):
+        self._device, self._dtype = device, np.dtype(dtype)
+        self.shape, self.size, self.memory, self.host = None, 0, None, None
+
+    def resize(self, shape):
+        self.shape = tuple(shape)
+        self.size = int(np.prod(shape, dtype=np.int64)) * self._dtype.itemsize
+        if self.memory is None or self.size > self.memory.size:
+            self.free()
+            self.memory, self.host = self._device.allocate(self.size), self._device.pinned(self.size)
+
+    def array(self):
+        """The pinned copy as an array."""
+        return self.host.array(self.shape, self._dtype)
+
+    def free(self):
+        for memory in (self.memory, self.host):
+            if memory is not None:
+                memory.free()
+        self.memory = self.host = None
+
+
+def _free(shape):
+    return any(isinstance(size, str) for size in shape)
+
+
+def _tensors(path, engine):
+    """({input: Tensor}, {output: Tensor}) in the engine's order."""
+    inputs, outputs = {}, {}
+    for index in range(engine.num_io_tensors):
+        name = engine.get_tensor_name(index)
+        kind = engine.get_tensor_dtype(name).name
+        if kind not in DTYPES:
+            raise BadInput(f"{name!r} of {path}", kind, f"one of {list(DTYPES)}", "cast it inside the graph")
+        shape = tuple(f"{name}.{axis}" if size < 0 else size for axis, size in enumerate(engine.get_tensor_shape(name)))
+        found = inputs if engine.get_tensor_mode(name).name == "INPUT" else outputs
+        found[name] = Tensor(shape, np.dtype(DTYPES[kind]))
+    return inputs, outputs
+
+
+def _checked_states(path, states, inputs, outputs):
+    for name, source in states.items():
+        where = f"states {{{name!r}: {source!r}}} of {path}"
+        if name not in inputs or source not in outputs:
+            raise BadInput(where, "no such tensor", f"one of {list(inputs)}: one of {list(outputs)}", "correct it")
+        if inputs[name] != outputs[source] or _free(inputs[name].shape):
+            raise BadInput(where, f"{inputs[name]} and {outputs[source]}", "one fixed shape and type", "export it so")
+    return dict(states)

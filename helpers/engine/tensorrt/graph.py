@@ -1,0 +1,271 @@
+"""Brings an ONNX graph into the form that the installed TensorRT reads rightly. Needs only onnx and NumPy.
+
+Custom operators are inlined by the functions that define them, or left to the plugin library with their definitions
+dropped. What is constant is computed. For TensorRT 8.6 the forms of later opsets are written as opset 17 has them
+(`helpers.engine.tensorrt.opset17`), because its parser reads them without a word and computes something else.
+"""
+
+import difflib
+
+import numpy as np
+import onnx
+from onnx import helper, inliner, numpy_helper, shape_inference
+
+from helpers.engine.tensorrt import decompose as tensorrt_decompose
+from helpers.engine.tensorrt import opset17 as tensorrt_opset17
+from helpers.engine.tensorrt import versions as tensorrt_versions
+from helpers.errors import BadInput
+
+STANDARD = ("", "ai.onnx")
+LARGEST_INPUT, LARGEST_OUTPUT = 1 << 16, 1 << 20  # elements; larger constants are TensorRT's to fold
+NOT_FOLDED = {"QuantizeLinear", "DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike",
+              "RandomUniformLike", "Bernoulli", "Multinomial", "If", "Loop", "Scan"}  # fmt: skip
+
+
+def for_version(model, version, plugins=False, decompose=(), outputs=()):
+    """A copy of an ONNX model that TensorRT `version` reads as it was meant.
+
+    Args:
+        model: ModelProto; external weights need not be loaded.
+        version: such as "8.6.0".
+        plugins: whether the plugin library implements the custom operators; if not, they are inlined.
+        decompose: operators to write in simpler ones: "LayerNormalization", "GridSample".
+        outputs: names of tensors to add to the graph's outputs.
+
+    Raises:
+        BadInput: a form that this version has no equal of, an unknown tensor name.
+    """
+    known = tensorrt_versions.facts(version)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    if plugins:
+        del copy.functions[:]
+    elif copy.functions:
+        copy = _inline(copy)
+    _name_nodes(copy.graph)
+    copy = _fold(copy, {*outputs, *(value.name for value in copy.graph.output)})
+    _add_outputs(copy, outputs)
+    view = View(copy)
+    view.replace({"CastLike": tensorrt_opset17.cast_like})
+    tensorrt_decompose.rewrite(view, decompose)
+    if known.opset is not None and view.opset > known.opset:
+        tensorrt_opset17.rewrite(view)
+    view.write()
+    _name_nodes(copy.graph)
+    if not any(tensor.external_data for tensor in copy.graph.initializer):  # the checker would look for the files here
+        _check(copy, version)
+    if known.opset is not None:
+        _drop_domains(copy)
+    return copy
+
+
+def _check(model, version):
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        found = str(error).splitlines()[0]
+        fix = "export it again; outputs, marked ones too, need a known rank"
+        raise BadInput(f"the graph as rewritten for TensorRT {version}", found, "valid ONNX", fix) from error
+
+
+def _inline(model):
+    """The custom operators' definitions in place of their nodes, each named after the node that it stands for."""
+    functions = {(function.domain, function.name): function.node for function in model.functions}
+    names = []
+    for node in model.graph.node:
+        body = functions.get((node.domain, node.op_type))
+        names += [(node.op_type, node.name)] if body is None else [
+            (inner.op_type, f"{node.name}/{inner.op_type}_{index}") for index, inner in enumerate(body)
+        ]  # fmt: skip
+    inlined = inliner.inline_local_functions(model)
+    if [node.op_type for node in inlined.graph.node] == [op_type for op_type, _ in names]:
+        for node, (_, name) in zip(inlined.graph.node, names, strict=True):
+            node.name = name
+    return inlined
+
+
+def is_quantized(model):
+    """Whether the graph has Q/DQ nodes."""
+    return any(node.op_type == "DequantizeLinear" for node in model.graph.node)
+
+
+def has_half(model):
+    """Whether the graph has weights, inputs or casts of a 16-bit floating-point type."""
+    half = {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+    kinds = {tensor.data_type for tensor in model.graph.initializer}
+    kinds |= {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
+    kinds |= {attribute.i for node in model.graph.node for attribute in node.attribute if attribute.name == "to"}
+    return bool(half & kinds)
+
+
+class View:
+    """A model's graph for rewriting: types and shapes by tensor name, constants by value.
+
+    Attributes:
+        model, graph, opset.
+        types: dict of tensor name to element type (TensorProto.DataType).
+        shapes: dict of tensor name to a tuple whose free dimensions are None; unknown ranks are absent.
+        constants: dict of name to array, for constants of moderate size.
+    """
+
+    def __init__(self, model):
+        self.model, self.graph = model, model.graph
+        self.opset = next(entry.version for entry in model.opset_import if entry.domain in STANDARD)
+        self.types, self.shapes = {}, {}
+        for value in (*self.graph.input, *self.graph.value_info, *self.graph.output):
+            kind = value.type.tensor_type
+            self.types[value.name] = kind.elem_type
+            if kind.HasField("shape"):
+                self.shapes[value.name] = tuple(
+                    dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim
+                )
+        self.constants = _constants(self.graph)
+        for tensor in self.graph.initializer:
+            self.types[tensor.name], self.shapes[tensor.name] = tensor.data_type, tuple(tensor.dims)
+        self.names = {name for node in self.graph.node for name in (*node.input, *node.output)} | set(self.types)
+        self.nodes = list(self.graph.node)
+
+    def fresh(self, stem):
+        """An unused tensor name that starts with `stem`."""
+        name = next(name for name in (f"{stem}_{i}" for i in range(len(self.names) + 1)) if name not in self.names)
+        self.names.add(name)
+        return name
+
+    def constant(self, stem, array):
+        """Add an initializer; returns its name."""
+        array = np.asarray(array)
+        name = self.fresh(stem)
+        self.graph.initializer.append(numpy_helper.from_array(array, name))
+        self.constants[name], self.shapes[name] = array, array.shape
+        self.types[name] = self.graph.initializer[-1].data_type
+        return name
+
+    def replace(self, rules):
+        """Put `rules[op_type](view, node)`, a list of nodes, in the place of every standard node of that type."""
+        nodes = []
+        for node in self.nodes:
+            known = node.domain in STANDARD and node.op_type in rules
+            nodes.extend(rules[node.op_type](self, node) if known else [node])
+        self.nodes = nodes
+
+    def write(self):
+        """Put the nodes back into the graph, but for those that nothing needs any more."""
+        needed, kept = {out.name for out in self.graph.output}, []
+        for node in reversed(self.nodes):
+            if needed & set(node.output):
+                needed.update(_names_read(node))
+                kept.append(node)
+        self.nodes = kept[::-1]
+        del self.graph.node[:]
+        self.graph.node.extend(self.nodes)
+        for entry in self.model.opset_import:
+            if entry.domain in STANDARD:
+                entry.version = self.opset
+
+
+def _constants(graph):
+    return {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if not tensor.external_data and np.prod(tensor.dims, dtype=np.int64) <= LARGEST_INPUT
+    }
+
+
+def _name_nodes(graph):
+    """A unique name for every node: layers, messages and precision patterns go by it."""
+    seen = set()
+    for index, node in enumerate(graph.node):
+        if not node.name or node.name in seen:
+            node.name = f"{node.name or '/' + node.op_type}_{index}"
+        seen.add(node.name)
+
+
+def _drop_domains(model):
+    """Custom nodes into ONNX's own domain: the parser of 8.6 looks up plugins by the operator's name there."""
+    for node in model.graph.node:
+        node.domain = ""
+    standard = [entry for entry in model.opset_import if entry.domain in STANDARD]
+    del model.opset_import[:]
+    model.opset_import.extend(standard)
+
+
+def _add_outputs(model, names):
+    view = View(model)
+    made = [name for node in model.graph.node for name in node.output]
+    present = {value.name for value in model.graph.output}
+    for name in names:
+        if name not in made:
+            close = difflib.get_close_matches(name, made, 3, 0.3)
+            raise BadInput(f"output {name!r}", "no node makes such a tensor", f"such as {close}", "correct the name")
+        if name not in present:
+            kind = view.types.get(name, onnx.TensorProto.FLOAT)
+            model.graph.output.append(helper.make_tensor_value_info(name, kind, view.shapes.get(name)))
+
+
+def _fold(model, keep):
+    """Compute what is constant, again and again, because shapes that become known make more constant."""
+    noted = list(model.graph.value_info)
+    while True:
+        del model.graph.value_info[:]  # what was inferred with less known would stay
+        model.graph.value_info.extend(noted)
+        model = shape_inference.infer_shapes(model, data_prop=True)
+        if not _fold_once(model, keep):
+            return model
+
+
+def _fold_once(model, keep):
+    view, nodes = View(model), []
+    constants, added = dict(view.constants), {}
+    for node in model.graph.node:
+        values = None if keep & set(node.output) else _value(view, node, constants)
+        if values is None:
+            nodes.append(node)
+        else:
+            added.update(values)
+            constants.update((name, array) for name, array in values.items() if array.size <= LARGEST_INPUT)
+    used = {name for node in nodes for name in _names_read(node)}
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    weights = [tensor for tensor in model.graph.initializer if tensor.name in used | keep]
+    weights += [numpy_helper.from_array(array, name) for name, array in added.items() if name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(weights)
+    return bool(added)
+
+
+def _names_read(node):
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            yield from (value.name for value in graph.output)
+            for inner in graph.node:
+                yield from _names_read(inner)
+
+
+def _value(view, node, constants):
+    """dict of output name to array if `node` is constant and of moderate size, else None."""
+    if node.domain not in STANDARD or node.op_type in NOT_FOLDED:
+        return None
+    if node.op_type == "Shape":
+        shape = view.shapes.get(node.input[0], (None,))
+        if None in shape:
+            return None
+        given = {attribute.name: attribute.i for attribute in node.attribute}
+        return {node.output[0]: np.array(shape[given.get("start", 0) : given.get("end")], np.int64)}
+    inputs = [name for name in node.input if name]
+    if any(name not in constants for name in inputs):
+        return None
+    values = _evaluate(view, node, {name: constants[name] for name in inputs})
+    return values if all(array.size <= LARGEST_OUTPUT for array in values.values()) else None
+
+
+def _evaluate(view, node, feeds):
+    from onnx.reference import ReferenceEvaluator
+
+    kinds = {name: helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in feeds.items()}
+    inputs = [helper.make_tensor_value_info(name, kind, feeds[name].shape) for name, kind in kinds.items()]
+    outputs = [helper.make_value_info(name, onnx.TypeProto()) for name in node.output if name]
+    graph = helper.make_graph([node], "constant", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", view.opset)])
+    values = ReferenceEvaluator(model).run(None, feeds)
+    return {value.name: np.asarray(array) for value, array in zip(outputs, values, strict=True)}

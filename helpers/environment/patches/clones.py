@@ -1,0 +1,202 @@
+"""A reader's patch file on the reader's clone: pinned commit checked out, patch tried, applied, and taken back exactly.
+
+The published systems need patches that are not ours to ship (`[[procedure]]` in `patches/manifest.toml` says where each
+comes from and which commit it is for). Before anything is changed, a journal in the clone's git folder notes the branch
+and keeps a copy of every file that the patch touches, tracked or not; `revert_clone` puts back those copies, also after
+an interruption.
+"""
+
+import json
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+from helpers.environment.patches import GIT, PATCHES, run_git
+from helpers.errors import BadInput
+from helpers.files import atomic, sha256
+
+REVERT = "python -m helpers patch revert --clone"
+
+
+def procedures(patches=PATCHES):
+    """The `[[procedure]]` entries of the manifest: {id: dict} with repository, commit, directory, steps, source."""
+    content = tomllib.loads((Path(patches) / "manifest.toml").read_text())
+    return {entry["id"]: entry for entry in content["procedure"]}
+
+
+def apply_to_clone(repo, patch_file, commit, directory=""):
+    """Check out `commit` in the clone `repo` and apply `patch_file` to it; on any failure the clone is as it was.
+
+    Args:
+        repo: top folder of a git clone without changes to tracked files. Untracked files (copied in, or built) may be
+            there, and the patch may touch them.
+        patch_file: unified diff with `a/` and `b/` in front of paths.
+        commit: what the patch was made for: a full or short hash, or a tag.
+        directory: folder inside the clone that the patch's paths start from.
+
+    Returns:
+        dict of `state` ("applied"), `commit` (full hash), `previous` (branch or hash to go back to), `changed` (files;
+        empty if the same patch was already applied) and `notes`.
+
+    Raises:
+        BadInput: not a clone, changes in the tree, unknown commit, another patch applied, or a patch that does not fit.
+    """
+    repo, patch_file = Path(repo).resolve(), Path(patch_file).resolve()
+    journal = _journal(repo)
+    if not patch_file.is_file():
+        raise BadInput(patch_file, "no such file", "the patch to apply", "give the path of your copy of the patch")
+    commit = _resolve(repo, commit)
+    key = {"patch": sha256(patch_file), "commit": commit, "directory": directory}
+    if journal.is_file():
+        return _already(repo, json.loads(journal.read_text()), key)
+    _require_clean(repo)
+    record = key | {"stage": "started", "previous": _head(repo), "files": {}}
+    _save(journal, record)
+    try:
+        _checkout(repo, commit)
+        _apply(repo, patch_file, directory, journal, record)
+    except BaseException:
+        _restore(repo, journal, record)
+        raise
+    result = {"state": "applied", "commit": commit, "previous": record["previous"]}
+    return result | {"changed": [*record["files"]], "notes": _submodules(repo)}
+
+
+def revert_clone(repo):
+    """Take back what `apply_to_clone` did, finished or interrupted: files byte for byte, then the former branch.
+
+    Returns:
+        dict of `state` ("not applied"), `previous` (where the clone is now) and `changed` (files put back).
+
+    Raises:
+        BadInput: not a clone, a file that was changed since (both hashes are named), other changes, another commit.
+    """
+    repo = Path(repo).resolve()
+    journal = _journal(repo)
+    if not journal.is_file():
+        return {"state": "not applied", "previous": _head(repo), "changed": []}
+    record = json.loads(journal.read_text())
+    if record["stage"] == "applied":
+        _require_unchanged(repo, record)
+    _restore(repo, journal, record)
+    return {"state": "not applied", "previous": record["previous"], "changed": [*record["files"]]}
+
+
+def _git(repo, *words, fix="see what git says"):
+    return run_git([*GIT, *words], repo, fix)
+
+
+def _journal(repo):
+    if not (repo / ".git").exists():
+        found = "a folder without .git" if repo.is_dir() else "no such folder"
+        raise BadInput(repo, found, "the top folder of a git clone", "git clone URL, and give that folder")
+    return Path(_git(repo, "rev-parse", "--absolute-git-dir").strip()) / "onramp-patch" / "journal.json"
+
+
+def _resolve(repo, commit):
+    fix = f"git -C {repo} fetch origin {commit}, or clone the repository that the patch is for"
+    return _git(repo, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}", fix=fix).strip()
+
+
+def _head(repo):
+    """The branch, or the commit where there is none."""
+    name = _git(repo, "rev-parse", "--abbrev-ref", "HEAD").strip()
+    return _git(repo, "rev-parse", "HEAD").strip() if name == "HEAD" else name
+
+
+def _changes(repo):
+    """Tracked files that differ from the commit, staged or not."""
+    lines = _git(repo, "status", "--porcelain", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=all")
+    return [line[3:] for line in lines.split("\0") if line]
+
+
+def _require_clean(repo):
+    if changed := _changes(repo):
+        fix = f"git -C {repo} stash, or commit your changes; nothing was touched"
+        raise BadInput(repo, f"changes in {', '.join(changed[:5])}", "a tree without changes", fix)
+
+
+def _already(repo, record, key):
+    for name in key:
+        if record[name] != key[name]:
+            raise BadInput(repo, f"{name} {record[name]} (applied)", f"{name} {key[name]}", f"{REVERT} {repo}")
+    if record["stage"] != "applied":
+        raise BadInput(repo, "an interrupted application", "applied or not applied", f"{REVERT} {repo}")
+    _require_unchanged(repo, record)
+    return {key: record[key] for key in ("commit", "previous")} | {"state": "applied", "changed": [], "notes": []}
+
+
+def _require_unchanged(repo, record):
+    for name, digest in record["files"].items():
+        if (found := _digest(repo / name)) != digest:
+            fix = "keep your change elsewhere, and put the file back as the patch left it"
+            raise BadInput(repo / name, f"SHA-256 {found}", f"{digest}, as the patch left it", fix)
+    if others := sorted(set(_changes(repo)) - set(record["files"])):
+        raise BadInput(repo, f"changes in {', '.join(others[:5])}", "only the patch's", f"git -C {repo} stash -- FILES")
+    head = _git(repo, "rev-parse", "HEAD").strip()
+    if head != record["commit"]:
+        fix = f"git -C {repo} checkout --detach {record['commit']}"
+        raise BadInput(repo, f"commit {head}", record["commit"], fix)
+
+
+def _digest(path):
+    return sha256(path) if path.is_file() else "absent"
+
+
+def _checkout(repo, to):
+    _git(repo, "checkout", "--quiet", *(["--detach"] if re.fullmatch("[0-9a-f]{40}", to) else []), to)
+
+
+def _apply(repo, patch_file, directory, journal, record):
+    place = [f"--directory={directory}"] if directory else []
+    fix = "is this the patch for this commit, with its line endings? Nothing was changed"
+    _git(repo, "apply", "--check", *place, str(patch_file), fix=fix)
+    lines = _git(repo, "apply", "--numstat", "-z", *place, str(patch_file)).split("\0")
+    names = [line.split("\t")[2] for line in lines if line]
+    for name in names:
+        if (repo / name).is_file():
+            (journal.parent / "before" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(repo / name, journal.parent / "before" / name)
+    record |= {"stage": "applying", "files": dict.fromkeys(names)}
+    _save(journal, record)
+    _git(repo, "apply", *place, str(patch_file), fix=fix)
+    if others := sorted(set(_changes(repo)) - set(names)):
+        _git(repo, "checkout", "--quiet", "--", *others)
+        found, fix = f"files renamed: {', '.join(others)}", "make it with git diff --no-renames"
+        raise BadInput(patch_file, found, "files changed, added or removed", fix)
+    record |= {"stage": "applied", "files": {name: _digest(repo / name) for name in names}}
+    _save(journal, record)
+
+
+def _restore(repo, journal, record):
+    """The files as they were before, the former branch, and no journal."""
+    for name in record["files"]:
+        kept = journal.parent / "before" / name
+        if kept.is_file():
+            (repo / name).parent.mkdir(parents=True, exist_ok=True)
+            with atomic(repo / name) as part:
+                shutil.copy2(kept, part)
+        elif (repo / name).is_file():
+            (repo / name).unlink()
+            _remove_empty(repo, (repo / name).parent)
+    _checkout(repo, record["previous"])
+    shutil.rmtree(journal.parent)
+
+
+def _remove_empty(repo, folder):
+    while folder != repo and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
+
+
+def _save(journal, record):
+    with atomic(journal) as part:
+        part.write_text(json.dumps(record, indent=1))
+
+
+def _submodules(repo):
+    lines = _git(repo, "submodule", "status").splitlines()
+    stale = [line.split()[1] for line in lines if line[0] in "-+"]
+    command = f"git -C {repo} submodule update --init --recursive"
+    return [f"submodules are not at this commit's version ({', '.join(stale[:3])}): {command}"] if stale else []

@@ -1,0 +1,97 @@
+"""The example plugin `plugins/migration`: what its port from TensorRT 8.6 to 10 and 11 changes, and does it compile?
+
+The plugin is written for `IPluginV2DynamicExt`; the patch `rotate-plugin-v3` ports it to `IPluginV3`. Compiling the
+adapter needs TensorRT's and CUDA's headers, but no library and no GPU.
+"""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from helpers.environment.patches import PATCHES, manifest
+from helpers.errors import BadInput
+from helpers.files import ROOT
+
+PATCH = "rotate-plugin-v3"
+FOLDER = "plugins/migration"
+TENSORRT = (
+    "/usr/include/x86_64-linux-gnu",
+    "/usr/include/aarch64-linux-gnu",
+    "/usr/include",
+    "/usr/local/tensorrt/include",
+    "/usr/src/tensorrt/include",
+)
+CUDA = ("/usr/local/cuda/include", "/usr/local/cuda/targets/x86_64-linux/include", "/usr/include")
+
+
+def changes(patches=PATCHES):
+    """What each part of the port is for: a list of dicts of `old` (8.6), `new` (10 and 11) and `why`."""
+    return manifest(patches)[PATCH]["hunks"]
+
+
+def find_headers():
+    """(TensorRT's include folder, CUDA's), each None where it is not in its usual places."""
+    found = [Path(path) for path in TENSORRT if Path(path, "NvInferVersion.h").is_file()]
+    cuda = [*CUDA, *sorted(map(str, Path("/usr/local").glob("cuda-*/include")), reverse=True)]
+    runtime = [Path(path) for path in cuda if Path(path, "cuda_runtime_api.h").is_file()]
+    return found[0] if found else None, runtime[0] if runtime else None
+
+
+def headers_version(headers):
+    """TensorRT's version by its headers, as (major, minor, patch)."""
+    path = Path(headers) / "NvInferVersion.h"
+    if not path.is_file():
+        raise BadInput(path, "no such file", "TensorRT's headers", "give headers=DIR with NvInfer.h in it")
+    text = path.read_text(errors="replace")
+    defined = dict(re.findall(r"^#define\s+(\w+)\s+(\d+)", text, re.MULTILINE))
+    parts = [defined.get(f"NV_TENSORRT_{name}") or defined.get(f"TRT_{name}_ENTERPRISE") for name in _PARTS]
+    if None in parts:
+        raise BadInput(path, "no version", "#define NV_TENSORRT_MAJOR and so on", "use the headers of a release")
+    return tuple(map(int, parts))
+
+
+_PARTS = ("MAJOR", "MINOR", "PATCH")
+
+
+def compile_check(headers=None, cuda_headers=None, source=ROOT):
+    """Compile the adapter under `source` (nothing is linked or kept) against a TensorRT's headers.
+
+    Args:
+        headers: folder with NvInfer.h; default: where packages put it.
+        cuda_headers: folder with cuda_runtime_api.h; default likewise.
+        source: root above `plugins/migration`: the repository (form for 8.6), or a copy to which the patch was applied.
+
+    Returns:
+        dict of `version` (text), `form` ("IPluginV2DynamicExt" or "IPluginV3"), `compiles`, `errors` (first line of
+        each), `deprecated` (how many warnings about deprecated names) and `command`.
+
+    Raises:
+        BadInput: no headers, or no C++ compiler.
+    """
+    found, cuda = find_headers()
+    headers, cuda_headers = headers or found, cuda_headers or cuda
+    if headers is None or cuda_headers is None:
+        missing = "NvInfer.h" if headers is None else "cuda_runtime_api.h"
+        fix = f"on a machine with TensorRT's development package, or give the folder of {missing}"
+        raise BadInput(
+            "compile_check", f"{missing} is in none of the usual places", "TensorRT's and CUDA's headers", fix
+        )
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        raise BadInput("compile_check", "no g++ or clang++", "a C++17 compiler", "apt-get install g++")
+    version = ".".join(map(str, headers_version(headers)))
+    path = Path(source) / FOLDER / "rotate_plugin.cpp"
+    includes = ["-isystem", str(headers), "-isystem", str(cuda_headers)]
+    command = [compiler, "-std=c++17", "-Wall", "-Wextra", "-fsyntax-only", *includes, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"})
+    lines = [line.removeprefix(f"{path.parent}/") for line in done.stderr.splitlines()]
+    form = "IPluginV2DynamicExt" if "IPluginV2DynamicExt" in path.with_suffix(".h").read_text() else "IPluginV3"
+    return {
+        "version": version,
+        "form": form,
+        "compiles": done.returncode == 0,
+        "errors": [line for line in lines if " error: " in line],
+        "deprecated": sum("-Wdeprecated-declarations" in line for line in lines),
+        "command": " ".join(command),
+    }

@@ -1,0 +1,170 @@
+"""Reads and edits ONNX graphs: load with care, tables of what is inside, subgraphs, post-processing for plugins. No
+torch.
+
+Loading and saving are in `helpers.graph.file`, the tables in `helpers.graph.tables`; all are reached from here.
+"""
+
+import argparse
+import difflib
+from pathlib import Path
+
+import onnx
+from onnx import helper
+
+from helpers.errors import BadInput
+from helpers.graph.file import (
+    DIGEST,
+    DOMAIN,
+    PLUGINS,
+    custom_nodes,
+    digest,
+    drop_functions,
+    is_known,
+    load,
+    parse,
+    read,
+    save,
+    unknown_operator,
+    with_functions,
+)
+from helpers.graph.tables import cost_by_block, custom_ops, op_table, shapes, tensor_types
+
+__all__ = [
+    "DIGEST",
+    "DOMAIN",
+    "PLUGINS",
+    "cost_by_block",
+    "custom_nodes",
+    "custom_ops",
+    "digest",
+    "drop_functions",
+    "load",
+    "main",
+    "op_table",
+    "parse",
+    "postprocess",
+    "save",
+    "shapes",
+    "subgraph",
+    "tensor_types",
+    "with_functions",
+]
+
+
+def subgraph(path, out, inputs, outputs):
+    """Write the part of a graph between the tensors `inputs` and `outputs` to `out`, with its functions. Returns `out`.
+
+    Raises: BadInput for a tensor that does not exist, or outputs that need an input which is not listed.
+    """
+    model = read(path)
+    known = tensor_types(model)
+    for name in [*inputs, *outputs]:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 3, 0.4)
+            raise BadInput(
+                f"{path}: tensor {name}", "no such tensor", f"e.g. {', '.join(close)}", "see graph.shapes(model)"
+            )
+    del model.graph.value_info[:]
+    listed = {value.name for value in [*model.graph.input, *model.graph.output]}
+    model.graph.value_info.extend(
+        helper.make_tensor_value_info(name, *known[name])
+        for node in model.graph.node
+        for name in node.output
+        if name in known and name not in listed
+    )
+    part = onnx.utils.Extractor(model).extract_model(list(inputs), list(outputs))
+    part.graph.name = Path(out).stem
+    made = {name for node in part.graph.node for name in node.output} | {t.name for t in part.graph.initializer}
+    needed = {name for node in part.graph.node for name in node.input if name} | set(outputs)
+    if open_ends := sorted(needed - made - set(inputs)):
+        raise BadInput(
+            f"{path}: outputs {list(outputs)}", f"need {open_ends} too", "all inputs listed", "add them to inputs"
+        )
+    return save(part, out)
+
+
+def postprocess(path, out=None, functions=True):
+    """Prepare a graph with custom operators for ONNX Runtime and plugins; returns the path of `*_post.onnx` (or `out`).
+
+    Finds the custom nodes whatever domain they came in, moves them to `trt.plugins` (opset import 1), and fills the
+    types and shapes of all tensors, by onnx-graphsurgeon. With `functions` the bodies stay attached, so that ONNX
+    Runtime can run the file on a CPU; without them the plugin library has to be there.
+
+    Raises: BadInput naming the first node of an operator that nothing defines.
+    """
+    import onnx_graphsurgeon as gs
+
+    path = Path(path)
+    model = parse(path)
+    for node in custom_nodes(model):
+        if not is_known(node, model):
+            raise unknown_operator(path, node)
+    bodies = list(model.functions)
+    surgeon = gs.import_onnx(drop_functions(model))
+    for node in surgeon.nodes:
+        if node.op in PLUGINS:
+            node.domain = DOMAIN
+    surgeon.import_domains = [d for d in surgeon.import_domains if d.domain != DOMAIN] + [
+        helper.make_opsetid(DOMAIN, 1)
+    ]
+    moved = gs.export_onnx(surgeon)
+    moved.functions.extend(bodies)
+    whole = with_functions(moved)
+    tensors = surgeon.tensors()
+    for name, (dtype, shape) in tensor_types(whole).items():
+        if isinstance(tensor := tensors.get(name), gs.Variable):
+            tensor.dtype, tensor.shape = helper.tensor_dtype_to_np_dtype(dtype), shape
+    finished = gs.export_onnx(surgeon.toposort(), ir_version=model.ir_version)
+    if functions:
+        finished.functions.extend(whole.functions)
+        present = {entry.domain for entry in finished.opset_import}
+        finished.opset_import.extend(entry for entry in whole.opset_import if entry.domain not in present)
+    return save(finished, out or path.with_name(f"{path.stem}_post.onnx"))
+
+
+def _print(rows):
+    columns = list(rows[0])
+    cells = [columns, *([f"{row[c]:,}" if type(row[c]) is int else str(row[c]) for c in columns] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print()
+
+
+def _brief(row):
+    """A row of `custom_ops` that fits a terminal: shapes without tensor names."""
+    shapes_only = {
+        side: " ".join(f"[{text.rpartition('[')[2]}" for text in row[side]) for side in ("inputs", "outputs")
+    }
+    return {"op": row["op"], "node": row["node"]} | shapes_only | {"defined": row["defined"]}
+
+
+def main(argv):
+    """`python -m helpers graph FILE`: operators and custom operators; options for shapes, blocks and
+    post-processing.
+    """
+    parser = argparse.ArgumentParser("python -m helpers graph", description=main.__doc__)
+    parser.add_argument("file")
+    parser.add_argument("--shapes", action="store_true", help="every tensor with its shape")
+    parser.add_argument("--blocks", action="store_true", help="parameters and FLOPs by block")
+    parser.add_argument("--depth", type=int, default=3, help="parts of the module path that make a block")
+    parser.add_argument(
+        "--postprocess", action="store_true", help="write FILE's *_post.onnx for ONNX Runtime and plugins"
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.postprocess:
+        print(postprocess(arguments.file))
+        return 0
+    model = load(arguments.file)
+    table = op_table(model)
+    print(f"{arguments.file}: {sum(row['count'] for row in table)} nodes\n")
+    _print(table)
+    if custom := custom_ops(model):
+        _print([_brief(row) for row in custom])
+    if arguments.shapes:
+        _print(shapes(model))
+    if arguments.blocks:
+        blocks = cost_by_block(model, arguments.depth)
+        total = {key: sum(row[key] for row in blocks) for key in ("nodes", "parameters", "flops")}
+        _print([*blocks, {"block": "total"} | total])
+    return 0

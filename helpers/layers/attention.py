@@ -1,0 +1,140 @@
+"""Attention and feed-forward layers of BEVFormer (arXiv:2203.17270), with the parameter names of its checkpoints.
+
+All layers are batch first, add the residual themselves and leave normalisation to the caller.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+from helpers.ops.operators import ms_deform_attn
+
+
+class DeformableAttention(nn.Module):
+    """Deformable attention over one map.
+
+    Args:
+        dims: channels of query, value and output (C).
+        query_dims: channels of the tensor that offsets and weights are predicted from.
+        copies: sets of offsets and weights per query (2 for a queue of two maps).
+        project: whether to end in a projection and the residual.
+    """
+
+    def __init__(self, dims, heads, points, query_dims=None, copies=1, project=True):
+        super().__init__()
+        self.heads, self.points, self.copies = heads, points, copies
+        self.sampling_offsets = nn.Linear(query_dims or dims, copies * heads * points * 2)
+        self.attention_weights = nn.Linear(query_dims or dims, copies * heads * points)
+        self.value_proj = nn.Linear(dims, dims)
+        if project:
+            self.output_proj = nn.Linear(dims, dims)
+        self._initialise()
+
+    def _initialise(self):
+        """Offsets start as rays, one direction per head, one step further per point (Deformable DETR)."""
+        angles = torch.arange(self.heads) * (2 * math.pi / self.heads)
+        rays = torch.stack([angles.cos(), angles.sin()], -1)
+        rays = (rays / rays.abs().amax(-1, keepdim=True)).view(self.heads, 1, 1, 2)
+        steps = torch.arange(1.0, self.points + 1).view(1, 1, self.points, 1)
+        with torch.no_grad():
+            self.sampling_offsets.bias.copy_((rays * steps).expand(-1, self.copies, -1, -1).flatten())
+        for parameter in (self.sampling_offsets.weight, *self.attention_weights.parameters()):
+            nn.init.zeros_(parameter)
+
+    def attend(self, query, value, references, shape):
+        """query [B, Q, query_dims], value [B*k, H*W, C], references [B*k, Q, 1, 2G], shape (H, W) -> [B*k, Q, C].
+
+        Each query serves k values: the copies of the offsets if there are any, else the same offsets for all.
+        """
+        total, cells, dims = value.shape
+        offsets, weights = (
+            self._per_value(layer(query), total) for layer in (self.sampling_offsets, self.attention_weights)
+        )
+        value = self.value_proj(value).view(total, cells, self.heads, dims // self.heads)
+        return ms_deform_attn(value, [shape], references, offsets, weights).flatten(2)
+
+    def _per_value(self, entries, total):
+        """[B, Q, heads*copies*n] -> [total, Q, heads, n]"""
+        batch, queries, _ = entries.shape
+        if total == batch:
+            return entries.view(batch, queries, self.heads, -1)
+        entries = entries.view(batch, queries, self.heads, self.copies, -1).permute(0, 3, 1, 2, 4)
+        if self.copies == 1:
+            entries = entries.expand(-1, total // batch, -1, -1, -1)
+        return entries.flatten(0, 1)
+
+    def forward(self, query, position, value, references, shape):
+        """query and position [B, Q, C], value [B, H*W, C], references [B, Q, 1, 2] -> [B, Q, C]."""
+        return self.output_proj(self.attend(query + position, value, references, shape)) + query
+
+
+class TemporalSelfAttention(DeformableAttention):
+    """Deformable attention over the previous and the present bird's-eye map; the mean of both."""
+
+    def __init__(self, dims, heads, points):
+        super().__init__(dims, heads, points, query_dims=2 * dims, copies=2)
+
+    def forward(self, query, position, history, references, shape):
+        """query [B, Q, C], position [1, Q, C], history [B, 2, Q, C], references [B, 2, Q, 1, 2] -> [B, Q, C]."""
+        feature = torch.cat([history[:, 0], query + position], -1)
+        attended = self.attend(feature, history.flatten(0, 1), references.flatten(0, 1), shape)
+        return self.output_proj(attended.view(history.shape).mean(1)) + query
+
+
+class SpatialCrossAttention(nn.Module):
+    """Deformable attention of every query over every camera, weighted by a visibility mask that sums to one or zero."""
+
+    def __init__(self, dims, heads, points):
+        super().__init__()
+        self.deformable_attention = DeformableAttention(dims, heads, points, project=False)
+        self.output_proj = nn.Linear(dims, dims)
+
+    def forward(self, query, value, references, mask, shape):
+        """query [B, Q, C], value [B*cameras, H*W, C], references [B*cameras, Q, 1, 2G], mask [B, cameras, Q, 1]."""
+        attended = self.deformable_attention.attend(query, value, references, shape)
+        attended = attended.view(*mask.shape[:3], -1) * mask
+        return self.output_proj(attended.sum(1)) + query
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of object queries among themselves (parameters as in `torch.nn.MultiheadAttention`)."""
+
+    class Projections(nn.Module):
+        def __init__(self, dims):
+            super().__init__()
+            self.in_proj_weight = nn.Parameter(torch.empty(3 * dims, dims))
+            self.in_proj_bias = nn.Parameter(torch.zeros(3 * dims))
+            self.out_proj = nn.Linear(dims, dims)
+            nn.init.xavier_uniform_(self.in_proj_weight)
+
+    def __init__(self, dims, heads):
+        super().__init__()
+        self.heads = heads
+        self.attn = self.Projections(dims)
+
+    def forward(self, query, position):
+        """query [B, Q, C], position [1, Q, C] -> [B, Q, C]; query and key carry the position, the value does not."""
+        dims = query.shape[-1]
+        weight, bias = self.attn.in_proj_weight, self.attn.in_proj_bias
+        query_key = nn.functional.linear(query + position, weight[: 2 * dims], bias[: 2 * dims])
+        value = nn.functional.linear(query, weight[2 * dims :], bias[2 * dims :])
+        q, k, v = (self._split_heads(tensor) for tensor in (*query_key.chunk(2, -1), value))
+        scores = (q * (dims // self.heads) ** -0.5) @ k.transpose(-1, -2)
+        attended = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+        return self.attn.out_proj(attended) + query
+
+    def _split_heads(self, tensor):
+        return tensor.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Linear, ReLU, linear and the residual."""
+
+    def __init__(self, dims, width):
+        super().__init__()
+        expand = nn.Sequential(nn.Linear(dims, width), nn.ReLU(inplace=True))
+        self.layers = nn.Sequential(expand, nn.Linear(width, dims))
+
+    def forward(self, x):
+        return self.layers(x) + x

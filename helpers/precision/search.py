@@ -1,0 +1,122 @@
+"""How `helpers.precision` looks for the first bad tensor: in order, or by bisection from the outputs up."""
+
+from fnmatch import fnmatchcase
+from math import prod
+
+from onnx import helper
+
+from helpers import graph
+from helpers.errors import BadInput
+from helpers.precision.errors import METRICS
+from helpers.precision.trace import Block, ancestors
+
+
+class Comparison:
+    """The errors of named tensors over all frames, measured when asked for.
+
+    Attributes:
+        names: tensors that both sides have, in graph order.
+        known: those of them that may bound what is blamed for a fault.
+        errors: name -> `Error`, the worst frame.
+        feeds: inputs of every frame; to be set before measuring.
+        probes: number of probes of the candidate.
+    """
+
+    def __init__(self, reference, candidate, tolerance, overrides, memory, metric="max"):
+        self.metric = METRICS[metric]
+        self.reference, self.candidate = reference, candidate
+        self.tolerance, self.overrides, self.memory = tolerance, overrides, memory
+        self.model = reference.model or candidate.model
+        shared = set(reference.names) & set(candidate.names)
+        self.names = [name for node in self.model.graph.node for name in node.output if name in shared]
+        if not self.names:
+            examples = f"{list(reference.names)[:2]} and {list(candidate.names)[:2]}"
+            raise BadInput("names of tensors", f"none in common, e.g. {examples}", "two forms of one network",
+                           "export both from the same module, or keep the names when editing")  # fmt: skip
+        self.known = set(self.names)
+        self.outputs = [value.name for value in self.model.graph.output if value.name in shared]
+        self.errors, self.feeds, self.probes = {}, [], 0
+
+    def allowed(self, name):
+        return [self.tolerance, *(t for pattern, t in self.overrides.items() if fnmatchcase(name, pattern))][-1]
+
+    def exceeds(self, name, error):
+        return not error.relative <= self.allowed(name)
+
+    def bad(self, name):
+        return self.exceeds(name, self.errors[name])
+
+    def measure(self, names):
+        """Fill in the errors of `names`: the worst frame of each."""
+        names = [name for name in names if name not in self.errors]
+        if not names:
+            return
+        self.probes += 1
+        a, b = self.candidate.probe(names), self.reference.probe(names)
+        for index, feed in enumerate(self.feeds):
+            ours, theirs = a(feed), b(feed)
+            for name in names:
+                error = self.metric(ours.pop(name), theirs.pop(name), self.allowed(name), index)
+                self.errors[name] = max(self.errors.get(name, error), error, key=lambda e: e.relative)
+
+    def arrays(self, names, feed):
+        """(the reference's, the candidate's) arrays of `names` by name."""
+        return self.reference.probe(names)(feed), self.candidate.probe(names)(feed)
+
+    def same_engine(self, names):
+        """Whether the candidate's values of `names` are of one engine, which is another one for every probe."""
+        return False
+
+    def worst(self):
+        name = max(self.errors, key=lambda n: self.errors[n].relative / max(self.allowed(n), 1e-30))
+        return name, self.errors[name].relative
+
+    def walk(self, names):
+        """The first bad one of `names`, or None."""
+        for chunk in self._chunks(names):
+            self.measure(chunk)
+            for name in chunk:
+                if self.bad(name):
+                    return name
+        return None
+
+    def _chunks(self, names):
+        types, chunk, size = graph.tensor_types(self.model), [], 0
+        for name in names:
+            dtype, shape = types.get(name, (0, None))
+            width = helper.tensor_dtype_to_np_dtype(dtype).itemsize if dtype else 4
+            size += prod(shape or [2**18]) * width
+            chunk.append(name)
+            if size > self.memory * 2**20:
+                yield chunk
+                chunk, size = [], 0
+        if chunk:
+            yield chunk
+
+    def bisect(self):
+        """A bad tensor whose compared inputs are good, found from the outputs up; None if all outputs are good."""
+        self.measure(self.outputs)
+        above = ancestors(self.model, self.names)
+        suspects = [above[name] for name in self.outputs if self.bad(name)]
+        if not suspects:
+            return None
+        suspects = min(suspects, key=len)
+        while len(suspects) > 1:
+            inner = [name for name in self.names if name in suspects][:-1]
+            name = min(inner, key=lambda n: abs(2 * len(above[n] & suspects) - len(suspects)))
+            self.measure([name])
+            suspects = above[name] & suspects if self.bad(name) else suspects - above[name]
+        found = next(iter(suspects))
+        return self._confirmed(found, above[found])
+
+    def _confirmed(self, found, above):
+        """`found` if the tensors that it is computed from are good, else the first bad one before it."""
+        inputs = self.compared_inputs(found)
+        self.measure(inputs)
+        if any(self.bad(name) for name in inputs):
+            return self.walk([name for name in self.names if name in above])
+        return found
+
+    def compared_inputs(self, name):
+        """The nearest tensors in `known` that `name` is computed from."""
+        return [tensor for tensor in Block(self.model, name, self.known).inputs if tensor in self.known]

@@ -1,0 +1,195 @@
+"""BEVFormer (arXiv:2203.17270): multi-camera 3D detection with a recurrent bird's-eye-view map, in plain PyTorch.
+
+One forward serves training, evaluation and export. Parameter names and shapes of the published configuration are those
+of the public checkpoint `bevformer_tiny_epoch_24.pth`; the arithmetic is that of its TensorRT deployment graph, where
+every camera sees every query and a mask takes the place of the data-dependent gather.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from helpers.layers.resnet import FPN, ResNet
+from helpers.systems.bevformer.transformer import PositionalEncoding, Transformer
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of one configuration. `image_size` is (H, W) after scaling and padding, `pc_range` metres in LiDAR."""
+
+    name: str
+    image_scale: float
+    image_size: tuple
+    depths: tuple
+    base_channels: int
+    embed_dims: int
+    num_heads: int
+    ffn_dims: int
+    encoder_layers: int
+    decoder_layers: int
+    num_query: int
+    num_feature_levels: int
+    rotate_center: tuple
+    bev_h: int = 50
+    bev_w: int = 50
+    points: int = 4
+    pillar_points: int = 4
+    pillar_offsets: int = 2
+    num_cameras: int = 6
+    num_classes: int = 10
+    code_size: int = 10
+    pc_range: tuple = (-51.2, -51.2, -5.0, 51.2, 51.2, 3.0)
+    image_mean: tuple = (123.675, 116.28, 103.53)
+    image_std: tuple = (58.395, 57.12, 57.375)
+
+    @property
+    def stride(self):
+        """Image pixels per cell of the feature map."""
+        return 2 ** (len(self.depths) + 1)
+
+    @property
+    def feature_size(self):
+        """(H, W) of the feature map."""
+        return self.image_size[0] // self.stride, self.image_size[1] // self.stride
+
+    def input_shapes(self):
+        """Name -> shape of the inputs in their order; all float32."""
+        return {
+            "image": (1, self.num_cameras, 3, *self.image_size),
+            "prev_bev": (self.bev_h * self.bev_w, 1, self.embed_dims),
+            "use_prev_bev": (1,),
+            "can_bus": (18,),
+            "lidar2img": (1, self.num_cameras, 4, 4),
+        }
+
+    def output_shapes(self):
+        """Name -> shape of the outputs in their order; all float32."""
+        return {
+            "bev_embed": (self.bev_h * self.bev_w, 1, self.embed_dims),
+            "outputs_classes": (self.decoder_layers, 1, self.num_query, self.num_classes),
+            "outputs_coords": (self.decoder_layers, 1, self.num_query, self.code_size),
+        }
+
+
+_PUBLISHED = Config(
+    name="published",
+    image_scale=0.5,
+    image_size=(480, 800),
+    depths=(3, 4, 6, 3),
+    base_channels=64,
+    embed_dims=256,
+    num_heads=8,
+    ffn_dims=512,
+    encoder_layers=3,
+    decoder_layers=6,
+    num_query=900,
+    num_feature_levels=4,
+    rotate_center=(100.0, 100.0),
+)
+_MINI = Config(
+    name="mini",
+    image_scale=0.25,
+    image_size=(256, 416),
+    depths=(2, 3, 4),
+    base_channels=32,
+    embed_dims=128,
+    num_heads=4,
+    ffn_dims=256,
+    encoder_layers=2,
+    decoder_layers=3,
+    num_query=300,
+    num_feature_levels=1,
+    rotate_center=(25.0, 25.0),
+)
+CONFIGS = {config.name: config for config in (_PUBLISHED, _MINI)}
+
+
+class Head(nn.Module):
+    """Bird's-eye map, object queries and the class and box branches of every decoder layer."""
+
+    def __init__(self, config):
+        super().__init__()
+        dims, layers = config.embed_dims, config.decoder_layers
+        weights = torch.tensor([1.0] * (config.code_size - 2) + [0.2] * 2)
+        self.code_weights = nn.Parameter(weights, requires_grad=False)
+        self.register_buffer("low", torch.tensor(config.pc_range[:3]), persistent=False)
+        self.register_buffer("high", torch.tensor(config.pc_range[3:]), persistent=False)
+        self.positional_encoding = PositionalEncoding(config.bev_h, config.bev_w, dims)
+        self.transformer = Transformer(config)
+        self.cls_branches = nn.ModuleList(_class_branch(dims, config.num_classes) for _ in range(layers))
+        self.reg_branches = nn.ModuleList(_box_branch(dims, config.code_size) for _ in range(layers))
+        self.bev_embedding = nn.Embedding(config.bev_h * config.bev_w, dims)
+        self.query_embedding = nn.Embedding(config.num_query, 2 * dims)
+
+    def forward(self, features, prev_bev, use_prev_bev, can_bus, lidar2img):
+        """features [B, cameras, C, H, W]; can_bus [B, 18]; the rest as in `BEVFormer.forward`."""
+        bev, results = self.transformer(
+            features,
+            self.bev_embedding.weight,
+            self.positional_encoding(),
+            self.query_embedding.weight,
+            self.reg_branches,
+            prev_bev,
+            use_prev_bev,
+            can_bus,
+            lidar2img,
+        )
+        classes = [branch(query) for branch, (query, _, _) in zip(self.cls_branches, results, strict=True)]
+        coords = [self._boxes(delta, reference) for _, reference, delta in results]
+        return bev.transpose(0, 1), torch.stack(classes), torch.stack(coords)
+
+    def _boxes(self, delta, reference):
+        """Box regression [B, Q, 10] about reference points [B, Q, 3] in 0..1 -> boxes with their centres in metres."""
+        center = torch.cat([delta[..., :2], delta[..., 4:5]], -1) + inverse_sigmoid(reference)
+        center = center.sigmoid() * (self.high - self.low) + self.low
+        return torch.cat([center[..., :2], delta[..., 2:4], center[..., 2:], delta[..., 5:]], -1)
+
+
+class BEVFormer(nn.Module):
+    """The detector. Frames: LiDAR (metres); the map's columns run along x and its rows along y."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.pts_bbox_head = Head(config)
+        self.img_backbone = ResNet(config.depths, config.base_channels)
+        self.img_neck = FPN(self.img_backbone.out_channels, config.embed_dims)
+
+    def forward(self, image, prev_bev, use_prev_bev, can_bus, lidar2img):
+        """One frame of B independent streams (B = 1 in an exported graph); all tensors float32.
+
+        Args:
+            image: [B, 6, 3, H, W], normalised RGB of `config.image_size`.
+            prev_bev: [bev_h*bev_w, B, C], `bev_embed` of the previous frame; on a first frame any finite values.
+            use_prev_bev: [B], 1 on a frame with history, 0 on the first of a scene.
+            can_bus: [B*18]; [0:3] translation (m) and [17] yaw (degrees) since the previous frame, [16] absolute yaw
+                (radians).
+            lidar2img: [B, 6, 4, 4], LiDAR (x, y, z, 1) to (u*d, v*d, d, 1) in pixels of the scaled image.
+
+        Returns:
+            bev_embed [bev_h*bev_w, B, C], outputs_classes [layers, B, queries, classes] logits and outputs_coords
+            [layers, B, queries, 10]: cx, cy, log w, log l, cz, log h, sin yaw, cos yaw, vx, vy (metres, LiDAR).
+        """
+        batch = image.shape[0]
+        features = self.img_neck(self.img_backbone(image.flatten(0, 1))).unflatten(0, (batch, -1))
+        return self.pts_bbox_head(features, prev_bev, use_prev_bev, can_bus.view(batch, 18), lidar2img)
+
+
+def inverse_sigmoid(x):
+    """Logit with both arguments of the quotient kept above 1e-5."""
+    x = x.clamp(0, 1)
+    return torch.log(x.clamp(min=1e-5) / (1 - x).clamp(min=1e-5))
+
+
+def _class_branch(dims, classes):
+    """Two hidden layers with LayerNorm; the bias starts at a probability of 0.01 (focal loss, arXiv:1708.02002)."""
+    hidden = [module for _ in range(2) for module in (nn.Linear(dims, dims), nn.LayerNorm(dims), nn.ReLU())]
+    branch = nn.Sequential(*hidden, nn.Linear(dims, classes))
+    nn.init.constant_(branch[-1].bias, -math.log(0.99 / 0.01))
+    return branch
+
+
+def _box_branch(dims, code_size):
+    return nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, code_size))

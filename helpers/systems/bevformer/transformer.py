@@ -1,0 +1,221 @@
+"""The transformer of BEVFormer: camera features to a bird's-eye map, and the map to object queries."""
+
+import math
+
+import torch
+from torch import nn
+
+from helpers.layers.attention import (
+    DeformableAttention,
+    FeedForward,
+    SelfAttention,
+    SpatialCrossAttention,
+    TemporalSelfAttention,
+)
+from helpers.ops.operators import full_precision, rotate
+
+EPSILON = 1e-5
+TINY = 1e-6  # not an addend: graph optimisers take the addition of a tiny constant for a no-op and remove it
+
+
+def ego_shift(can_bus, cell_size, bev_size):
+    """Motion of the vehicle since the previous frame as a shift of the map.
+
+    Args:
+        can_bus: [B, 18]; [0:2] translation in metres in the global frame, [16] absolute yaw in radians.
+        cell_size, bev_size: metres per cell and cells, each (y, x).
+
+    Returns:
+        [B, 2], (x, y) in map units (1 = the whole map). The heading is the deployment graph's: atan2, except that
+        dx = 0 gives 180 degrees with the sign of dy, and that dy = 0 gives 0.
+    """
+    dx, dy, yaw = can_bus[:, 0], can_bus[:, 1], can_bus[:, 16]
+    length = torch.sqrt(dx**2 + dy**2)
+    slope = dy / torch.where(dx == 0, TINY, dx)
+    heading = torch.atan(slope) + (1 - torch.sign(dx)) / 2 * torch.sign(dy) * math.pi
+    angle = yaw - heading
+    shift_y = length * torch.cos(angle) / cell_size[0] / bev_size[0]
+    shift_x = length * torch.sin(angle) / cell_size[1] / bev_size[1]
+    return torch.stack([shift_x, shift_y], -1)
+
+
+class Projection(nn.Module):
+    """Reference points of the map's pillars in every camera, and which cameras see a cell.
+
+    A module of its own, without parameters and without matrix products, because it has to stay in float32: points
+    behind a camera reach 1e7 image widths, beyond half precision.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        low, high = torch.tensor(config.pc_range).view(2, 3)
+        height = config.pc_range[5] - config.pc_range[2]
+        z = torch.linspace(0.5, height - 0.5, config.pillar_points) / height
+        y = (torch.arange(config.bev_h) + 0.5) / config.bev_h
+        x = (torch.arange(config.bev_w) + 0.5) / config.bev_w
+        y, x, z = torch.meshgrid(y, x, z, indexing="ij")
+        points = torch.stack([x, y, z], -1).view(-1, config.pillar_points, 3)
+        self.register_buffer("image_size", torch.tensor(config.image_size[::-1]).float(), persistent=False)
+        self.register_buffer("points", points * (high - low) + low, persistent=False)
+        self.register_buffer("cells", points[:, 0, :2].contiguous(), persistent=False)
+
+    def forward(self, lidar2img):
+        """lidar2img [B, cameras, 4, 4], pixels of the padded image, to (references, mask).
+
+        references [B*cameras, Q, 1, 2*pillar_points] in image units; mask [B, cameras, Q, 1], 1/(number of cameras that
+        see any point of the pillar) or 0.
+        """
+        matrix = full_precision(lidar2img)[:, :, None, None, :3]
+        points = self.points[:, :, None]
+        image = (matrix[..., :3] * points).sum(-1) + matrix[..., 3]
+        depth = image[..., 2:]
+        uv = image[..., :2] / depth.clamp(min=EPSILON) / self.image_size
+        inside = (uv > 0) & (uv < 1) & (depth > EPSILON)
+        visible = (inside[..., 0] & inside[..., 1]).to(uv.dtype).amax(-1, keepdim=True)
+        mask = visible / visible.sum(1, keepdim=True).clamp(min=1e-4)
+        return uv.flatten(3).flatten(0, 1).unsqueeze(2), mask
+
+
+class EncoderLayer(nn.Module):
+    """Temporal self-attention, spatial cross-attention, feed-forward; a LayerNorm after each."""
+
+    def __init__(self, config):
+        super().__init__()
+        dims, heads = config.embed_dims, config.num_heads
+        spatial_points = config.pillar_points * config.pillar_offsets
+        temporal = TemporalSelfAttention(dims, heads, config.points)
+        self.attentions = nn.ModuleList([temporal, SpatialCrossAttention(dims, heads, spatial_points)])
+        self.ffns = nn.ModuleList([FeedForward(dims, config.ffn_dims)])
+        self.norms = nn.ModuleList(nn.LayerNorm(dims) for _ in range(3))
+        self.bev_size, self.feature_size = (config.bev_h, config.bev_w), config.feature_size
+
+    def forward(self, query, position, history, map_references, tokens, references, mask):
+        temporal, spatial = self.attentions
+        query = self.norms[0](temporal(query, position, history, map_references, self.bev_size))
+        query = self.norms[1](spatial(query, tokens, references, mask, self.feature_size))
+        return self.norms[2](self.ffns[0](query))
+
+
+class Encoder(nn.Module):
+    """Lifts camera features into the bird's-eye map."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.projection = Projection(config)
+
+    def forward(self, query, position, tokens, previous, use_previous, shift, lidar2img):
+        """query and previous [B, Q, C], position [1, Q, C], tokens [B*cams, S, C]; use_previous [B], shift [B, 2]."""
+        references, mask = self.projection(lidar2img)
+        use = use_previous.view(-1, 1, 1, 1)
+        cells = self.projection.cells[None, None]
+        moved = cells + shift[:, None, None] * use
+        map_references = torch.cat([moved, cells.expand_as(moved)], 1).unsqueeze(3)
+        past = torch.stack([previous, query], 1)
+        for layer in self.layers:
+            history = use * past + (1 - use) * query.unsqueeze(1)
+            query = layer(query, position, history, map_references, tokens, references, mask)
+        return query
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention of the object queries, deformable attention over the map, feed-forward; a LayerNorm after each."""
+
+    def __init__(self, config):
+        super().__init__()
+        dims, heads = config.embed_dims, config.num_heads
+        self.attentions = nn.ModuleList([SelfAttention(dims, heads), DeformableAttention(dims, heads, config.points)])
+        self.ffns = nn.ModuleList([FeedForward(dims, config.ffn_dims)])
+        self.norms = nn.ModuleList(nn.LayerNorm(dims) for _ in range(3))
+        self.bev_size = config.bev_h, config.bev_w
+
+    def forward(self, query, position, bev, references):
+        query = self.norms[0](self.attentions[0](query, position))
+        query = self.norms[1](self.attentions[1](query, position, bev, references, self.bev_size))
+        return self.norms[2](self.ffns[0](query))
+
+
+class Decoder(nn.Module):
+    """Object queries that read the map; each layer refines the reference points of the next."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+
+    def forward(self, query, position, bev, reference, reg_branches):
+        """query [B, Q, C], position [1, Q, C], bev [B, cells, C], reference [B, Q, 3] in 0..1.
+
+        Returns per layer the queries [B, Q, C], the reference points that it started from and its box regression.
+        """
+        results = []
+        for layer, branch in zip(self.layers, reg_branches, strict=True):
+            query = layer(query, position, bev, reference[..., None, :2])
+            delta = full_precision(branch(query))
+            results.append((query, reference, delta))
+            kept = reference.clamp(EPSILON, 1 - EPSILON)
+            moved = torch.cat([delta[..., :2], delta[..., 4:5]], -1) + torch.log(kept / (1 - kept))
+            reference = moved.sigmoid().detach()
+        return results
+
+
+class Transformer(nn.Module):
+    """Everything between image features and object queries."""
+
+    def __init__(self, config):
+        super().__init__()
+        dims, low, high = config.embed_dims, config.pc_range[:2], config.pc_range[3:5]
+        self.bev_size = config.bev_h, config.bev_w
+        self.cell_size = (high[1] - low[1]) / config.bev_h, (high[0] - low[0]) / config.bev_w
+        self.level_embeds = nn.Parameter(torch.randn(config.num_feature_levels, dims))
+        self.cams_embeds = nn.Parameter(torch.randn(config.num_cameras, dims))
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.register_buffer("rotate_center", torch.tensor(config.rotate_center), persistent=False)
+        self.reference_points = nn.Linear(dims, 3)
+        self.can_bus_mlp = nn.Sequential(nn.Linear(18, dims // 2), nn.ReLU(), nn.Linear(dims // 2, dims), nn.ReLU())
+        self.can_bus_mlp.add_module("norm", nn.LayerNorm(dims))
+
+    def forward(
+        self, features, bev_query, position, object_query, reg_branches, prev_bev, use_prev_bev, can_bus, lidar2img
+    ):
+        """Camera features to the map, and the map to object queries.
+
+        Args:
+            features: [B, cameras, C, H, W]. bev_query: [cells, C]. position: [1, cells, C].
+            object_query: [Q, 2C], position and content. reg_branches: a module per decoder layer, [.., C] -> [.., 10].
+            prev_bev, use_prev_bev, lidar2img: as in `BEVFormer.forward`; can_bus: [B, 18].
+
+        Returns:
+            The map [B, cells, C] and the results of `Decoder.forward`.
+        """
+        bev_query = bev_query + self.can_bus_mlp(can_bus).unsqueeze(1)
+        tokens = features.flatten(3).transpose(2, 3) + self.cams_embeds[:, None] + self.level_embeds[0]
+        previous, shift = self._rotate(prev_bev, can_bus[:, 17]), ego_shift(can_bus, self.cell_size, self.bev_size)
+        bev = self.encoder(bev_query, position, tokens.flatten(0, 1), previous, use_prev_bev, shift, lidar2img)
+        object_position, query = object_query.unsqueeze(0).chunk(2, -1)
+        reference = full_precision(self.reference_points(object_position)).sigmoid()
+        query, reference = (tensor.expand(bev.shape[0], -1, -1) for tensor in (query, reference))
+        return bev, self.decoder(query, object_position, bev, reference, reg_branches)
+
+    def _rotate(self, prev_bev, degrees):
+        """prev_bev [Q, B, C] turned by degrees [B] -> [B, Q, C]."""
+        maps = prev_bev.permute(1, 2, 0).unflatten(2, self.bev_size)
+        turned = [rotate(maps[i], degrees[i : i + 1], self.rotate_center) for i in range(maps.shape[0])]
+        return torch.stack(turned).flatten(2).transpose(1, 2)
+
+
+class PositionalEncoding(nn.Module):
+    """Learned row and column tables -> [1, rows*columns, C], the column's half first."""
+
+    def __init__(self, rows, columns, dims):
+        super().__init__()
+        self.row_embed = nn.Embedding(rows, dims // 2)
+        self.col_embed = nn.Embedding(columns, dims // 2)
+        nn.init.uniform_(self.row_embed.weight)
+        nn.init.uniform_(self.col_embed.weight)
+
+    def forward(self):
+        rows, columns = self.row_embed.weight, self.col_embed.weight
+        column_part = columns[None].expand(rows.shape[0], -1, -1)
+        row_part = rows[:, None].expand(-1, columns.shape[0], -1)
+        return torch.cat([column_part, row_part], -1).flatten(0, 1).unsqueeze(0)

@@ -1,0 +1,513 @@
+"""The measuring script: its pieces, and every stage on a toy network with ONNX Runtime and recorded TensorRT APIs."""
+
+import contextlib
+import json
+import shutil
+import sys
+import time
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from benchmarks import __main__ as measure_gpu
+from benchmarks import engines, evaluate, frames, report
+from benchmarks.session import Session, gpu_state, provenance
+from helpers import benchmark, calibration, engine, records
+from helpers.dataset import open_dataset
+from helpers.errors import BadInput
+from helpers.systems.bevformer.network import CONFIGS
+from tests.fakes import tensorrt as fake_tensorrt
+
+SHAPES = {"image": (1, 6, 3, 4, 4), "prev_bev": (4, 1, 2), "use_prev_bev": (1,), "can_bus": (18,),
+          "lidar2img": (1, 6, 4, 4)}  # fmt: skip
+PROJECTION = "/pts_bbox_head/transformer/encoder/projection/Mul"
+SAMPLING = "/pts_bbox_head/transformer/encoder/layers.0/attentions.1/MultiScaleDeformableAttnTRT2/Mul_0"
+
+
+def toy(path, quantized=False):
+    """A network with BEVFormer's inputs and outputs: the map counts frames, the classes are the map's sum."""
+    value = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)  # noqa: E731
+    constants = {"one": np.float32(1), "zero": np.float32(0), "queries": np.zeros((1, 1, 5, 10), np.float32),
+                 "scale": np.float32(0.5), "zero_point": np.int8(0)}  # fmt: skip
+    source = "prev_bev"
+    nodes = []
+    if quantized:
+        nodes = [
+            helper.make_node("QuantizeLinear", ["prev_bev", "scale", "zero_point"], ["q"], "/q"),
+            helper.make_node("DequantizeLinear", ["q", "scale", "zero_point"], ["dq"], "/dq"),
+        ]
+        source = "dq"
+    nodes += [helper.make_node("ReduceMean", [name], [f"m_{name}"], f"/mean_{name}", keepdims=0)
+              for name in ("image", "can_bus", "lidar2img")]  # fmt: skip
+    nodes += [
+        helper.make_node("Sum", ["m_image", "m_can_bus", "m_lidar2img"], ["seen"], "/sum"),
+        helper.make_node("Mul", ["seen", "zero"], ["nothing"], PROJECTION),
+        helper.make_node("Mul", ["use_prev_bev", "zero"], ["unused"], SAMPLING),
+        helper.make_node("Add", [source, "unused"], ["history"], "/history"),
+        helper.make_node("Sum", ["history", "one", "nothing"], ["bev_embed"], "/step"),
+        helper.make_node("ReduceSum", ["bev_embed"], ["total"], "/total", keepdims=0),
+        helper.make_node("Add", ["queries", "total"], ["outputs_classes"], "/classes"),
+        helper.make_node("Add", ["queries", "nothing"], ["outputs_coords"], "/coords"),
+    ]
+    outputs = [value("bev_embed", SHAPES["prev_bev"]), value("outputs_classes", (1, 1, 5, 10)),
+               value("outputs_coords", (1, 1, 5, 10))]  # fmt: skip
+    weights = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "toy", [value(*item) for item in SHAPES.items()], outputs, weights)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), path)
+
+
+@pytest.fixture
+def work(tmp_path, minidrive):
+    """A work folder as `prepare` leaves it, for two scenes of four frames, with the toy as the mini."""
+    work = tmp_path / "work"
+    toy(work / "models" / "mini.onnx")
+    toy(work / "models" / "mini_qdq.onnx", quantized=True)
+    tokens = [frame.token for frame in open_dataset(minidrive, "v1.0-mini", "mini_val")]
+    random = np.random.default_rng(0)
+    pairs = []
+    for index, token in enumerate(tokens):
+        feeds = {n: random.standard_normal(s).astype(np.float32) for n, s in SHAPES.items() if n != "prev_bev"}
+        pairs.append((token, feeds | {"use_prev_bev": np.float32([index % 4 > 0])}))
+    frames.write(work / "frames" / "mini", pairs)
+    calibration.noise(work / "calibration" / "mini.npz", SHAPES, 2)
+    out = work / "outputs" / "mini" / "onnxruntime-fp32.npz"
+    with engine.load(work / "models" / "mini.onnx", "onnxruntime") as network:
+        frames.stream(network, frames.Frames(work / "frames" / "mini"), out)
+    return work
+
+
+@pytest.fixture(params=["8.6.0", "10.13.0"])
+def trt(request, monkeypatch):
+    with fake_tensorrt.installed(monkeypatch, request.param) as module:
+        yield module
+
+
+def call(stage, work, minidrive, *more):
+    arguments = [stage, "--tiny", f"--work={work}", f"--data={minidrive}", *more]
+    return measure_gpu.main([str(argument) for argument in arguments])
+
+
+def result(work, name):
+    return Session(work).result(name)
+
+
+# ------------------------------------------------------------------------------------------------------------ pieces
+
+
+def test_a_finished_piece_is_not_repeated(tmp_path):
+    calls = []
+    for _ in range(2):
+        assert Session(tmp_path).piece("a/b", lambda: calls.append(1) or {"x": 1}) == {"x": 1}
+    assert len(calls) == 1
+    assert Session(tmp_path).piece("a/b", lambda: {"x": 2}, depends=["other"]) == {"x": 2}
+
+
+def test_a_failure_is_kept_as_text_and_repeated_when_asked(tmp_path):
+    session = Session(tmp_path)
+    assert session.piece("a", lambda: 1 / 0) is None and session.failed == ["a"]
+    entry = json.loads(session.path("a").read_text())
+    assert entry["error"].startswith("ZeroDivisionError") and "result" not in entry
+    assert Session(tmp_path).piece("a", lambda: {"x": 1}) is None
+    assert Session(tmp_path, retry=True).piece("a", lambda: {"x": 1}) == {"x": 1}
+
+
+def test_budget_leaves_what_does_not_fit_and_takes_what_does(tmp_path):
+    session = Session(tmp_path, budget=30)
+    assert session.piece("long", lambda: {}, seconds=60) is None and session.left == ["long"]
+    assert session.piece("short", lambda: {"x": 1}, seconds=5) == {"x": 1}
+    assert not session.path("long").exists()
+
+
+def test_a_piece_that_ended_the_process_is_not_tried_again_unasked(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def dies():
+        raise Killed
+
+    with pytest.raises(Killed):
+        Session(tmp_path).piece("a", dies)
+    session = Session(tmp_path)
+    assert session.piece("a", lambda: {"x": 1}) is None and session.failed == ["a"]
+    assert "ended" in session.pieces()["a"]["error"]
+    assert Session(tmp_path, retry=True).piece("a", lambda: {"x": 1}) == {"x": 1}
+    with pytest.raises(KeyboardInterrupt):
+        Session(tmp_path).piece("b", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert Session(tmp_path).piece("b", lambda: {"x": 1}) == {"x": 1}
+
+
+def test_gpu_state_does_without_what_nvidia_smi_does_not_know(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        '#!/bin/sh\ncase "$1" in *reasons*) echo "Field is not a valid field to query."; exit 2;; esac\n'
+        'echo "NVIDIA H200, 580.159, 1980, 3201, 1980, 30, 76.5"\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert gpu_state()["clocks.sm"] == "1980"
+    assert provenance(gpu_state())["device"] == "NVIDIA H200, driver 580.159"
+    tool.write_text("#!/bin/sh\nexit 9\n")
+    assert gpu_state() is None and provenance(None)["device"] is None
+
+
+def test_only_takes_names_with_the_pattern(tmp_path):
+    session = Session(tmp_path, only=["build/fp*"])
+    assert session.piece("tensorrt/mini/build/fp16", lambda: {"x": 1}) == {"x": 1}
+    assert session.piece("tensorrt/mini/build/qdq", lambda: {"x": 1}) is None and not session.left
+
+
+# ------------------------------------------------------------------------------------------------------------ stages
+
+
+def test_history_goes_from_frame_to_frame_and_ends_with_the_scene(work):
+    with np.load(work / "outputs" / "mini" / "onnxruntime-fp32.npz") as arrays:
+        sums = arrays["outputs_classes"][:, 0, 0, 0, 0]
+    np.testing.assert_allclose(sums, [8, 16, 24, 32] * 2)
+
+
+def test_onnxruntime_stands_in(work, minidrive, capsys):
+    Session(work).piece("prepare/mini/preprocess", lambda: {"ms_p50": 1000.0})
+    for stage in ("tensorrt", "evaluate", "records"):
+        assert call(stage, work, minidrive, "--runtime=onnxruntime") == 0
+    out = capsys.readouterr().out
+    assert "onnxruntime fp32" in out and "onnxruntime qdq" in out
+    found = {record.name: record for record in records.read_all(work / "records")}
+    assert set(found) == {"bevformer-mini-onnxruntime-fp32", "bevformer-mini-onnxruntime-qdq"}
+    fp32 = found["bevformer-mini-onnxruntime-fp32"]
+    assert fp32.kind == "measured" and fp32.device == records.cpu()
+    assert (
+        fp32.metrics["speedup_over_fp32"] == 1 and fp32.metrics["host_ms_n"] == 4 and "gpu_ms_p50" not in fp32.metrics
+    )
+    assert fp32.metrics["end_to_end_ms"] == 1000 + fp32.metrics["host_ms_p50"]
+    assert fp32.metrics["outputs_classes_rel"] == 0 and fp32.metrics["frames"] == 8 and fp32.metrics["mAP"] == 0
+    assert fp32.metrics["finite"] == "True" and fp32.command.startswith("python -m benchmarks tensorrt")
+
+
+def test_tensorrt_engines(trt, work, minidrive, capsys):
+    assert call("tensorrt", work, minidrive, "--tacticSources=none", "--commit=0123abc") == 0
+    assert [network.num_layers > 0 for network, _ in trt._built] == [True] * len(engines.ENGINES)
+    flags = {name: set(result(work, f"tensorrt/mini/build/{name}")["flags"]) for name in engines.ENGINES}
+    assert flags["fp32"] == flags["tf32"] == set() and "FP16" in flags["fp16_all"]
+    for name in ("fp16", "best", "qdq"):
+        assert "OBEY_PRECISION_CONSTRAINTS" in flags[name] and "FP16" in flags[name]
+        assert ("INT8" in flags[name]) == (name != "fp16")
+        assert result(work, f"tensorrt/mini/build/{name}")["constrained_layers"] == 2  # projection and sampling
+    assert "INT8" in flags["qdq_tf32"] and "FP16" not in flags["qdq_tf32"]
+    assert result(work, "tensorrt/mini/build/fp16_all")["constrained_layers"] == 0
+    assert len(trt._batches) == 2  # the implicit engine alone is calibrated, on both samples
+
+    timed = result(work, "tensorrt/mini/time")
+    names = {name + graph for name in engines.ENGINES if name != engines.CONTROL for graph in ("", "_graph")}
+    assert set(timed["gpu"]) == set(timed["host"]) == set(timed["enqueue"]) == names
+    assert all(timing["n"] == 4 for timing in timed["gpu"].values()) and timed["frames"] == 4
+    assert result(work, "tensorrt/mini/stream/fp32")["outputs_classes_rel"] == 0
+    profile = result(work, "tensorrt/mini/profile/fp32")
+    assert profile["ms"] == pytest.approx(sum(profile["ms_by_type"].values()))
+    assert profile["top"][0]["ms"] == max(row["ms"] for row in profile["top"])
+    whole = json.loads((work / profile["file"]).read_text())
+    assert len(whole["profile"]) == profile["layers"]
+
+    built = len(trt._built)
+    assert call("tensorrt", work, minidrive, "--tacticSources=none") == 0 and len(trt._built) == built
+    for stage in ("evaluate", "records"):
+        assert call(stage, work, minidrive) == 0
+    found = {record.name: record for record in records.read_all(work / "records")}
+    assert "bevformer-mini-tensorrt-fp16-all" in found and "bevformer-mini-tensorrt-qdq-profile" in found
+    assert found["bevformer-mini-tensorrt-qdq"].metrics["graph_gpu_ms_n"] == 4
+    assert found["bevformer-mini-tensorrt-qdq"].commit == "0123abc"  # of the measurement, not of its table
+    assert "6.020" in capsys.readouterr().out  # the published figure beside ours
+
+
+def test_a_new_engine_makes_the_timing_anew(trt, work, minidrive):
+    assert call("tensorrt", work, minidrive, "--only", "build/fp32", "mini/time") == 0
+    assert set(result(work, "tensorrt/mini/time")["gpu"]) == {"fp32", "fp32_graph"}
+    assert call("tensorrt", work, minidrive, "--only", "build/tf32", "mini/time") == 0
+    assert set(result(work, "tensorrt/mini/time")["gpu"]) == {"fp32", "fp32_graph", "tf32", "tf32_graph"}
+
+
+def test_engines_that_are_left_put_the_timing_off(trt, work, minidrive):
+    assert call("tensorrt", work, minidrive, "--only", "build/fp32") == 0
+    assert call("tensorrt", work, minidrive, "--budget=70") == 3  # a build is expected to take longer
+    assert result(work, "tensorrt/mini/time") is None and len(trt._built) == 1
+    assert call("tensorrt", work, minidrive) == 0 and result(work, "tensorrt/mini/time")
+
+
+@pytest.fixture
+def sizes(work, minidrive):
+    """A function that runs the stage `tensorrt` for three sizes of the published network."""
+    (work / "frames" / "mini").rename(work / "frames" / "published")
+    for name in ("base", "batch_2", "image_736x1280"):
+        toy(work / "models" / "variants" / f"{name}.onnx")
+
+    def run(*only):
+        arguments = ["tensorrt", f"--work={work}", f"--data={minidrive}", "--shapes", "published", "--only", *only]
+        return measure_gpu.main([str(argument) for argument in arguments])
+
+    return run
+
+
+TIME_SIZES = ("scale/b[!u]", "scale/image")  # and none of scale/build
+
+
+def test_sizes_are_measured_on_noise_with_a_scaled_calibration(trt, work, sizes):
+    assert sizes("scale/") == 0
+    found = result(work, "tensorrt/scale/base")
+    assert found["gpu"]["n"] == 100 and "level 0" in found["settings"]
+    assert [config.builder_optimization_level for _, config in trt._built] == [0, 0, 0]
+    ((_, metrics, _),) = report.scaling(Session(work).pieces())
+    assert metrics["base_gpu_ms_p50"] == found["gpu"]["p50"] and metrics["base_activations_mib"] >= 0
+    assert {key.rsplit("_gpu", 1)[0] for key in metrics if key.endswith("p50")} == {"base", "batch_2", "image_736x1280"}
+
+
+def test_sizes_are_built_apart_and_timed_together(trt, work, sizes, capsys):
+    for count, name in enumerate(("base", "batch", "image"), 1):
+        assert sizes(f"scale/build/{name}") == 0 and len(trt._built) == count
+    assert "scale" not in "".join(path.name for path in (work / "pieces/tensorrt").glob("*.json"))
+    assert [path.name for path in (work / "pieces/tensorrt/scale").iterdir()] == ["build"]
+    assert not (work / "timing.cache").exists()  # processes beside each other would overwrite it
+    assert "skipped" not in capsys.readouterr().out
+    assert sizes(*TIME_SIZES) == 0 and len(trt._built) == 3
+    assert len(list((work / "pieces/tensorrt/scale").glob("*.json"))) == 3
+
+
+def test_a_size_without_its_engine_is_not_timed(trt, work, sizes, capsys):
+    assert sizes("scale/build/base") == 0
+    trt._refuse = "out of luck"
+    assert sizes("scale/build/batch") == 1
+    trt._refuse = ""
+    capsys.readouterr()
+    assert sizes(*TIME_SIZES) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "skipped" in line]
+    assert [line.split(":")[0] for line in lines] == ["tensorrt/scale/batch_2", "tensorrt/scale/image_736x1280"]
+    timed = sorted(name for name in Session(work).pieces() if "scale" in name and "build" not in name)
+    assert timed == ["tensorrt/scale/base"]
+
+
+def test_all_sizes_are_built_before_one_is_timed(trt, work, sizes, capsys):
+    assert sizes("scale/") == 0
+    lines = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("tensorrt/scale")]
+    assert ["build" in line for line in lines] == [True] * 3 + [False] * 3
+
+
+def test_sizes_of_other_settings_are_not_put_side_by_side(tmp_path):
+    session, timing = Session(tmp_path), {"gpu": {"p50": 1.0, "p99": 2.0}}
+    for name, settings in (("base", "level 1"), ("batch_2", "level 0")):
+        session.piece(f"tensorrt/scale/{name}", lambda s=settings: timing | {"settings": s})
+    pieces = session.pieces()
+    pieces["tensorrt/scale/base"]["date"] = "2026-01-31T12:00:00+00:00"
+    ((_, metrics, _),) = report.scaling(pieces)
+    assert metrics == {"settings": "level 0", "batch_2_gpu_ms_p50": 1.0, "batch_2_gpu_ms_p99": 2.0}
+
+
+def test_an_engine_that_does_not_build_leaves_the_others(trt, work, minidrive, capsys):
+    trt._refuse = "out of luck"
+    assert call("tensorrt", work, minidrive, "--only", "build/qdq") == 1
+    trt._refuse = ""
+    assert call("tensorrt", work, minidrive) == 0
+    assert "qdq" not in result(work, "tensorrt/mini/time")["gpu"]
+    call("records", work, minidrive)
+    assert "out of luck" in capsys.readouterr().out
+
+
+def test_stages_without_their_machine_are_refused(work, minidrive, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    for stage in ("tensorrt", "gridsample", "pytorch"):
+        assert call(stage, work, minidrive) == 2
+    error = capsys.readouterr().err
+    assert "--runtime=onnxruntime" in error and "no GPU that PyTorch can use" in error
+
+
+def test_a_stage_before_prepare_names_it(tmp_path, minidrive, capsys):
+    for stage in ("tensorrt", "gridsample"):
+        assert call(stage, tmp_path, minidrive, "--runtime=onnxruntime") == 2
+        assert "python -m benchmarks prepare" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------------------- judgement
+
+
+def test_outputs_that_are_not_finite_are_no_detections(work, minidrive):
+    path = work / "outputs" / "mini" / "onnxruntime-fp32.npz"
+    with np.load(path) as arrays:
+        kept = {name: arrays[name].copy() for name in arrays}
+    kept["outputs_coords"][3] = np.nan
+    frames.save(path.with_name("bad.npz"), kept)
+    dataset = open_dataset(minidrive, "v1.0-mini", "mini_val")
+    tokens = frames.Frames(work / "frames" / "mini").tokens
+    assert evaluate.score(path.with_name("bad.npz"), tokens, dataset)["frames_not_finite"] == 1
+    assert evaluate.score(path, tokens, dataset)["finite"]
+    assert frames.parity(path.with_name("bad.npz"), path)["outputs_coords_rel"] == "not finite"
+
+
+def test_batched_variants_are_the_streams_side_by_side():
+    torch = pytest.importorskip("torch")
+    from benchmarks import prepare
+    from helpers.models import create
+
+    config = prepare.variant("batch_2", "mini")
+    small = {"image_size": (64, 96), "bev_h": 6, "bev_w": 6}
+    config = prepare.dataclasses.replace(config, **small)
+    one = prepare.dataclasses.replace(CONFIGS["mini"], **small)
+    feeds = {name: torch.randn(shape) for name, shape in config.input_shapes().items()}
+    both, single = create("bevformer", config), create("bevformer", one)
+    with torch.no_grad():
+        together = both(**feeds)
+        second = single(feeds["image"][1:], feeds["prev_bev"][:, 1:], feeds["use_prev_bev"][1:],
+                        feeds["can_bus"][18:], feeds["lidar2img"][1:])  # fmt: skip
+    for (name, shape), whole, part in zip(config.output_shapes().items(), together, second, strict=True):
+        assert tuple(whole.shape) == shape, name
+        torch.testing.assert_close(whole[:, 1:], part, rtol=1e-3, atol=1e-3)
+
+
+def test_half_model_is_near_and_its_projection_stays_fp32(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from benchmarks import prepare, runner
+    from helpers.models import create
+
+    for kind in (torch.Tensor, torch.nn.Module):
+        monkeypatch.setattr(kind, "cuda", lambda self, *arguments: self)
+    config = prepare.dataclasses.replace(CONFIGS["mini"], image_size=(64, 96), bev_h=6, bev_w=6)
+    model = create("bevformer", config)
+    feeds = {name: torch.randn(shape) for name, shape in config.input_shapes().items()}
+    feeds["lidar2img"] *= 300
+    with torch.inference_mode():
+        expected = model(**feeds)
+        half = runner.half(model)
+        found = half(**{n: t if n == "lidar2img" else t.half() for n, t in feeds.items()})
+    assert found[0].dtype == torch.float16
+    assert half.pts_bbox_head.transformer.encoder.projection.points.dtype == torch.float32
+    for a, b in zip(found, expected, strict=True):
+        assert (a.float() - b).abs().max() < 0.02 * b.abs().max()
+
+
+@pytest.fixture
+def pytorch(monkeypatch):
+    """The stage `pytorch` on a machine without a GPU; its network counts frames and is 1 % off when compiled."""
+    torch = pytest.importorskip("torch")
+    from benchmarks import pytorch
+
+    class Counter:
+        def __init__(self, model, precision, settings=None):
+            self.frames, self.factor = 0, 1.01 if settings is not None else 1.0
+
+        def reset(self):
+            self.frames = 0
+
+        def run(self, feeds):
+            self.frames += 1
+            return {"bev_embed": np.float32([self.frames, -200]) * self.factor, "outputs_classes": np.zeros(2)}
+
+        def time(self, feeds, warmup, iterations):
+            return {"gpu": benchmark.Timing([2 / self.factor] * iterations)}
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.compiler, "reset", lambda: None)
+    monkeypatch.setattr(pytorch, "Runner", Counter)
+    return pytorch
+
+
+@pytest.mark.parametrize(("budget", "left"), [
+    (58, {"eager", "compile_fp16_reduce_overhead", "compile_fp16_max_autotune"}), (100, {"compile_fp16_max_autotune"})
+])  # fmt: skip
+def test_a_budget_cuts_off_the_longest_compilers_first(pytorch, work, monkeypatch, budget, left):
+    shutil.copytree(work / "frames" / "mini", work / "frames" / "published")
+    monkeypatch.setattr(pytorch, "network", lambda *_: None)
+    for name in ("ceilings", "eager", "stream", "scale", "compiled"):
+        monkeypatch.setattr(pytorch, name, lambda *_: {})
+    names = []
+
+    class Noted(Session):
+        def piece(self, name, *others):
+            names.append(name)
+            return super().piece(name, *others)
+
+    session = Noted(work, budget=budget)
+    pytorch.run(session, measure_gpu.parse(["pytorch", f"--work={work}"]))
+    assert {name.rsplit("/", 1)[1] for name in session.left} == left
+    compiled = [name for name in names if "/compile" in name]
+    assert names[-len(compiled) :] == compiled and len(names) > len(compiled) + 10
+    assert [name for name in compiled if "mini" in name] == [
+        f"pytorch/mini/compile_{kind}" for kind in ("fp16", "fp32", "tf32", "fp16_reduce_overhead", "fp16_max_autotune")
+    ]
+
+
+def test_a_compiled_network_is_held_against_eager(pytorch, tmp_path):
+    session = Session(tmp_path)
+    session.piece("pytorch/mini/compile_fp16", lambda: pytorch.compiled(None, [{}], "fp16", {}))
+    ((name, metrics, _),) = report.engines(session.pieces())
+    assert name == "bevformer-mini-pytorch-compile_fp16"
+    assert metrics["bev_embed_rel_to_eager"] == pytest.approx(0.01) and metrics["outputs_classes_rel_to_eager"] == 0
+    assert metrics["speedup_over_eager"] == pytest.approx(1.01) and 0 <= metrics["compile_seconds"] < 1
+
+    class Broken:
+        reset = print
+
+        def run(self, feeds):
+            return {"bev_embed": np.float32([np.nan, 1])}
+
+    whole = pytorch.Runner(None, "fp16")
+    assert pytorch.to_eager(whole, Broken(), {}) == {"bev_embed_rel_to_eager": "not finite"}
+
+
+def test_a_compiler_ends_with_the_budget(pytorch, monkeypatch):
+    class Slow(pytorch.Runner):
+        def run(self, feeds):
+            for _ in range(3):
+                with contextlib.suppress(Exception):  # as compilers do
+                    time.sleep(1)
+
+    monkeypatch.setattr(pytorch, "Runner", Slow)
+    with pytest.raises(TimeoutError, match="not ready after 1 s"):
+        pytorch.compiled(None, [{}], "fp16", {}, time.monotonic() + pytorch.COMPILED_TIMING)
+
+
+def test_ratios_and_table_name_both_sides():
+    timing = lambda ms: {"p50": ms, "p99": ms, "n": 1}  # noqa: E731
+    entry = {
+        "device": "GPU",
+        "cpu": "CPU",
+        "versions": {"python": "3"},
+        "command": "c",
+        "date": "2026-01-31T12:00:00+00:00",
+    }
+    pieces = {
+        "tensorrt/published/time": entry | {"result": {"gpu": {"fp32": timing(12.0), "qdq": timing(3.0)}}},
+        "pytorch/published/eager": entry | {"result": {"gpu": {"fp32": timing(24.0)}}},
+    }
+    lines = report.ratios(pieces)
+    assert any("FP32 / qdq (native): 4.00 (published 3.13)" in line for line in lines)
+    assert any("PyTorch eager FP32" in line and "/ qdq (native): 8.00" in line for line in lines)
+    pieces["tensorrt/published/time"]["result"]["gpu"] |= {"fp32_plugin": timing(6.0), "qdq_plugin": timing(2.0)}
+    metrics = report._metrics(pieces, "tensorrt", "published", "qdq_plugin")
+    assert (metrics["speedup_over_fp32"], metrics["speedup_over_fp32_plugin"]) == (6, 3)
+    row = next(row for row in report.table(pieces, "published") if row["engine"] == "tensorrt qdq")
+    assert row["A40, published"] == 6.02 and row["over FP32, published"] == pytest.approx(3.126, abs=1e-3)
+
+
+def test_engines_of_all_kinds_are_compared_in_what_they_share():
+    class Timed:
+        def time(self, feeds, warmup, iterations):
+            return {"gpu": benchmark.Timing([feeds] * iterations), "host": benchmark.Timing([2.0 * feeds] * iterations)}
+
+    class Plain:
+        def run(self, feeds):
+            return feeds
+
+    both = benchmark.compare_engines({"a": Timed(), "b": Timed()}, [1.0, 3.0], rounds=4, iterations=2)
+    assert set(both) == {"gpu", "host"} and both["gpu"].timings["a"]["n"] == 8
+    assert sorted(set(both["gpu"].timings["b"].samples)) == [1.0, 3.0] and both["host"].timings["a"]["min"] == 2.0
+    assert set(benchmark.compare_engines({"a": Timed(), "b": Plain()}, [1.0], rounds=1, iterations=1)) == {"host"}
+    with pytest.raises(BadInput, match="feeds"):
+        benchmark.compare_engines({"a": Timed()}, [])
+
+
+def test_roofline_has_two_ceilings():
+    low = benchmark.roofline(flops=2e9, moved=1e9, peak_flops=100e12, bandwidth=2e12)
+    assert low["bound"] == "memory" and low["attainable"] == 4e12 and low["least_ms"] == pytest.approx(0.5)
+    high = benchmark.roofline(flops=1e12, moved=1e9, peak_flops=100e12, bandwidth=2e12)
+    assert high["bound"] == "compute" and high["ridge"] == 50 and high["least_ms"] == pytest.approx(10)
+    with pytest.raises(BadInput, match="moved"):
+        benchmark.roofline(1, 0, 1, 1)

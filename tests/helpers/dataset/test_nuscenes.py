@@ -1,0 +1,316 @@
+"""Frames and inputs against nuscenes-devkit's own transforms, hand-computed cases, and data roots that are broken."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from nuscenes.utils.geometry_utils import BoxVisibility, view_points
+from pyquaternion import Quaternion
+
+from helpers.boxes import CAMERAS, CLASSES, project, transform, wrap
+from helpers.dataset import MEAN, STD, can_bus_vector, inputs, open_dataset, preprocess, stream
+from helpers.errors import BadInput
+
+MINI = SimpleNamespace(image_scale=0.25, image_size=(256, 416))
+
+
+@pytest.fixture(scope="module")
+def dataset(minidrive):
+    return open_dataset(minidrive)
+
+
+@pytest.fixture
+def root(minidrive, tmp_path):
+    """A private view of the data set, whose links can be replaced."""
+    return shutil.copytree(minidrive, tmp_path / "root", copy_function=os.symlink)
+
+
+def replace(path, text):
+    path.unlink()
+    path.write_text(text)
+
+
+def devkit_boxes(dataset, frame, channel):
+    """Boxes of the ten classes in a sensor's frame, by the devkit."""
+    token = dataset.nusc.get("sample", frame.token)["data"][channel]
+    _, boxes, intrinsic = dataset.nusc.get_sample_data(token, box_vis_level=BoxVisibility.NONE)
+    tokens = [a for a in dataset.nusc.get("sample", frame.token)["anns"] if known(dataset, a)]
+    by_token = {box.token: box for box in boxes}
+    return [by_token[token] for token in tokens], intrinsic
+
+
+def known(dataset, token):
+    from nuscenes.eval.detection.utils import category_to_detection_name
+
+    return category_to_detection_name(dataset.nusc.get("sample_annotation", token)["category_name"]) in CLASSES
+
+
+def test_frames_are_in_scene_and_time_order(dataset):
+    assert [f.token for f in dataset.frames] == dataset.tokens and len(dataset) == len(dataset.frames)
+    starts = [f for f in dataset if f.index == 0]
+    assert [f.scene for f in starts] == ["scene-0103", "scene-0916"]
+    for before, after in zip(dataset.frames, dataset.frames[1:], strict=False):
+        if after.index:
+            assert after.scene == before.scene and after.index == before.index + 1
+            assert after.timestamp > before.timestamp
+    assert dataset[-1] is dataset.frames[-1] and dataset[1:3] == dataset.frames[1:3]
+
+
+def test_shapes_and_pictures(dataset):
+    frame = dataset[1]
+    assert tuple(frame.image_paths) == CAMERAS and all(path.is_file() for path in frame.image_paths.values())
+    assert frame.intrinsics.shape == (6, 3, 3) and frame.lidar2cam.shape == frame.lidar2img.shape == (6, 4, 4)
+    assert frame.lidar2ego.shape == frame.ego2global.shape == (4, 4) and frame.can_bus.shape == (18,)
+    assert len(frame.boxes) == len(frame.num_lidar_pts) > 0
+    images = frame.images()
+    assert images.shape == (6, 900, 1600, 3) and images.dtype == np.uint8
+    blue_first = cv2.imread(str(frame.image_paths["CAM_BACK"]))
+    assert (images[CAMERAS.index("CAM_BACK")] == blue_first[..., ::-1]).all()
+    assert frame.images(reduce=4).shape == (6, 225, 400, 3)
+
+
+def test_boxes_agree_with_the_devkit_in_the_lidar(dataset):
+    for frame in (dataset[0], dataset[-1]):
+        expected, _ = devkit_boxes(dataset, frame, "LIDAR_TOP")
+        assert len(expected) == len(frame.boxes)
+        np.testing.assert_allclose(frame.boxes.centers, [box.center for box in expected], atol=1e-8)
+        np.testing.assert_allclose(frame.boxes.sizes, [box.wlh for box in expected])
+        headings = [box.rotation_matrix[:2, 0] for box in expected]
+        np.testing.assert_allclose(wrap(frame.boxes.yaws - [np.arctan2(y, x) for x, y in headings]), 0, atol=1e-6)
+
+
+def test_boxes_return_to_the_annotations(dataset):
+    frame = dataset[1]
+    records = [
+        dataset.nusc.get("sample_annotation", a)
+        for a in dataset.nusc.get("sample", frame.token)["anns"]
+        if known(dataset, a)
+    ]
+    there = transform(frame.boxes, frame.ego2global @ frame.lidar2ego, "global")
+    np.testing.assert_allclose(there.centers, [r["translation"] for r in records], atol=1e-7)
+    velocities = np.nan_to_num([dataset.nusc.box_velocity(r["token"])[:2] for r in records])
+    np.testing.assert_allclose(there.velocities, velocities, atol=1e-2)
+    assert np.abs(velocities).max() > 1
+    np.testing.assert_array_equal(frame.num_lidar_pts, [r["num_lidar_pts"] for r in records])
+
+
+def test_projection_agrees_with_the_devkit_in_each_camera(dataset):
+    """The devkit moves boxes with the camera's own ego pose, so this holds only with both time stamps in the chain."""
+    frame = dataset[2]
+    apart = np.abs(frame.lidar2cam - lidar2cam_without_ego_motion(dataset, frame)).max()
+    assert apart > 1e-3
+    for i, camera in enumerate(CAMERAS):
+        expected, intrinsic = devkit_boxes(dataset, frame, camera)
+        centers = np.array([box.center for box in expected])
+        uv, depth = project(frame.boxes.centers, frame.lidar2img[i])
+        np.testing.assert_allclose(depth, centers[:, 2], atol=1e-7)
+        ahead = depth > 1
+        assert ahead.any()
+        pixels = view_points(centers[ahead].T, intrinsic, normalize=True)[:2].T
+        np.testing.assert_allclose(uv[ahead], pixels, atol=1e-3, rtol=1e-7)
+
+
+def lidar2cam_without_ego_motion(dataset, frame):
+    sample = dataset.nusc.get("sample", frame.token)
+    matrices = []
+    for camera in CAMERAS:
+        record = dataset.nusc.get("sample_data", sample["data"][camera])
+        calibration = dataset.nusc.get("calibrated_sensor", record["calibrated_sensor_token"])
+        camera2ego = np.eye(4)
+        camera2ego[:3, :3] = Quaternion(calibration["rotation"]).rotation_matrix
+        camera2ego[:3, 3] = calibration["translation"]
+        matrices.append(np.linalg.inv(camera2ego) @ frame.lidar2ego)
+    return np.stack(matrices)
+
+
+def test_future_path_is_where_the_vehicle_goes(dataset):
+    frame, following, last = dataset[0], dataset[1], dataset[len(dataset) - 1]
+    assert len(frame.future_path) == 3 and last.future_path.shape == (0, 2)
+    there = np.linalg.inv(frame.ego2global) @ following.ego2global[:, 3]
+    np.testing.assert_allclose(frame.future_path[0], there[:2], atol=1e-9)
+    assert (np.diff(frame.future_path[:, 0]) > 0).all()  # x is forward
+
+
+def message(utime):
+    return {
+        "utime": utime,
+        "accel": [utime + 0.1] * 3,
+        "orientation": [1, 0, 0, 0],
+        "pos": [0, 0, 0],
+        "rotation_rate": [utime + 0.2] * 3,
+        "vel": [utime + 0.3] * 3,
+    }
+
+
+def ego_pose(degrees):
+    return {"translation": [100.0, 200.0, 1.0], "rotation": list(Quaternion(axis=[0, 0, 1], degrees=degrees))}
+
+
+@pytest.mark.parametrize(("timestamp", "used"), [(5, 10), (10, 20), (15, 20), (25, 30), (30, 30), (99, 30)])
+def test_can_bus_motion_is_the_first_message_after_the_sample(timestamp, used):
+    vector = can_bus_vector([message(10), message(20), message(30)], timestamp, ego_pose(0))
+    np.testing.assert_allclose(vector[7:16], np.repeat([used + 0.1, used + 0.2, used + 0.3], 3))
+
+
+@pytest.mark.parametrize(("degrees", "expected"), [(0, 0), (30, 30), (179, 179), (-90, 270), (200, 200)])
+def test_can_bus_pose_and_yaw(degrees, expected):
+    vector = can_bus_vector([], 0, ego_pose(degrees))
+    np.testing.assert_allclose(vector[:3], [100, 200, 1])
+    np.testing.assert_allclose(
+        Quaternion(vector[3:7]).rotation_matrix, Quaternion(axis=[0, 0, 1], degrees=degrees).rotation_matrix
+    )
+    np.testing.assert_allclose(vector[7:16], 0)
+    np.testing.assert_allclose(vector[16:], [np.radians(expected), expected], atol=1e-9)
+
+
+def test_can_bus_of_a_frame(dataset):
+    frame = dataset[2]
+    np.testing.assert_allclose(frame.can_bus[:3], frame.ego2global[:3, 3])
+    np.testing.assert_allclose(Quaternion(frame.can_bus[3:7]).rotation_matrix, frame.ego2global[:3, :3], atol=1e-9)
+    heading = np.arctan2(frame.ego2global[1, 0], frame.ego2global[0, 0])
+    np.testing.assert_allclose(wrap(frame.can_bus[16] - heading), 0, atol=1e-6)
+    speed = np.linalg.norm(dataset[3].ego2global[:3, 3] - frame.ego2global[:3, 3]) / (
+        (dataset[3].timestamp - frame.timestamp) * 1e-6
+    )
+    assert np.linalg.norm(frame.can_bus[13:16]) == pytest.approx(speed, rel=0.2)
+
+
+def test_inputs_follow_the_previous_frame_rules(dataset):
+    first, second = inputs(dataset[0], None, MINI), inputs(dataset[1], dataset[0], MINI)
+    shapes = {"image": (1, 6, 3, 256, 416), "use_prev_bev": (1,), "can_bus": (18,), "lidar2img": (1, 6, 4, 4)}
+    assert {name: array.shape for name, array in second.items()} == shapes
+    assert all(array.dtype == np.float32 for array in second.values())
+    assert first["use_prev_bev"] == 0 and second["use_prev_bev"] == 1
+    assert not first["can_bus"][[0, 1, 2, 17]].any()
+    absolute, before = dataset[1].can_bus, dataset[0].can_bus
+    np.testing.assert_allclose(second["can_bus"][:3], absolute[:3] - before[:3], atol=1e-6)
+    np.testing.assert_allclose(second["can_bus"][17], absolute[17] - before[17], atol=1e-5)
+    np.testing.assert_allclose(second["can_bus"][3:17], absolute[3:17], rtol=1e-6)
+    half = project(dataset[1].boxes.centers, second["lidar2img"][0, 0])[0]
+    full, depth = project(dataset[1].boxes.centers, dataset[1].lidar2img[0])
+    np.testing.assert_allclose(half[depth > 1], full[depth > 1] / 4, rtol=1e-4, atol=1e-2)
+    other_scene = inputs(dataset[len(dataset) - 1], dataset[0], MINI)
+    assert other_scene["use_prev_bev"] == 0 and not other_scene["can_bus"][[0, 1, 2, 17]].any()
+
+
+def test_stream_restarts_history_with_each_scene(dataset):
+    seen = [(frame.index, feeds["use_prev_bev"][0]) for frame, feeds in stream(dataset, MINI)]
+    assert seen == [(0, 0), (1, 1), (2, 1), (3, 1)] * 2
+
+
+def published_order(image, scale, size):
+    """Normalise at full size, then resize, then pad."""
+    normal = (image.astype(np.float32) - np.float32(MEAN)) / np.float32(STD)
+    small = cv2.resize(normal, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    return np.pad(small, ((0, size[0] - small.shape[0]), (0, size[1] - small.shape[1]), (0, 0))).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize(("scale", "size"), [(0.5, (480, 800)), (0.25, (256, 416))])
+def test_preprocess_equals_the_published_order(scale, size):
+    images = np.random.default_rng(0).integers(0, 256, (2, 900, 1600, 3), np.uint8)
+    out = preprocess(images, scale, size)
+    assert out.shape == (2, 3, *size) and out.dtype == np.float32
+    np.testing.assert_allclose(out, np.stack([published_order(image, scale, size) for image in images]), atol=1e-5)
+    height, width = int(900 * scale), int(1600 * scale)
+    assert not out[:, :, height:].any() and not out[:, :, :, width:].any()
+
+
+def test_preprocess_by_hand():
+    """At a quarter, bilinear samples lie between the second and third pixel of each four."""
+    image = np.random.default_rng(1).integers(0, 256, (8, 16, 3), np.uint8)
+    out = preprocess([image], 0.25, (4, 4))[0]
+    mean_of_four = image[1:3, 5:7].astype(float).mean(axis=(0, 1))
+    np.testing.assert_allclose(out[:, 0, 1], (mean_of_four - MEAN) / STD, atol=1e-5)
+    assert out[:, 2:].max() == out[:, 2:].min() == 0
+
+
+def test_preprocess_refuses_a_size_that_cuts_the_picture():
+    with pytest.raises(BadInput, match=r"at least \(225, 400\)"):
+        preprocess(np.zeros((1, 900, 1600, 3), np.uint8), 0.25, (224, 416))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [None, SimpleNamespace(image_scale=0.25), SimpleNamespace(image_scale=0, image_size=(1, 1)), {"image_scale": 0.25}],
+)
+def test_inputs_refuse_what_is_no_config(dataset, config):
+    with pytest.raises(BadInput, match="image_scale"):
+        inputs(dataset[0], None, config)
+
+
+def test_splits(minidrive):
+    assert len(open_dataset(minidrive, split="all")) == 8
+    one = open_dataset(minidrive, split=["scene-0916"])
+    assert {frame.scene for frame in one} == {"scene-0916"} and len(one) == 4
+    with pytest.raises(BadInput, match="mini_val"):
+        open_dataset(minidrive, split="train")
+    with pytest.raises(BadInput, match="scene-0001"):
+        open_dataset(minidrive, split=["scene-0103", "scene-0001"])
+    with pytest.raises(BadInput, match="no scene"):
+        open_dataset(minidrive, split=[])
+
+
+def test_a_folder_that_is_not_nuscenes(tmp_path, minidrive):
+    with pytest.raises(BadInput, match="no folder"):
+        open_dataset(tmp_path / "nowhere")
+    with pytest.raises(BadInput, match="make_minidrive"):
+        open_dataset(tmp_path)
+    with pytest.raises(BadInput, match=r"pass version='v1\.0-mini'"):
+        open_dataset(minidrive, version="v1.0-trainval")
+
+
+def test_tables_missing_or_damaged(root):
+    table = root / "v1.0-mini" / "ego_pose.json"
+    replace(table, table.read_text()[:1000])
+    with pytest.raises(BadInput, match="JSONDecodeError"):
+        open_dataset(root)
+    table.unlink()
+    with pytest.raises(BadInput, match=r"no ego_pose\.json"):
+        open_dataset(root)
+
+
+def test_can_bus_missing(root):
+    (root / "can_bus" / "scene-0916_pose.json").unlink()
+    assert len(open_dataset(root, split=["scene-0103"])) == 4
+    with pytest.raises(BadInput, match=r"scene-0916_pose\.json"):
+        open_dataset(root)
+    shutil.rmtree(root / "can_bus")
+    with pytest.raises(BadInput, match="CAN bus expansion"):
+        open_dataset(root)
+
+
+def test_a_scene_listed_as_without_can_bus_gets_zeros(root):
+    table = root / "v1.0-mini" / "scene.json"
+    scenes = json.loads(table.read_text())
+    scenes[0]["name"] = "scene-0161"
+    replace(table, json.dumps(scenes))
+    frame = open_dataset(root, split=["scene-0161"])[1]
+    assert not frame.can_bus[7:16].any() and frame.can_bus[:7].any()
+
+
+def test_image_missing_or_damaged(root):
+    dataset = open_dataset(root)
+    path = dataset[1].image_paths["CAM_BACK_LEFT"]
+    replace(path, "not a picture")
+    with pytest.raises(BadInput, match=path.name):
+        dataset[1].images()
+    picture = dataset[1].image_paths["CAM_FRONT"].read_bytes()
+    path.write_bytes(picture[: len(picture) // 2])
+    with pytest.raises(BadInput, match="no whole picture"):
+        dataset[1].images()
+    path.unlink()
+    with pytest.raises(BadInput, match="no file"):
+        dataset[1].images()
+    with pytest.raises(BadInput, match=path.name):
+        open_dataset(root)
+
+
+def test_the_modules_need_no_torch():
+    program = "import sys, helpers.boxes, helpers.dataset, helpers.metrics.detection; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

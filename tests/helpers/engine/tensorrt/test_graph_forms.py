@@ -1,0 +1,317 @@
+"""Graphs rewritten for TensorRT compute what they did, proven in ONNX Runtime, and have the forms its parser reads."""
+
+import collections
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from helpers.engine.tensorrt import graph as tensorrt_graph
+from helpers.errors import BadInput
+
+VERSIONS = ("8.6.0", "10.13.0", "11.1.0")
+
+
+def value(name, shape, kind=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def constant(name, values, dtype=np.int64):
+    return numpy_helper.from_array(np.asarray(values, dtype), name)
+
+
+def make(nodes, inputs, outputs, weights=(), opset=18, functions=(), opsets=()):
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, weights)
+    imports = [helper.make_opsetid("", opset), *(helper.make_opsetid(*entry) for entry in opsets)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=9, functions=functions)
+
+
+def one(op_type, shape, outputs=1, weights=(), opset=18, inputs=None, free=False, kind=TensorProto.FLOAT, **attributes):
+    """A model of one node `op` on x of `shape`; `inputs` are its inputs after x, `weights` their constants."""
+    node = helper.make_node(op_type, ["x", *(inputs if inputs is not None else [w.name for w in weights])],
+                            [f"y{i}" for i in range(outputs)], "op", **attributes)  # fmt: skip
+    x = value("x", ["n", *shape[1:]] if free else shape)
+    return make([node], [x], [value(f"y{i}", None, kind) for i in range(outputs)], weights, opset)
+
+
+def run(model, feeds):
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level, settings.intra_op_num_threads = 3, 1
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model.SerializeToString(), settings).run(None, feeds)
+
+
+def ops(model):
+    return collections.Counter(node.op_type for node in model.graph.node)
+
+
+def attributes(node):
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def assert_same(model, rewritten, feeds, atol=0.0):
+    for a, b in zip(run(model, feeds), run(rewritten, feeds), strict=True):
+        np.testing.assert_allclose(b, a, rtol=0, atol=atol)
+
+
+# ----------------------------------------------------------------------------------------------------- quantized graphs
+
+
+def quantized():
+    """A convolution with Q/DQ on both sides (opset 19, one scale per output channel) and no zero points."""
+    weight, scales = noise(4, 3, 3, 3), np.float32([0.01, 0.02, 0.015, 0.03])
+    weights = [constant("w", weight, np.float32), constant("sx", 0.04, np.float32), constant("sw", scales, np.float32),
+               constant("axes", [2, 3])]  # fmt: skip
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "sx"], ["xq"], "/xq", output_dtype=TensorProto.INT8),
+        helper.make_node("DequantizeLinear", ["xq", "sx"], ["xd"], "/xd"),
+        helper.make_node("QuantizeLinear", ["w", "sw"], ["wq"], "/wq", axis=0, output_dtype=TensorProto.INT8),
+        helper.make_node("DequantizeLinear", ["wq", "sw"], ["wd"], "/wd", axis=0),
+        helper.make_node("Conv", ["xd", "wd"], ["c"], "/conv", pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["c", "axes"], ["y"], "/mean", keepdims=0),
+    ]
+    return make(nodes, [value("x", [2, 3, 5, 5])], [value("y", [2, 4])], weights, opset=21)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_quantized_graph(version):
+    model = quantized()
+    rewritten = tensorrt_graph.for_version(model, version)
+    assert tensorrt_graph.is_quantized(rewritten) and ops(rewritten)["QuantizeLinear"] == 2  # weights are not folded
+    assert_same(model, rewritten, {"x": noise(2, 3, 5, 5)})
+    if version == "8.6.0":
+        for node in rewritten.graph.node:
+            if node.op_type.endswith("quantizeLinear") or node.op_type == "QuantizeLinear":
+                assert len(node.input) == 3 and set(attributes(node)) <= {"axis"}
+        conv = next(node for node in rewritten.graph.node if node.op_type == "Conv")
+        assert attributes(conv)["kernel_shape"] == [3, 3]  # the weights are computed: not to be seen by the parser
+
+
+def test_modelopts_graph(tmp_path):
+    from helpers import calibration, quantize
+
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], "/conv", pads=[1, 1, 1, 1]),
+             helper.make_node("Relu", ["c"], ["r"], "/relu"),
+             helper.make_node("Conv", ["r", "v"], ["d"], "/conv_1"),
+             helper.make_node("ReduceMax", ["d", "axes"], ["y"], "/max", keepdims=0)]  # fmt: skip
+    weights = [constant("w", noise(16, 3, 3, 3), np.float32), constant("v", noise(16, 16, 3, 3), np.float32),
+               constant("axes", [2, 3])]  # fmt: skip
+    model = make(nodes, [value("x", [1, 3, 12, 12])], [value("y", [1, 16])], weights, opset=19)
+    onnx.save(model, tmp_path / "plain.onnx")
+    calib = calibration.noise(tmp_path / "calib.npz", {"x": (1, 3, 12, 12)}, samples=2)
+    quantize.quantize(tmp_path / "plain.onnx", tmp_path / "int8.onnx", calibration=calib)
+    model = onnx.load(tmp_path / "int8.onnx")
+    rewritten = tensorrt_graph.for_version(model, "8.6.0")
+    assert ops(rewritten)["DequantizeLinear"] == ops(model)["DequantizeLinear"] > 0
+    assert rewritten.opset_import[0].version == 17
+    assert_same(model, rewritten, {"x": noise(1, 3, 12, 12)})
+
+
+# -------------------------------------------------------------------------------------------------------- single forms
+
+
+REDUCTIONS = ["L1", "L2", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare", "Sum"]
+FORMS = {
+    **{f"Reduce{kind}": one(f"Reduce{kind}", (2, 3, 4), weights=[constant("axes", [-1, 0])]) for kind in REDUCTIONS},
+    "reduce all": one("ReduceMax", (2, 3), keepdims=0),
+    "reduce none": one("ReduceMin", (2, 3), noop_with_empty_axes=1),
+    "split evenly": one("Split", (6, 2), outputs=3, num_outputs=3),
+    "split with a rest": one("Split", (2, 7), outputs=3, num_outputs=3, axis=-1),
+    "split by sizes": one("Split", (7, 2), outputs=2, weights=[constant("sizes", [3, 4])]),
+    "pad some axes": one("Pad", (2, 3, 4), weights=[constant("pads", [1, 0, 2, 3]), constant("v", 9, np.float32),
+                                                  constant("axes", [0, -1])]),
+    "pad reflected": one("Pad", (2, 3, 4), weights=[constant("pads", [0, 0, 2, 0, 0, 2])], mode="reflect"),
+    "resize some axes": one("Resize", (1, 2, 4, 4), weights=[constant("scales", [2, 3], np.float32)],
+                            inputs=["", "scales"], axes=[2, 3], mode="linear"),
+    "resize to sizes": one("Resize", (1, 2, 4, 4), weights=[constant("sizes", [6, 3])], inputs=["", "", "sizes"],
+                           axes=[3, 2], mode="nearest"),
+    "scatter": one("ScatterElements", (2, 3), weights=[constant("at", [[1, 0, 2]]),
+                                                     constant("new", [[7, 8, 9]], np.float32)], axis=1),
+    "grid sample": one("GridSample", (1, 1, 3, 3), opset=20, mode="linear",
+                       weights=[constant("grid", [[[[0.1, -0.3], [0.9, 1.2]]]], np.float32)]),
+    "average pool": one("AveragePool", (1, 1, 4, 4), opset=19, kernel_shape=[2, 2], dilations=[1, 1]),
+    "cast": one("Cast", (2, 3), opset=19, kind=TensorProto.INT32, to=TensorProto.INT32, saturate=1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_later_forms_become_those_of_opset_17(form):
+    model = FORMS[form]
+    rewritten = tensorrt_graph.for_version(model, "8.6.0")
+    assert rewritten.opset_import[0].version == 17
+    for node in rewritten.graph.node:  # what the parser does not know of would be passed over
+        schema = onnx.defs.get_schema(node.op_type, 17, "")
+        assert set(attributes(node)) <= set(schema.attributes) and len(node.input) <= schema.max_input
+    shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    assert_same(model, rewritten, {"x": noise(*shape) + 2}, atol=1e-6)
+
+
+def test_start_and_end_of_a_shape_that_is_not_known():
+    nodes = [helper.make_node("Shape", ["x"], ["s"], "/shape", start=1, end=3),
+             helper.make_node("Shape", ["x"], ["t"], "/rest", start=-2)]  # fmt: skip
+    model = make(
+        nodes, [value("x", ["a", "b", "c"])], [value("s", [2], TensorProto.INT64), value("t", [2], TensorProto.INT64)]
+    )
+    rewritten = tensorrt_graph.for_version(model, "8.6.0")
+    assert ops(rewritten) == {"Shape": 2, "Slice": 2}
+    assert_same(model, rewritten, {"x": noise(2, 3, 4)})
+
+
+def test_cast_like_takes_the_known_type():
+    nodes = [helper.make_node("Cast", ["x"], ["i"], "/i", to=TensorProto.INT32),
+             helper.make_node("CastLike", ["x", "i"], ["y"], "/like")]  # fmt: skip
+    model = make(nodes, [value("x", [2, 3])], [value("y", [2, 3], TensorProto.INT32)])
+    for version in VERSIONS:
+        rewritten = tensorrt_graph.for_version(model, version)
+        assert ops(rewritten) == {"Cast": 1}
+        assert_same(model, rewritten, {"x": 5 * noise(2, 3)})
+
+
+def test_constants_are_folded_until_nothing_more_is_constant():
+    """8.6 reads Constant's value_int by the bits of a float."""
+    nodes = [
+        helper.make_node("Constant", [], ["two"], "/two", value_int=2),
+        helper.make_node("Shape", ["x"], ["s"], "/shape"),
+        helper.make_node("Gather", ["s", "two"], ["last"], "/last"),
+        helper.make_node("Cast", ["last"], ["f"], "/cast", to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x", "f"], ["y"], "/mul"),
+    ]
+    model = make(nodes, [value("x", [2, 3, 4])], [value("y", [2, 3, 4])])
+    for version in VERSIONS:
+        rewritten = tensorrt_graph.for_version(model, version)
+        assert ops(rewritten) == {"Mul": 1} and len(rewritten.graph.initializer) == 1
+        assert_same(model, rewritten, {"x": noise(2, 3, 4)})
+
+
+def test_a_constant_output_stays_an_output():
+    model = make([helper.make_node("Shape", ["x"], ["s"], "/shape"), helper.make_node("Relu", ["x"], ["y"], "/relu")],
+                 [value("x", [2, 3])], [value("s", [2], TensorProto.INT64), value("y", [2, 3])])  # fmt: skip
+    rewritten = tensorrt_graph.for_version(model, "8.6.0")
+    assert [out.name for out in rewritten.graph.output] == ["s", "y"]
+    assert_same(model, rewritten, {"x": noise(2, 3)})
+
+
+def test_a_marked_output_of_unknown_rank_is_refused():
+    nodes = [helper.make_node("Reshape", ["x", "s"], ["r"], "/r"), helper.make_node("Relu", ["r"], ["y"], "/relu"),
+             helper.make_node("ReduceSum", ["y"], ["z"], "/sum", keepdims=0)]  # fmt: skip
+    inputs = [value("x", [6]), value("s", ["rank"], TensorProto.INT64)]
+    model = make(nodes, inputs, [value("z", [])])
+    tensorrt_graph.for_version(model, "8.6.0")
+    with pytest.raises(BadInput, match=r"rewritten for TensorRT 8\.6\.0"):
+        tensorrt_graph.for_version(model, "8.6.0", outputs=["y"])
+
+
+def test_external_weights_are_left_where_they_are(tmp_path):
+    model = make([helper.make_node("Mul", ["x", "w"], ["y"], "/mul")], [value("x", [300])], [value("y", [300])],
+                 [constant("w", noise(300), np.float32)])  # fmt: skip
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    light = onnx.load(tmp_path / "m.onnx", load_external_data=False)
+    for version in VERSIONS:
+        (kept,) = tensorrt_graph.for_version(light, version).graph.initializer
+        assert {entry.key: entry.value for entry in kept.external_data}["location"] == "m.data"
+
+
+def test_functions_are_inlined_with_unique_names():
+    body = [helper.make_node("Mul", ["a", "a"], ["b"])]
+    square = helper.make_function("trt.plugins", "Square", ["a"], ["b"], body, [helper.make_opsetid("", 18)])
+    nodes = [helper.make_node("Square", ["x"], ["s"], "/s", domain="trt.plugins"),
+             helper.make_node("Square", ["s"], ["y"], "/t", domain="trt.plugins")]  # fmt: skip
+    model = make(nodes, [value("x", [2])], [value("y", [2])], functions=[square], opsets=[("trt.plugins", 1)])
+    rewritten = tensorrt_graph.for_version(model, "10.13.0", outputs=["s"])
+    names = [node.name for node in rewritten.graph.node]
+    assert ops(rewritten) == {"Mul": 2} and names == ["/s/Mul_0", "/t/Mul_0"]  # a pattern such as "/s/*" finds them
+    assert [out.name for out in rewritten.graph.output] == ["y", "s"]
+    x = np.float32([2, 3])
+    assert [array.tolist() for array in run(rewritten, {"x": x})] == [[16, 81], [4, 9]]
+
+
+REFUSED = {
+    "computed at run time": make(
+        [helper.make_node("Cast", ["a"], ["i"], "/i", to=TensorProto.INT64),
+         helper.make_node("ReduceMax", ["x", "i"], ["y"], "op", keepdims=0)],
+        [value("x", [2, 3]), value("a", [1])], [value("y", ["m"])]),
+    "split of a free dimension": one("Split", (6, 2), outputs=3, free=True, num_outputs=3),
+    "antialias": one("Resize", (1, 1, 4, 4), weights=[constant("scales", [1, 1, 0.5, 0.5], np.float32)],
+                     inputs=["", "scales"], mode="linear", antialias=1),
+    "reduction": one("ScatterElements", (2, 3), axis=1, reduction="add",
+                     weights=[constant("at", [[0, 0, 0]]), constant("new", [[1, 2, 3]], np.float32)]),
+    "mode wrap": one("Pad", (2, 3), opset=19, weights=[constant("pads", [0, 1, 0, 1])], mode="wrap"),
+    "dilations": one("AveragePool", (1, 1, 6, 6), opset=19, kernel_shape=[2, 2], dilations=[2, 2]),
+    "Gelu in its form of opset 20": one("Gelu", (2, 3), opset=20),
+    "UINT8": one("QuantizeLinear", (2,), opset=19, kind=TensorProto.UINT8,
+                 weights=[constant("s", 0.1, np.float32), constant("z", 3, np.uint8)]),
+    "zero point other than 0": one("QuantizeLinear", (2,), opset=19,
+                                   weights=[constant("s", 0.1, np.float32), constant("z", 3, np.int8)],
+                                   kind=TensorProto.INT8),
+    "subgraphs": make(
+        [helper.make_node("If", ["c"], ["y"], "op",
+                          **{f"{way}_branch": helper.make_graph([helper.make_node(kind, ["x"], [way])], way, [],
+                                                                [value(way, [2])])
+                             for way, kind in (("then", "Relu"), ("else", "Neg"))})],
+        [value("c", [], TensorProto.BOOL), value("x", [2])], [value("y", [2])]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_forms_without_an_equal_are_refused_for_8_6_only(what):
+    with pytest.raises(BadInput, match=rf"node 'op' (.|\n)*{what}"):
+        tensorrt_graph.for_version(REFUSED[what], "8.6.0")
+    tensorrt_graph.for_version(REFUSED[what], "10.13.0")
+
+
+# ------------------------------------------------------------------------------------------------ simpler operators
+
+
+@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize("axis, scale", [(-1, (5,)), (1, (4, 5)), (-2, (4, 5))])
+@pytest.mark.parametrize("bias", [True, False])
+def test_layer_normalization(opset, axis, scale, bias):
+    weights = [
+        constant("g", noise(*scale), np.float32),
+        *([constant("b", noise(*scale, seed=1), np.float32)] if bias else []),
+    ]
+    model = one("LayerNormalization", (3, 4, 5), weights=weights, opset=opset, axis=axis, epsilon=1e-3)
+    for version in VERSIONS:
+        rewritten = tensorrt_graph.for_version(model, version, decompose=["LayerNormalization"])
+        assert "LayerNormalization" not in ops(rewritten)
+        assert_same(model, rewritten, {"x": 3 * noise(3, 4, 5) + 1}, atol=2e-6)
+
+
+@pytest.mark.parametrize("align", [0, 1])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_grid_sample(mode, align):
+    """Points inside, on the edge, between cells, outside and far outside; two images; more rows than columns."""
+    grid = np.random.default_rng(2).uniform(-1.4, 1.4, (2, 6, 7, 2)).astype(np.float32)
+    grid[0, 0, :, 0] = [-1, 1, 0, 1e3, -1e3, 0.5, -0.5]
+    grid[0, 1, :, 1] = [-1, 1, 0, 1e6, -1e6, 0.2, -0.2]
+    nodes = [helper.make_node("GridSample", ["x", "grid"], ["y"], "op", mode=mode, align_corners=align)]
+    model = make(nodes, [value("x", [2, 3, 5, 4]), value("grid", [2, 6, 7, 2])], [value("y", [2, 3, 6, 7])])
+    feeds = {"x": noise(2, 3, 5, 4), "grid": grid}
+    for version in VERSIONS:
+        rewritten = tensorrt_graph.for_version(model, version, decompose=["GridSample"])
+        assert "GridSample" not in ops(rewritten)
+        assert_same(model, rewritten, feeds, atol=1e-6)
+    for far in (1e30, np.inf):  # an index would overflow, a difference would be NaN
+        feeds["grid"] = np.full_like(grid, far)
+        assert not run(rewritten, feeds)[0].any()
+
+
+def test_grid_sample_of_opset_20():
+    model = FORMS["grid sample"]
+    rewritten = tensorrt_graph.for_version(model, "10.13.0", decompose=["GridSample"])
+    assert "GridSample" not in ops(rewritten)
+    assert_same(model, rewritten, {"x": noise(1, 1, 3, 3)}, atol=1e-6)
+
+
+@pytest.mark.parametrize("attribute", [{"padding_mode": "border"}, {"mode": "bicubic"}])
+def test_grid_sample_that_cannot_be_decomposed(attribute):
+    nodes = [helper.make_node("GridSample", ["x", "grid"], ["y"], "op", **attribute)]
+    model = make(nodes, [value("x", [1, 1, 5, 4]), value("grid", [1, 6, 7, 2])], [value("y", None)])
+    with pytest.raises(BadInput, match=next(iter(attribute.values()))):
+        tensorrt_graph.for_version(model, "8.6.0", decompose=["GridSample"])

@@ -1,0 +1,359 @@
+"""Patching an installed package: whole or absent, exact both ways, and refused wherever it could do harm."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import types
+
+import pytest
+
+from helpers.cli import patch as patch_command
+from helpers.environment import patch, status, unpatch
+from helpers.environment import patches as patching
+from helpers.environment.patches import upstream
+from helpers.errors import BadInput
+
+OLD = {"demo/a.py": b"def value():\n    return 11\n", "demo/b.txt": b"one\r\ntwo \r\nthree"}
+NEW = {"demo/a.py": b"def value():\n    return 22\n", "demo/b.txt": b"one\r\n2\r\nthree, and four"}
+PROBE = "import sys, demo.a\nprint('value', demo.a.value())\nsys.exit(demo.a.value() == 11)\n"
+
+
+def write(root, files):
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+
+
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def tree(root):
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def patches(tmp_path):
+    """A manifest of one patch of two files and one setting, for the package `demo` 1.x."""
+    folder, work = tmp_path / "patches", tmp_path / "work"
+    write(work / "a", OLD)
+    write(work / "b", NEW)
+    diff = subprocess.run(
+        ["git", "-c", "core.autocrlf=false", "diff", "--no-index", "--no-prefix", "a", "b"],
+        cwd=work,
+        capture_output=True,
+    )
+    entry = 'id = "demo-value"\nkind = "patch"\nfile = "demo.patch"\npackage = "Demo_Package"\nversions = ">=1,<2"\n'
+    entry += 'drop_when = "demo is right"\n'
+    for name in OLD:
+        entry += f'[[patch.files]]\npath = "{name}"\nbefore = "{digest(OLD[name])}"\nafter = "{digest(NEW[name])}"\n'
+    setting = 'id = "demo-setting"\nkind = "setting"\npackage = "demo-package"\nversions = "==1.0"\n'
+    setting += 'avoided_by = "demo(x=1)"\ndrop_when = "never"\n'
+    manifest = f"[[patch]]\n{entry}[[patch]]\n{setting}"
+    write(
+        folder, {"demo.patch": diff.stdout, "manifest.toml": manifest.encode(), "probes/demo-value.py": PROBE.encode()}
+    )
+    return folder
+
+
+@pytest.fixture
+def site(tmp_path):
+    return make_site(tmp_path / "site")
+
+
+def make_site(root, version="1.0"):
+    write(root, OLD | {"demo/__init__.py": b"", "other/x.py": b"1\n"})
+    info = f"demo_package-{version}.dist-info"
+    record = "".join(f"{name},,\n" for name in ("demo/__init__.py", *OLD, f"{info}/METADATA", f"{info}/RECORD"))
+    metadata = f"Metadata-Version: 2.1\nName: demo-package\nVersion: {version}\n"
+    write(root, {f"{info}/METADATA": metadata.encode(), f"{info}/RECORD": record.encode()})
+    return root
+
+
+def state(site, patches, id="demo-value"):
+    return next(row["state"] for row in status(site, patches) if row["id"] == id)
+
+
+def test_patch_and_unpatch_are_exact(site, patches):
+    before = tree(site)
+    (site / "demo/a.py").chmod(0o755)
+    result = patch("demo-value", site, patches=patches)
+    assert result["state"] == "applied" and result["changed"] == [*OLD] and result["notes"] == []
+    assert tree(site) == before | NEW
+    assert (site / "demo/a.py").stat().st_mode & 0o777 == 0o755
+    assert state(site, patches) == "applied"
+    assert unpatch("demo-value", site, patches=patches)["changed"] == [*OLD]
+    assert tree(site) == before and state(site, patches) == "not applied"
+
+
+def test_twice_is_once(site, patches):
+    patch("demo-value", site, patches=patches)
+    inode = (site / "demo/a.py").stat().st_ino
+    assert patch("demo-value", site, patches=patches)["changed"] == []
+    assert (site / "demo/a.py").stat().st_ino == inode
+    unpatch("demo-value", site, patches=patches)
+    assert unpatch("demo-value", site, patches=patches)["changed"] == []
+
+
+def test_a_dry_run_tells_and_writes_nothing(site, patches):
+    before = tree(site)
+    assert patch("demo-value", site, dry_run=True, patches=patches)["changed"] == [*OLD]
+    assert tree(site) == before
+    (site / "demo/b.txt").write_bytes(b"mine")
+    with pytest.raises(BadInput, match="SHA-256"):
+        patch("demo-value", site, dry_run=True, patches=patches)
+
+
+def test_drift_is_refused_with_both_sides_named(site, patches):
+    (site / "demo/b.txt").write_bytes(b"mine")
+    before = tree(site)
+    with pytest.raises(BadInput) as error:
+        patch("demo-value", site, patches=patches)
+    assert digest(b"mine") in error.value.found and "1.0" in error.value.found
+    assert digest(OLD["demo/b.txt"]) in error.value.expected and digest(NEW["demo/b.txt"]) in error.value.expected
+    assert tree(site) == before and state(site, patches) == "drifted"
+    (site / "demo/b.txt").unlink()
+    with pytest.raises(BadInput, match="no such file"):
+        unpatch("demo-value", site, patches=patches)
+
+
+def test_another_version_is_refused_even_with_the_same_files(tmp_path, patches):
+    site = make_site(tmp_path / "newer", "2.0")
+    with pytest.raises(BadInput) as error:
+        patch("demo-value", site, patches=patches)
+    assert "2.0" in error.value.found and ">=1,<2" in error.value.expected
+    assert state(site, patches) == "other version"
+
+
+def test_what_is_absent_unknown_or_a_setting_is_refused(tmp_path, site, patches):
+    with pytest.raises(BadInput, match="not installed"):
+        patch("demo-value", tmp_path / "work", patches=patches)
+    assert state(tmp_path / "work", patches) == "not installed"
+    with pytest.raises(BadInput, match="demo-value, demo-setting"):
+        patch("demo", site, patches=patches)
+    with pytest.raises(BadInput, match=r"demo\(x=1\)"):
+        patch("demo-setting", site, patches=patches)
+    assert state(site, patches, "demo-setting") == "setting"
+
+
+@pytest.mark.parametrize("done", OLD)
+def test_an_interrupted_run_is_completed_or_undone(site, patches, done):
+    before = tree(site)
+    (site / done).write_bytes(NEW[done])
+    assert state(site, patches) == "half applied"
+    assert patch("demo-value", site, patches=patches)["changed"] == [name for name in OLD if name != done]
+    assert tree(site) == before | NEW
+    (site / done).write_bytes(OLD[done])
+    unpatch("demo-value", site, patches=patches)
+    assert tree(site) == before
+
+
+def test_a_failure_in_the_middle_leaves_nothing(site, patches, monkeypatch):
+    before, write_one = tree(site), patching._write
+
+    def fail(path, content):
+        if path.name == "b.txt" and content == NEW["demo/b.txt"]:
+            raise OSError("the disk is gone")
+        write_one(path, content)
+
+    monkeypatch.setattr(patching, "_write", fail)
+    with pytest.raises(OSError, match="disk"):
+        patch("demo-value", site, patches=patches)
+    assert tree(site) == before
+
+
+def test_a_hard_link_to_a_cache_leaves_the_cache_alone(tmp_path, site, patches):
+    cache = tmp_path / "cached.py"
+    os.link(site / "demo/a.py", cache)
+    result = patch("demo-value", site, patches=patches)
+    assert "hard links" in result["notes"][0]
+    assert cache.read_bytes() == OLD["demo/a.py"] and (site / "demo/a.py").read_bytes() == NEW["demo/a.py"]
+
+
+@pytest.mark.parametrize("shared", ["demo", "demo/a.py"])
+def test_a_symbolic_link_to_a_cache_is_refused(tmp_path, site, patches, shared):
+    cache = tmp_path / "cache"
+    (site / shared).rename(cache)
+    (site / shared).symlink_to(cache)
+    before = tree(tmp_path)
+    with pytest.raises(BadInput, match="symbolic link"):
+        patch("demo-value", site, patches=patches)
+    assert tree(tmp_path) == before
+
+
+def test_a_site_reached_through_a_link_is_fine(tmp_path, site, patches):
+    (tmp_path / "link").symlink_to(site)
+    assert patch("demo-value", tmp_path / "link", patches=patches)["changed"] == [*OLD]
+
+
+def test_a_read_only_file_is_refused(site, patches):
+    (site / "demo/b.txt").chmod(0o444)
+    before = tree(site)
+    with pytest.raises(BadInput, match="read-only"):
+        patch("demo-value", site, patches=patches)
+    assert tree(site) == before
+
+
+def test_a_damaged_patch_file_changes_nothing(site, patches):
+    before, file = tree(site), patches / "demo.patch"
+    file.write_bytes(file.read_bytes().replace(b"return 22", b"return 23"))
+    with pytest.raises(BadInput, match="git checkout -- patches"):
+        patch("demo-value", site, patches=patches)
+    file.write_bytes(b"nonsense")
+    with pytest.raises(BadInput, match="git apply"):
+        patch("demo-value", site, patches=patches)
+    assert tree(site) == before
+
+
+def test_the_readers_git_settings_and_repository_do_not_matter(tmp_path, site, patches, monkeypatch):
+    (tmp_path / ".gitconfig").write_text("[apply]\n whitespace = fix\n[core]\n autocrlf = true\n")
+    subprocess.run(["git", "init", "-q", tmp_path / "repository"], check=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "repository/.git"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "repository"))
+    patch("demo-value", site, patches=patches)
+    assert tree(site).items() >= NEW.items()
+    assert unpatch("demo-value", site, patches=patches)["changed"] == [*OLD]
+
+
+def test_compiled_code_of_the_old_file_is_not_run(site, patches):
+    """The patch keeps the file's size, so a time stamp of the same second would hide it from Python."""
+    run = [sys.executable, "-c", "import demo.a; print(demo.a.value())"]
+    settings = os.environ | {"PYTHONPATH": str(site)}
+    settings.pop("PYTHONDONTWRITEBYTECODE", None)
+    stamp = (site / "demo/a.py").stat().st_mtime
+    assert subprocess.run(run, env=settings, capture_output=True, text=True).stdout == "11\n"
+    patch("demo-value", site, patches=patches)
+    os.utime(site / "demo/a.py", (stamp, stamp))
+    assert subprocess.run(run, env=settings, capture_output=True, text=True).stdout == "22\n"
+
+
+def test_a_module_already_imported_is_named(site, patches, monkeypatch):
+    module = types.ModuleType("demo.a")
+    module.__file__ = str(site / "demo/a.py")
+    monkeypatch.setitem(sys.modules, "demo.a", module)
+    assert patch("demo-value", site, patches=patches)["notes"] == ["demo.a is already imported: restart the kernel"]
+
+
+def test_scratch_copies_one_package_and_unpatches_the_copy(tmp_path, site, patches):
+    patch("demo-value", site, patches=patches)
+    copy = upstream.scratch("demo-value", tmp_path / "scratch", site, patches)
+    assert tree(copy).items() >= OLD.items() and not (copy / "other").exists()
+    assert state(site, patches) == "applied"
+    with pytest.raises(BadInput, match="already there"):
+        upstream.scratch("demo-value", copy, site, patches)
+
+
+@pytest.mark.parametrize(
+    "version, right, words",
+    [("1.0", False, "needed: value 11"), ("1.5", True, "needless with Demo_Package 1.5"), ("2.1", False, "renew")],
+)
+def test_upstream_is_watched(tmp_path, patches, monkeypatch, version, right, words):
+    site = make_site(tmp_path / "watched", version)
+    if right:
+        write(site, {"demo/a.py": b"def value():\n    return 33\n"})
+    monkeypatch.syspath_prepend(str(site))
+    result = upstream.check_upstream("demo-value", tmp_path / "scratch", patches)
+    assert words in result["message"] and result["found"] == version
+    assert (result["needed"], result["in_range"]) == (not right, version != "2.1")
+
+
+def test_a_broken_probe_is_no_verdict(tmp_path, site, patches):
+    (patches / "probes/demo-value.py").write_text("import absent_module")
+    with pytest.raises(BadInput, match="absent_module"):
+        upstream.probe("demo-value", site, patches)
+
+
+def test_the_command(tmp_path, capsys):
+    site = upstream.scratch("rotate-plugin-v3", tmp_path)
+    before, place = tree(site), ["rotate-plugin-v3", "--site", str(site)]
+    assert patch_command.main(["apply", *place, "--dry-run"]) == 0
+    assert f"would be applied in {site}; 2 files would change\n" in capsys.readouterr().out and tree(site) == before
+    assert patch_command.main(["apply", *place]) == 0
+    assert f": applied in {site}; 2 files changed\n" in capsys.readouterr().out
+    assert patch_command.main(["apply", *place]) == 0
+    assert f": already applied in {site}; 0 files changed\n" in capsys.readouterr().out
+    assert patch_command.main(["list", "--site", str(site)]) == 0
+    assert "\napplied       rotate-plugin-v3" in capsys.readouterr().out
+    assert patch_command.main(["revert", *place, "--dry-run"]) == 0
+    assert f"would be reverted in {site}; 2 files would change\n" in capsys.readouterr().out
+    assert patch_command.main(["revert", *place]) == 0 and tree(site) == before
+    assert f": reverted in {site}; 2 files changed\n" in capsys.readouterr().out
+    assert patch_command.main(["revert", *place, "--dry-run"]) == 0
+    assert f": already not applied in {site}; 0 files would change\n" in capsys.readouterr().out
+    assert patch_command.main(["apply", *place]) == 0
+    write(site, {(one := "plugins/migration/rotate_plugin.h"): before[one]})  # half applied
+    for option, words in (
+        (["--dry-run"], "would be reverted in {}; 1 file would change"),
+        ([], "reverted in {}; 1 file changed"),
+    ):
+        capsys.readouterr()
+        assert patch_command.main(["revert", *place, *option]) == 0
+        assert f": {words.format(site)}\n" in capsys.readouterr().out
+    assert patch_command.main(["check", "rotate-plugin-v3"]) == 0
+    (site / "plugins/migration/rotate_plugin.h").write_text("mine")
+    assert patch_command.main(["list", "--site", str(site)]) == 1
+    for arguments in (["apply"], ["apply", "x"], ["apply", *place], ["check", "--clone", "x"]):
+        with pytest.raises(BadInput):
+            patch_command.main(arguments)
+
+
+@pytest.mark.parametrize("action", ["list", "apply", "revert", "check"])
+def test_the_command_refuses_ids_and_sites_that_are_not_there(tmp_path, action):
+    with pytest.raises(BadInput, match=r"'WRONGID'"):
+        patch_command.main([action, "WRONGID"])
+    with pytest.raises(BadInput, match=r"absent\n +found: +no such folder"):
+        patch_command.main([action, "rotate-plugin-v3", "--site", str(tmp_path / "absent")])
+
+
+@pytest.mark.parametrize("action", ["apply", "revert", "check"])
+def test_a_procedure_without_a_clone_is_told_what_it_needs(action):
+    with pytest.raises(BadInput, match=r"'bevformer-trt10', a procedure\n +expected: --clone and --file") as refusal:
+        patch_command.main([action, "bevformer-trt10"])
+    words = "revert --clone CLONE" if action == "revert" else "apply bevformer-trt10 --clone CLONE --file PATCH"
+    assert refusal.value.fix.endswith(words)
+
+
+@pytest.mark.parametrize("id", ["rotate-plugin-v3", "bevformer-trt10"])
+def test_the_list_of_one_entry(id, capsys):
+    patch_command.main(["list", id])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 and id in lines[0].split()
+
+
+def test_the_check_looks_at_the_site(tmp_path):
+    (tmp_path / "site").mkdir()
+    with pytest.raises(BadInput, match="not installed"):
+        patch_command.main(["check", "modelopt-int4-awq-numpy", "--site", str(tmp_path / "site")])
+
+
+def test_the_command_ends_with_2_on_bad_input():
+    done = subprocess.run([sys.executable, "-m", "helpers", "patch", "apply", "x"], capture_output=True, text=True)
+    assert done.returncode == 2 and "expected:" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_projects_manifest_is_complete():
+    entries = patching.manifest()
+    for id, entry in entries.items():
+        assert {"kind", "fixes", "fault", "why", "issue", "see", "drop_when"} <= entry.keys(), id
+        assert entry["issue"].startswith(("https://github.com/", "none found; seen with "))
+        for file in entry.get("files", ()):
+            assert len(file["before"]) == len(file["after"]) == 64 and file["before"] != file["after"]
+        if entry["kind"] == "patch":
+            text = (patching.PATCHES / entry["file"]).read_text()
+            touched = {line[6:] for line in text.splitlines() if line.startswith("+++ b/")}
+            assert touched == {file["path"] for file in entry["files"]}
+        if "package" in entry:
+            assert entry["see"] == f"python patches/probes/{id}.py" and (patching.PATCHES / f"probes/{id}.py").is_file()
+
+
+def test_the_projects_patches_fit_what_is_installed():
+    """Fails when the lock moves to a release that the manifest does not know: run `python -m helpers patch check`."""
+    states = {row["id"]: row["state"] for row in status()}
+    for id, entry in patching.manifest().items():
+        assert states[id] == {"patch": "not applied", "setting": "setting"}[entry["kind"]]
+        assert patching.in_range(entry, patching.installed(entry, None))
+        if entry["kind"] == "patch":
+            assert patch(id, dry_run=True)["changed"] == [file["path"] for file in entry["files"]]

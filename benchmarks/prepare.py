@@ -15,7 +15,7 @@ from helpers.dataset import open_dataset
 from helpers.dataset.images import inputs, stream
 from helpers.export import export
 from helpers.models import create, load_checkpoint
-from helpers.systems.bevformer.network import CONFIGS, Config
+from helpers.systems.bevformer.config import CONFIGS, Config
 
 VARIANTS = {
     "base": {},

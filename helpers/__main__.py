@@ -7,7 +7,7 @@ import sys
 from helpers.errors import BadInput
 
 COMMANDS = {
-    "models": ("helpers.models", "list the systems, their configurations and parameters"),
+    "models": ("helpers.cli.models", "list the systems, their configurations and parameters"),
     "graph": ("helpers.graph", "operators, custom operators, shapes and cost of an ONNX file"),
     "engine": ("helpers.engine", "build, run, inspect and benchmark engines"),
     "divergence": ("helpers.precision", "find the first tensor in which two ONNX files differ"),

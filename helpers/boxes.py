@@ -90,7 +90,7 @@ def encode(boxes):
     `boxes` are in the lidar frame. The code's yaw is the one of the LiDAR boxes of mmdet3d before version 1.0:
     clockwise from -y, so yaw_code = -yaw - pi/2 (and the same to go back).
     """
-    _require_frame(boxes, "lidar")
+    require_frame(boxes, "lidar")
     yaws = -boxes.yaws - np.pi / 2
     logs = np.log(boxes.sizes)
     columns = [
@@ -183,6 +183,6 @@ def wrap(angles):
     return np.pi - np.mod(np.pi - np.asarray(angles), 2 * np.pi)
 
 
-def _require_frame(boxes, frame):
+def require_frame(boxes, frame):
     if boxes.frame != frame:
         raise BadInput("boxes", f"in the {boxes.frame} frame", f"in the {frame} frame", "use transform() first")

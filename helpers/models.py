@@ -1,20 +1,48 @@
-"""The networks of the course by system and configuration: create one, load a checkpoint into it, list its tensors."""
+"""The networks of the course by system and configuration: create one, load a checkpoint into it, list its tensors.
 
-import argparse
+Torch is imported where a network or a checkpoint is made; shapes, states, inputs and decoding do without it.
+"""
+
+from __future__ import annotations
+
 import pickle
 import zipfile
+from importlib import import_module
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from helpers.errors import BadInput
 from helpers.files import is_lfs_pointer
-from helpers.systems.bevformer import network as bevformer
 
-SYSTEMS = {"bevformer": (bevformer.BEVFormer, bevformer.CONFIGS)}
+if TYPE_CHECKING:
+    from torch import nn
+
+    from helpers.systems.base import Config
+
+# system: its folder (with `config.CONFIGS` and `network`) and the class of the network
+SYSTEMS = {
+    "bevformer": "helpers.systems.bevformer:BEVFormer",
+}
 
 
-def create(system, config="published", seed=0):
+def configs(system: str) -> dict[str, Config]:
+    """The configurations of a system by name; torch is not needed."""
+    _known("system", system, SYSTEMS)
+    return import_module(SYSTEMS[system].partition(":")[0] + ".config").CONFIGS
+
+
+def config(system: str, name: str = "published") -> Config:
+    """One configuration of a system: shapes, states, `inputs` and `decode`; torch is not needed.
+
+    Raises:
+        BadInput: an unknown system or configuration.
+    """
+    found = configs(system)
+    _known(f"configuration of {system}", name, found)
+    return found[name]
+
+
+def create(system: str, config: str | Config = "published", seed: int = 0) -> nn.Module:
     """A network in eval mode with weights drawn from `seed` (the global random state is left as it was).
 
     Args:
@@ -24,13 +52,22 @@ def create(system, config="published", seed=0):
     Raises:
         BadInput: an unknown system or configuration.
     """
-    network, config = _find(system, config)
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return network(config).eval()
+        return _network(system, config).eval()
 
 
-def load_checkpoint(model, path):
+def skeleton(system: str, config: str | Config = "published") -> nn.Module:
+    """The network on the device "meta": names, shapes and types of its tensors without storage."""
+    import torch
+
+    with torch.device("meta"):
+        return _network(system, config)
+
+
+def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
     """Load weights into `model` and return it. Nothing is loaded unless everything fits.
 
     Reads `.safetensors`, or a `torch.save` file (weights only) with the tensors at the top or under `state_dict`; a
@@ -49,53 +86,22 @@ def load_checkpoint(model, path):
     return model
 
 
-def parameter_count(model):
+def parameter_count(model: nn.Module) -> int:
     """Number of parameters (buffers such as running statistics not included)."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def keys(model):
+def keys(model: nn.Module) -> list[str]:
     """One line `name [shape] dtype` per tensor of the state dict, in its order."""
     return [f"{name} {_shape(tensor)} {_dtype(tensor)}" for name, tensor in model.state_dict().items()]
 
 
-def main(argv=None):
-    """`python -m helpers models [SYSTEM] [--config NAME] [--keys]`."""
-    parser = argparse.ArgumentParser(prog="helpers models", description=__doc__)
-    parser.add_argument("system", nargs="?", help="one of: " + ", ".join(SYSTEMS))
-    parser.add_argument("--config", help="a configuration of the system (with --keys: default published)")
-    parser.add_argument("--keys", action="store_true", help="print name, shape and dtype of every tensor")
-    options = parser.parse_args(argv)
-    if options.keys and not options.system:
-        parser.error("--keys needs a system")
-    if options.keys:
-        print("\n".join(keys(_skeleton(options.system, options.config or "published"))))
-        return 0
-    if options.system:
-        _known("system", options.system, SYSTEMS)
-    print(f"{'system':<12}{'configuration':<16}{'parameters':>12}  {'tensors':>7}")
-    for system in [options.system] if options.system else SYSTEMS:
-        for config in [options.config] if options.config else SYSTEMS[system][1]:
-            model = _skeleton(system, config)
-            print(f"{system:<12}{config:<16}{parameter_count(model):>12,}  {len(model.state_dict()):>7}")
-    return 0
-
-
-def _find(system, config):
-    """The network class of a system and one of its configurations."""
+def _network(system, config_or_name):
+    """An instance of the network class of a system."""
+    chosen = config(system, config_or_name) if isinstance(config_or_name, str) else config_or_name
     _known("system", system, SYSTEMS)
-    network, configs = SYSTEMS[system]
-    if isinstance(config, str):
-        _known(f"configuration of {system}", config, configs)
-        config = configs[config]
-    return network, config
-
-
-def _skeleton(system, config):
-    """The network without storage: names, shapes and types only."""
-    network, config = _find(system, config)
-    with torch.device("meta"):
-        return network(config)
+    folder, _, name = SYSTEMS[system].partition(":")
+    return getattr(import_module(f"{folder}.network"), name)(chosen)
 
 
 def _known(what, name, names):
@@ -105,6 +111,8 @@ def _known(what, name, names):
 
 def _read(path):
     """Tensors by name from a checkpoint file."""
+    import torch
+
     expected = "a .safetensors file, or a torch.save file of tensors by name (under `state_dict` or at the top)"
     if is_lfs_pointer(path):
         raise BadInput(path, "a git-lfs pointer in the place of the weights", expected, "git lfs pull")
@@ -138,6 +146,8 @@ def _read_safetensors(path):
 
 def _problems(state, wanted):
     """What keeps `state` from being loaded, one entry per kind, naming the tensors."""
+    import torch
+
     shared = [name for name in wanted if name in state]
     kinds = {
         "missing": [name for name in wanted if name not in state],

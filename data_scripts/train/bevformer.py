@@ -28,7 +28,7 @@ from data_scripts.train.gathered_attention import gather_visible
 from helpers import boxes as box_code
 from helpers import dataset, files, models
 from helpers.metrics import detection as metrics
-from helpers.systems.bevformer.network import CONFIGS
+from helpers.systems.bevformer.config import CONFIGS
 
 CODE_WEIGHTS = torch.tensor([1.0] * 8 + [0.2] * 2)
 CLASS_WEIGHT, BOX_WEIGHT, HEATMAP_WEIGHT = 2.0, 0.25, 1.0

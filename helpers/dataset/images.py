@@ -101,7 +101,7 @@ def _image_settings(config):
             "config",
             f"image_scale={scale!r}, image_size={size!r}",
             "image_scale in (0, 1] and image_size (height, width) in pixels",
-            'pass a model configuration, e.g. helpers.systems.bevformer.network.CONFIGS["mini"]',
+            'pass a model configuration, e.g. helpers.systems.bevformer.config.CONFIGS["mini"]',
         )
     return scale, tuple(size)
 

@@ -27,7 +27,7 @@ from helpers.precision import EngineSide, OnnxSide, first_divergence
 from helpers.precision import faults as precision_faults
 from helpers.precision.errors import measure, measure_rms
 from helpers.precision.marks import PATIENCE
-from helpers.systems.bevformer.network import CONFIGS
+from helpers.systems.bevformer.config import CONFIGS
 from tests.fakes import tensorrt as fake_tensorrt
 
 FAULT = "/pts_bbox_head/transformer/encoder/layers.0/attentions.0/Transpose_1"

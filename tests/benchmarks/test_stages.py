@@ -17,7 +17,7 @@ from benchmarks.session import Session, gpu_state, provenance
 from helpers import benchmark, calibration, engine, records
 from helpers.dataset import open_dataset
 from helpers.errors import BadInput
-from helpers.systems.bevformer.network import CONFIGS
+from helpers.systems.bevformer.config import CONFIGS
 from tests.fakes import tensorrt as fake_tensorrt
 
 SHAPES = {"image": (1, 6, 3, 4, 4), "prev_bev": (4, 1, 2), "use_prev_bev": (1,), "can_bus": (18,),

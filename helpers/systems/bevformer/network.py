@@ -6,104 +6,12 @@ every camera sees every query and a mask takes the place of the data-dependent g
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from helpers.layers.resnet import FPN, ResNet
 from helpers.systems.bevformer.transformer import PositionalEncoding, Transformer
-
-
-@dataclass(frozen=True)
-class Config:
-    """Sizes of one configuration. `image_size` is (H, W) after scaling and padding, `pc_range` metres in LiDAR."""
-
-    name: str
-    image_scale: float
-    image_size: tuple
-    depths: tuple
-    base_channels: int
-    embed_dims: int
-    num_heads: int
-    ffn_dims: int
-    encoder_layers: int
-    decoder_layers: int
-    num_query: int
-    num_feature_levels: int
-    rotate_center: tuple
-    bev_h: int = 50
-    bev_w: int = 50
-    points: int = 4
-    pillar_points: int = 4
-    pillar_offsets: int = 2
-    num_cameras: int = 6
-    num_classes: int = 10
-    code_size: int = 10
-    pc_range: tuple = (-51.2, -51.2, -5.0, 51.2, 51.2, 3.0)
-    image_mean: tuple = (123.675, 116.28, 103.53)
-    image_std: tuple = (58.395, 57.12, 57.375)
-
-    @property
-    def stride(self):
-        """Image pixels per cell of the feature map."""
-        return 2 ** (len(self.depths) + 1)
-
-    @property
-    def feature_size(self):
-        """(H, W) of the feature map."""
-        return self.image_size[0] // self.stride, self.image_size[1] // self.stride
-
-    def input_shapes(self):
-        """Name -> shape of the inputs in their order; all float32."""
-        return {
-            "image": (1, self.num_cameras, 3, *self.image_size),
-            "prev_bev": (self.bev_h * self.bev_w, 1, self.embed_dims),
-            "use_prev_bev": (1,),
-            "can_bus": (18,),
-            "lidar2img": (1, self.num_cameras, 4, 4),
-        }
-
-    def output_shapes(self):
-        """Name -> shape of the outputs in their order; all float32."""
-        return {
-            "bev_embed": (self.bev_h * self.bev_w, 1, self.embed_dims),
-            "outputs_classes": (self.decoder_layers, 1, self.num_query, self.num_classes),
-            "outputs_coords": (self.decoder_layers, 1, self.num_query, self.code_size),
-        }
-
-
-_PUBLISHED = Config(
-    name="published",
-    image_scale=0.5,
-    image_size=(480, 800),
-    depths=(3, 4, 6, 3),
-    base_channels=64,
-    embed_dims=256,
-    num_heads=8,
-    ffn_dims=512,
-    encoder_layers=3,
-    decoder_layers=6,
-    num_query=900,
-    num_feature_levels=4,
-    rotate_center=(100.0, 100.0),
-)
-_MINI = Config(
-    name="mini",
-    image_scale=0.25,
-    image_size=(256, 416),
-    depths=(2, 3, 4),
-    base_channels=32,
-    embed_dims=128,
-    num_heads=4,
-    ffn_dims=256,
-    encoder_layers=2,
-    decoder_layers=3,
-    num_query=300,
-    num_feature_levels=1,
-    rotate_center=(25.0, 25.0),
-)
-CONFIGS = {config.name: config for config in (_PUBLISHED, _MINI)}
 
 
 class Head(nn.Module):

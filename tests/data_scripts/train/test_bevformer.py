@@ -8,7 +8,7 @@ from data_scripts.train import bevformer as train
 from data_scripts.train.gathered_attention import GatheredCrossAttention, gather_visible
 from helpers.layers.attention import SpatialCrossAttention
 from helpers.models import create
-from helpers.systems.bevformer.network import CONFIGS
+from helpers.systems.bevformer.config import CONFIGS
 
 CONFIG = CONFIGS["mini"]
 

@@ -15,7 +15,7 @@ from helpers.precision import EngineSide, OnnxSide, first_divergence
 from helpers.precision import faults as precision_faults
 from helpers.precision.errors import measure
 from helpers.precision.pytorch import TorchSide
-from helpers.systems.bevformer import network as bevformer
+from helpers.systems.bevformer.config import CONFIGS
 from tests.helpers.test_export import drive, scrambled
 
 ENCODER = "/pts_bbox_head/transformer/encoder"
@@ -43,7 +43,7 @@ FAULTS = {
 @pytest.fixture(scope="module")
 def mini(tmp_path_factory):
     """(mini BEVFormer with small pictures and a coarse map as a side, its graph as a side, one frame with history)."""
-    config = dataclasses.replace(bevformer.CONFIGS["mini"], image_size=(64, 96), bev_h=25, bev_w=25)
+    config = dataclasses.replace(CONFIGS["mini"], image_size=(64, 96), bev_h=25, bev_w=25)
     model = scrambled(create("bevformer", config))
     path = export.export(model, tmp_path_factory.mktemp("precision") / "mini.onnx")
     past = np.random.default_rng(0).normal(size=config.input_shapes()["prev_bev"]).astype(np.float32)

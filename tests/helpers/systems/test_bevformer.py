@@ -9,14 +9,16 @@ import torch
 from safetensors.torch import save_file
 
 from helpers import models
+from helpers.cli import models as command
 from helpers.errors import BadInput
 from helpers.layers.attention import SpatialCrossAttention, TemporalSelfAttention
-from helpers.systems.bevformer import network as bevformer
+from helpers.systems.bevformer.config import CONFIGS
+from helpers.systems.bevformer.network import BEVFormer
 from helpers.systems.bevformer.transformer import Projection, ego_shift
 
 CAMERA_YAWS = (0, -55, 55, 180, 110, -110)  # degrees from straight ahead, in the models' camera order
 TINY = dataclasses.replace(
-    bevformer.CONFIGS["mini"],
+    CONFIGS["mini"],
     name="tiny",
     image_scale=0.05,
     image_size=(64, 96),
@@ -82,7 +84,7 @@ def run(model, inputs):
 
 def test_published_tensors_are_the_public_checkpoints():
     with torch.device("meta"):
-        model = bevformer.BEVFormer(bevformer.CONFIGS["published"])
+        model = BEVFormer(CONFIGS["published"])
     state = model.state_dict()
     assert models.parameter_count(model) == 33_521_157
     assert len(state) == 643
@@ -126,7 +128,7 @@ def test_published_tensors_are_the_public_checkpoints():
 
 
 def test_published_interface():
-    config = bevformer.CONFIGS["published"]
+    config = CONFIGS["published"]
     assert config.feature_size == (15, 25)
     assert list(config.input_shapes().items()) == [
         ("image", (1, 6, 3, 480, 800)),
@@ -505,7 +507,7 @@ def test_load_checkpoint_runs_no_code(tmp_path):
 
 
 def test_the_command_lists_configurations(capsys):
-    assert models.main([]) == 0
+    assert command.main([]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == ["system", "configuration", "parameters", "tensors"]
     assert ["bevformer", "published", "33,521,157", "643"] in lines
@@ -513,7 +515,7 @@ def test_the_command_lists_configurations(capsys):
 
 
 def test_the_command_prints_keys(capsys):
-    assert models.main(["bevformer", "--config", "published", "--keys"]) == 0
+    assert command.main(["bevformer", "--config", "published", "--keys"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 643
     assert "img_backbone.conv1.weight [64,3,7,7] float32" in lines
@@ -523,7 +525,7 @@ def test_the_command_prints_keys(capsys):
 @pytest.mark.parametrize("arguments", [["fbocd"], ["bevformer", "--config", "huge"], ["nothing", "--keys"]])
 def test_the_command_refuses_unknown_names(arguments):
     with pytest.raises(BadInput, match="one of"):
-        models.main(arguments)
+        command.main(arguments)
 
 
 def test_a_checkpoint_with_python_objects_is_not_unpickled(tmp_path):

@@ -1,0 +1,68 @@
+"""Frames in the order of time, and the one loop that runs a network over them and carries its state. NumPy only."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from helpers.errors import BadInput
+
+Arrays = dict[str, np.ndarray]
+
+
+class Step(NamedTuple):
+    """One frame of a sequence.
+
+    feeds: input name -> array, without the network's states. first: whether a sequence begins here, so that nothing is
+    remembered. frame: what the feeds were made of, such as a `helpers.dataset.Frame`, or None.
+    """
+
+    feeds: Arrays
+    first: bool
+    frame: object = None
+
+
+def consecutive(frames: Iterable[Arrays]) -> list[Step]:
+    """Feeds of one sequence in order as steps: the first of them begins it."""
+    return [Step(feeds, index == 0) for index, feeds in enumerate(frames)]
+
+
+def rollout(
+    run: Callable[[Arrays], Arrays],
+    steps: Iterable[Step],
+    states: Mapping[str, str],
+    initial: Mapping[str, np.ndarray],
+    reset: bool = True,
+    restart: Callable[[], None] | None = None,
+) -> Iterator[tuple[Step, Arrays, Arrays]]:
+    """Run a network over `steps` and yield (step, feeds, outputs) of each, as it is asked for.
+
+    Args:
+        run: input name -> array to output name -> array.
+        states: input name -> the output that feeds it on the next frame; empty for a runner that keeps its states.
+        initial: input name -> array of every state where a sequence begins, such as `config.initial_states()`.
+        reset: False carries the old states across `step.first` and starts from `initial` once: a calibration set then
+            holds a state on every frame.
+        restart: called at every `step.first`, for a runner that keeps its states itself.
+
+    Raises:
+        BadInput: a state without an initial value, or an output of `states` that `run` does not give.
+    """
+    _check(states, initial, "initial states", "pass an array for every state, such as config.initial_states()")
+    current = {name: initial[name] for name in states}
+    for step in steps:
+        if step.first and reset:
+            current = {name: initial[name] for name in states}
+        if step.first and restart:
+            restart()
+        feeds = step.feeds | current
+        outputs = run(feeds)
+        _check(states.values(), outputs, "outputs of the network", "let `states` name outputs that the network has")
+        current = {name: outputs[source] for name, source in states.items()}
+        yield step, feeds, outputs
+
+
+def _check(names, present, where, fix):
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise BadInput(where, f"no {', '.join(missing)} among {', '.join(present) or 'none'}", "all states", fix)

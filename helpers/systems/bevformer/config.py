@@ -1,0 +1,112 @@
+"""Configurations of BEVFormer: sizes, shapes, states and which parts need FP32. NumPy only."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from helpers.systems import base
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(base.Config):
+    """Sizes of one configuration. `pc_range` is meters in LiDAR, minimum x, y, z, then maximum."""
+
+    depths: tuple
+    base_channels: int
+    embed_dims: int
+    num_heads: int
+    ffn_dims: int
+    encoder_layers: int
+    decoder_layers: int
+    num_query: int
+    num_feature_levels: int
+    rotate_center: tuple
+    bev_h: int = 50
+    bev_w: int = 50
+    points: int = 4
+    pillar_points: int = 4
+    pillar_offsets: int = 2
+    num_cameras: int = 6
+    num_classes: int = 10
+    code_size: int = 10
+    pc_range: tuple = (-51.2, -51.2, -5.0, 51.2, 51.2, 3.0)
+
+    states: ClassVar = {"prev_bev": "bev_embed"}
+    decoded = ("outputs_classes", "outputs_coords")
+    fp32 = ("/pts_bbox_head/transformer/encoder/projection/*",)  # overflows in half precision
+    # So do reference points far outside a picture. The plugin takes them in FP32; the standard operators that stand for
+    # it have to stay in FP32.
+    fp32_without_plugins = ("/pts_bbox_head/transformer/encoder/layers.*/attentions.1/MultiScaleDeformableAttnTRT2/*",)
+    unquantized = ("/pts_bbox_head/",)  # ModelOpt finds no more than four sums there
+
+    @property
+    def stride(self) -> int:
+        """Image pixels per cell of the feature map."""
+        return 2 ** (len(self.depths) + 1)
+
+    @property
+    def feature_size(self) -> tuple[int, int]:
+        """(H, W) of the feature map."""
+        return self.image_size[0] // self.stride, self.image_size[1] // self.stride
+
+    def input_shapes(self):
+        """Name -> shape of the inputs in their order; all float32."""
+        return {
+            "image": (1, self.num_cameras, 3, *self.image_size),
+            "prev_bev": (self.bev_h * self.bev_w, 1, self.embed_dims),
+            "use_prev_bev": (1,),
+            "can_bus": (18,),
+            "lidar2img": (1, self.num_cameras, 4, 4),
+        }
+
+    def output_shapes(self):
+        """Name -> shape of the outputs in their order; all float32."""
+        return {
+            "bev_embed": (self.bev_h * self.bev_w, 1, self.embed_dims),
+            "outputs_classes": (self.decoder_layers, 1, self.num_query, self.num_classes),
+            "outputs_coords": (self.decoder_layers, 1, self.num_query, self.code_size),
+        }
+
+    def inputs(self, frame, previous):
+        """Network inputs of one frame without `prev_bev`: `helpers.systems.bevformer.inputs.inputs`."""
+        from helpers.systems.bevformer.inputs import inputs  # OpenCV and the devkit: shapes alone must not need them
+
+        return inputs(frame, previous, self)
+
+    def decode(self, outputs):
+        """Boxes of one frame in the lidar frame: `helpers.systems.bevformer.decode.decode_outputs`."""
+        from helpers.systems.bevformer.decode import decode_outputs
+
+        return decode_outputs(*(outputs[name] for name in self.decoded))
+
+
+_PUBLISHED = Config(
+    name="published",
+    image_scale=0.5,
+    image_size=(480, 800),
+    depths=(3, 4, 6, 3),
+    base_channels=64,
+    embed_dims=256,
+    num_heads=8,
+    ffn_dims=512,
+    encoder_layers=3,
+    decoder_layers=6,
+    num_query=900,
+    num_feature_levels=4,
+    rotate_center=(100.0, 100.0),
+)
+_MINI = Config(
+    name="mini",
+    image_scale=0.25,
+    image_size=(256, 416),
+    depths=(2, 3, 4),
+    base_channels=32,
+    embed_dims=128,
+    num_heads=4,
+    ffn_dims=256,
+    encoder_layers=2,
+    decoder_layers=3,
+    num_query=300,
+    num_feature_levels=1,
+    rotate_center=(25.0, 25.0),
+)
+CONFIGS = {config.name: config for config in (_PUBLISHED, _MINI)}

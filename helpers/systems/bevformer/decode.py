@@ -1,0 +1,64 @@
+"""The box code of BEVFormer and its inverse, and network outputs to boxes. Needs no torch."""
+
+import numpy as np
+
+from helpers.boxes import Boxes, require_frame, wrap
+from helpers.errors import BadInput
+
+POST_CENTER_RANGE = (-61.2, -61.2, -10.0, 61.2, 61.2, 10.0)
+
+
+def encode_boxes(boxes) -> np.ndarray:
+    """Box code of the network, [N,10] float32: cx, cy, log w, log l, cz, log h, sin yaw, cos yaw, vx, vy.
+
+    `boxes` are in the lidar frame. The code's yaw is the one of the LiDAR boxes of mmdet3d before version 1.0:
+    clockwise from -y, so yaw_code = -yaw - pi/2 (and the same to go back).
+    """
+    require_frame(boxes, "lidar")
+    yaws = -boxes.yaws - np.pi / 2
+    logs = np.log(boxes.sizes)
+    columns = [
+        *(boxes.centers[:, :2].T),
+        *(logs[:, :2].T),
+        boxes.centers[:, 2],
+        logs[:, 2],
+        np.sin(yaws),
+        np.cos(yaws),
+        *(boxes.velocities.T),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def decode_boxes(code, labels, scores) -> Boxes:
+    """Inverse of `encode_boxes`: code [N,10], labels [N], scores [N] -> Boxes in the lidar frame, yaw in (-pi, pi].
+
+    Raises BadInput if the code is not [N,10].
+    """
+    code = np.asarray(code, np.float64)
+    if code.ndim != 2 or code.shape[1] != 10:
+        raise BadInput("box code", f"shape {code.shape}", "[N,10]", "pass one decoder level of outputs_coords")
+    yaws = wrap(-np.arctan2(code[:, 6], code[:, 7]) - np.pi / 2)
+    return Boxes(code[:, [0, 1, 4]], np.exp(code[:, [2, 3, 5]]), yaws, code[:, 8:10], labels, scores, "lidar")
+
+
+def decode_outputs(outputs_classes, outputs_coords, max_num=300, post_center_range=POST_CENTER_RANGE) -> Boxes:
+    """Network outputs of one frame -> at most `max_num` Boxes in the lidar frame, best score first.
+
+    outputs_classes [L,1,Q,10] raw logits, outputs_coords [L,1,Q,10] box codes with metric centers; the last decoder
+    level counts. The best `max_num` (query, class) pairs by sigmoid score are taken, then those whose center leaves
+    `post_center_range` (x, y, z minimum, then maximum, m) are dropped; no suppression, as in BEVFormer's NMSFreeCoder.
+    Raises BadInput for other shapes and for values that are not finite.
+    """
+    classes, coords = np.asarray(outputs_classes), np.asarray(outputs_coords)
+    for name, array in (("outputs_classes", classes), ("outputs_coords", coords)):
+        if array.ndim != 4 or array.shape[1] != 1 or array.shape[3] != 10:
+            raise BadInput(name, f"shape {array.shape}", "[levels,1,queries,10]", "pass the network's output unchanged")
+        bad = np.count_nonzero(~np.isfinite(array[-1]))
+        if bad:
+            raise BadInput(name, f"{bad} values that are NaN or infinite", "finite values", "find the first bad tensor")
+    logits = classes[-1, 0].astype(np.float64).ravel()
+    best = np.argsort(-logits, kind="stable")[:max_num]
+    scores = 0.5 * (1 + np.tanh(logits[best] / 2))  # sigmoid, without overflow
+    boxes = decode_boxes(coords[-1, 0, best // 10], best % 10, scores)
+    low, high = np.split(np.asarray(post_center_range, np.float64), 2)
+    return boxes[np.all((boxes.centers >= low) & (boxes.centers <= high), axis=1)]

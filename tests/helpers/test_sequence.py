@@ -1,0 +1,91 @@
+"""The one loop over frames: what a network is fed, where a sequence begins, and what a missing state says."""
+
+import numpy as np
+import pytest
+
+from helpers.errors import BadInput
+from helpers.sequence import Step, consecutive, rollout
+
+STATES = {"sum": "total", "last": "kept"}
+
+
+def run(feeds):
+    """Two states: the sum of all x so far and the x before."""
+    return {"total": feeds["sum"] + feeds["x"], "kept": feeds["x"], "other": feeds["x"] * 0}
+
+
+def steps(*values, first=(0,)):
+    return [Step({"x": np.float32([x])}, index in first, f"frame {index}") for index, x in enumerate(values)]
+
+
+def start():
+    return {"sum": np.float32([0]), "last": np.float32([-1])}
+
+
+def fed(*arguments, **options):
+    return [
+        tuple(float(feeds[name][0]) for name in ("x", "sum", "last")) for _, feeds, _ in rollout(*arguments, **options)
+    ]
+
+
+def test_each_state_is_the_output_of_the_frame_before():
+    assert fed(run, steps(1, 2, 4), STATES, start()) == [(1, 0, -1), (2, 1, 1), (4, 3, 2)]
+
+
+def test_a_scene_change_starts_from_the_initial_states_again():
+    assert fed(run, steps(1, 2, 4, first=(0, 2)), STATES, start()) == [(1, 0, -1), (2, 1, 1), (4, 0, -1)]
+
+
+def test_without_reset_the_states_cross_a_scene_change():
+    seen = fed(run, steps(1, 2, 4, first=(0, 2)), STATES, start(), reset=False)
+    assert seen == [(1, 0, -1), (2, 1, 1), (4, 3, 2)]
+
+
+def test_a_step_that_begins_no_sequence_is_fed_the_initial_states_all_the_same():
+    assert fed(run, steps(5, 6, first=()), STATES, start()) == [(5, 0, -1), (6, 5, 5)]
+
+
+def test_step_and_outputs_come_with_the_feeds():
+    (step, feeds, outputs), *_ = rollout(run, steps(3), STATES, start())
+    assert step.frame == "frame 0" and step.first and set(step.feeds) == {"x"}
+    assert set(feeds) == {"x", "sum", "last"} and outputs["total"] == 3
+
+
+def test_a_runner_that_keeps_its_states_is_restarted_where_a_sequence_begins():
+    events = []
+
+    def keeps(feeds):
+        events.append(float(feeds["x"][0]))
+        return {}
+
+    list(rollout(keeps, steps(1, 2, 4, first=(0, 2)), {}, {}, restart=lambda: events.append("restart")))
+    assert events == ["restart", 1, 2, "restart", 4]
+
+
+def test_frames_are_run_as_they_are_asked_for():
+    seen = []
+    running = rollout(lambda feeds: seen.append(1) or run(feeds), iter(steps(1, 2, 4)), STATES, start())
+    next(running)
+    assert len(seen) == 1
+
+
+def test_the_initial_states_are_not_written_to():
+    initial = start()
+    list(rollout(run, steps(1, 2), STATES, initial))
+    assert initial["sum"] == 0 and initial["last"] == -1
+
+
+def test_a_missing_output_is_named():
+    with pytest.raises(BadInput, match="no total among kept, other") as caught:
+        list(rollout(lambda feeds: {"kept": feeds["x"], "other": feeds["x"]}, steps(1), STATES, start()))
+    assert "states" in caught.value.fix
+
+
+def test_a_missing_initial_state_is_named():
+    with pytest.raises(BadInput, match="no last among sum"):
+        list(rollout(run, steps(1), STATES, {"sum": np.zeros(1)}))
+
+
+def test_consecutive_frames_are_one_sequence():
+    assert [step.first for step in consecutive([{}, {}, {}])] == [True, False, False]
+    assert consecutive([{"x": 1}])[0].feeds == {"x": 1}

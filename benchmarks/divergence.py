@@ -6,6 +6,7 @@ without building them again, and WORK/divergence/PIECE.log has its probes. Needs
 """
 
 import dataclasses
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from helpers import precision
 from helpers.engine import cache
 from helpers.errors import BadInput
 from helpers.files import sha256
+from helpers.systems.bevformer.config import Config
 
 FRAMES = 2
 SHOWN = 40  # nodes and layers that a result lists
@@ -85,7 +87,7 @@ def search(shape, name, case, reference, candidate, settings):
     folder = shape.work / "divergence"
     folder.mkdir(parents=True, exist_ok=True)
     side = precision.EngineSide(candidate, shape.options.runtime, folder, case.at_once, **settings)
-    given = [shape.frames[index] for index in range(min(FRAMES, len(shape.frames)))]
+    given = list(itertools.islice(shape.frames, FRAMES))
     print(f"{candidate.name}, {len(side.names)} tensors, {len(given)} frames", flush=True)
     with open(folder / f"{name}.log", "w") as log:
 
@@ -96,7 +98,7 @@ def search(shape, name, case, reference, candidate, settings):
         peer = precision.EngineSide(reference, "onnxruntime", folder) if case.quantized else None
         overrides = dict.fromkeys(set(side.names) - set(side.outputs), case.inner)
         found = precision.first_divergence(
-            reference, side, given, case.tolerance, overrides, watch=watch, metric=case.metric, peer=peer
+            reference, side, given, Config.states, case.tolerance, overrides, watch=watch, metric=case.metric, peer=peer
         )
     print(found, flush=True)
     return described(found, case, candidate, shape) | {"layers": layers(side, found)}

@@ -13,11 +13,10 @@ from helpers import benchmark, engine
 from helpers.engine import cache
 from helpers.errors import BadInput
 from helpers.files import atomic
+from helpers.systems.bevformer.config import CONFIGS, Config
 
-PROJECTION = {"/pts_bbox_head/transformer/encoder/projection/*": "fp32"}  # overflows in half precision
-# So do reference points far outside a picture. The plugin takes them in FP32; without it, the standard operators that
-# stand for it stay in FP32.
-SAMPLING = {"/pts_bbox_head/transformer/encoder/layers.*/attentions.1/MultiScaleDeformableAttnTRT2/*": "fp32"}
+PROJECTION = dict.fromkeys(Config.fp32, "fp32")
+SAMPLING = dict.fromkeys(Config.fp32_without_plugins, "fp32")
 ENGINES = {
     "fp32": {"precision": "fp32", "tf32": False},
     "qdq_tf32": {"precision": "explicit", "graph": "_qdq"},  # INT8, and nothing in half precision
@@ -132,7 +131,7 @@ class Shape:
     def load(self, path, **options):
         """The engine; one of TensorRT keeps the history on the GPU."""
         if self.options.runtime == "tensorrt":
-            options["states"] = frames.HISTORY
+            options["states"] = Config.states
         return engine.load(self.work / path, self.options.runtime, **options)
 
     def output(self, name):
@@ -142,7 +141,7 @@ class Shape:
     def stream(self, name, path):
         out = self.output(name)
         with self.load(path) as opened:
-            found = frames.stream(opened, self.frames, out)
+            found = frames.stream(opened, self.frames, CONFIGS[self.shape], out)
         return found | frames.parity(out, self.work / "outputs" / self.shape / "onnxruntime-fp32.npz")
 
     def time(self, timed):
@@ -168,10 +167,8 @@ class Shape:
 
     def feeds(self, opened, index):
         """Inputs of a frame, complete for this engine."""
-        given = self.frames[index]
-        if "prev_bev" not in opened.states:
-            given["prev_bev"] = np.zeros(opened.inputs["prev_bev"].shape, np.float32)
-        return given
+        states = [name for name in Config.states if name not in opened.states]
+        return self.frames[index] | {name: np.zeros(opened.inputs[name].shape, np.float32) for name in states}
 
     def profile(self, name, path):
         """Per-layer times to a file of their own; the largest and the sums by type here."""

@@ -6,28 +6,34 @@ import numpy as np
 
 from helpers.errors import BadInput
 from helpers.files import atomic
+from helpers.sequence import Step, rollout
 
-HISTORY = {"prev_bev": "bev_embed"}
 TINY = np.finfo(np.float32).tiny
-KEPT = ("outputs_classes", "outputs_coords")
 
 
 class Frames:
-    """The frames that the stage `prepare` wrote: iterates over ({input name: float32 array}, whether a scene begins).
+    """The frames that the stage `prepare` wrote: iterates over steps, whose frame is the sample token.
 
     Attributes:
         tokens: sample tokens, in order.
     """
 
     def __init__(self, folder, limit=None):
-        if not (folder / "tokens.json").is_file():
+        if not (folder / "frames.json").is_file():
             raise BadInput(folder, "no frames", "what the stage prepare writes",
                            "python -m benchmarks prepare")  # fmt: skip
-        self.tokens = json.loads((folder / "tokens.json").read_text())[:limit]
+        kept = json.loads((folder / "frames.json").read_text())
+        self.tokens, self.first = kept["tokens"][:limit], kept["first"][:limit]
         self.arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
 
     def __len__(self):
         return len(self.tokens)
+
+    def __iter__(self):
+        return (
+            Step(self[index], first, token)
+            for index, (first, token) in enumerate(zip(self.first, self.tokens, strict=True))
+        )
 
     def __getitem__(self, index):
         """Inputs of frame `index`, without history."""
@@ -54,32 +60,26 @@ def resized(given, shape):
     }
 
 
-def write(folder, pairs):
-    """Write (token, inputs) pairs as one array per input."""
-    tokens, inputs = zip(*pairs, strict=True)
+def write(folder, steps):
+    """Write steps of `helpers.dataset.stream` as one array per input."""
+    steps = list(steps)
     with atomic(folder, folder=True) as part:
-        for name in inputs[0]:
-            np.save(part / f"{name}.npy", np.stack([feeds[name] for feeds in inputs]))
-        (part / "tokens.json").write_text(json.dumps(tokens))
+        for name in steps[0].feeds:
+            np.save(part / f"{name}.npy", np.stack([step.feeds[name] for step in steps]))
+        kept = {"tokens": [step.frame.token for step in steps], "first": [step.first for step in steps]}
+        (part / "frames.json").write_text(json.dumps(kept))
 
 
-def stream(engine, frames, out):
-    """Run the frames in order, each with the history of the one before, and write the outputs that boxes come from.
+def stream(engine, frames, config, out):
+    """Run the frames in order, each with the states that the one before left, and write the outputs that are decoded.
 
-    An engine with states keeps the history itself; it is zero at the start of a scene.
+    An engine with states keeps them itself; they are zero at the start of a scene.
     """
-    shape = engine.inputs["prev_bev"].shape
-    empty = np.zeros(shape, np.float32)
-    bev, kept = empty, {name: [] for name in KEPT}
-    for feeds in frames:
-        if engine.states:
-            if not feeds["use_prev_bev"][0]:
-                engine.reset()
-            outputs = engine.run(feeds)
-        else:
-            outputs = engine.run({**feeds, "prev_bev": bev if feeds["use_prev_bev"][0] else empty})
-            bev = outputs["bev_embed"]
-        for name in KEPT:
+    states, restart = ({}, engine.reset) if engine.states else (config.states, None)
+    initial = {name: np.zeros(engine.inputs[name].shape, engine.inputs[name].dtype) for name in states}
+    kept = {name: [] for name in config.decoded}
+    for _, _, outputs in rollout(engine.run, frames, states, initial, restart=restart):
+        for name in kept:
             kept[name].append(outputs[name])
     save(out, kept)
     finite = all(np.isfinite(array).all() for arrays in kept.values() for array in arrays)
@@ -102,7 +102,7 @@ def parity(out, reference):
         return {}
     found = {}
     with np.load(out) as ours, np.load(reference) as theirs:
-        for name in KEPT:
+        for name in ours:
             a, b = ours[name].astype(np.float64), theirs[name][: len(ours[name])].astype(np.float64)
             error, size = np.abs(a - b), np.maximum(np.abs(b), TINY)
             finite = bool(np.isfinite(error).all())

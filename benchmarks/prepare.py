@@ -11,8 +11,7 @@ from pathlib import Path
 
 from benchmarks import frames, gridsample
 from helpers import benchmark, calibration, engine, quantize
-from helpers.dataset import open_dataset
-from helpers.dataset.images import inputs, stream
+from helpers.dataset import open_dataset, stream
 from helpers.export import export
 from helpers.models import create, load_checkpoint
 from helpers.systems.bevformer.config import CONFIGS, Config
@@ -23,7 +22,6 @@ VARIANTS = {
     **{f"bev_{size}": {"bev_h": size, "bev_w": size} for size in (100, 150)},
     **{f"image_{h}x{w}": {"image_size": (h, w)} for h, w in ((736, 1280), (928, 1600))},
 }
-HEAD = "/pts_bbox_head/"  # not quantized: ModelOpt finds no more than four sums there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +99,7 @@ def _count(options, shape):
 
 def _frames(work, options, shape):
     dataset = open_dataset(options.data, "v1.0-mini", "mini_val")
-    pairs = itertools.islice(stream(dataset, CONFIGS[shape]), _count(options, shape))
-    frames.write(work / "frames" / shape, [(frame.token, feeds) for frame, feeds in pairs])
+    frames.write(work / "frames" / shape, itertools.islice(stream(dataset, CONFIGS[shape]), _count(options, shape)))
     return {"frames": len(frames.Frames(work / "frames" / shape)), "split": "mini_val"}
 
 
@@ -114,7 +111,7 @@ def _preprocess_time(options, shape):
 
     def one():
         index = next(turns)
-        inputs(kept[index], kept[index - 1], config)
+        config.inputs(kept[index], kept[index - 1])
 
     return benchmark.latency(one, warmup=2, iterations=3 if options.tiny else 24).metrics("ms")
 
@@ -122,7 +119,7 @@ def _preprocess_time(options, shape):
 def _reference(work, shape):
     out = work / "outputs" / shape / "onnxruntime-fp32.npz"
     with engine.load(work / "models" / f"{shape}.onnx", "onnxruntime") as network:
-        return frames.stream(network, frames.Frames(work / "frames" / shape), out)
+        return frames.stream(network, frames.Frames(work / "frames" / shape), CONFIGS[shape], out)
 
 
 def _calibration(work, options, shape):
@@ -133,15 +130,16 @@ def _calibration(work, options, shape):
     chosen = [frame for frame in dataset if frame.index < 2][:count]
     out = work / "calibration" / f"{shape}.npz"
     with engine.load(work / "models" / f"{shape}.onnx", "onnxruntime") as network:
-        calibration.collect(network.run, stream(chosen, config), out, config.input_shapes())
+        calibration.collect(network.run, stream(chosen, config), out, config)
     return {"samples": len(chosen), "split": split}
 
 
 def _quantize(work, options, shape):
     method = "entropy" if shape == "mini" and not options.tiny else "max"
     started, source = time.perf_counter(), work / "models" / f"{shape}.onnx"
+    excluded = list(CONFIGS[shape].unquantized)
     out = quantize.quantize(source, source.with_name(f"{shape}_qdq.onnx"), "int8", method,
-                            work / "calibration" / f"{shape}.npz", exclude_nodes=[HEAD])  # fmt: skip
+                            work / "calibration" / f"{shape}.npz", exclude_nodes=excluded)  # fmt: skip
     rows = quantize.counts(quantize.report(out, source))
-    return {"method": method, "exclude_nodes": [HEAD], "seconds": time.perf_counter() - started, "nodes": rows,
+    return {"method": method, "exclude_nodes": excluded, "seconds": time.perf_counter() - started, "nodes": rows,
             "weights": "trained" if shape == "mini" else "random, seed 0: valid for timing only"}  # fmt: skip

@@ -139,8 +139,7 @@ def to_eager(runner, plain, feeds):
 def stream(model, kept, precision, out):
     """All frames with history; outputs as the engines' are kept."""
     runner = Runner(model, precision)
-    runner.inputs = {"prev_bev": np.empty(model.config.input_shapes()["prev_bev"])}
-    found = frames.stream(runner, kept, out)
+    found = frames.stream(runner, kept, model.config, out)
     return found | frames.parity(out, out.with_name("onnxruntime-fp32.npz"))
 
 

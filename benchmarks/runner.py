@@ -5,7 +5,6 @@ import time
 
 import torch
 
-from benchmarks import frames
 from helpers import benchmark
 from helpers.models import create
 
@@ -19,10 +18,8 @@ class Runner:
         settings: options of torch.compile, None for eager.
     """
 
-    states = frames.HISTORY
-
     def __init__(self, model, precision, graph=False, settings=None):
-        self.precision, self.wants_graph, self.graph = precision, graph, None
+        self.precision, self.wants_graph, self.graph, self.states = precision, graph, None, model.config.states
         self.model = half(model) if precision == "fp16" else on_gpu(model)
         self.forward = torch.compile(self.model, dynamic=False, **settings) if settings is not None else self.model
         shapes, dtype = model.config.input_shapes(), torch.float16 if precision == "fp16" else torch.float32

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import warnings
 from collections import Counter
-from itertools import takewhile
+from itertools import takewhile, tee
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ import torch
 from helpers import graph
 from helpers.errors import BadInput
 from helpers.ops.operators import OPSET, attach_functions
+from helpers.sequence import as_steps, rollout
 
-HISTORY = {"prev_bev": "bev_embed"}  # state input of the next frame <- output of this one
 REWRITES = (
     "fuse_batchnorm_into_conv",
     "no_op_cast",
@@ -36,13 +36,14 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def export(model, path, plugin=False, opset=OPSET):
-    """Export a model of `helpers.models` to one ONNX file (float32, static shapes, no external data); returns its path.
+    """Export a model of `helpers.models` to one ONNX file (static shapes, no external data); returns its path.
 
-    Input and output names, order and shapes are those of `model.config`. Constants are folded and BatchNorm is folded
-    into its Conv. Nodes are named `/module/path/OpType`, with an index in a list as `layers.0`.
+    Names, order and shapes of inputs and outputs, and types of inputs, are those of `model.config`. Constants are
+    folded and BatchNorm is folded into its Conv. Nodes are named `/module/path/OpType`, with an index in a list as
+    `layers.0`.
 
     Args:
-        model: module in eval mode with `config.input_shapes()` and `config.output_shapes()`.
+        model: module in eval mode with a `config`, whose forward returns a tuple in the order of the outputs.
         path: the file to write; it is whole or absent.
         plugin: False attaches the definitions of the custom operators (runs everywhere); True leaves the same nodes
             bare, for a TensorRT with the plugin library.
@@ -51,8 +52,8 @@ def export(model, path, plugin=False, opset=OPSET):
     """
     if model.training:
         raise BadInput(type(model).__name__, "training mode", "eval mode", "call model.eval() before export")
-    shapes = model.config.input_shapes()
-    inputs = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    shapes, types = model.config.input_shapes(), model.config.input_types()
+    inputs = {name: torch.from_numpy(np.zeros(shape, types[name])) for name, shape in shapes.items()}
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             model,
@@ -73,14 +74,13 @@ def export(model, path, plugin=False, opset=OPSET):
     return graph.save(exported, path)
 
 
-def check(path, model, frames, history=HISTORY):
-    """Run consecutive frames in ONNX Runtime (CPU) and in PyTorch, each carrying its own history, and compare outputs.
+def check(path, model, frames) -> list[dict]:
+    """Run frames in ONNX Runtime (CPU) and in PyTorch, each carrying its own states, and compare outputs.
 
     Args:
         path: ONNX file; custom nodes without a body get theirs from `helpers.ops` for the run.
         model: the module it was exported from, on the CPU.
-        frames: dicts name -> float32 array, one per frame in order, without the history inputs (zeros at the start).
-        history: input name -> the output that feeds it on the next frame.
+        frames: steps of `helpers.dataset.stream`, or dicts name -> array, one per frame in order, without the states.
     Returns:
         One row per frame and output: frame, output, max_abs, rel = max|a-b| / max|b|, mean_rel = mean|a-b| / mean|b|,
         where a is ONNX Runtime and b is PyTorch.
@@ -89,20 +89,22 @@ def check(path, model, frames, history=HISTORY):
 
     whole = graph.with_functions(graph.load(path))
     session = onnxruntime.InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    shapes = {value.name: value.shape for value in session.get_inputs()}
-    ours = {name: np.zeros(shapes[name], np.float32) for name in history}
-    theirs = dict(ours)
-    rows = []
-    for index, frame in enumerate(frames):
-        a = dict(zip(names, session.run(None, {**frame, **ours}), strict=True))
+    names = list(model.config.output_shapes())
+
+    def run_onnx(feeds):
+        return dict(zip(names, session.run(names, feeds), strict=True))
+
+    def run_torch(feeds):
         with torch.no_grad():
-            tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in {**frame, **theirs}.items()}
-            outputs = model(**tensors)
-        outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
-        b = dict(zip(names, (tensor.numpy() for tensor in outputs), strict=True))
+            outputs = model(**{name: torch.from_numpy(np.asarray(array)) for name, array in feeds.items()})
+        return {name: tensor.numpy() for name, tensor in zip(names, outputs, strict=True)}
+
+    states, initial = model.config.states, model.config.initial_states()
+    ours, theirs = tee(as_steps(frames))
+    running = zip(rollout(run_onnx, ours, states, initial), rollout(run_torch, theirs, states, initial), strict=True)
+    rows = []
+    for index, ((_, _, a), (_, _, b)) in enumerate(running):
         rows += [{"frame": index, "output": name} | difference(a[name], b[name]) for name in names]
-        ours, theirs = ({name: side[source] for name, source in history.items()} for side in (a, b))
     return rows
 
 

@@ -67,6 +67,17 @@ def skeleton(system: str, config: str | Config = "published") -> nn.Module:
         return _network(system, config)
 
 
+def overview(system: str | None = None, config: str | None = None) -> list[dict]:
+    """Rows of system, configuration, parameters and tensors: of all systems, of one, or of one configuration."""
+    rows = []
+    for name in [system] if system else SYSTEMS:
+        for chosen in [config] if config else configs(name):
+            model = skeleton(name, chosen)
+            row = {"parameters": parameter_count(model), "tensors": len(model.state_dict())}
+            rows.append({"system": name, "configuration": chosen} | row)
+    return rows
+
+
 def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
     """Load weights into `model` and return it. Nothing is loaded unless everything fits.
 

@@ -22,9 +22,10 @@ class Step(NamedTuple):
     frame: object = None
 
 
-def consecutive(frames: Iterable[Arrays]) -> list[Step]:
-    """Feeds of one sequence in order as steps: the first of them begins it."""
-    return [Step(feeds, index == 0) for index, feeds in enumerate(frames)]
+def as_steps(frames: Iterable[Step | Arrays]) -> Iterator[Step]:
+    """Frames as steps: a `Step` stays as it is; of bare feeds in order, the first begins the sequence."""
+    for index, frame in enumerate(frames):
+        yield frame if isinstance(frame, Step) else Step(frame, index == 0)
 
 
 def rollout(
@@ -40,7 +41,8 @@ def rollout(
     Args:
         run: input name -> array to output name -> array.
         states: input name -> the output that feeds it on the next frame; empty for a runner that keeps its states.
-        initial: input name -> array of every state where a sequence begins, such as `config.initial_states()`.
+        initial: input name -> array of every state where a sequence begins, such as `config.initial_states()`; a state
+            keeps its dtype.
         reset: False carries the old states across `step.first` and starts from `initial` once: a calibration set then
             holds a state on every frame.
         restart: called at every `step.first`, for a runner that keeps its states itself.
@@ -58,7 +60,9 @@ def rollout(
         feeds = step.feeds | current
         outputs = run(feeds)
         _check(states.values(), outputs, "outputs of the network", "let `states` name outputs that the network has")
-        current = {name: outputs[source] for name, source in states.items()}
+        current = {
+            name: np.asarray(outputs[source], np.asarray(current[name]).dtype) for name, source in states.items()
+        }
         yield step, feeds, outputs
 
 

@@ -25,10 +25,10 @@ from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from data_scripts.train.gathered_attention import gather_visible
-from helpers import boxes as box_code
 from helpers import dataset, files, models
 from helpers.metrics import detection as metrics
 from helpers.systems.bevformer.config import CONFIGS
+from helpers.systems.bevformer.decode import encode_boxes
 
 CODE_WEIGHTS = torch.tensor([1.0] * 8 + [0.2] * 2)
 CLASS_WEIGHT, BOX_WEIGHT, HEATMAP_WEIGHT = 2.0, 0.25, 1.0
@@ -37,7 +37,7 @@ CLASS_WEIGHT, BOX_WEIGHT, HEATMAP_WEIGHT = 2.0, 0.25, 1.0
 # ---------------------------------------------------------------------------------------------------------------- data
 def load_frame(frame, previous, config):
     """The network inputs of one frame (images float16, without the padding) and its targets in box code."""
-    inputs = dataset.inputs(frame, previous, config)
+    inputs = config.inputs(frame, previous)
     height, width = int(900 * config.image_scale), int(1600 * config.image_scale)
     low, high = np.array(config.pc_range[:3]), np.array(config.pc_range[3:])
     centers = frame.boxes.centers
@@ -47,7 +47,7 @@ def load_frame(frame, previous, config):
         "images": inputs["image"][0, :, :, :height, :width].astype(np.float16),
         "can_bus": inputs["can_bus"],
         "lidar2img": inputs["lidar2img"][0],
-        "boxes": box_code.encode(targets),
+        "boxes": encode_boxes(targets),
         "labels": targets.labels,
     }
 

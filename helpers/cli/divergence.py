@@ -21,8 +21,8 @@ def main(argv):
     arguments = parser.parse_args(argv)
     reference = OnnxSide(arguments.reference, arguments.inside)
     frames = _saved_frames(arguments.inputs) if arguments.inputs else [_noise(reference)]
-    result = first_divergence(reference, OnnxSide(arguments.candidate, arguments.inside), frames, arguments.tolerance,
-                              strategy=arguments.strategy)  # fmt: skip
+    candidate = OnnxSide(arguments.candidate, arguments.inside)
+    result = first_divergence(reference, candidate, frames, tolerance=arguments.tolerance, strategy=arguments.strategy)
     print(result)
     return int(result.found)
 

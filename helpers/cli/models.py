@@ -17,10 +17,10 @@ def main(argv=None):
     if options.keys:
         print("\n".join(models.keys(models.skeleton(options.system, options.config or "published"))))
         return 0
-    rows = []
-    for system in [options.system] if options.system else models.SYSTEMS:
-        for config in [options.config] if options.config else models.configs(system):
-            model = models.skeleton(system, config)
-            rows.append(f"{system:<12}{config:<16}{models.parameter_count(model):>12,}  {len(model.state_dict()):>7}")
+    found = models.overview(options.system, options.config)
+    rows = [
+        f"{system:<12}{config:<16}{count:>12,}  {tensors:>7}"
+        for system, config, count, tensors in map(dict.values, found)
+    ]
     print("\n".join([f"{'system':<12}{'configuration':<16}{'parameters':>12}  {'tensors':>7}", *rows]))
     return 0

@@ -1,13 +1,7 @@
-"""MiniDrive and nuScenes through one path: nuscenes-devkit in, typed frames and network inputs out.
-
-Matrices are float64 [4,4] and act on column vectors: `a2b` takes a point of frame a (metres) into frame b. Frames
-are lidar, ego (vehicle at the LIDAR_TOP time stamp), global, and camera (x right, y down, z forward).
-Needs no torch.
-"""
+"""MiniDrive and nuScenes through one path: nuscenes-devkit in, frames out. Needs no torch."""
 
 import json
 import os
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -20,11 +14,10 @@ from nuscenes.utils.geometry_utils import transform_matrix
 from nuscenes.utils.splits import create_splits_scenes
 from pyquaternion import Quaternion
 
-from helpers.boxes import CAMERAS, CLASSES, Boxes, transform
-from helpers.dataset.images import MEAN, STD, in_threads, inputs, missing_image, preprocess, read_image, stream
+from helpers.boxes import Boxes, transform
+from helpers.dataset.frame import CAMERAS, CLASSES, Frame
+from helpers.dataset.images import missing_image
 from helpers.errors import BadInput
-
-__all__ = ["MEAN", "STD", "Dataset", "Frame", "can_bus_vector", "inputs", "open_dataset", "preprocess", "stream"]
 
 TABLES = (
     *("attribute", "calibrated_sensor", "category", "ego_pose", "instance", "log", "map"),
@@ -34,50 +27,7 @@ FUTURE = 6  # key frames of the planning horizon: 3 s at 2 Hz
 MAKE_MINIDRIVE = "python -m data_scripts.make_minidrive --out data/minidrive, and open that folder"
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One key frame.
-
-    token: sample token. scene: scene name. index: position in the scene. timestamp: microseconds.
-    image_paths: camera -> Path, in the order of `CAMERAS`, which is also the order of every [6,...] array.
-    intrinsics [6,3,3]; lidar2cam, lidar2img [6,4,4]: from the lidar at its time stamp, over the map, into each camera
-    at its own time stamp; lidar2img gives (u d, v d, d, 1) in pixels of the source image.
-    lidar2ego, ego2global [4,4]: pose of LIDAR_TOP and of the vehicle at the lidar time stamp.
-    can_bus [18] float64, absolute: position m, orientation (w,x,y,z), acceleration m/s2, rotation rate rad/s,
-    velocity m/s, yaw in radians (0..2 pi), yaw in degrees.
-    boxes: annotated boxes of the ten classes in the lidar frame, velocity 0 where the devkit cannot tell it.
-    num_lidar_pts [N] int64: lidar points on each box. future_path [T,2]: where the vehicle is at the next (at most 6)
-    key frames, x and y in m in this frame's ego.
-    """
-
-    token: str
-    scene: str
-    index: int
-    timestamp: int
-    image_paths: dict
-    intrinsics: np.ndarray
-    lidar2cam: np.ndarray
-    lidar2img: np.ndarray
-    lidar2ego: np.ndarray
-    ego2global: np.ndarray
-    can_bus: np.ndarray
-    boxes: Boxes
-    num_lidar_pts: np.ndarray
-    future_path: np.ndarray
-
-    def images(self, reduce=1):
-        """The six pictures, uint8 [6,H,W,3] RGB; `reduce` 2, 4 or 8 decodes straight to that fraction (for display).
-
-        Raises BadInput naming the file that is missing or cannot be decoded.
-        """
-        pictures = in_threads(lambda path: read_image(path, reduce), self.image_paths.values())
-        shapes = {str(path): picture.shape for path, picture in zip(self.image_paths.values(), pictures, strict=True)}
-        if len(set(shapes.values())) > 1:
-            raise BadInput("camera images", shapes, "one size for the six cameras", "restore the original images")
-        return np.stack(pictures)
-
-
-def open_dataset(dataroot, version="v1.0-mini", split="mini_val"):
+def open_dataset(dataroot: str | Path, version: str = "v1.0-mini", split: str | list[str] = "mini_val") -> "Dataset":
     """Open MiniDrive or nuScenes.
 
     Args:
@@ -208,7 +158,7 @@ class Dataset:
         records = [self.nusc.get("sample_annotation", token) for token in sample["anns"]]
         records = [r for r in records if category_to_detection_name(r["category_name"])]
         if not records:
-            return Boxes.empty(), np.zeros(0, np.int64)
+            return Boxes.empty(classes=CLASSES), np.zeros(0, np.int64)
         boxes = Boxes(
             [r["translation"] for r in records],
             [r["size"] for r in records],
@@ -217,6 +167,7 @@ class Dataset:
             [CLASSES.index(category_to_detection_name(r["category_name"])) for r in records],
             np.ones(len(records)),
             "global",
+            CLASSES,
         )
         return transform(boxes, global2lidar, "lidar"), np.array([r["num_lidar_pts"] for r in records], np.int64)
 
@@ -229,7 +180,7 @@ class Dataset:
         return np.array(path, np.float64).reshape(-1, 3) @ global2ego[:2, :3].T + global2ego[:2, 3]
 
 
-def can_bus_vector(poses, timestamp, ego_pose):
+def can_bus_vector(poses: list[dict], timestamp: int, ego_pose: dict) -> np.ndarray:
     """The [18] float64 vector of BEVFormer (layout: `Frame.can_bus`), absolute.
 
     Acceleration, rotation rate and velocity come from the first pose message after the sample's time stamp (the last

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from helpers.boxes import CAMERAS, CLASSES, corners
-from helpers.display.style import CLASS_COLORS, GRID, INK, MUTED, PALETTE, ink_on, new_figure, photo, picture
+from helpers.boxes import corners, require_frame
+from helpers.display.style import GRID, INK, MUTED, PALETTE, class_color, ink_on, new_figure, photo, picture
 from helpers.errors import BadInput
 
 LAYOUT = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
+COLUMNS = 3
 TILE = (532, 300)  # pixels, width and height of one camera in the mosaic
 GAP = 2
 NEAR = 0.5  # m; edges are cut where they pass this depth
@@ -15,7 +16,7 @@ EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4),
 
 
 def cameras(frame, boxes=None, detections=None, threshold=0.3):
-    """The six camera images of `frame` as a 2x3 mosaic about 1600 pixels wide, boxes drawn in.
+    """The camera images of `frame` as a mosaic of three columns about 1600 pixels wide, boxes drawn in.
 
     Args:
         frame: `helpers.dataset.Frame`.
@@ -28,14 +29,18 @@ def cameras(frame, boxes=None, detections=None, threshold=0.3):
     plain = detections is not None
     groups = [(_checked(boxes), plain)] if boxes is not None else []
     groups += [(_above(detections, threshold), False)] if detections is not None else []
-    images = dict(zip(CAMERAS, frame.images(reduce=2), strict=True))
-    tiles = {camera: _tile(images[camera], frame.lidar2img[k], camera, groups) for k, camera in enumerate(CAMERAS)}
-    strip = np.full((GAP, TILE[0] * 3 + 2 * GAP, 3), 255, np.uint8)
-    rows = [_row([tiles[camera] for camera in LAYOUT[k : k + 3]]) for k in (0, 3)]
-    labels = {name for group, is_plain in groups if not is_plain for name in group.names}
-    mosaic = np.concatenate([rows[0], strip, rows[1], _key(labels, strip.shape[1], plain and boxes is not None)])
+    views = zip(frame.image_paths, frame.images(reduce=2), frame.lidar2img, strict=True)
+    tiles = {camera: _tile(image, lidar2img, camera, groups) for camera, image, lidar2img in views}
+    order = sorted(tiles, key=lambda camera: LAYOUT.index(camera) if camera in LAYOUT else len(LAYOUT))
+    rows = [_row([tiles[camera] for camera in order[k : k + COLUMNS]]) for k in range(0, len(order), COLUMNS)]
+    strip = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
+    shown = [group for group, is_plain in groups if not is_plain]
+    key = _key(_colors(*shown), strip.shape[1], plain and boxes is not None)
+    parts = [part for row in rows for part in (row, strip)]
+    mosaic = np.concatenate([*parts[:-1], key])
+    labels = {name for group in shown for name in group.names}
     drawn = f", with boxes of {', '.join(sorted(labels))}" if labels else ""
-    return photo(mosaic, f"Six cameras of {frame.scene}, frame {frame.index}{drawn}")
+    return photo(mosaic, f"{len(tiles)} cameras of {frame.scene}, frame {frame.index}{drawn}")
 
 
 def bev(frame, ground_truth=None, detections=None, path=None, threshold=0.1, extent=51.2):
@@ -59,8 +64,8 @@ def bev(frame, ground_truth=None, detections=None, path=None, threshold=0.1, ext
     axes.set_position([0.08, 0.08, 0.70, 0.88])
     _ground(axes, extent)
     colored = detections if detections is not None else ground_truth
-    present = [] if colored is None else [name for name in CLASSES if name in colored.names]
-    handles = [Patch(color=CLASS_COLORS[name], label=name.replace("_", " ")) for name in present]
+    present = {} if colored is None else _colors(colored)
+    handles = [Patch(color=color, label=name.replace("_", " ")) for name, color in present.items()]
     if detections is not None:
         _footprints(axes, detections, filled=True)
     if ground_truth is not None:
@@ -99,10 +104,15 @@ def side_by_side(images, titles=None, height=2.6):
 
 
 def _checked(boxes):
-    if boxes.frame != "lidar":
-        fix = "bring them there with helpers.boxes.transform"
-        raise BadInput("boxes", f"boxes in the {boxes.frame} frame", "boxes in the lidar frame", fix)
+    require_frame(boxes, "lidar")
     return boxes
+
+
+def _colors(*groups):
+    """Name -> color of the classes that occur in `groups`, in the order of their class sets."""
+    return {
+        name: class_color(name, boxes.classes) for boxes in groups for name in boxes.classes if name in set(boxes.names)
+    }
 
 
 def _above(detections, threshold):
@@ -136,7 +146,7 @@ def _draw_boxes(tile, boxes, lidar2img, plain):
     labels = []
     for k in np.argsort(-homogeneous[:, :, 2].mean(axis=1)):
         name = boxes.names[k]
-        color = "#FFFFFF" if plain else CLASS_COLORS[name]
+        color = "#FFFFFF" if plain else class_color(name, boxes.classes)
         rgb = tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
         face = homogeneous[k, FRONT, :3]
         if not plain and (face[:, 2] > NEAR).all():
@@ -205,17 +215,20 @@ def _write(pen, text, at, color, taken):
 
 
 def _row(tiles):
-    gap = np.full((TILE[1], GAP, 3), 255, np.uint8)
-    return np.concatenate([tiles[0], gap, tiles[1], gap, tiles[2]], axis=1)
+    """Up to three tiles side by side, white where one is missing."""
+    row = np.full((TILE[1], TILE[0] * COLUMNS + GAP * (COLUMNS - 1), 3), 255, np.uint8)
+    for k, tile in enumerate(tiles):
+        row[:, k * (TILE[0] + GAP) :][:, : TILE[0]] = tile
+    return row
 
 
-def _key(labels, width, plain):
-    """The colours' names in a strip below the mosaic."""
+def _key(colors, width, plain):
+    """The colors' names in a strip below the mosaic."""
     from PIL import Image, ImageDraw, ImageFont
 
     strip = Image.new("RGB", (width, 30), "white")
     pen, font, x = ImageDraw.Draw(strip), ImageFont.load_default(size=15), 8
-    entries = [(name.replace("_", " "), CLASS_COLORS[name]) for name in CLASSES if name in labels]
+    entries = [(name.replace("_", " "), color) for name, color in colors.items()]
     for text, color in entries + ([("ground truth", "#FFFFFF")] if plain else []):
         pen.rectangle((x, 9, x + 22, 22), fill=color, outline="#666666")
         pen.text((x + 28, 6), text, font=font, fill=INK)
@@ -245,7 +258,7 @@ def _footprints(axes, boxes, filled, ink=None):
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.colors import to_rgba
 
-    colors = [ink or CLASS_COLORS[name] for name in boxes.names]
+    colors = [ink or class_color(name, boxes.classes) for name in boxes.names]
     ahead = np.stack([np.cos(boxes.yaws), np.sin(boxes.yaws)], axis=1)
     side = np.stack([-ahead[:, 1], ahead[:, 0]], axis=1)
     half = boxes.sizes[:, 1::-1] / 2  # length, width

@@ -19,6 +19,11 @@ CLASS_COLORS = {
 DPI = 110
 
 
+def class_color(name, classes):
+    """The color of a class: that of `CLASS_COLORS`, or the palette's by its place in the class set."""
+    return CLASS_COLORS.get(name) or PALETTE[list(classes).index(name) % len(PALETTE)]
+
+
 def new_figure(width, height):
     """A figure of `width` x `height` inches and its axes, unknown to pyplot: nothing to close, nothing shown twice."""
     from matplotlib.figure import Figure

@@ -6,6 +6,8 @@ into its form. Needs no torch.
 
 import contextlib
 import io
+from collections.abc import Iterable, Iterator
+from operator import length_hint
 
 import numpy as np
 from nuscenes.eval.common.config import config_factory
@@ -15,9 +17,10 @@ from nuscenes.eval.detection.data_classes import DetectionBox
 from nuscenes.eval.detection.evaluate import DetectionEval
 from tqdm.auto import tqdm
 
-from helpers.boxes import decode_outputs, transform
-from helpers.dataset import stream
+from helpers.boxes import Boxes, require_frame, transform
+from helpers.dataset import Dataset, Frame, stream
 from helpers.errors import BadInput
+from helpers.sequence import Step, rollout
 
 CONFIG = "detection_cvpr_2019"
 ERRORS = {"mATE": "trans_err", "mASE": "scale_err", "mAOE": "orient_err", "mAVE": "vel_err", "mAAE": "attr_err"}
@@ -37,10 +40,13 @@ ATTRIBUTES = {
 }
 
 
-def to_global(boxes, frame):
-    """Lidar Boxes of `frame` -> global Boxes, without those beyond the evaluation range of their class (ego radius)."""
-    if boxes.frame != "lidar":
-        raise BadInput("boxes", f"in the {boxes.frame} frame", "in the lidar frame", "pass what decode_outputs returns")
+def to_global(boxes: Boxes, frame: Frame) -> Boxes:
+    """Lidar Boxes of `frame` -> global Boxes, without those beyond the evaluation range of their class (ego radius).
+
+    Raises BadInput for boxes in another frame or of another class set than the ten of `ATTRIBUTES`.
+    """
+    _require_classes(boxes, "boxes")
+    require_frame(boxes, "lidar")
     ego = transform(boxes, frame.lidar2ego, "ego")
     ranges = config_factory(CONFIG).class_range
     limits = np.array([ranges[name] for name in ego.names])
@@ -48,7 +54,7 @@ def to_global(boxes, frame):
     return transform(ego[near], frame.ego2global, "global")
 
 
-def submission(results):
+def submission(results: dict[str, Boxes]) -> dict:
     """Global Boxes per sample token -> dict in the nuScenes detection result format (camera only), ready for json."""
     return {
         "meta": {f"use_{name}": name == "camera" for name in ("camera", "lidar", "radar", "map", "external")},
@@ -90,7 +96,7 @@ class _Evaluation(DetectionEval):
         return filter_eval_boxes(self.nusc, add_center_dist(self.nusc, boxes), self.cfg.class_range)
 
 
-def detection(results, dataset):
+def score(results: dict[str, Boxes], dataset: Dataset) -> dict[str, float]:
     """Score detections against the annotations of the samples in `results`.
 
     Args:
@@ -101,7 +107,7 @@ def detection(results, dataset):
         NDS, mAP, mATE (m), mASE (1 - IoU), mAOE (rad), mAVE (m/s), mAAE (1 - accuracy), `AP/<class>`, frames.
         As the devkit has it, a class without ground truth counts with AP 0 and errors 1.
     Raises:
-        BadInput: an unknown token, no token, boxes in another frame, more than 500 boxes in a sample.
+        BadInput: an unknown token, no token, boxes in another frame or of other classes, more than 500 in a sample.
     """
     _check(results, dataset)
     with contextlib.redirect_stderr(io.StringIO()):  # the devkit draws its own progress bar
@@ -123,35 +129,45 @@ def _check(results, dataset):
         raise BadInput("results", found, f"sample tokens of split {dataset.split!r}", "score the split that was run")
     most = config_factory(CONFIG).max_boxes_per_sample
     for token, boxes in results.items():
+        _require_classes(boxes, f"results[{token}]")
         if len(boxes) > most:
             raise BadInput(f"results[{token}]", f"{len(boxes)} boxes", f"at most {most}", "keep the best scores")
 
 
-def detect(run, dataset, config, progress=True, limit=None, frames=None):
-    """Stream the first `limit` frames (all by default) through a network; yield (frame, Boxes in the lidar frame).
+def _require_classes(boxes, where):
+    if not isinstance(boxes, Boxes):
+        raise BadInput(where, f"{type(boxes).__name__}", "helpers.boxes.Boxes", "take the metrics of the system's task")
+    unknown = [name for name in boxes.classes if name not in ATTRIBUTES]
+    if unknown:
+        found = f"{len(boxes.classes)} classes, among them {', '.join(unknown[:3])}"
+        fix = "score with the metrics of the system's task, or map the labels to these classes"
+        raise BadInput(where, found, f"the classes of {CONFIG}: {', '.join(ATTRIBUTES)}", fix)
 
-    run: callable from the input dict (image, prev_bev, use_prev_bev, can_bus, lidar2img; float32 numpy) to a dict with
-    bev_embed, outputs_classes, outputs_coords. prev_bev [bev_h bev_w,1,embed_dims] is zero at the start of a scene and
-    the previous bev_embed after. config also has bev_h, bev_w, embed_dims. frames: pairs of `stream(dataset, config)`
-    made before, all or some; to run several networks without reading the images again.
+
+def detect(
+    run, steps: Iterable[Step], config, progress: bool = True, total: int | None = None
+) -> Iterator[tuple[Frame, Boxes]]:
+    """Run a network over frames in order, its states carried within a scene; yield (frame, Boxes in the lidar frame).
+
+    Args:
+        run: input name -> array to output name -> array, for example an engine's `run`.
+        steps: of `helpers.dataset.stream(frames, config)`; a list of them serves several networks, read once.
+        config: of the system: its states and `decode`.
+        total: number of steps for the progress bar, where `steps` does not tell.
     """
-    count = len(dataset if frames is None else frames)
-    count = count if limit is None else min(limit, count)
-    empty_bev = np.zeros((config.bev_h * config.bev_w, 1, config.embed_dims), np.float32)
-    bev = empty_bev
-    pairs = zip(range(count), stream(dataset, config) if frames is None else frames, strict=False)
-    for _, (frame, feeds) in tqdm(pairs, "evaluate", count, disable=not progress, unit="frame"):
-        bev = bev if feeds["use_prev_bev"][0] else empty_bev
-        outputs = run({**feeds, "prev_bev": bev})
-        bev = np.asarray(outputs["bev_embed"])
-        yield frame, decode_outputs(outputs["outputs_classes"], outputs["outputs_coords"])
+    running = rollout(run, steps, config.states, config.initial_states())
+    total = total or length_hint(steps) or None
+    for step, _, outputs in tqdm(running, "evaluate", total, disable=not progress, unit="frame"):
+        yield step.frame, config.decode(outputs)
 
 
-def evaluate(run, dataset, config, progress=True, limit=None, frames=None):
-    """Detection metrics of a network (`detect`) over a split, its first `limit` frames, or the pairs in `frames`; see
-    `detection`.
+def evaluate(
+    run, dataset: Dataset, config, steps: Iterable[Step] | None = None, progress: bool = True
+) -> dict[str, float]:
+    """Detection metrics (`score`) of a network over a split, or over those `steps` of it that are given.
 
-    Raises BadInput as `detect` and `detection` do, also for outputs that are not finite.
+    Raises BadInput as `detect`, `to_global` and `score` do, also for outputs that are not finite.
     """
-    found = detect(run, dataset, config, progress, limit, frames)
-    return detection({frame.token: to_global(boxes, frame) for frame, boxes in found}, dataset)
+    total = len(dataset) if steps is None else None
+    found = detect(run, stream(dataset, config) if steps is None else steps, config, progress, total)
+    return score({frame.token: to_global(boxes, frame) for frame, boxes in found}, dataset)

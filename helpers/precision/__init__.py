@@ -17,10 +17,10 @@ from helpers.precision.runners import EngineSide, OnnxSide, make, producers_of
 from helpers.precision.search import Comparison
 from helpers.precision.trace import Block
 from helpers.precision.trials import computed
+from helpers.sequence import as_steps, rollout
 
 __all__ = ["Divergence", "EngineSide", "Input", "OnnxSide", "first_divergence", "main"]
 
-HISTORY = {"prev_bev": "bev_embed"}  # state input of the next frame <- output of this one
 STRATEGIES = ("walk", "bisect")
 
 
@@ -28,11 +28,11 @@ def first_divergence(
     reference,
     candidate,
     frames,
+    states=None,
     tolerance=1e-3,
     overrides=None,
     strategy=None,
     inside=False,
-    history=None,
     memory=256,
     watch=None,
     metric="max",
@@ -42,12 +42,14 @@ def first_divergence(
 
     The error of a tensor is max|a-b| / max|b| (a candidate, b reference), the worst of all frames; of integers and
     booleans it is the share that differs. A value that is finite on one side only is an infinite error, and so is
-    another shape. Both sides get the reference's history, so one frame's fault does not spread to the next.
+    another shape. Both sides get the reference's states, so one frame's fault does not spread to the next.
 
     Args:
         reference, candidate: a path or `onnx.ModelProto` (run in ONNX Runtime), a module of `helpers.models` (against
             the other's graph), an `EngineSide`, or any object with the attributes of `helpers.precision.runners`.
-        frames: dicts name -> array, one per frame in order; history inputs may be left out (zeros at the start).
+        frames: steps of `helpers.dataset.stream`, or dicts name -> array, one per frame in order.
+        states: input name -> the output that feeds it on the next frame, such as `config.states`: zeros where a
+            sequence begins. An input that the frames hold themselves is no state.
         tolerance: 1e-3 tells FP32 from a fault, FP16 needs about 1e-2.
         overrides: {pattern of tensor names: tolerance}; the last that matches counts.
         strategy: "walk" compares all tensors in order, in chunks of `memory` MiB per side, and stops at the first bad
@@ -56,7 +58,6 @@ def first_divergence(
             tensor it finds if one of its inputs is bad too. Over engines it tells what marking the tensors does to
             the fault: see `helpers.precision.marks`.
         inside: look inside the custom operators too (ONNX against ONNX).
-        history: input name -> the output that feeds it on the next frame; `HISTORY` by default.
         watch: function that is called with every `helpers.precision.marks.Probe` of an `EngineSide`.
         metric: "max", or "rms" for the root mean square of a-b over that of b: for INT8, where single values jump.
         peer: for an `EngineSide`, a side that is healthy and computes the same in another way, such as ONNX Runtime
@@ -79,7 +80,7 @@ def first_divergence(
         raise BadInput("metric", repr(metric), f"one of {list(METRICS)}", "correct it")
     rebuilt = getattr(candidate, "rebuilt", False) and strategy == "bisect"
     comparison = MarkedComparison(*arguments, watch=watch, peer=peer) if rebuilt else Comparison(*arguments)
-    comparison.feeds = _feeds(reference, list(frames), HISTORY if history is None else history)
+    comparison.feeds = _feeds(reference, list(as_steps(frames)), states or {})
     name = comparison.walk(comparison.names) if strategy == "walk" else comparison.bisect()
     result = Divergence(name is not None, strategy, len(comparison.errors), len(comparison.feeds), 0, 0.0)
     if name is not None:
@@ -104,28 +105,28 @@ def _sides(reference, candidate, inside):
     return reference, candidate
 
 
-def _feeds(reference, frames, history):
-    """All inputs of every frame: its own, and the history as the reference has it."""
-    if not frames:
+def _feeds(reference, steps, states):
+    """All inputs of every frame: its own, and the states as the reference has them."""
+    if not steps:
         raise BadInput("frames", "none", "at least one dict of arrays", "pass a list of frames")
-    history = {name: source for name, source in history.items() if name in reference.inputs}
-    state = {name: np.zeros(reference.inputs[name], np.float32) for name in history}
-    run = reference.probe(list(history.values())) if history and len(frames) > 1 else None
-    feeds = []
-    for index, frame in enumerate(frames):
-        feed = state | frame
-        found = {name: np.shape(array) for name, array in feed.items()}
-        fits = found.keys() == reference.inputs.keys() and all(
-            len(found[name]) == len(shape) and all(s in (f, None) for f, s in zip(found[name], shape, strict=True))
-            for name, shape in reference.inputs.items()
-        )
-        if not fits:
-            raise BadInput(f"frame {index}", found, reference.inputs, "pass an array of this shape for every input")
-        feeds.append(feed)
-        if run and index < len(frames) - 1:
-            outputs = run(feed)
-            state = {name: outputs[source] for name, source in history.items()}
-    return feeds
+    given = {name for step in steps for name in step.feeds}
+    carried = {name: source for name, source in states.items() if name in reference.inputs and name not in given}
+    initial = {name: np.zeros(reference.inputs[name], np.float32) for name in carried}
+    for index, step in enumerate(steps):
+        _check_shapes(initial | step.feeds, reference.inputs, f"frame {index}")
+    if not carried or len(steps) == 1:
+        return [initial | step.feeds for step in steps]
+    return [feeds for _, feeds, _ in rollout(reference.probe(list(carried.values())), steps, carried, initial)]
+
+
+def _check_shapes(feeds, shapes, where):
+    found = {name: np.shape(array) for name, array in feeds.items()}
+    fits = found.keys() == shapes.keys() and all(
+        len(found[name]) == len(shape) and all(s in (f, None) for f, s in zip(found[name], shape, strict=True))
+        for name, shape in shapes.items()
+    )
+    if not fits:
+        raise BadInput(where, found, shapes, "pass an array of this shape for every input")
 
 
 def _describe(result, comparison, name):

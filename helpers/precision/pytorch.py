@@ -23,11 +23,12 @@ class TorchSide:
 
     def __init__(self, module, model):
         self.module, self.model = module, None
-        shapes = module.config.input_shapes()
+        shapes, self._types = module.config.input_shapes(), module.config.input_types()
         self.inputs = {name: tuple(shape) for name, shape in shapes.items()}
         self.outputs = [value.name for value in model.graph.output]
         self.unmatched = {}
-        self._places = self._match(model, {name: torch.zeros(shape) for name, shape in shapes.items()})
+        zeros = {name: torch.from_numpy(np.zeros(shape, self._types[name])) for name, shape in shapes.items()}
+        self._places = self._match(model, zeros)
         order = producers_of(model)
         self.names = sorted([*self._places, *self.outputs], key=order.__getitem__)
 
@@ -44,7 +45,7 @@ class TorchSide:
                 if len(found) == len(places) and not whole:
                     raise _Enough
 
-            tensors = {name: torch.from_numpy(np.array(feeds[name], np.float32)) for name in self.inputs}
+            tensors = {name: torch.from_numpy(np.array(feeds[name], self._types[name])) for name in self.inputs}
             outputs = self._forward(tensors, keep)
             if whole:
                 found |= {n: t.numpy() for n, t in zip(self.outputs, _tensors(outputs), strict=True) if n in names}

@@ -41,6 +41,7 @@ __all__ = [
 
 STANDARD = ("", "ai.onnx")
 MODES, METHODS = ("int8", "fp8"), ("entropy", "max")
+INPUT_TYPES = {getattr(onnx.TensorProto, name) for name in ("FLOAT", "INT64", "INT32", "INT8", "UINT8", "BOOL")}
 MIN_OPSET = 19  # what Q/DQ nodes need; ModelOpt converts older graphs itself, but drops their functions when it does
 
 
@@ -74,21 +75,21 @@ def quantize(
 
     Raises:
         BadInput: unknown mode or method, an expression that is none or that matches no node, damaged model or set,
-            inputs that are not static float32, a model that is already quantized or too old, or one with nothing to
+            inputs of a free shape or another type, a model that is already quantized or too old, or one with nothing to
             quantize.
     """
     onnx_path, out = Path(onnx_path), Path(out)
     _check_choice("mode", mode, MODES)
     _check_choice("method", method, METHODS)
     model = _load(onnx_path)
-    shapes = _input_shapes(model, onnx_path)
+    shapes, types = _inputs(model, onnx_path)
     _check_expressions(exclude_nodes, model, onnx_path)
     with atomic(out) as part:
         work = part.parent
         if calibration is None:
-            calibration, samples = noise(work / "random.npz", shapes, 1), 1
-        check_calibration(calibration, shapes)
-        reader = CalibrationReader(calibration, shapes, samples, progress)
+            calibration, samples = noise(work / "random.npz", shapes, 1, input_types=types), 1
+        check_calibration(calibration, shapes, types)
+        reader = CalibrationReader(calibration, shapes, samples, progress, types)
         onnx.save(_slim(model) if simplify else model, work / "model.onnx")
         with contextlib.closing(reader.bar):
             _run_modelopt(work / "model.onnx", part, mode, method, reader, list(exclude_op_types), list(exclude_nodes))
@@ -133,7 +134,7 @@ def _inferred_shapes(onnx_path):
         tensor = ranks[node.output[0]].type.tensor_type if node.output[0] in ranks else None
         if node.op_type in ("MatMul", "Gemm") and (tensor is None or not all(d.dim_value for d in tensor.shape.dim)):
             return None
-    return {name: list(shape) for name, shape in _input_shapes(model, onnx_path).items()}
+    return {name: list(shape) for name, shape in _inputs(model, onnx_path)[0].items()}
 
 
 @contextlib.contextmanager
@@ -181,20 +182,21 @@ def _load(path):
     return model
 
 
-def _input_shapes(model, path):
-    """{input name: static shape} of the graph's inputs, in order."""
-    constants, shapes = {tensor.name for tensor in model.graph.initializer}, {}
+def _inputs(model, path):
+    """({input name: static shape}, {input name: dtype}) of the graph's inputs, in order."""
+    constants, shapes, types = {tensor.name for tensor in model.graph.initializer}, {}, {}
     for value in model.graph.input:
         tensor = value.type.tensor_type
         shape = tuple(dim.dim_value for dim in tensor.shape.dim)
         if value.name in constants:
             continue
-        if tensor.elem_type != onnx.TensorProto.FLOAT or 0 in shape:
+        if tensor.elem_type not in INPUT_TYPES or 0 in shape:
             where = f"{path}: input {value.name}"
             found = f"{onnx.TensorProto.DataType.Name(tensor.elem_type)}{list(shape)}"
-            raise BadInput(where, found, "float32 of a static shape", "export with fixed shapes and float32 inputs")
-        shapes[value.name] = shape
-    return shapes
+            expected = "float32, a whole number or bool, of a static shape"
+            raise BadInput(where, found, expected, "export with fixed shapes and float32 inputs")
+        shapes[value.name], types[value.name] = shape, helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    return shapes, types
 
 
 def _check_choice(name, value, choices):

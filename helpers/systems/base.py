@@ -28,8 +28,8 @@ class Config:
     name: str
     image_scale: float
     image_size: tuple[int, int]
-    image_mean: tuple[float, ...] = (123.675, 116.28, 103.53)
-    image_std: tuple[float, ...] = (58.395, 57.12, 57.375)
+    image_mean: tuple[float, ...]
+    image_std: tuple[float, ...]
 
     states: ClassVar[dict[str, str]] = {}
     decoded: ClassVar[tuple[str, ...]] = ()

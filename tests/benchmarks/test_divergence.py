@@ -17,8 +17,7 @@ from benchmarks import __main__ as measure_gpu
 from benchmarks import divergence, engines, frames, report
 from benchmarks.session import Session
 from helpers import export, graph
-from helpers.dataset import open_dataset
-from helpers.dataset.images import stream
+from helpers.dataset import open_dataset, stream
 from helpers.engine.tensorrt import graph as tensorrt_graph
 from helpers.errors import BadInput
 from helpers.files import ROOT
@@ -66,8 +65,8 @@ def work(tmp_path_factory, minidrive):
     model = load_checkpoint(create("bevformer", config), ROOT / "checkpoints" / "bevformer_mini.safetensors")
     path = export.export(model, work / "models" / "mini.onnx")
     graph.save(quantized(graph.load(path)), work / "models" / "mini_qdq.onnx")
-    pairs = itertools.islice(stream(open_dataset(minidrive, "v1.0-mini", "mini_val"), config), 2)
-    frames.write(work / "frames" / "mini", [(frame.token, feeds) for frame, feeds in pairs])
+    steps = itertools.islice(stream(open_dataset(minidrive, "v1.0-mini", "mini_val"), config), 2)
+    frames.write(work / "frames" / "mini", steps)
     return work
 
 
@@ -219,7 +218,7 @@ class FakeEngine:
 
 
 def searched(engine, **more):
-    return first_divergence(chain(), engine, [{"x": np.float32([1, 2, 3, 4])}], 1e-2, **more)
+    return first_divergence(chain(), engine, [{"x": np.float32([1, 2, 3, 4])}], tolerance=1e-2, **more)
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])

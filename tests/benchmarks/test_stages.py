@@ -17,6 +17,7 @@ from benchmarks.session import Session, gpu_state, provenance
 from helpers import benchmark, calibration, engine, records
 from helpers.dataset import open_dataset
 from helpers.errors import BadInput
+from helpers.sequence import Step
 from helpers.systems.bevformer.config import CONFIGS
 from tests.fakes import tensorrt as fake_tensorrt
 
@@ -65,17 +66,16 @@ def work(tmp_path, minidrive):
     work = tmp_path / "work"
     toy(work / "models" / "mini.onnx")
     toy(work / "models" / "mini_qdq.onnx", quantized=True)
-    tokens = [frame.token for frame in open_dataset(minidrive, "v1.0-mini", "mini_val")]
     random = np.random.default_rng(0)
-    pairs = []
-    for index, token in enumerate(tokens):
+    steps = []
+    for frame in open_dataset(minidrive, "v1.0-mini", "mini_val"):
         feeds = {n: random.standard_normal(s).astype(np.float32) for n, s in SHAPES.items() if n != "prev_bev"}
-        pairs.append((token, feeds | {"use_prev_bev": np.float32([index % 4 > 0])}))
-    frames.write(work / "frames" / "mini", pairs)
+        steps.append(Step(feeds | {"use_prev_bev": np.float32([frame.index > 0])}, frame.index == 0, frame))
+    frames.write(work / "frames" / "mini", steps)
     calibration.noise(work / "calibration" / "mini.npz", SHAPES, 2)
     out = work / "outputs" / "mini" / "onnxruntime-fp32.npz"
     with engine.load(work / "models" / "mini.onnx", "onnxruntime") as network:
-        frames.stream(network, frames.Frames(work / "frames" / "mini"), out)
+        frames.stream(network, frames.Frames(work / "frames" / "mini"), CONFIGS["mini"], out)
     return work
 
 
@@ -337,8 +337,8 @@ def test_outputs_that_are_not_finite_are_no_detections(work, minidrive):
     frames.save(path.with_name("bad.npz"), kept)
     dataset = open_dataset(minidrive, "v1.0-mini", "mini_val")
     tokens = frames.Frames(work / "frames" / "mini").tokens
-    assert evaluate.score(path.with_name("bad.npz"), tokens, dataset)["frames_not_finite"] == 1
-    assert evaluate.score(path, tokens, dataset)["finite"]
+    assert evaluate.score(path.with_name("bad.npz"), tokens, dataset, CONFIGS["mini"])["frames_not_finite"] == 1
+    assert evaluate.score(path, tokens, dataset, CONFIGS["mini"])["finite"]
     assert frames.parity(path.with_name("bad.npz"), path)["outputs_coords_rel"] == "not finite"
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nuscenes.utils.data_classes import Box
 from pyquaternion import Quaternion
 
-from helpers.boxes import CLASSES, Boxes, corners, decode, decode_outputs, encode, project, transform, wrap
+from helpers.boxes import Boxes, corners, project, transform, wrap
 from helpers.errors import BadInput
 
 seeds = st.integers(0, 2**32 - 1)
@@ -15,7 +15,10 @@ angles = st.floats(-10, 10)
 quick = settings(max_examples=50, deadline=None)
 
 
-def random_boxes(seed, count=7, frame="lidar"):
+CLASSES = tuple(f"class {k}" for k in range(10))
+
+
+def random_boxes(seed, count=7, frame="lidar", classes=CLASSES):
     rng = np.random.default_rng(seed)
     return Boxes(
         rng.uniform(-50, 50, (count, 3)),
@@ -25,6 +28,7 @@ def random_boxes(seed, count=7, frame="lidar"):
         rng.integers(0, 10, count),
         rng.uniform(0, 1, count),
         frame,
+        classes,
     )
 
 
@@ -44,24 +48,7 @@ def assert_same(a, b, atol=1e-9):
     for name in ("centers", "sizes", "velocities", "scores"):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=atol, rtol=1e-6)
     np.testing.assert_allclose(wrap(a.yaws - b.yaws), 0, atol=max(atol, 1e-9))
-    assert (a.labels == b.labels).all() and a.frame == b.frame
-
-
-@quick
-@given(seeds)
-def test_decode_inverts_encode(seed):
-    boxes = random_boxes(seed)
-    code = encode(boxes)
-    assert code.shape == (7, 10) and code.dtype == np.float32
-    assert_same(decode(code, boxes.labels, boxes.scores), boxes, atol=1e-5)
-
-
-def test_code_of_one_box_by_hand():
-    box = Boxes([[1, 2, 3]], [[2, 4, 1.5]], [0.0], [[5, 6]], [3], [1])
-    expected = [1, 2, np.log(2), np.log(4), 3, np.log(1.5), -1, 0, 5, 6]  # yaw 0 is -pi/2 in the code
-    np.testing.assert_allclose(encode(box)[0], expected, atol=1e-6)
-    left = Boxes([[1, 2, 3]], [[2, 4, 1.5]], [np.pi / 2], [[5, 6]], [3], [1])
-    np.testing.assert_allclose(encode(left)[0, 6:8], [0, -1], atol=1e-6)  # yaw pi/2 is -pi
+    assert (a.labels == b.labels).all() and (a.frame, a.classes) == (b.frame, b.classes)
 
 
 @quick
@@ -127,50 +114,17 @@ def test_projection_behind_the_camera_is_finite_and_marked():
     assert np.isfinite(uv).all() and list(depth) == [2, -2, 0]
 
 
-def outputs(queries=40, levels=2, logit=-6.0):
-    classes = np.full((levels, 1, queries, 10), logit, np.float32)
-    coords = np.zeros((levels, 1, queries, 10), np.float32)
-    coords[..., 7] = 1
-    return classes, coords
-
-
-def test_decode_outputs_takes_the_best_pairs_of_the_last_level():
-    classes, coords = outputs()
-    classes[-1, 0, 3, 8], classes[-1, 0, 3, 0], classes[-1, 0, 7, 9] = 2.0, 1.0, 3.0
-    classes[0, 0, 5, 5] = 9.0  # an earlier level does not count
-    coords[-1, 0, 3, :2] = 10, 20
-    boxes = decode_outputs(classes, coords, max_num=3)
-    assert boxes.names == ["traffic_cone", "pedestrian", "car"] and boxes.frame == "lidar"
-    np.testing.assert_allclose(boxes.scores, 1 / (1 + np.exp([-3.0, -2, -1])))
-    np.testing.assert_allclose(boxes.centers[1:], [[10, 20, 0]] * 2)
-    np.testing.assert_allclose(boxes.sizes, 1)
-    assert len(decode_outputs(*outputs())) == 300
-
-
-@pytest.mark.parametrize(("axis", "inside", "outside"), [(0, 61.1, 61.3), (1, -61.1, -61.3), (4, 9.9, 10.1)])
-def test_decode_outputs_drops_centres_out_of_range(axis, inside, outside):
-    classes, coords = outputs(queries=2)
-    coords[-1, 0, 0, axis], coords[-1, 0, 1, axis] = inside, outside
-    boxes = decode_outputs(classes, coords)
-    assert len(boxes) == 10
-    np.testing.assert_allclose(boxes.centers[:, min(axis, 2)], inside, rtol=1e-6)
-
-
 def test_bad_input_is_named():
-    classes, coords = outputs()
-    with pytest.raises(BadInput, match="outputs_coords"):
-        decode_outputs(classes, coords[..., :9])
-    coords[-1, 0, 0, 0] = np.nan
-    with pytest.raises(BadInput, match="1 values that are NaN"):
-        decode_outputs(classes, coords)
-    with pytest.raises(BadInput, match=r"\[N,10\]"):
-        decode(np.zeros((3, 9)), [0] * 3, [0] * 3)
     with pytest.raises(BadInput, match=r"Boxes\.sizes"):
         Boxes(np.zeros((2, 3)), np.zeros((2, 2)), [0, 0], np.zeros((2, 2)), [0, 0], [1, 1])
     with pytest.raises(BadInput, match="camera"):
         Boxes.empty("camera")
-    with pytest.raises(BadInput, match="global"):
-        encode(random_boxes(0, frame="global"))
+    one = [[0, 0, 0]], [[1, 1, 1]], [0], [[0, 0]]
+    for label in (2, -1):
+        with pytest.raises(BadInput, match=rf"Boxes\.labels\n  found: +{label}\n  expected: 0 to 1"):
+            Boxes(*one, [label], [1], classes=("a", "b"))
+    with pytest.raises(BadInput, match=r"Boxes\.classes"):
+        _ = Boxes(*one, [7], [1]).names  # without classes any label is welcome, but has no name
 
 
 def test_selection_and_empty():
@@ -179,7 +133,8 @@ def test_selection_and_empty():
     assert (chosen.labels == boxes.labels[0]).all() and chosen.frame == boxes.frame
     assert len(boxes[2]) == 1 and boxes[2].names == [CLASSES[boxes.labels[2]]]
     empty = Boxes.empty()
-    assert len(empty) == 0 and corners(empty).shape == (0, 8, 3) and encode(empty).shape == (0, 10)
+    assert len(empty) == 0 and corners(empty).shape == (0, 8, 3) and empty.names == []
+    assert Boxes.empty(classes=("a", "b")).classes == ("a", "b")
     assert len(transform(empty, np.eye(4), "ego")) == 0
 
 

@@ -1,12 +1,14 @@
 import subprocess
 import sys
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from helpers.calibration import CalibrationReader, check_calibration, collect, noise
 from helpers.errors import BadInput
+from helpers.sequence import Step
 
 SHAPES = {
     "image": (1, 6, 3, 4, 8),
@@ -17,11 +19,21 @@ SHAPES = {
 }
 
 
+def config(states, shapes, **types):
+    """What a calibration set is collected by."""
+    types = {name: np.dtype(types.get(name, np.float32)) for name in shapes}
+    return SimpleNamespace(states=states, input_shapes=lambda: shapes, input_types=lambda: types)
+
+
+CONFIG = config({"prev_bev": "bev_embed"}, SHAPES)
+
+
 def frames(count, scene_length=3):
     generator = np.random.default_rng(1)
     for index in range(count):
         inputs = {name: generator.random(shape, np.float32) for name, shape in SHAPES.items() if name != "prev_bev"}
-        yield f"frame {index}", {**inputs, "use_prev_bev": np.float32([index % scene_length > 0])}
+        first = index % scene_length == 0
+        yield Step({**inputs, "use_prev_bev": np.float32([not first])}, first, f"frame {index}")
 
 
 def run(inputs):
@@ -30,7 +42,7 @@ def run(inputs):
 
 @pytest.fixture
 def calibration(tmp_path):
-    return collect(run, frames(5), tmp_path / "calibration.npz", SHAPES)
+    return collect(run, frames(5), tmp_path / "calibration.npz", CONFIG)
 
 
 def rewrite(path, **changes):
@@ -51,7 +63,7 @@ def test_samples_are_joined_along_axis_0_and_history_is_the_models_own(calibrati
     assert arrays["use_prev_bev"].tolist() == [0, 1, 1, 0, 1]
     history = arrays["prev_bev"].reshape(5, *SHAPES["prev_bev"])
     assert 0.5 < history[0].std() < 1.5
-    for index, (_, inputs) in enumerate(given):
+    for index, (inputs, *_) in enumerate(given):
         np.testing.assert_array_equal(arrays["can_bus"][18 * index : 18 * (index + 1)], inputs["can_bus"])
         if index + 1 < len(given):  # carried over a scene change too, where use_prev_bev switches it off
             np.testing.assert_array_equal(history[index + 1], run(inputs)["bev_embed"])
@@ -59,7 +71,7 @@ def test_samples_are_joined_along_axis_0_and_history_is_the_models_own(calibrati
 
 def test_same_seed_same_bytes(tmp_path):
     paths = [
-        collect(run, frames(3), tmp_path / f"{seed}{copy}.npz", SHAPES, seed=seed) for seed in (0, 1) for copy in "ab"
+        collect(run, frames(3), tmp_path / f"{seed}{copy}.npz", CONFIG, seed=seed) for seed in (0, 1) for copy in "ab"
     ]
     bytes_of = [path.read_bytes() for path in paths]
     assert bytes_of[0] == bytes_of[1] != bytes_of[2] == bytes_of[3]
@@ -73,7 +85,7 @@ def test_reader_gives_the_samples_back(calibration):
     assert len(drawn) == 5 and reader.get_next() is None
     reader.rewind()
     again = reader.get_next()
-    for (_, expected), sample in zip(frames(5), drawn, strict=True):
+    for (expected, *_), sample in zip(frames(5), drawn, strict=True):
         assert {name: array.shape for name, array in sample.items()} == SHAPES
         np.testing.assert_array_equal(sample["image"], expected["image"])
     for name in SHAPES:
@@ -143,8 +155,8 @@ def test_compressed_and_missing_files_are_refused(calibration, tmp_path):
 
 
 def spoil(**changes):
-    for frame, inputs in frames(3):
-        yield frame, {**inputs, **changes} if frame == "frame 2" else inputs
+    for step in frames(3):
+        yield step._replace(feeds={**step.feeds, **changes}) if step.frame == "frame 2" else step
 
 
 @pytest.mark.parametrize(
@@ -161,21 +173,58 @@ def spoil(**changes):
 )
 def test_a_bad_stream_leaves_nothing_behind(tmp_path, stream, samples, named):
     with pytest.raises(BadInput, match=named):
-        collect(run, stream, tmp_path / "calibration.npz", SHAPES, samples=samples)
+        collect(run, stream, tmp_path / "calibration.npz", CONFIG, samples=samples)
     assert not list(tmp_path.iterdir())
+
+
+MIXED = {"x": (1, 4), "age": (1, 2), "sum": (1, 4), "kind": (3,)}
+KEPT = {"sum": "total", "age": "older"}
+TYPES = {"kind": np.int64, "age": np.int32}
+
+
+def two_states(feeds):
+    return {"total": feeds["sum"] + feeds["x"], "older": feeds["age"] + 1}
+
+
+def test_two_states_and_integer_inputs(tmp_path):
+    """Noise begins the floating-point state, zero the integer one; both run on across the change of scene."""
+    steps = [Step({"x": np.full((1, 4), k, "f4"), "kind": np.array([k, 7, 0])}, k in (0, 2)) for k in range(4)]
+    path = collect(two_states, steps, tmp_path / "mixed.npz", config(KEPT, MIXED, **TYPES))
+    assert check_calibration(path, MIXED, TYPES) == 4
+    samples = list(CalibrationReader(path, MIXED, input_types=TYPES))
+    assert [sample["kind"].tolist() for sample in samples] == [[k, 7, 0] for k in range(4)]
+    assert {name: array.dtype for name, array in samples[0].items()} == {
+        name: np.dtype(TYPES.get(name, np.float32)) for name in MIXED
+    }
+    assert [sample["age"].tolist() for sample in samples] == [[[k, k]] for k in range(4)]
+    begin = samples[0]["sum"]
+    assert begin.std() > 0.1
+    np.testing.assert_allclose(
+        [sample["sum"][0] - begin[0] for sample in samples], np.float32([[k] * 4 for k in (0, 0, 1, 3)]), atol=1e-6
+    )
+    with pytest.raises(BadInput, match=r"kind\n  found: +int64\n  expected: float32"):
+        CalibrationReader(path, MIXED, input_types={"age": np.int32})
+
+
+def test_noise_leaves_integers_at_zero(tmp_path):
+    path = noise(tmp_path / "noise.npz", MIXED, samples=3, input_types=TYPES)
+    sample = CalibrationReader(path, MIXED, input_types=TYPES).get_first()
+    assert sample["x"].any() and not sample["kind"].any() and not sample["age"].any()
 
 
 FULL_SIZE = """
 import resource, sys
 import numpy as np
 from helpers.calibration import CalibrationReader, collect
+from helpers.sequence import Step
+from tests.helpers.test_calibration import config
 
 shapes = {"image": (1, 6, 3, 480, 800), "prev_bev": (2500, 1, 256), "use_prev_bev": (1,)}
 image, flag, history = (np.ones(shapes[name], np.float32) for name in ("image", "use_prev_bev", "prev_bev"))
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before = peak()
-stream = ((None, {"image": image, "use_prev_bev": flag}) for _ in range(16))
-collect(lambda inputs: {"bev_embed": history}, stream, sys.argv[1], shapes)
+stream = (Step({"image": image, "use_prev_bev": flag}, False) for _ in range(16))
+collect(lambda inputs: {"bev_embed": history}, stream, sys.argv[1], config({"prev_bev": "bev_embed"}, shapes))
 total = sum(sample["image"].sum() for sample in CalibrationReader(sys.argv[1], shapes))
 assert total == 16 * image.size, total
 print(peak() - before)

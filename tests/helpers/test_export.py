@@ -13,6 +13,7 @@ from helpers import export, graph
 from helpers.errors import BadInput
 from helpers.models import create
 from helpers.ops.operators import rotate
+from helpers.sequence import Step
 
 
 def ring_of_cameras(size, focal):
@@ -161,14 +162,21 @@ class Toy(nn.Module):
     def __init__(self, width=4):
         super().__init__()
         inputs, outputs = {"image": (1, 3, 8, 8), "prev_bev": (1, 4)}, {"bev_embed": (1, width)}
-        self.config = SimpleNamespace(input_shapes=lambda: inputs, output_shapes=lambda: outputs)
+        self.config = SimpleNamespace(
+            input_shapes=lambda: inputs,
+            input_types=lambda: dict.fromkeys(inputs, np.float32),
+            output_shapes=lambda: outputs,
+            states={"prev_bev": "bev_embed"},
+            initial_states=lambda: {"prev_bev": np.zeros((1, 4), np.float32)},
+        )
         self.layers = nn.ModuleList([nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4))])
         self.register_buffer("gain", torch.tensor(0.5))  # of the history; and a point to turn about
 
     def forward(self, image, prev_bev):
         turned = rotate(self.layers[0](image)[0], prev_bev[0, :1], torch.stack([self.gain, self.gain]))
         total = prev_bev.sum()
-        return turned.mean((1, 2))[None].expand(1, -1) + prev_bev.expand(1, -1) * self.gain + total / (total + 1e-8)
+        now = turned.mean((1, 2))[None].expand(1, -1)
+        return (now + prev_bev.expand(1, -1) * self.gain + total / (total + 1e-8),)
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +229,18 @@ def test_check_carries_each_sides_history(toy):
     assert rows[0]["rel"] < 1e-6 < 1e-3 < rows[1]["rel"]
     with pytest.raises(AssertionError, match="frame 1: bev_embed"):
         export.assert_parity(rows)
+
+
+def test_check_begins_anew_with_a_scene(toy):
+    """The wrong gain shows on a second frame only if it has a history."""
+    model, path = toy
+    steps = [Step(feeds, index != 2) for index, feeds in enumerate(noise(3))]
+    model.gain.fill_(0.6)
+    try:
+        rows = export.check(path, model, steps)
+    finally:
+        model.gain.fill_(0.5)
+    assert max(rows[0]["rel"], rows[1]["rel"]) < 1e-6 < 1e-3 < rows[2]["rel"]
 
 
 def test_difference():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers.errors import BadInput
-from helpers.sequence import Step, consecutive, rollout
+from helpers.sequence import Step, as_steps, rollout
 
 STATES = {"sum": "total", "last": "kept"}
 
@@ -86,6 +86,18 @@ def test_a_missing_initial_state_is_named():
         list(rollout(run, steps(1), STATES, {"sum": np.zeros(1)}))
 
 
-def test_consecutive_frames_are_one_sequence():
-    assert [step.first for step in consecutive([{}, {}, {}])] == [True, False, False]
-    assert consecutive([{"x": 1}])[0].feeds == {"x": 1}
+def test_bare_feeds_are_one_sequence_and_steps_stay():
+    assert list(as_steps([{"x": 1}, {"x": 2}])) == [Step({"x": 1}, True), Step({"x": 2}, False)]
+    given = steps(1, 2, 4, first=(0, 2))
+    assert list(as_steps(given)) == given
+
+
+def test_a_state_keeps_its_type():
+    halves = {"total": "float16", "kept": "float32"}
+    running = rollout(
+        lambda feeds: {name: array.astype(halves.get(name, "f4")) for name, array in run(feeds).items()},
+        steps(1, 2, 4),
+        STATES,
+        start(),
+    )
+    assert {feeds["sum"].dtype for _, feeds, _ in running} == {np.dtype(np.float32)}

@@ -29,6 +29,8 @@ class Config(base.Config):
     num_classes: int = 10
     code_size: int = 10
     pc_range: tuple = (-51.2, -51.2, -5.0, 51.2, 51.2, 3.0)
+    image_mean: tuple = (123.675, 116.28, 103.53)
+    image_std: tuple = (58.395, 57.12, 57.375)
 
     states: ClassVar = {"prev_bev": "bev_embed"}
     decoded = ("outputs_classes", "outputs_coords")

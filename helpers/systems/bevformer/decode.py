@@ -3,6 +3,7 @@
 import numpy as np
 
 from helpers.boxes import Boxes, require_frame, wrap
+from helpers.dataset import CLASSES
 from helpers.errors import BadInput
 
 POST_CENTER_RANGE = (-61.2, -61.2, -10.0, 61.2, 61.2, 10.0)
@@ -38,7 +39,8 @@ def decode_boxes(code, labels, scores) -> Boxes:
     if code.ndim != 2 or code.shape[1] != 10:
         raise BadInput("box code", f"shape {code.shape}", "[N,10]", "pass one decoder level of outputs_coords")
     yaws = wrap(-np.arctan2(code[:, 6], code[:, 7]) - np.pi / 2)
-    return Boxes(code[:, [0, 1, 4]], np.exp(code[:, [2, 3, 5]]), yaws, code[:, 8:10], labels, scores, "lidar")
+    sizes = np.exp(code[:, [2, 3, 5]])
+    return Boxes(code[:, [0, 1, 4]], sizes, yaws, code[:, 8:10], labels, scores, "lidar", CLASSES)
 
 
 def decode_outputs(outputs_classes, outputs_coords, max_num=300, post_center_range=POST_CENTER_RANGE) -> Boxes:

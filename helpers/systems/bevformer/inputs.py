@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from helpers.dataset.images import preprocess
+from helpers.dataset import preprocess
 
 
 def inputs(frame, previous, config) -> dict[str, np.ndarray]:
@@ -20,9 +20,8 @@ def inputs(frame, previous, config) -> dict[str, np.ndarray]:
     can_bus = frame.can_bus.copy()
     can_bus[:3] = can_bus[:3] - previous.can_bus[:3] if history else 0
     can_bus[17] = can_bus[17] - previous.can_bus[17] if history else 0
-    images = preprocess(frame.images(), scale, config.image_size, config.image_mean, config.image_std)
     return {
-        "image": images[None],
+        "image": preprocess(frame.images(), config)[None],
         "use_prev_bev": np.float32([history]),
         "can_bus": can_bus.astype(np.float32),
         "lidar2img": (np.diag([scale, scale, 1, 1]) @ frame.lidar2img).astype(np.float32)[None],

@@ -13,11 +13,16 @@ import pytest
 from nuscenes.utils.geometry_utils import BoxVisibility, view_points
 from pyquaternion import Quaternion
 
-from helpers.boxes import CAMERAS, CLASSES, project, transform, wrap
-from helpers.dataset import MEAN, STD, can_bus_vector, inputs, open_dataset, preprocess, stream
+from helpers.boxes import project, transform, wrap
+from helpers.dataset import CAMERAS, CLASSES, can_bus_vector, open_dataset, preprocess, stream
 from helpers.errors import BadInput
 
-MINI = SimpleNamespace(image_scale=0.25, image_size=(256, 416))
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+def pictures(scale, size):
+    """The part of a configuration that `preprocess` reads."""
+    return SimpleNamespace(image_scale=scale, image_size=size, image_mean=MEAN, image_std=STD)
 
 
 @pytest.fixture(scope="module")
@@ -181,27 +186,13 @@ def test_can_bus_of_a_frame(dataset):
     assert np.linalg.norm(frame.can_bus[13:16]) == pytest.approx(speed, rel=0.2)
 
 
-def test_inputs_follow_the_previous_frame_rules(dataset):
-    first, second = inputs(dataset[0], None, MINI), inputs(dataset[1], dataset[0], MINI)
-    shapes = {"image": (1, 6, 3, 256, 416), "use_prev_bev": (1,), "can_bus": (18,), "lidar2img": (1, 6, 4, 4)}
-    assert {name: array.shape for name, array in second.items()} == shapes
-    assert all(array.dtype == np.float32 for array in second.values())
-    assert first["use_prev_bev"] == 0 and second["use_prev_bev"] == 1
-    assert not first["can_bus"][[0, 1, 2, 17]].any()
-    absolute, before = dataset[1].can_bus, dataset[0].can_bus
-    np.testing.assert_allclose(second["can_bus"][:3], absolute[:3] - before[:3], atol=1e-6)
-    np.testing.assert_allclose(second["can_bus"][17], absolute[17] - before[17], atol=1e-5)
-    np.testing.assert_allclose(second["can_bus"][3:17], absolute[3:17], rtol=1e-6)
-    half = project(dataset[1].boxes.centers, second["lidar2img"][0, 0])[0]
-    full, depth = project(dataset[1].boxes.centers, dataset[1].lidar2img[0])
-    np.testing.assert_allclose(half[depth > 1], full[depth > 1] / 4, rtol=1e-4, atol=1e-2)
-    other_scene = inputs(dataset[len(dataset) - 1], dataset[0], MINI)
-    assert other_scene["use_prev_bev"] == 0 and not other_scene["can_bus"][[0, 1, 2, 17]].any()
-
-
-def test_stream_restarts_history_with_each_scene(dataset):
-    seen = [(frame.index, feeds["use_prev_bev"][0]) for frame, feeds in stream(dataset, MINI)]
-    assert seen == [(0, 0), (1, 1), (2, 1), (3, 1)] * 2
+def test_a_stream_begins_with_each_scene_and_knows_the_frame_before(dataset):
+    config = SimpleNamespace(inputs=lambda frame, previous: {"of": (frame, previous)})
+    steps = list(stream(dataset, config))
+    assert [step.frame for step in steps] == dataset.frames
+    assert [step.first for step in steps] == [True, False, False, False] * 2
+    for before, step in zip([None, *dataset.frames], steps, strict=False):
+        assert step.feeds == {"of": (step.frame, None if step.first else before)}
 
 
 def published_order(image, scale, size):
@@ -214,7 +205,7 @@ def published_order(image, scale, size):
 @pytest.mark.parametrize(("scale", "size"), [(0.5, (480, 800)), (0.25, (256, 416))])
 def test_preprocess_equals_the_published_order(scale, size):
     images = np.random.default_rng(0).integers(0, 256, (2, 900, 1600, 3), np.uint8)
-    out = preprocess(images, scale, size)
+    out = preprocess(images, pictures(scale, size))
     assert out.shape == (2, 3, *size) and out.dtype == np.float32
     np.testing.assert_allclose(out, np.stack([published_order(image, scale, size) for image in images]), atol=1e-5)
     height, width = int(900 * scale), int(1600 * scale)
@@ -224,7 +215,7 @@ def test_preprocess_equals_the_published_order(scale, size):
 def test_preprocess_by_hand():
     """At a quarter, bilinear samples lie between the second and third pixel of each four."""
     image = np.random.default_rng(1).integers(0, 256, (8, 16, 3), np.uint8)
-    out = preprocess([image], 0.25, (4, 4))[0]
+    out = preprocess([image], pictures(0.25, (4, 4)))[0]
     mean_of_four = image[1:3, 5:7].astype(float).mean(axis=(0, 1))
     np.testing.assert_allclose(out[:, 0, 1], (mean_of_four - MEAN) / STD, atol=1e-5)
     assert out[:, 2:].max() == out[:, 2:].min() == 0
@@ -232,16 +223,7 @@ def test_preprocess_by_hand():
 
 def test_preprocess_refuses_a_size_that_cuts_the_picture():
     with pytest.raises(BadInput, match=r"at least \(225, 400\)"):
-        preprocess(np.zeros((1, 900, 1600, 3), np.uint8), 0.25, (224, 416))
-
-
-@pytest.mark.parametrize(
-    "config",
-    [None, SimpleNamespace(image_scale=0.25), SimpleNamespace(image_scale=0, image_size=(1, 1)), {"image_scale": 0.25}],
-)
-def test_inputs_refuse_what_is_no_config(dataset, config):
-    with pytest.raises(BadInput, match="image_scale"):
-        inputs(dataset[0], None, config)
+        preprocess(np.zeros((1, 900, 1600, 3), np.uint8), pictures(0.25, (224, 416)))
 
 
 def test_splits(minidrive):

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from helpers import display
-from helpers.boxes import CAMERAS, CLASSES, Boxes
+from helpers.boxes import Boxes
+from helpers.dataset import CAMERAS, CLASSES
 from helpers.display import graphs, plots, scenes, tables
 from helpers.display.layout import _spread, layered
 from helpers.display.style import CLASS_COLORS, PALETTE, ink_on
@@ -32,11 +33,18 @@ def near(image, color, tolerance=30):
     return np.abs(pixels(image) - rgb).max(axis=2) <= tolerance
 
 
-def boxes(*centers, label="car", score=1.0, size=(2.0, 4.0, 1.6), yaw=0.0, frame="lidar"):
+def boxes(*centers, label="car", score=1.0, size=(2.0, 4.0, 1.6), yaw=0.0, frame="lidar", classes=CLASSES):
     n = len(centers)
     each = np.ones(n)
     return Boxes(
-        centers, np.outer(each, size), yaw * each, np.zeros((n, 2)), [CLASSES.index(label)] * n, score * each, frame
+        centers,
+        np.outer(each, size),
+        yaw * each,
+        np.zeros((n, 2)),
+        [classes.index(label)] * n,
+        score * each,
+        frame,
+        classes,
     )
 
 
@@ -54,6 +62,7 @@ def frame():
     lidar2ego = np.eye(4)
     lidar2ego[:2] = [[0, 1, 0, 0.9], [-1, 0, 0, 0]]
     return types.SimpleNamespace(
+        image_paths=dict.fromkeys(CAMERAS),
         images=lambda reduce=1: np.full((6, 900 // reduce, 1600 // reduce, 3), 90, np.uint8),
         lidar2img=np.stack([lidar2img(AZIMUTHS[name.removeprefix("CAM_")]) for name in CAMERAS]),
         lidar2ego=lidar2ego,
@@ -199,6 +208,25 @@ class TestScenes:
         assert near(display.bev(frame, truth), CLASS_COLORS["pedestrian"], 5).any()
         assert "1 true, 0 detected" in display.bev(frame, truth, Boxes.empty()).alt
         assert len(display.cameras(frame, truth, Boxes.empty()).data) < 500_000
+
+    def test_other_classes_take_the_palette_in_their_order(self, frame):
+        kinds = tuple(f"kind {k}" for k in range(17))
+        image = display.bev(frame, detections=boxes((20, 20, 0), label="kind 2", size=(4, 4, 2), classes=kinds))
+        mask = near(image, PALETTE[2], 3)
+        assert mask[:, : int(mask.shape[1] * 0.78)].any() and mask[:, int(mask.shape[1] * 0.78) :].any()  # and its key
+        assert scenes.class_color("kind 9", kinds) == PALETTE[9 - len(PALETTE)]
+        assert scenes.class_color("car", ("tram", "car")) == CLASS_COLORS["car"]
+
+    def test_cameras_are_the_frames_own(self, frame):
+        """Four cameras of other names: in their own order, the place of the missing ones white."""
+        frame.image_paths = dict.fromkeys(["left", "CAM_FRONT", "right", "rear"])
+        frame.images = lambda reduce=1: np.full((4, 900 // reduce, 1600 // reduce, 3), 90, np.uint8)
+        frame.lidar2img = frame.lidar2img[[2, 0, 1, 3]]
+        drawn = display.cameras(frame, boxes((0, 20, 0)))
+        hit = np.argwhere(near(drawn, CLASS_COLORS["car"])[:600])
+        assert hit[:, 1].max() < 532 and hit[:, 0].max() < 300  # CAM_FRONT leads, by the layout of nuScenes
+        grey = pixels(drawn)[450, ::200]
+        assert (grey[:2] < 120).all() and (grey[6:] > 250).all() and "4 cameras" in drawn.alt
 
     def test_boxes_of_another_frame_are_refused(self, frame):
         for draw in (display.bev, display.cameras):

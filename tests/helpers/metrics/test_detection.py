@@ -1,19 +1,21 @@
 """Metrics against the unmodified devkit, and for perfect, absent and partial detections."""
 
+import dataclasses
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from nuscenes.eval.common.config import config_factory
 from nuscenes.eval.detection.evaluate import DetectionEval
 
-from helpers.boxes import CLASSES, Boxes, decode, encode
-from helpers.dataset import open_dataset, stream
+from helpers.boxes import Boxes
+from helpers.dataset import CLASSES, open_dataset, stream
 from helpers.errors import BadInput
-from helpers.metrics.detection import ATTRIBUTES, detect, detection, evaluate, submission, to_global
+from helpers.metrics.detection import ATTRIBUTES, detect, evaluate, score, submission, to_global
+from helpers.systems.bevformer.config import CONFIGS
+from helpers.systems.bevformer.decode import decode_boxes, encode_boxes
 
-CONFIG = SimpleNamespace(image_scale=0.25, image_size=(256, 416), bev_h=3, bev_w=2, embed_dims=5)
+CONFIG = dataclasses.replace(CONFIGS["mini"], bev_h=3, bev_w=2, embed_dims=5)
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,8 @@ def through_the_code(frame, keep=1.0, noise=0.0, seed=0):
     rng = np.random.default_rng([seed, frame.timestamp % 2**32])
     boxes = hit(frame)
     boxes = boxes[rng.random(len(boxes)) < keep]
-    code = encode(boxes) + noise * rng.standard_normal((len(boxes), 10))
-    return to_global(decode(code, boxes.labels, rng.random(len(boxes))), frame)
+    code = encode_boxes(boxes) + noise * rng.standard_normal((len(boxes), 10))
+    return to_global(decode_boxes(code, boxes.labels, rng.random(len(boxes))), frame)
 
 
 def scored_classes(dataset, frames):
@@ -46,7 +48,7 @@ def scored_classes(dataset, frames):
 
 
 def test_annotations_score_one_in_every_class_present(dataset):
-    result = detection({frame.token: through_the_code(frame) for frame in dataset}, dataset)
+    result = score({frame.token: through_the_code(frame) for frame in dataset}, dataset)
     present = scored_classes(dataset, dataset)
     assert len(present) >= 5
     assert {name: result[f"AP/{name}"] for name in present} == pytest.approx(dict.fromkeys(present, 1.0), abs=5e-3)
@@ -57,7 +59,7 @@ def test_annotations_score_one_in_every_class_present(dataset):
 
 def test_equal_to_the_unmodified_devkit(dataset, tmp_path, capsys):
     results = {frame.token: through_the_code(frame, keep=0.8, noise=0.1) for frame in dataset}
-    ours = detection(results, dataset)
+    ours = score(results, dataset)
     printed = capsys.readouterr()
     assert printed.out == printed.err == ""
     path = tmp_path / "results.json"
@@ -77,8 +79,8 @@ def test_equal_to_the_unmodified_devkit(dataset, tmp_path, capsys):
 
 def test_a_part_is_scored_on_its_own_ground_truth(dataset):
     part = {frame.token: through_the_code(frame) for frame in dataset[:2]}
-    empty = {frame.token: Boxes.empty("global") for frame in dataset[2:]}
-    alone, whole = detection(part, dataset), detection({**part, **empty}, dataset)
+    empty = {frame.token: Boxes.empty("global", CLASSES) for frame in dataset[2:]}
+    alone, whole = score(part, dataset), score({**part, **empty}, dataset)
     assert alone["frames"] == 2 and whole["frames"] == len(dataset)
     for name in scored_classes(dataset, dataset[:2]):
         assert alone[f"AP/{name}"] == pytest.approx(1, abs=5e-3)
@@ -86,7 +88,7 @@ def test_a_part_is_scored_on_its_own_ground_truth(dataset):
 
 
 def test_no_detections_and_random_ones_score_nothing(dataset):
-    nothing = detection({frame.token: Boxes.empty("global") for frame in dataset}, dataset)
+    nothing = score({frame.token: Boxes.empty("global", CLASSES) for frame in dataset}, dataset)
     assert nothing["NDS"] == nothing["mAP"] == 0
     rng = np.random.default_rng(0)
     random = {}
@@ -94,9 +96,9 @@ def test_no_detections_and_random_ones_score_nothing(dataset):
         n = 100
         centers = rng.uniform([-50, -50, -2], [50, 50, 1], (n, 3))
         boxes = Boxes(centers, rng.uniform(1, 5, (n, 3)), rng.uniform(-3, 3, n), rng.normal(size=(n, 2)),
-                      rng.integers(0, 10, n), rng.random(n))  # fmt: skip
+                      rng.integers(0, 10, n), rng.random(n), classes=CLASSES)  # fmt: skip
         random[frame.token] = to_global(boxes, frame)
-    assert detection(random, dataset)["mAP"] < 0.03
+    assert score(random, dataset)["mAP"] < 0.03
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_no_detections_and_random_ones_score_nothing(dataset):
     ],
 )
 def test_attribute_follows_speed(name, speed, expected):
-    box = Boxes([[0, 0, 0]], [[1, 1, 1]], [0], [[0, -speed]], [CLASSES.index(name)], [1], "global")
+    box = Boxes([[0, 0, 0]], [[1, 1, 1]], [0], [[0, -speed]], [CLASSES.index(name)], [1], "global", CLASSES)
     assert submission({"t": box})["results"]["t"][0]["attribute_name"] == expected
     assert set(ATTRIBUTES) == set(CLASSES)
 
@@ -124,7 +126,7 @@ def test_to_global_keeps_the_range_of_each_class(dataset):
     labels = [CLASSES.index(name) for name in ("car", "car", "bicycle", "bicycle", "barrier", "barrier")]
     in_ego = np.array([[d, 0, 0, 1] for d in distance], float)
     centers = (in_ego @ np.linalg.inv(frame.lidar2ego).T)[:, :3]
-    boxes = Boxes(centers, np.ones((6, 3)), np.zeros(6), np.zeros((6, 2)), labels, np.ones(6))
+    boxes = Boxes(centers, np.ones((6, 3)), np.zeros(6), np.zeros((6, 2)), labels, np.ones(6), classes=CLASSES)
     kept = to_global(boxes, frame)
     assert kept.frame == "global" and kept.names == ["car", "bicycle", "barrier"]
     np.testing.assert_allclose(kept.centers, (in_ego[::2] @ frame.ego2global.T)[:, :3], atol=1e-9)
@@ -140,7 +142,7 @@ class Network:
         boxes = hit(next(self.frames))
         classes = np.full((2, 1, len(boxes), 10), -20, np.float32)
         classes[-1, 0, range(len(boxes)), boxes.labels] = 5
-        coords = np.tile(encode(boxes), (2, 1, 1, 1))
+        coords = np.tile(encode_boxes(boxes), (2, 1, 1, 1))
         bev = np.full((6, 1, 5), len(self.fed) + 1, np.float32)
         self.fed.append(feeds)
         self.given.append(bev)
@@ -160,34 +162,46 @@ def test_evaluate_carries_the_history_within_a_scene(dataset, capsys):
     assert min(result[f"AP/{name}"] for name in present) > 0.95
 
 
-def test_evaluate_a_limited_number_of_frames(dataset):
+def test_a_limited_number_of_frames_is_run_and_scored(dataset):
     network = Network(dataset)
-    assert evaluate(network, dataset, CONFIG, progress=False, limit=2)["frames"] == len(network.fed) == 2
-    frames = [frame for frame, boxes in detect(Network(dataset), dataset, CONFIG, progress=False, limit=3)]
+    steps = stream(dataset[:2], CONFIG)
+    assert evaluate(network, dataset, CONFIG, steps, progress=False)["frames"] == len(network.fed) == 2
+    frames = [frame for frame, boxes in detect(Network(dataset), stream(dataset[:3], CONFIG), CONFIG, progress=False)]
     assert frames == dataset[:3]
 
 
 def test_evaluate_frames_read_before(dataset):
-    pairs = list(stream(dataset, CONFIG))
-    whole, again = (evaluate(Network(dataset), dataset, CONFIG, False, frames=frames) for frames in (None, pairs))
+    steps = list(stream(dataset, CONFIG))
+    whole, again = (evaluate(Network(dataset), dataset, CONFIG, given, progress=False) for given in (None, steps))
     assert whole == pytest.approx(again, abs=1e-12)
-    some = [pair for pair in pairs if pair[0].index < 2]
-    network = Network([frame for frame, _ in some])
-    assert evaluate(network, dataset, CONFIG, False, frames=some)["frames"] == len(network.fed) == len(some)
-    assert [feeds["prev_bev"].any() for feeds in network.fed] == [frame.index > 0 for frame, _ in some]
-    assert evaluate(Network(dataset), dataset, CONFIG, False, limit=1, frames=pairs)["frames"] == 1
+    some = [step for step in steps if step.frame.index < 2]
+    network = Network([step.frame for step in some])
+    assert evaluate(network, dataset, CONFIG, some, progress=False)["frames"] == len(network.fed) == len(some)
+    assert [feeds["prev_bev"].any() for feeds in network.fed] == [step.frame.index > 0 for step in some]
 
 
 def test_bad_input_is_named(dataset):
     token = dataset[0].token
     with pytest.raises(BadInput, match="not in the split"):
-        detection({"nothing": Boxes.empty("global")}, dataset)
+        score({"nothing": Boxes.empty("global", CLASSES)}, dataset)
     with pytest.raises(BadInput, match="no sample"):
-        detection({}, dataset)
+        score({}, dataset)
     with pytest.raises(BadInput, match="use to_global"):
-        detection({token: dataset[0].boxes}, dataset)
+        score({token: dataset[0].boxes}, dataset)
     with pytest.raises(BadInput, match="lidar frame"):
-        to_global(Boxes.empty("global"), dataset[0])
+        to_global(Boxes.empty("global", CLASSES), dataset[0])
     many = dataset[0].boxes[np.zeros(501, int)]
     with pytest.raises(BadInput, match="at most 500"):
-        detection({token: many}, dataset)
+        score({token: many}, dataset)
+
+
+def test_other_class_sets_and_other_results_are_refused(dataset):
+    frame, seventeen = dataset[0], tuple(f"kind {k}" for k in range(17))
+    one = Boxes([[1, 2, 0]], [[1, 1, 1]], [0], [[0, 0]], [16], [1], classes=seventeen)
+    with pytest.raises(BadInput, match="17 classes, among them kind 0") as caught:
+        to_global(one, frame)
+    assert "traffic_cone" in caught.value.expected
+    with pytest.raises(BadInput, match=rf"results\[{frame.token}\]\n  found: +17 classes"):
+        score({frame.token: dataclasses.replace(one, frame="global")}, dataset)
+    with pytest.raises(BadInput, match=r"found: +ndarray"):
+        to_global(np.zeros((4, 4, 4)), frame)

@@ -15,6 +15,7 @@ from helpers.precision import EngineSide, OnnxSide, first_divergence
 from helpers.precision import faults as precision_faults
 from helpers.precision.errors import measure
 from helpers.precision.pytorch import TorchSide
+from helpers.sequence import Step
 from helpers.systems.bevformer.config import CONFIGS
 from tests.helpers.test_export import drive, scrambled
 
@@ -56,7 +57,7 @@ def mini(tmp_path_factory):
 def test_planted_fault_is_found_between_graphs(mini, fault, strategy):
     _, reference, frames = mini
     plant, node, kind = FAULTS[fault]
-    found = first_divergence(reference, plant(reference.model), frames, 1e-2, strategy=strategy, memory=64)
+    found = first_divergence(reference, plant(reference.model), frames, tolerance=1e-2, strategy=strategy, memory=64)
     assert found.found and (found.node, found.kind) == (node, kind), str(found)
     assert found.tensor == f"{node}_output_0" and found.module == node[1:].rpartition("/")[0].replace("/", ".")
     assert all(item.error < 1e-2 for item in found.inputs[:-1]) and not found.inputs[-1].error < 1e-2
@@ -71,7 +72,7 @@ def test_planted_fault_is_found_against_pytorch(mini, fault, strategy):
     """The module is found by its output, the node in it by the hint."""
     model, reference, frames = mini
     plant, node, kind = FAULTS[fault]
-    found = first_divergence(model, plant(reference.model), frames, 1e-2, strategy=strategy, memory=64)
+    found = first_divergence(model, plant(reference.model), frames, tolerance=1e-2, strategy=strategy, memory=64)
     assert (found.node, found.kind) == (node, kind), str(found)
     assert node in found.between and found.tensor.startswith(node.rpartition("/")[0])
 
@@ -161,7 +162,7 @@ def test_wrong_constant():
 def test_tolerance_is_relative_and_can_be_set_by_name():
     assert not first_divergence(chain(), chain(1.005), X, tolerance=1e-2).found
     assert first_divergence(chain(), chain(1.005), X, tolerance=1e-2, overrides={"t2": 1e-3}).tensor == "t2"
-    assert first_divergence(chain(), chain(1.005), X, 1e-3, {"t2": 1e-2, "t?": 1.0, "t4": 1e-3}).tensor == "t4"
+    assert first_divergence(chain(), chain(1.005), X, {}, 1e-3, {"t2": 1e-2, "t?": 1.0, "t4": 1e-3}).tensor == "t4"
 
 
 class Recorder:
@@ -265,10 +266,10 @@ def test_constant_below_half(mini, tmp_path):
     right = onnx.load(graph.subgraph(reference.model, tmp_path / "motion.onnx", ["can_bus"], [tensor]))
     converted = float16.convert_float_to_float16(onnx.load(tmp_path / "motion.onnx"), keep_io_types=True)
     frames = [{"can_bus": np.zeros(18, np.float32)}]
-    found = first_divergence(right, converted, frames, 1e-2)
+    found = first_divergence(right, converted, frames, tolerance=1e-2)
     assert (found.node, found.kind) == ("/pts_bbox_head/transformer/Where", "half") and "few bits left" in found.hint
     assert found.inputs[-1].candidate.dtype == "float16" and found.inputs[-1].reference.dtype == "float32"
-    assert not first_divergence(right, converted, frames, 1e-2, overrides={"*/Where_output_0": 0.02}).found
+    assert not first_divergence(right, converted, frames, tolerance=1e-2, overrides={"*/Where_output_0": 0.02}).found
 
 
 def test_a_graph_that_mixes_types_is_refused():
@@ -306,7 +307,7 @@ def test_wrong_layout_by_its_values():
     wide = model_of([helper.make_node("Identity", ["x"], ["y"])], {"x": [20000]}, ["y"])
     engine = Recorder(wide, {})
     engine.probe = lambda names: lambda feeds: {"y": shaken}
-    assert first_divergence(wide, engine, [{"x": dense}], 0.03).kind == "half"  # sorted, both look the same
+    assert first_divergence(wide, engine, [{"x": dense}], tolerance=0.03).kind == "half"  # sorted, both look the same
 
 
 def sampled(mode):
@@ -360,9 +361,15 @@ def test_history_is_the_references():
         ]
         return model_of(nodes, {"x": [4], "prev_bev": [4]}, ["bev_embed"], {"gain": np.float32(gain)})
 
-    found = first_divergence(recurrent(2), recurrent(2.2), X * 3)
+    states = {"prev_bev": "bev_embed"}
+    found = first_divergence(recurrent(2), recurrent(2.2), X * 3, states)
     assert (found.tensor, found.frames) == ("kept", 3) and found.error == pytest.approx(0.1)
-    assert not first_divergence(recurrent(2), recurrent(2.2), X).found  # no history on a first frame
+    assert not first_divergence(recurrent(2), recurrent(2.2), X, states).found  # no history on a first frame
+    scenes = [Step(X[0], first) for first in (True, False, True, True)]
+    assert first_divergence(recurrent(2), recurrent(2.2), scenes, states).frame == 1
+    assert not first_divergence(recurrent(2), recurrent(2.2), scenes[2:], states).found
+    held = [X[0] | {"prev_bev": np.zeros(4, np.float32)}] * 2  # frames with an array of their own are fed that
+    assert not first_divergence(recurrent(2), recurrent(2.2), held, states).found
     np.testing.assert_array_equal(found.inputs[0].reference[:2], found.inputs[0].candidate[:2])
 
 

@@ -1,0 +1,178 @@
+"""The file of a calibration set: written sample by sample, and checked before it is believed."""
+
+import contextlib
+import math
+import shutil
+import struct
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from helpers.errors import BadInput
+from helpers.files import atomic
+
+BLOCK = 1 << 24  # bytes read at a time
+REMAKE = "write the set again with helpers.calibration.collect"
+
+
+class Spec(NamedTuple):
+    """One sample of an input."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+Specs = dict[str, Spec]
+
+
+def specs_of(input_shapes: Mapping[str, tuple], input_types: Mapping[str, np.dtype] | None = None) -> Specs:
+    """Shape and type of one sample of every input; float32 where `input_types` names no other."""
+    types = input_types or {}
+    return {
+        name: Spec(tuple(shape), np.dtype(types.get(name, np.float32)).newbyteorder("<"))
+        for name, shape in input_shapes.items()
+    }
+
+
+def check_calibration(
+    path: str | Path, input_shapes: Mapping[str, tuple], input_types: Mapping[str, np.dtype] | None = None
+) -> int:
+    """Read a whole calibration set and return its number of samples.
+
+    Raises:
+        BadInput: as `CalibrationReader`, and for damaged bytes (checksum), NaN and infinity, naming the sample.
+    """
+    path, specs = Path(path), specs_of(input_shapes, input_types)
+    _, samples = layout(path, specs)
+    with zipfile.ZipFile(path) as archive:
+        for name, spec in specs.items():
+            try:
+                _check_values(archive, name, spec, path)
+            except zipfile.BadZipFile as error:
+                raise BadInput(f"{path}: {name}", error, "bytes that match their checksum", REMAKE) from error
+    return samples
+
+
+def _check_values(archive, name, spec, path):
+    with archive.open(f"{name}.npy") as member:
+        _read_header(member)
+        start = 0
+        for block in iter(lambda: member.read(BLOCK), b""):
+            values = np.frombuffer(block, spec.dtype)
+            bad = np.flatnonzero(~np.isfinite(values))
+            if len(bad):
+                value = values[bad[0]]
+                sample = (start + spec.dtype.itemsize * int(bad[0])) // spec.nbytes
+                raise BadInput(f"{path}: {name}, sample {sample}", value, "finite numbers", REMAKE)
+            start += len(block)
+
+
+def _read_header(stream):
+    """(shape, fortran_order, dtype) of a `.npy` stream; leaves it at the first data byte."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(stream)
+
+
+def layout(path: Path, specs: Specs) -> tuple[dict[str, int], int]:
+    """({input: byte offset of its data in the file}, number of samples), after checking names, dtypes and shapes."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise BadInput(path, error, "an uncompressed .npz archive", REMAKE) from error
+    with archive, open(path, "rb") as stream:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if set(members) != set(specs):
+            raise BadInput(path, f"arrays {sorted(members)}", f"arrays {sorted(specs)}", REMAKE)
+        offsets, counts = {}, {}
+        for name, spec in specs.items():
+            offsets[name], counts[name] = _member(stream, members[name], spec, f"{path}: {name}")
+    if len(set(counts.values())) != 1:
+        raise BadInput(path, f"samples per input {counts}", "the same number for every input", REMAKE)
+    return offsets, counts[next(iter(counts))]
+
+
+def _member(stream, info, spec, where):
+    """(byte offset of the data, number of samples) of one array in the archive."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise BadInput(where, "a compressed array", "an uncompressed one", "save with np.savez, not savez_compressed")
+    stream.seek(info.header_offset + 26)  # a local file header ends with the lengths of the name and the extra field
+    name_length, extra_length = struct.unpack("<HH", stream.read(4))
+    stream.seek(name_length + extra_length, 1)
+    try:
+        found, fortran_order, dtype = _read_header(stream)
+    except (ValueError, OSError) as error:
+        raise BadInput(where, error, "an array in .npy format", REMAKE) from error
+    if dtype != spec.dtype:
+        raise BadInput(where, dtype, spec.dtype.name, f"convert with array.astype(np.{spec.dtype.name})")
+    shape = spec.shape
+    if fortran_order or len(found) != len(shape) or found[1:] != shape[1:] or not found[0] or found[0] % shape[0]:
+        expected = f"[samples * {shape[0]}" + "".join(f", {size}" for size in shape[1:]) + "] in C order"
+        raise BadInput(where, f"{list(found)}{' in Fortran order' if fortran_order else ''}", expected, REMAKE)
+    return stream.tell(), found[0] // shape[0]
+
+
+@contextlib.contextmanager
+def writer(out: str | Path, specs: Specs, samples: int | None) -> Iterator[Callable]:
+    """Yield a function that appends one sample; on leaving, pack what was appended into `out`.
+
+    Each input first grows in a file of its own, because an archive takes one member at a time.
+    """
+    _check_space(out, specs, samples)
+    with atomic(out) as part, contextlib.ExitStack() as stack:
+        raw = {name: stack.enter_context(open(part.with_name(f"{name}.raw"), "w+b")) for name in specs}
+        count = 0
+
+        def append(inputs):
+            nonlocal count
+            _check_sample(inputs, specs, f"calibration sample {count}")
+            for name, stream in raw.items():
+                stream.write(np.ascontiguousarray(inputs[name], specs[name].dtype).data)
+            count += 1
+
+        yield append
+        if not count or (samples is not None and count != samples):
+            raise BadInput(out, f"{count} samples in the stream", samples or "at least 1", "ask for fewer samples")
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+            for name, stream in raw.items():
+                _pack(archive, name, stream, specs[name], count)
+
+
+def _pack(archive, name, stream, spec, count):
+    """Copy a raw file into the archive as `name.npy`, and free its disk space."""
+    stream.seek(0)
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        shape = (count * spec.shape[0], *spec.shape[1:])
+        header = {"descr": np.lib.format.dtype_to_descr(spec.dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(member, header)
+        shutil.copyfileobj(stream, member, BLOCK)
+    stream.truncate(0)
+
+
+def _check_sample(inputs, specs, where):
+    if set(inputs) != set(specs):
+        raise BadInput(where, f"inputs {sorted(inputs)}", f"inputs {sorted(specs)}", "pass every network input")
+    for name, spec in specs.items():
+        array, place = np.asarray(inputs[name]), f"{where}, input {name}"
+        if array.shape != spec.shape or array.dtype != spec.dtype:
+            expected = f"{spec.dtype.name}{list(spec.shape)}"
+            raise BadInput(place, f"{array.dtype}{list(array.shape)}", expected, "convert the input")
+        if not np.isfinite(array).all():
+            raise BadInput(place, "NaN or infinity", "finite numbers", "look at the frame this sample came from")
+
+
+def _check_space(out, specs, samples):
+    """While packing, the largest array exists twice."""
+    sizes = [spec.nbytes * (samples or 0) for spec in specs.values()]
+    folder = next(folder for folder in Path(out).absolute().parents if folder.exists())
+    needed, free = sum(sizes) + max(sizes), shutil.disk_usage(folder).free
+    if needed > free:
+        fix = "free some space, write elsewhere, or take fewer samples"
+        raise BadInput(out, f"{free / 1e9:.1f} GB free", f"{needed / 1e9:.1f} GB for {samples} samples", fix)

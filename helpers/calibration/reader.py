@@ -1,0 +1,88 @@
+"""A calibration set as a data reader of ONNX Runtime, ModelOpt and TensorRT: one sample at a time."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from helpers.calibration.archive import layout, specs_of
+
+
+class CalibrationReader:
+    """Reads a calibration set one sample at a time: the data reader of ONNX Runtime and of ModelOpt.
+
+    Args:
+        path: an uncompressed `.npz`.
+        input_shapes: {input name: shape of one sample}.
+        samples: use only the first so many.
+        progress: show a bar while the samples are being drawn.
+        input_types: {input name: dtype}; float32 where it names none.
+
+    Raises:
+        BadInput: not a `.npz`, compressed, or a wrong name, dtype or shape.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        input_shapes: Mapping[str, tuple],
+        samples: int | None = None,
+        progress: bool = False,
+        input_types: Mapping[str, np.dtype] | None = None,
+    ):
+        self.path, self.specs = Path(path), specs_of(input_shapes, input_types)
+        self.offsets, found = layout(self.path, self.specs)
+        self.samples = found if samples is None else min(samples, found)
+        self.bar = _bar(self.samples) if progress else _NoBar()
+        self.rewind()
+
+    def __len__(self):
+        return self.samples
+
+    def __iter__(self):
+        return (self[index] for index in range(self.samples))
+
+    def __getitem__(self, index):
+        """Sample `index` as {input name: array of the input's shape and type}."""
+        if not 0 <= index < self.samples:
+            raise IndexError(f"sample {index} of {self.samples}")
+        sample = {}
+        for name, spec in self.specs.items():
+            offset, size = self.offsets[name] + spec.nbytes * index, math.prod(spec.shape)
+            sample[name] = np.fromfile(self.path, spec.dtype, size, offset=offset).reshape(spec.shape)
+        return sample
+
+    def get_next(self):
+        """The next sample, or None after the last."""
+        if self.position == self.samples:
+            return None
+        self.position += 1
+        self.bar.update()
+        return self[self.position - 1]
+
+    def get_first(self):
+        """The first sample, without moving on."""
+        return self[0]
+
+    def rewind(self):
+        """Start again from the first sample."""
+        self.position = 0
+        self.bar.reset()
+
+    def set_range(self, start_index, end_index):
+        """Draw samples start_index (included) to end_index (excluded)."""
+        self.position, self.samples = start_index, min(end_index, self.samples)
+
+
+class _NoBar:
+    def update(self):
+        pass
+
+    reset = close = update
+
+
+def _bar(samples):
+    from tqdm import tqdm  # reading alone, beside an engine, must not need it
+
+    return tqdm(total=samples, desc="calibrating", leave=False)

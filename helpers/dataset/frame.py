@@ -1,0 +1,86 @@
+"""One key frame of nuScenes or MiniDrive as typed arrays with units and frames, and frames as the steps of a sequence.
+
+Matrices are float64 [4,4] and act on column vectors: `a2b` takes a point of frame a (meters) into frame b. Frames
+are lidar, ego (vehicle at the LIDAR_TOP time stamp), global, and camera (x right, y down, z forward).
+Needs no torch.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from helpers.boxes import Boxes
+from helpers.dataset.images import in_threads, read_image
+from helpers.errors import BadInput
+from helpers.sequence import Step
+
+CLASSES = (
+    "car",
+    "truck",
+    "construction_vehicle",
+    "bus",
+    "trailer",
+    "barrier",
+    "motorcycle",
+    "bicycle",
+    "pedestrian",
+    "traffic_cone",
+)
+CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_FRONT_LEFT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_BACK_RIGHT")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One key frame.
+
+    token: sample token. scene: scene name. index: position in the scene. timestamp: microseconds.
+    image_paths: camera -> Path, in the order of `CAMERAS`, which is also the order of every [6,...] array.
+    intrinsics [6,3,3]; lidar2cam, lidar2img [6,4,4]: from the lidar at its time stamp, over the map, into each camera
+    at its own time stamp; lidar2img gives (u d, v d, d, 1) in pixels of the source image.
+    lidar2ego, ego2global [4,4]: pose of LIDAR_TOP and of the vehicle at the lidar time stamp.
+    can_bus [18] float64, absolute: position m, orientation (w,x,y,z), acceleration m/s2, rotation rate rad/s,
+    velocity m/s, yaw in radians (0..2 pi), yaw in degrees.
+    boxes: annotated boxes of the ten `CLASSES` in the lidar frame, velocity 0 where the devkit cannot tell it.
+    num_lidar_pts [N] int64: lidar points on each box. future_path [T,2]: where the vehicle is at the next (at most 6)
+    key frames, x and y in m in this frame's ego.
+    """
+
+    token: str
+    scene: str
+    index: int
+    timestamp: int
+    image_paths: dict[str, Path]
+    intrinsics: np.ndarray
+    lidar2cam: np.ndarray
+    lidar2img: np.ndarray
+    lidar2ego: np.ndarray
+    ego2global: np.ndarray
+    can_bus: np.ndarray
+    boxes: Boxes
+    num_lidar_pts: np.ndarray
+    future_path: np.ndarray
+
+    def images(self, reduce: int = 1) -> np.ndarray:
+        """The six pictures, uint8 [6,H,W,3] RGB; `reduce` 2, 4 or 8 decodes straight to that fraction (for display).
+
+        Raises BadInput naming the file that is missing or cannot be decoded.
+        """
+        pictures = in_threads(lambda path: read_image(path, reduce), self.image_paths.values())
+        shapes = {str(path): picture.shape for path, picture in zip(self.image_paths.values(), pictures, strict=True)}
+        if len(set(shapes.values())) > 1:
+            raise BadInput("camera images", shapes, "one size for the six cameras", "restore the original images")
+        return np.stack(pictures)
+
+
+def stream(frames: Iterable[Frame], config) -> Iterator[Step]:
+    """The steps of `frames` in time order, read as they are asked for; a sequence begins with every scene.
+
+    config: of a system; its `inputs(frame, previous)` makes the feeds, `previous` is None where a scene begins.
+    """
+    previous = None
+    for frame in frames:
+        first = previous is None or previous.scene != frame.scene
+        yield Step(config.inputs(frame, None if first else previous), first, frame)
+        previous = frame

@@ -1,0 +1,114 @@
+"""The table of systems: seeded networks, and checkpoints that are loaded whole or refused by name."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from helpers import models
+from helpers.errors import BadInput
+from tests.helpers.systems.bevformer.test_network import TINY, network
+
+
+def test_create_is_seeded_and_leaves_the_global_state_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first, second = models.create("bevformer", TINY), models.create("bevformer", TINY)
+    assert torch.equal(torch.rand(3), expected)
+    other = models.create("bevformer", TINY, seed=1)
+    name = "img_neck.fpn_convs.0.conv.weight"
+    assert torch.equal(first.state_dict()[name], second.state_dict()[name])
+    assert not torch.equal(first.state_dict()[name], other.state_dict()[name])
+    assert not first.training
+
+
+def stored(tmp_path, state, name="weights.pth"):
+    path = tmp_path / name
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path)
+    return path
+
+
+@pytest.mark.parametrize("form", ["state_dict", "module", "plain", "safetensors"])
+def test_load_checkpoint_reads_every_form(tmp_path, form):
+    state = network(seed=3).state_dict()
+    if form == "safetensors":
+        path = stored(tmp_path, state, "weights.safetensors")
+    elif form == "module":
+        path = stored(tmp_path, {"state_dict": {f"module.{k}": v for k, v in state.items()}, "meta": {"epoch": 24}})
+    else:
+        path = stored(tmp_path, state if form == "plain" else {"state_dict": state})
+    model = models.load_checkpoint(network(seed=4), path)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+
+
+def test_load_checkpoint_names_every_problem_and_loads_nothing(tmp_path):
+    state = network(seed=3).state_dict()
+    del state["pts_bbox_head.transformer.cams_embeds"], state["img_backbone.bn1.running_mean"]
+    state["pts_bbox_head.extra"] = torch.zeros(1)
+    state["img_neck.fpn_convs.0.conv.bias"] = torch.zeros(17)
+    state["img_backbone.bn1.num_batches_tracked"] = torch.tensor(0.0)
+    state["pts_bbox_head.bev_embedding.weight"][3, 2] = float("nan")
+    state["pts_bbox_head.query_embedding.weight"][0, 0] = float("inf")
+    path = stored(tmp_path, {"state_dict": state})
+    model = network(seed=4)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(BadInput) as error:
+        models.load_checkpoint(model, path)
+    message = str(error.value)
+    for expected in (
+        str(path),
+        "missing (2): pts_bbox_head.transformer.cams_embeds, img_backbone.bn1.running_mean",
+        "unexpected (1): pts_bbox_head.extra",
+        "wrong shape (1): img_neck.fpn_convs.0.conv.bias [17] instead of [16]",
+        "wrong dtype (1): img_backbone.bn1.num_batches_tracked float32 instead of int64",
+        "not finite (2): pts_bbox_head.bev_embedding.weight, pts_bbox_head.query_embedding.weight",
+    ):
+        assert expected in message
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "absent"])
+def test_load_checkpoint_refuses_a_damaged_file(tmp_path, name, damage):
+    path = stored(tmp_path, network().state_dict(), name)
+    content = path.read_bytes()
+    path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "text": b"not weights"}.get(damage, content))
+    if damage == "absent":
+        path.unlink()
+    with pytest.raises(BadInput, match=name):
+        models.load_checkpoint(network(), path)
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_load_checkpoint_refuses_a_git_lfs_pointer(tmp_path, name):
+    (path := tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12838276\n")
+    with pytest.raises(BadInput, match="git-lfs pointer") as caught:
+        models.load_checkpoint(network(), path)
+    assert (caught.value.where, caught.value.fix) == (str(path), "git lfs pull")
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"state_dict": {"a": 1.0}}, {"state_dict": [1]}])
+def test_load_checkpoint_refuses_other_content(tmp_path, content):
+    with pytest.raises(BadInput, match="not a table of tensors"):
+        models.load_checkpoint(network(), stored(tmp_path, content))
+
+
+def test_load_checkpoint_runs_no_code(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (tmp_path.joinpath("sprung").touch, ())
+
+    with pytest.raises(BadInput):
+        models.load_checkpoint(network(), stored(tmp_path, {"state_dict": {"a": Trap()}}))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_checkpoint_with_python_objects_is_not_unpickled(tmp_path):
+    path = tmp_path / "objects.pth"
+    torch.save({"state_dict": {}, "object": tmp_path}, path)
+    with pytest.raises(BadInput, match="never unpickled") as caught:
+        models.load_checkpoint(models.create("bevformer", TINY), path)
+    assert "weights_only" not in str(caught.value)

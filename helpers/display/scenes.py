@@ -20,8 +20,8 @@ def cameras(frame, boxes=None, detections=None, threshold=0.3):
 
     Args:
         frame: `helpers.dataset.Frame`.
-        boxes: ground truth, `Boxes` in the lidar frame: coloured by class, or thin and white beneath `detections`.
-        detections: `Boxes` in the lidar frame, coloured by class and labelled with their score.
+        boxes: ground truth, `Boxes` in the lidar frame: colored by class, or thin and white beneath `detections`.
+        detections: `Boxes` in the lidar frame, colored by class and labeled with their score.
         threshold: detections that score less are left out.
 
     The shaded face of a box is its front. Returns an `IPython.display.Image` (JPEG).
@@ -44,7 +44,7 @@ def cameras(frame, boxes=None, detections=None, threshold=0.3):
 
 
 def bev(frame, ground_truth=None, detections=None, path=None, threshold=0.1, extent=51.2):
-    """The scene from above, forward up, ± `extent` metres around the lidar.
+    """The scene from above, forward up, ± `extent` meters around the lidar.
 
     Args:
         frame: `helpers.dataset.Frame`.
@@ -138,7 +138,7 @@ def _tile(image, lidar2img, camera, groups):
 
 
 def _draw_boxes(tile, boxes, lidar2img, plain):
-    """Draw boxes into `tile`, far ones first; return the labels to write in that order: (text, (u, v), colour)."""
+    """Draw boxes into `tile`, far ones first; return the labels to write in that order: (text, (u, v), color)."""
     import cv2
 
     points = corners(boxes)
@@ -190,7 +190,7 @@ def _shade(tile, polygon, rgb, strength=0.35):
 
 
 def _label(name, score, points, color, smallest=16):
-    """(text, place, colour) above a box that is in the picture and at least `smallest` pixels high."""
+    """(text, place, color) above a box that is in the picture and at least `smallest` pixels high."""
     low, high = points.min(axis=0), points.max(axis=0)
     inside = (low < TILE).all() and (high > 0).all()
     if not inside or high[1] - low[1] < smallest:
@@ -254,7 +254,7 @@ def _ground(axes, extent):
 
 
 def _footprints(axes, boxes, filled, ink=None):
-    """Boxes from above: filled by score or outlined, in the colours of their classes or in `ink`."""
+    """Boxes from above: filled by score or outlined, in the colors of their classes or in `ink`."""
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.colors import to_rgba
 

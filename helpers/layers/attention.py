@@ -1,6 +1,6 @@
 """Attention and feed-forward layers of BEVFormer (arXiv:2203.17270), with the parameter names of its checkpoints.
 
-All layers are batch first, add the residual themselves and leave normalisation to the caller.
+All layers are batch first, add the residual themselves and leave normalization to the caller.
 """
 
 import math
@@ -29,9 +29,9 @@ class DeformableAttention(nn.Module):
         self.value_proj = nn.Linear(dims, dims)
         if project:
             self.output_proj = nn.Linear(dims, dims)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self):
+    def _initialize(self):
         """Offsets start as rays, one direction per head, one step further per point (Deformable DETR)."""
         angles = torch.arange(self.heads) * (2 * math.pi / self.heads)
         rays = torch.stack([angles.cos(), angles.sin()], -1)

@@ -49,14 +49,14 @@ class Head(nn.Module):
         return bev.transpose(0, 1), torch.stack(classes), torch.stack(coords)
 
     def _boxes(self, delta, reference):
-        """Box regression [B, Q, 10] about reference points [B, Q, 3] in 0..1 -> boxes with their centres in metres."""
+        """Box regression [B, Q, 10] about reference points [B, Q, 3] in 0..1 -> boxes with their centers in meters."""
         center = torch.cat([delta[..., :2], delta[..., 4:5]], -1) + inverse_sigmoid(reference)
         center = center.sigmoid() * (self.high - self.low) + self.low
         return torch.cat([center[..., :2], delta[..., 2:4], center[..., 2:], delta[..., 5:]], -1)
 
 
 class BEVFormer(nn.Module):
-    """The detector. Frames: LiDAR (metres); the map's columns run along x and its rows along y."""
+    """The detector. Frames: LiDAR (meters); the map's columns run along x and its rows along y."""
 
     def __init__(self, config):
         super().__init__()
@@ -69,7 +69,7 @@ class BEVFormer(nn.Module):
         """One frame of B independent streams (B = 1 in an exported graph); all tensors float32.
 
         Args:
-            image: [B, 6, 3, H, W], normalised RGB of `config.image_size`.
+            image: [B, 6, 3, H, W], normalized RGB of `config.image_size`.
             prev_bev: [bev_h*bev_w, B, C], `bev_embed` of the previous frame; on a first frame any finite values.
             use_prev_bev: [B], 1 on a frame with history, 0 on the first of a scene.
             can_bus: [B*18]; [0:3] translation (m) and [17] yaw (degrees) since the previous frame, [16] absolute yaw
@@ -78,7 +78,7 @@ class BEVFormer(nn.Module):
 
         Returns:
             bev_embed [bev_h*bev_w, B, C], outputs_classes [layers, B, queries, classes] logits and outputs_coords
-            [layers, B, queries, 10]: cx, cy, log w, log l, cz, log h, sin yaw, cos yaw, vx, vy (metres, LiDAR).
+            [layers, B, queries, 10]: cx, cy, log w, log l, cz, log h, sin yaw, cos yaw, vx, vy (meters, LiDAR).
         """
         batch = image.shape[0]
         features = self.img_neck(self.img_backbone(image.flatten(0, 1))).unflatten(0, (batch, -1))

@@ -15,15 +15,15 @@ from helpers.layers.attention import (
 from helpers.ops.operators import full_precision, rotate
 
 EPSILON = 1e-5
-TINY = 1e-6  # not an addend: graph optimisers take the addition of a tiny constant for a no-op and remove it
+TINY = 1e-6  # not an addend: graph optimizers take the addition of a tiny constant for a no-op and remove it
 
 
 def ego_shift(can_bus, cell_size, bev_size):
     """Motion of the vehicle since the previous frame as a shift of the map.
 
     Args:
-        can_bus: [B, 18]; [0:2] translation in metres in the global frame, [16] absolute yaw in radians.
-        cell_size, bev_size: metres per cell and cells, each (y, x).
+        can_bus: [B, 18]; [0:2] translation in meters in the global frame, [16] absolute yaw in radians.
+        cell_size, bev_size: meters per cell and cells, each (y, x).
 
     Returns:
         [B, 2], (x, y) in map units (1 = the whole map). The heading is the deployment graph's: atan2, except that

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from data_scripts.train import bevformer as train
-from data_scripts.train.gathered_attention import GatheredCrossAttention, gather_visible
+from data_scripts.train.bevformer import frames, loss
+from data_scripts.train.bevformer.gathered_attention import GatheredCrossAttention, gather_visible
 from helpers.layers.attention import SpatialCrossAttention
 from helpers.models import create
 from helpers.systems.bevformer.config import CONFIGS
@@ -54,7 +54,7 @@ def item(centers, labels):
 
 
 def test_heatmap_peaks_at_the_cell_of_the_target_in_rows_of_y():
-    heat = train.heatmap_target([item([(1.1, 21.6)], [3]), item([(-51.0, -51.0)], [0])], CONFIG, torch.device("cpu"))
+    heat = loss.heatmap_target([item([(1.1, 21.6)], [3]), item([(-51.0, -51.0)], [0])], CONFIG, torch.device("cpu"))
     assert heat.shape == (2, 10, 50, 50)
     assert np.unravel_index(heat[0, 3].argmax(), (50, 50)) == (35, 25)
     assert np.unravel_index(heat[1, 0].argmax(), (50, 50)) == (0, 0)
@@ -67,11 +67,11 @@ def test_loss_prefers_the_right_box_and_class_and_ignores_which_query_holds_it()
     for query, row in ((4, 0), (1, 1)):
         logits[0, 0, query, targets[0]["labels"][row]] = 4.0
         boxes[0, 0, query] = torch.from_numpy(targets[0]["boxes"][row])
-    right = train.detection_loss(logits, boxes, targets, map_pool())
-    permuted = train.detection_loss(
+    right = loss.detection_loss(logits, boxes, targets, map_pool())
+    permuted = loss.detection_loss(
         logits[:, :, [1, 0, 3, 2, 5, 4]], boxes[:, :, [1, 0, 3, 2, 5, 4]], targets, map_pool()
     )
-    wrong = train.detection_loss(logits, boxes + 2.0, targets, map_pool())
+    wrong = loss.detection_loss(logits, boxes + 2.0, targets, map_pool())
     assert right < 0.1
     assert torch.isclose(right, permuted)
     assert torch.isclose(wrong - right, torch.tensor(0.25 * (8 * 2.0 + 2 * 0.4)), atol=1e-4)
@@ -87,7 +87,7 @@ class map_pool:
 
 def test_a_walk_without_history_gets_no_motion():
     items = [{"can_bus": np.arange(1, 19, dtype=np.float32)} for _ in range(2)]
-    vectors = train.can_bus_batch(items, torch.tensor([True, False])).view(2, 18)
+    vectors = frames.can_bus_batch(items, torch.tensor([True, False])).view(2, 18)
     assert vectors[0, [0, 1, 2, 17]].abs().max() == 0
     assert torch.equal(vectors[0, 3:17], torch.arange(4.0, 18.0))
     assert torch.equal(vectors[1], torch.arange(1.0, 19.0))
@@ -96,7 +96,7 @@ def test_a_walk_without_history_gets_no_motion():
 def test_padding_stays_zero_when_the_light_varies():
     torch.manual_seed(0)
     images = torch.ones(1, 6, 3, 225, 400, dtype=torch.float16)
-    padded = train.prepare_images(images, CONFIG)
+    padded = frames.prepare_images(images, CONFIG)
     assert padded.shape == (1, 6, 3, 256, 416)
     assert padded[..., 225:, :].abs().max() == 0
     assert padded[..., 400:].abs().max() == 0

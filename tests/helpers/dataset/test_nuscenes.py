@@ -196,7 +196,7 @@ def test_a_stream_begins_with_each_scene_and_knows_the_frame_before(dataset):
 
 
 def published_order(image, scale, size):
-    """Normalise at full size, then resize, then pad."""
+    """Normalize at full size, then resize, then pad."""
     normal = (image.astype(np.float32) - np.float32(MEAN)) / np.float32(STD)
     small = cv2.resize(normal, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     return np.pad(small, ((0, size[0] - small.shape[0]), (0, size[1] - small.shape[1]), (0, 0))).transpose(2, 0, 1)

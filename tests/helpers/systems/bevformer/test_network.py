@@ -352,8 +352,8 @@ def test_boxes_refine_the_reference_points_layer_by_layer():
         delta = head.reg_branches[level](query[0])
         logit = torch.log(reference / (1 - reference))
         moved = torch.sigmoid(delta[:, [0, 1, 4]] + logit)
-        metres = moved * torch.tensor([102.4, 102.4, 8.0]) + torch.tensor([-51.2, -51.2, -5.0])
-        torch.testing.assert_close(coords[level, 0][:, [0, 1, 4]], metres, atol=1e-3, rtol=1e-4)
+        meters = moved * torch.tensor([102.4, 102.4, 8.0]) + torch.tensor([-51.2, -51.2, -5.0])
+        torch.testing.assert_close(coords[level, 0][:, [0, 1, 4]], meters, atol=1e-3, rtol=1e-4)
         raw = [2, 3, 5, 6, 7, 8, 9]
         torch.testing.assert_close(coords[level, 0][:, raw], delta[:, raw], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(classes[level], head.cls_branches[level](query))

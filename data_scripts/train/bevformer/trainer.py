@@ -1,0 +1,97 @@
+"""Network, heatmap head, moving average and optimizer, one step at a time; and the network as `evaluate` drives it."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from data_scripts.train.bevformer.frames import Streams, can_bus_batch, prepare_images
+from data_scripts.train.bevformer.gathered_attention import gather_visible
+from data_scripts.train.bevformer.loss import detection_loss, heatmap_loss, heatmap_target
+from helpers import dataset, models
+from helpers.metrics import detection
+
+HEATMAP_WEIGHT = 1.0
+
+
+class Trainer:
+    def __init__(self, config, scenes, batch, lr, seed, device):
+        torch.manual_seed(seed)
+        self.config, self.lr, self.device = config, lr, device
+        self.model = gather_visible(models.create("bevformer", config.name, seed).to(device).train())
+        dims = config.embed_dims
+        self.heatmap = torch.nn.Sequential(
+            torch.nn.Conv2d(dims, dims, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(dims, 10, 1)
+        ).to(device)
+        torch.nn.init.constant_(self.heatmap[2].bias, -4.0)
+        self.average = models.create("bevformer", config.name, seed).to(device)
+        self.parameters = [*self.model.parameters(), *self.heatmap.parameters()]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=0.01)
+        self.streams = Streams(scenes, batch, device, seed)
+        self.pool = ThreadPoolExecutor(8)
+        self.prev = torch.zeros(config.bev_h * config.bev_w, batch, dims, device=device)
+        self.step = 0
+
+    def learning_rate(self, progress):
+        """Linear warm-up over 500 steps, then a cosine down to 1 % as `progress` goes from 0 to 1."""
+        warm = min(1.0, (self.step + 1) / 500)
+        return self.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+    def train_step(self, progress):
+        """One step on the next frame of every stream; returns the loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(progress)
+        items, images, fresh = self.streams.next()
+        lidar2img = torch.from_numpy(np.stack([item["lidar2img"] for item in items])).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            bev, logits, boxes = self.model(
+                prepare_images(images, self.config), self.prev, (~fresh).float(), can_bus_batch(items, fresh), lidar2img
+            )
+            grid = bev.permute(1, 2, 0).unflatten(2, (self.config.bev_h, self.config.bev_w))
+            heat = self.heatmap(grid)
+        loss = detection_loss(logits, boxes, items, self.pool)
+        loss = loss + HEATMAP_WEIGHT * heatmap_loss(heat, heatmap_target(items, self.config, self.device))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 35.0)
+        self.optimizer.step()
+        self.prev = bev.detach().float()
+        self._update_average(min(0.9995, (self.step + 1) / (self.step + 10)))
+        self.step += 1
+        return loss.detach()
+
+    @torch.no_grad()
+    def _update_average(self, decay):
+        for mean, value in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
+            if mean.dtype.is_floating_point:
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+    def state(self):
+        parts = ("model", "heatmap", "average", "optimizer")
+        return {"step": self.step, **{part: getattr(self, part).state_dict() for part in parts}}
+
+    def restore(self, path):
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.step = state.pop("step")
+        for part, values in state.items():
+            getattr(self, part).load_state_dict(values)
+
+
+def runner(model, device):
+    """`model` as the function of NumPy dictionaries that `metrics.evaluate` drives."""
+    names, outputs_of = model.config.input_shapes(), model.config.output_shapes()
+
+    @torch.inference_mode()
+    def run(inputs):
+        outputs = model(*(torch.from_numpy(np.asarray(inputs[name])).to(device) for name in names))
+        return {name: output.cpu().numpy() for name, output in zip(outputs_of, outputs, strict=True)}
+
+    return run
+
+
+def evaluate(model, dataroot, config, device):
+    data = dataset.open_dataset(dataroot, split="mini_val")
+    return detection.evaluate(runner(model, device), data, config, progress=False)

@@ -12,9 +12,10 @@ import torch
 
 from helpers import graph
 from helpers.errors import BadInput
-from helpers.ops.operators import OPSET, attach_functions
+from helpers.ops.operators import attach_functions
 from helpers.sequence import as_steps, rollout
 
+OPSET = 18
 REWRITES = (
     "fuse_batchnorm_into_conv",
     "no_op_cast",

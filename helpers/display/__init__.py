@@ -1,13 +1,14 @@
 """What the lessons look at: tables, plots, camera and bird's-eye pictures, graphs, Netron, progress.
 
 Every picture is an `IPython.display.Image` that carries its own bytes (`.data`), so it shows in JupyterLab, under
-papermill and in a static HTML copy alike; a cell shows it once, by ending in it. Colours are those of Okabe & Ito's
-palette for colour-blind readers, with three more from Paul Tol's.
+papermill and in a static HTML copy alike; a cell shows it once, by ending in it. Colors are those of Okabe & Ito's
+palette for color-blind readers, with three more from Paul Tol's.
 """
 
 from helpers.display.graphs import graph_picture, netron
+from helpers.display.mosaic import cameras
 from helpers.display.plots import bars, frontier, histogram, lines, op_chart
-from helpers.display.scenes import bev, cameras, side_by_side
+from helpers.display.scenes import bev, side_by_side
 from helpers.display.tables import progress, table
 
 __all__ = [

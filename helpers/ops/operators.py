@@ -14,7 +14,6 @@ from helpers.errors import BadInput
 from helpers.graph.functions import DOMAIN, attach_functions
 
 __all__ = [
-    "OPSET",
     "attach_functions",
     "ms_deform_attn",
     "ms_deform_attn_reference",
@@ -22,7 +21,6 @@ __all__ = [
     "rotate_reference",
 ]
 
-OPSET = 18
 INTERPOLATION = {"bilinear": 0, "nearest": 1}
 
 _LIBRARY = torch.library.Library("onramp", "DEF")

@@ -27,7 +27,7 @@ def attach_functions(model):
         return model
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if opset < 16:
-        raise BadInput("ONNX model", f"opset {opset}", "opset 16 or later", "export with helpers.ops.OPSET")
+        raise BadInput("ONNX model", f"opset {opset}", "opset 16 or later", "export with helpers.export.OPSET")
     linear = "linear" if opset >= 20 else "bilinear"
     present = {function.name for function in model.functions if function.domain == DOMAIN}
     for op_type in sorted(nodes.keys() - present):

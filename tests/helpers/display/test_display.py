@@ -15,9 +15,9 @@ from PIL import Image
 from helpers import display
 from helpers.boxes import Boxes
 from helpers.dataset import CAMERAS, CLASSES
-from helpers.display import graphs, plots, scenes, tables
+from helpers.display import graphs, mosaic, plots, tables
 from helpers.display.layout import _spread, layered
-from helpers.display.style import CLASS_COLORS, PALETTE, ink_on
+from helpers.display.style import CLASS_COLORS, PALETTE, class_color, ink_on
 from helpers.errors import BadInput
 
 AZIMUTHS = {"FRONT": 90, "FRONT_RIGHT": 35, "FRONT_LEFT": 145, "BACK": -90, "BACK_LEFT": 200, "BACK_RIGHT": -20}
@@ -214,8 +214,8 @@ class TestScenes:
         image = display.bev(frame, detections=boxes((20, 20, 0), label="kind 2", size=(4, 4, 2), classes=kinds))
         mask = near(image, PALETTE[2], 3)
         assert mask[:, : int(mask.shape[1] * 0.78)].any() and mask[:, int(mask.shape[1] * 0.78) :].any()  # and its key
-        assert scenes.class_color("kind 9", kinds) == PALETTE[9 - len(PALETTE)]
-        assert scenes.class_color("car", ("tram", "car")) == CLASS_COLORS["car"]
+        assert class_color("kind 9", kinds) == PALETTE[9 - len(PALETTE)]
+        assert class_color("car", ("tram", "car")) == CLASS_COLORS["car"]
 
     def test_cameras_are_the_frames_own(self, frame):
         """Four cameras of other names: in their own order, the place of the missing ones white."""
@@ -235,10 +235,10 @@ class TestScenes:
 
     def test_clip_keeps_what_is_in_front(self):
         a, b = np.array([1.0, 1.0, -1.0]), np.array([3.0, 3.0, 2.0])
-        kept = scenes._clip(a, b)
+        kept = mosaic._clip(a, b)
         np.testing.assert_allclose(kept, [[2.0, 2.0, 0.5], b])
-        np.testing.assert_allclose(scenes._clip(b, a), kept[::-1])
-        assert scenes._clip(a, a) is None
+        np.testing.assert_allclose(mosaic._clip(b, a), kept[::-1])
+        assert mosaic._clip(a, a) is None
 
     def test_side_by_side(self):
         image = display.side_by_side([np.zeros((20, 40, 3), np.uint8), np.eye(20)], ["one", "two"])

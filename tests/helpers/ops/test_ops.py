@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from helpers import export
 from helpers.errors import BadInput
 from helpers.ops import operators as ops
 
@@ -259,7 +260,7 @@ def plain_model():
     return onnx.load_from_string(plain_bytes())
 
 
-def exported(shapes=((5, 7),), interpolation="nearest", opset=ops.OPSET, **case):
+def exported(shapes=((5, 7),), interpolation="nearest", opset=export.OPSET, **case):
     """The bare ONNX model, its inputs and what PyTorch gives for them."""
     value, _, *rest = attention_inputs(shapes=shapes, **case)
     image = torch.randn(3, 20, 30, generator=torch.Generator().manual_seed(1))

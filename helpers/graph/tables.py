@@ -77,7 +77,7 @@ def shapes(model):
 def cost_by_block(model, depth=3):
     """Parameters and FLOPs by block: block, nodes, parameters, flops; in graph order.
 
-    A block is the first `depth` parts of the module path in the node names (`/pts_bbox_head/transformer/…/MatMul`).
+    A block is the first `depth` parts of the module path in the node names (`/head/decoder/layers.0/MatMul`).
     A weight counts once, at its first user; folded constants count with the weights. FLOPs are 2 per
     multiply-accumulate of Conv, Gemm, MatMul and their transposes; bilinear sampling counts 8 per value and
     channel; MSDA 10 per sampling point and channel; other functions cost what their body costs. Element-wise

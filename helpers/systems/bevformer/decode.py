@@ -9,7 +9,7 @@ from helpers.errors import BadInput
 POST_CENTER_RANGE = (-61.2, -61.2, -10.0, 61.2, 61.2, 10.0)
 
 
-def encode_boxes(boxes) -> np.ndarray:
+def encode_boxes(boxes: Boxes) -> np.ndarray:
     """Box code of the network, [N,10] float32: cx, cy, log w, log l, cz, log h, sin yaw, cos yaw, vx, vy.
 
     `boxes` are in the lidar frame. The code's yaw is the one of the LiDAR boxes of mmdet3d before version 1.0:
@@ -30,7 +30,7 @@ def encode_boxes(boxes) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def decode_boxes(code, labels, scores) -> Boxes:
+def decode_boxes(code: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> Boxes:
     """Inverse of `encode_boxes`: code [N,10], labels [N], scores [N] -> Boxes in the lidar frame, yaw in (-pi, pi].
 
     Raises BadInput if the code is not [N,10].
@@ -43,7 +43,12 @@ def decode_boxes(code, labels, scores) -> Boxes:
     return Boxes(code[:, [0, 1, 4]], sizes, yaws, code[:, 8:10], labels, scores, "lidar", CLASSES)
 
 
-def decode_outputs(outputs_classes, outputs_coords, max_num=300, post_center_range=POST_CENTER_RANGE) -> Boxes:
+def decode_outputs(
+    outputs_classes: np.ndarray,
+    outputs_coords: np.ndarray,
+    max_num: int = 300,
+    post_center_range: tuple[float, ...] = POST_CENTER_RANGE,
+) -> Boxes:
     """Network outputs of one frame -> at most `max_num` Boxes in the lidar frame, best score first.
 
     outputs_classes [L,1,Q,10] raw logits, outputs_coords [L,1,Q,10] box codes with metric centers; the last decoder

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from helpers.dataset import preprocess
+from helpers.dataset import Frame, preprocess
 
 
-def inputs(frame, previous, config) -> dict[str, np.ndarray]:
+def inputs(frame: Frame, previous: Frame | None, config) -> dict[str, np.ndarray]:
     """Network inputs of one frame, float32, all but the state prev_bev.
 
     Args:

@@ -14,15 +14,8 @@ from nuscenes.utils.geometry_utils import BoxVisibility, view_points
 from pyquaternion import Quaternion
 
 from helpers.boxes import project, transform, wrap
-from helpers.dataset import CAMERAS, CLASSES, can_bus_vector, open_dataset, preprocess, stream
+from helpers.dataset import CAMERAS, CLASSES, can_bus_vector, open_dataset, stream
 from helpers.errors import BadInput
-
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-
-
-def pictures(scale, size):
-    """The part of a configuration that `preprocess` reads."""
-    return SimpleNamespace(image_scale=scale, image_size=size, image_mean=MEAN, image_std=STD)
 
 
 @pytest.fixture(scope="module")
@@ -193,37 +186,6 @@ def test_a_stream_begins_with_each_scene_and_knows_the_frame_before(dataset):
     assert [step.first for step in steps] == [True, False, False, False] * 2
     for before, step in zip([None, *dataset.frames], steps, strict=False):
         assert step.feeds == {"of": (step.frame, None if step.first else before)}
-
-
-def published_order(image, scale, size):
-    """Normalize at full size, then resize, then pad."""
-    normal = (image.astype(np.float32) - np.float32(MEAN)) / np.float32(STD)
-    small = cv2.resize(normal, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-    return np.pad(small, ((0, size[0] - small.shape[0]), (0, size[1] - small.shape[1]), (0, 0))).transpose(2, 0, 1)
-
-
-@pytest.mark.parametrize(("scale", "size"), [(0.5, (480, 800)), (0.25, (256, 416))])
-def test_preprocess_equals_the_published_order(scale, size):
-    images = np.random.default_rng(0).integers(0, 256, (2, 900, 1600, 3), np.uint8)
-    out = preprocess(images, pictures(scale, size))
-    assert out.shape == (2, 3, *size) and out.dtype == np.float32
-    np.testing.assert_allclose(out, np.stack([published_order(image, scale, size) for image in images]), atol=1e-5)
-    height, width = int(900 * scale), int(1600 * scale)
-    assert not out[:, :, height:].any() and not out[:, :, :, width:].any()
-
-
-def test_preprocess_by_hand():
-    """At a quarter, bilinear samples lie between the second and third pixel of each four."""
-    image = np.random.default_rng(1).integers(0, 256, (8, 16, 3), np.uint8)
-    out = preprocess([image], pictures(0.25, (4, 4)))[0]
-    mean_of_four = image[1:3, 5:7].astype(float).mean(axis=(0, 1))
-    np.testing.assert_allclose(out[:, 0, 1], (mean_of_four - MEAN) / STD, atol=1e-5)
-    assert out[:, 2:].max() == out[:, 2:].min() == 0
-
-
-def test_preprocess_refuses_a_size_that_cuts_the_picture():
-    with pytest.raises(BadInput, match=r"at least \(225, 400\)"):
-        preprocess(np.zeros((1, 900, 1600, 3), np.uint8), pictures(0.25, (224, 416)))
 
 
 def test_splits(minidrive):

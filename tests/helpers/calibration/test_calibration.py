@@ -217,7 +217,7 @@ import resource, sys
 import numpy as np
 from helpers.calibration import CalibrationReader, collect
 from helpers.sequence import Step
-from tests.helpers.test_calibration import config
+from tests.helpers.calibration.test_calibration import config
 
 shapes = {"image": (1, 6, 3, 480, 800), "prev_bev": (2500, 1, 256), "use_prev_bev": (1,)}
 image, flag, history = (np.ones(shapes[name], np.float32) for name in ("image", "use_prev_bev", "prev_bev"))

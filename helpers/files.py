@@ -45,6 +45,16 @@ def check_target(path, folder=False):
     _holder(Path(path), folder).rmdir()
 
 
+def check_distinct(output, *inputs):
+    """BadInput if writing `output` would replace one of `inputs`, whatever the spelling: to be asked before long work.
+
+    An input that is None counts for nothing.
+    """
+    for path in (path for path in inputs if path is not None):
+        if Path(output).resolve() == Path(path).resolve():
+            raise BadInput(output, "the output is also an input", "a file of its own", "give the output another name")
+
+
 def _holder(path, folder):
     """A new folder beside `path`, in which it can be written; BadInput if it cannot."""
     with disk_errors(path, every=True):

@@ -37,6 +37,16 @@ def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path, number):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_output_over_an_input_is_refused_whatever_the_spelling(tmp_path, monkeypatch):
+    (tmp_path / "model.onnx").write_bytes(b"weights")
+    (tmp_path / "link.onnx").symlink_to("model.onnx")
+    monkeypatch.chdir(tmp_path)
+    for spelling in ("model.onnx", "./model.onnx", tmp_path / "new" / ".." / "model.onnx", "link.onnx"):
+        with pytest.raises(BadInput, match=r"model\.onnx|link\.onnx"):
+            files.check_distinct(spelling, None, tmp_path / "model.onnx")
+    files.check_distinct("other.onnx", None, tmp_path / "model.onnx")
+
+
 def test_other_errors_of_the_system_stay_what_they_are(tmp_path):
     with pytest.raises(PermissionError), files.atomic(tmp_path / "a.bin"):
         raise PermissionError(errno.EACCES, "no")

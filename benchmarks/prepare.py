@@ -137,9 +137,9 @@ def _calibration(work, options, shape):
 def _quantize(work, options, shape):
     method = "entropy" if shape == "mini" and not options.tiny else "max"
     started, source = time.perf_counter(), work / "models" / f"{shape}.onnx"
-    excluded = list(CONFIGS[shape].unquantized)
-    out = quantize.quantize(source, source.with_name(f"{shape}_qdq.onnx"), "int8", method,
-                            work / "calibration" / f"{shape}.npz", exclude_nodes=excluded)  # fmt: skip
+    excluded, calibrated = CONFIGS[shape].unquantized, work / "calibration" / f"{shape}.npz"
+    out = quantize.quantize(source, source.with_name(f"{shape}_qdq.onnx"), "int8", method, calibrated,
+                            quantize.Options(exclude_nodes=excluded))  # fmt: skip
     rows = quantize.counts(quantize.report(out, source))
-    return {"method": method, "exclude_nodes": excluded, "seconds": time.perf_counter() - started, "nodes": rows,
+    return {"method": method, "exclude_nodes": list(excluded), "seconds": time.perf_counter() - started, "nodes": rows,
             "weights": "trained" if shape == "mini" else "random, seed 0: valid for timing only"}  # fmt: skip

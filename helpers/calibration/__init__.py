@@ -1,9 +1,9 @@
 """Calibration sets: what the network sees on real frames, written to disk and read back one sample at a time.
 
 A calibration set is an uncompressed `.npz` with one array per network input, of the input's type; the samples are
-joined along axis 0 of that input's own shape. 600 samples of the published BEVFormer give image [600, 6, 3, 480, 800]
-and lidar2img [600, 6, 4, 4] among others: 18 GB, so nothing here ever holds more than one sample (about 30 MB). The
-layout is the one ModelOpt's `--calibration_data_path` takes.
+joined along axis 0 of that input's own shape (scalars become [samples]). 600 samples of the published BEVFormer give
+image [600, 6, 3, 480, 800] and lidar2img [600, 6, 4, 4] among others: 18 GB, so nothing here ever holds more than one
+sample (about 30 MB). The layout is the one ModelOpt's `--calibration_data_path` takes.
 """
 
 import itertools

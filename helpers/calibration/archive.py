@@ -25,6 +25,11 @@ class Spec(NamedTuple):
     dtype: np.dtype
 
     @property
+    def stored(self) -> tuple[int, ...]:
+        """Shape of a sample in the set, where samples are joined along axis 0: a scalar is an array of one."""
+        return self.shape or (1,)
+
+    @property
     def nbytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
 
@@ -112,7 +117,7 @@ def _member(stream, info, spec, where):
         raise BadInput(where, error, "an array in .npy format", REMAKE) from error
     if dtype != spec.dtype:
         raise BadInput(where, dtype, spec.dtype.name, f"convert with array.astype(np.{spec.dtype.name})")
-    shape = spec.shape
+    shape = spec.stored
     if fortran_order or len(found) != len(shape) or found[1:] != shape[1:] or not found[0] or found[0] % shape[0]:
         expected = f"[samples * {shape[0]}" + "".join(f", {size}" for size in shape[1:]) + "] in C order"
         raise BadInput(where, f"{list(found)}{' in Fortran order' if fortran_order else ''}", expected, REMAKE)
@@ -149,7 +154,7 @@ def _pack(archive, name, stream, spec, count):
     """Copy a raw file into the archive as `name.npy`, and free its disk space."""
     stream.seek(0)
     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-        shape = (count * spec.shape[0], *spec.shape[1:])
+        shape = (count * spec.stored[0], *spec.stored[1:])
         header = {"descr": np.lib.format.dtype_to_descr(spec.dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(member, header)
         shutil.copyfileobj(stream, member, BLOCK)

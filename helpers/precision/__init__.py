@@ -19,7 +19,7 @@ from helpers.precision.trace import Block
 from helpers.precision.trials import computed
 from helpers.sequence import as_steps, rollout
 
-__all__ = ["Divergence", "EngineSide", "Input", "OnnxSide", "first_divergence", "main"]
+__all__ = ["Divergence", "EngineSide", "Input", "OnnxSide", "first_divergence"]
 
 STRATEGIES = ("walk", "bisect")
 
@@ -153,10 +153,3 @@ def _input(name, ours, theirs, comparison):
     return Input(
         name, np.shape(b), Range.of(b), Range.of(a), comparison.metric(a, b, comparison.allowed(name), 0).relative
     )
-
-
-def main(argv):
-    """`python -m helpers divergence REFERENCE.onnx CANDIDATE.onnx`."""
-    from helpers.cli import divergence as precision_command
-
-    return precision_command.main(argv)

@@ -60,7 +60,8 @@ def calibrated(network, steps, path):
 @pytest.fixture(scope="module")
 def int8(path, calibrated):
     out = path.with_name("int8.onnx")
-    return quantize.quantize(path, out, calibration=calibrated, exclude_nodes=CONFIG.unquantized)
+    options = quantize.Options(exclude_nodes=CONFIG.unquantized)
+    return quantize.quantize(path, out, calibration=calibrated, options=options)
 
 
 def run_torch(model):

@@ -1,0 +1,101 @@
+"""ModelOpt and onnxslim, each called in one place."""
+
+import contextlib
+import io
+import tempfile
+import warnings
+
+import onnx
+
+from helpers import graph
+from helpers.errors import BadInput
+from helpers.files import disk_errors
+from helpers.quantize import calibrators
+
+
+def run(path, out, reader, mode, method, options):
+    """The model of the file `path`, quantized by ModelOpt.
+
+    ModelOpt rewrites its input file in place and writes others beside it and `out`: give it a folder of its own.
+    """
+    from modelopt.onnx.quantization import quantize
+
+    with _contained(out.parent), calibrators.bounded():
+        quantize(
+            str(path),
+            quantize_mode=mode,
+            calibration_data_reader=reader,
+            calibration_method=method,
+            calibration_eps=["cpu"],
+            calibration_shapes=_inferred_shapes(path, reader),
+            disable_mha_qdq="MatMul" in options.exclude_op_types,  # else it runs the network to see attention's shapes
+            op_types_to_exclude=list(options.exclude_op_types),
+            nodes_to_exclude=list(options.exclude_nodes),
+            high_precision_dtype="fp32",
+            output_path=str(out),
+            log_level="ERROR",
+        )
+    return onnx.load(out)
+
+
+@contextlib.contextmanager
+def adapted(path, out):
+    """Whatever ModelOpt, onnxslim, ONNX Runtime or onnx raise in the block becomes a BadInput that names `path`.
+
+    A full disk is told by the name of `out`; a package that is absent stays what it is.
+    """
+    try:
+        with disk_errors(out):
+            yield
+    except (BadInput, ModuleNotFoundError):
+        raise
+    except Exception as error:  # their exceptions have no class in common
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+        expected = "a graph that ModelOpt quantizes (nothing was written)"
+        fix = "correct the node it names, or leave it out with exclude_nodes (--nodes_to_exclude)"
+        raise BadInput(path, f"{type(error).__name__}: {reason}", expected, fix) from error
+
+
+def _inferred_shapes(path, reader):
+    """Input shapes, from which ModelOpt can infer the others; None makes it run the network with every matrix product
+    as an output, which takes gigabytes, and is needed only where inference leaves a shape open.
+    """
+    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    ranks = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
+    for node in model.graph.node:
+        tensor = ranks[node.output[0]].type.tensor_type if node.output[0] in ranks else None
+        if node.op_type in ("MatMul", "Gemm") and (tensor is None or not all(d.dim_value for d in tensor.shape.dim)):
+            return None
+    return {name: list(spec.shape) for name, spec in reader.specs.items()}
+
+
+@contextlib.contextmanager
+def _contained(folder):
+    """Keep temporary files inside `folder`, and be quiet."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        with _quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        tempfile.tempdir = before
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Hide the lines that are printed per sample and per tensor."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def slim(model):
+    """`model` simplified by onnxslim, which breaks constants inside function bodies: so it gets the graph without them,
+    but with known shapes.
+    """
+    import onnxslim
+
+    with _quiet():
+        bare = graph.drop_functions(onnx.shape_inference.infer_shapes(model))
+        simple = onnxslim.slim(bare, skip_fusion_patterns=["FusionGemm"])
+    simple.functions.extend(model.functions)
+    return simple

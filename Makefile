@@ -1,26 +1,32 @@
 # Onramp. `make help` lists the targets; a plain `make` does the same.
 .DEFAULT_GOAL := help
-.PHONY: help run test lab learner data lint unit notebooks setup gpu containers clean
+.PHONY: help run test lab learner data lint unit notebooks docs setup gpu containers clean
 MAKEFLAGS += --no-print-directory
+
+# Set here, so that only make's command line changes them: a VERSION or TIER in the shell's environment means something else.
+DATAROOT = data/minidrive
+VERSION = v1.0-mini
+JOBS = 1
+TIMEOUT = 600
+TIER =
 
 export PYTHON
 PY := .venv/bin/python
-DATAROOT ?= data/minidrive
-VERSION ?= v1.0-mini
-JOBS ?= 1
-TIMEOUT ?= 600
 PARAMETERS = -p TIER cpu -p DATAROOT $(DATAROOT) -p VERSION $(VERSION)
 
 help: ## list the targets
-	@echo "usage: make TARGET [DATAROOT=data/minidrive] [VERSION=v1.0-mini] [JOBS=1] [TIMEOUT=600]"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "usage: make TARGET [NAME=VALUE ...]"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "make run knows DATAROOT (data/minidrive), VERSION (v1.0-mini), JOBS (lessons at once, 1), TIMEOUT (seconds for each, 600)"
 
 run: data ## set up, make MiniDrive, run every lesson; results and their pages go to build/
 	@$(PY) -m ci.lessons.run --reuse --jobs $(JOBS) --timeout $(TIMEOUT) --out build $(PARAMETERS); status=$$?; \
 	$(PY) -m ci.lessons.site --out build && exit $$status
 
 test: data ## set up, lint, unit tests, every lesson in FAST mode with the proof of its exercises
-	@$(PY) ci/test.py
+	@$(PY) -m ci.test
 
 lab: data ## open JupyterLab at the first lesson
 	@JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyter lab notebooks/00_start_here.ipynb
@@ -31,19 +37,23 @@ learner: setup ## write the lessons with their solutions cleared to build/learne
 data: setup ## make MiniDrive, the synthetic data set, in data/minidrive
 	@$(PY) -m data_scripts.make_minidrive
 
-lint: setup ## ruff, and the rules of lessons
-	@$(PY) ci/test.py lint
+lint: setup ## ruff, the rules of lessons, and whether the pages made from results/ are current
+	@$(PY) -m ci.test lint
 
 unit: setup ## the unit tests
-	@$(PY) ci/test.py unit
+	@$(PY) -m ci.test unit
 
 notebooks: data ## every lesson in FAST mode with the proof of its exercises
-	@$(PY) ci/test.py notebooks
+	@$(PY) -m ci.test notebooks
+
+docs: setup ## write what is made of results/ and of the commands' help: docs/, the README's table and picture
+	@$(PY) -m ci.results
+	@$(PY) -m ci.commands
 
 setup: ## create .venv from the lock (the other targets do it when it is needed)
 	@ci/setup/cpu.sh
 
-gpu: ## set up a GPU tier in .venv-gpu: make gpu, or make gpu TIER=trt10 (trt11, trtllm, edge)
+gpu: ## set up a GPU tier, in .venv-gpu: make gpu, or make gpu TIER=trt10 (trt11, trtllm, edge)
 	@$(or $(PYTHON),$(shell command -v python3.11 || command -v python3)) -m ci.setup.gpu $(TIER)
 
 containers: setup ## lint the Dockerfile, with hadolint where there is one

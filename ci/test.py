@@ -19,6 +19,7 @@ STAGES = {
         [PYTHON, "-m", "ruff", "check", "."],
         [PYTHON, "-m", "ruff", "format", "--check", "."],
         [PYTHON, "-m", "ci.lessons.check"],
+        [PYTHON, "-m", "ci.results", "--check"],
     ],
     "unit": [[PYTHON, "-m", "pytest", f"--junitxml={JUNIT}", "--durations=5"]],
     "notebooks": [
@@ -47,7 +48,10 @@ def notebook_counts():
 
 
 def run_stage(name):
-    """(passed, failed, skipped) of one stage; a command that fails without any failed item counts as one failure."""
+    """(passed, failed, skipped) of one stage.
+
+    A command that fails without any failed item counts as a failure, and so does a report that is missing or damaged.
+    """
     started, codes = time.monotonic(), []
     for command in STAGES[name]:
         print("\n== " + " ".join(command).replace(PYTHON, "python").replace(f"{ROOT}/", ""), flush=True)
@@ -56,8 +60,9 @@ def run_stage(name):
     counters = {"unit": unit_counts, "notebooks": notebook_counts}
     try:
         passed, failed, skipped = counters[name]() if name in counters else (codes.count(0), 0, 0)
-    except (OSError, ValueError, KeyError, ElementTree.ParseError):
-        passed = failed = skipped = 0
+    except (OSError, ValueError, KeyError, TypeError, ElementTree.ParseError) as error:
+        print(f"== {name}: no report that can be read ({error})", flush=True)
+        passed, failed, skipped = 0, 1, 0
     return passed, failed or sum(code != 0 for code in codes), skipped
 
 

@@ -32,7 +32,7 @@ class Facts:
         best_flags: what trtexec --best sets (samples/common/sampleOptions.cpp at v10.13.0: FP16, INT8, and BF16 from
             compute capability 8.0; at 8.6: FP16 and INT8).
         half_beside_qdq: half precision may be allowed beside Q/DQ nodes without suspicion. With 8.6.0 a slice of the
-            mini BEVFormer then handed on other values than it was given (seen on an H200, README, "Measured").
+            mini BEVFormer then handed on other values than it was given (seen on an H200, docs/results.md).
         opset: the ONNX opset that graphs have to be brought down to, None if there is no need. 8.6 reads 17; later
             forms of ReduceMax, Split, Pad, ... parse and compute something else (builtin_op_importers.cpp).
         tactic_sources: names in TacticSource (8.6.0's module; pyCore.cpp at v10.13.0 and v11.1).

@@ -1,0 +1,37 @@
+"""Makes what is shown of the records in results/: docs/results.md, the README's table, docs/pictures/road.svg.
+
+python -m ci.results            # write them (make docs)
+python -m ci.results --check    # exit with 1 if one of them is not what the records say (make lint)
+"""
+
+import argparse
+import sys
+
+from ci.results.pages import pages
+from helpers.errors import BadInput
+from helpers.files import ROOT, atomic
+
+
+def main(argv=None, root=ROOT):
+    parser = argparse.ArgumentParser(
+        "python -m ci.results", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing, say what is stale")
+    check = parser.parse_args(argv).check
+    try:
+        stale = {path: text for path, text in pages(root).items() if not path.is_file() or path.read_text() != text}
+        for path, text in stale.items():
+            if not check:
+                with atomic(path) as part:
+                    part.write_text(text)
+            print(f"{path.relative_to(root)}: " + ("stale (fix: make docs)" if check else "written"))
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if not stale:
+        print("the pages agree with results/")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""The figures that the prose of docs/results.md quotes, by the names that template.md gives them."""
+
+from ci.results.recorded import CPU, day, device
+from ci.results.tables import A40, MINI, PUBLISHED, SPEEDS
+
+QUOTED = {  # name in the template: record, taken on a GPU
+    "eager_fp32": PUBLISHED + "pytorch-fp32",
+    "eager_tf32": PUBLISHED + "pytorch-tf32",
+    "eager_fp16": PUBLISHED + "pytorch-fp16",
+    "compiled": PUBLISHED + "pytorch-compile-fp16",
+    "fp32": PUBLISHED + "tensorrt-fp32-plugin",
+    "tf32": PUBLISHED + "tensorrt-tf32-plugin",
+    "fp16": PUBLISHED + "tensorrt-fp16-plugin",
+    "int8": PUBLISHED + "tensorrt-qdq-tf32-plugin",
+    "profile": PUBLISHED + "tensorrt-qdq-tf32-plugin-profile",
+    "mini": MINI + "tensorrt-qdq-tf32-plugin",
+    "gridsample": "gridsample-tensorrt",
+}
+
+
+def quoted(results):
+    """dict of name to a record's metrics, or to a figure made from them."""
+    found = {name: results.latest(record) for name, record in QUOTED.items()}
+    speeds = results.latest(SPEEDS, CPU)
+    metrics = {name: record.metrics for name, record in found.items()}
+    return metrics | _ratios(metrics) | _sums(metrics) | {
+        "tensorrt": found["int8"].versions["tensorrt"],
+        "torch": found["eager_fp32"].versions["torch"],
+        "gpu": device(found["int8"]), "gpu_date": day(found["int8"]).date(),
+        "cpu": device(speeds), "cpu_date": day(speeds).date(),
+    }  # fmt: skip
+
+
+def _ratios(metrics):
+    """The ratios of medians, `a_over_b`, and the published ones."""
+    ms = {name: one["gpu_ms_p50"] for name, one in metrics.items() if "gpu_ms_p50" in one}
+    a40 = {name.split("-")[1]: value for name, value in A40.items()}
+    return {f"{a}_over_{b}": ms[a] / ms[b] for a in ms for b in ms} | {
+        f"a40_fp32_over_{name}": a40["fp32"] / a40[name] for name in ("fp16", "qdq")
+    }
+
+
+def _sums(metrics):
+    """The INT8 engine's profile in three figures; in how many cases GridSample stayed in FP32."""
+    kinds = {key: ms for key, ms in metrics["profile"].items() if key.startswith("type/")}
+    cases = metrics["gridsample"]
+    kept = [key for key in cases if key.endswith("/native_fp32") and cases[key] == cases[f"{key[:-4]}fp16"]]
+    return {
+        "profile_ms": metrics["profile"]["sum_ms"],
+        "convolutions_ms": sum(ms for key, ms in kinds.items() if key.startswith("type/Cask")),
+        "transformer_ms": kinds["type/Myelin_ms"] + kinds["type/PluginV2_ms"],
+        "gridsample_kept": len(kept),
+    }

@@ -1,0 +1,72 @@
+"""The pages and the picture that are made from the records: docs/results.md, a table of the README, docs/pictures."""
+
+import re
+from pathlib import Path
+
+from ci.results.figures import quoted
+from ci.results.picture import road
+from ci.results.recorded import CPU, Recorded, markdown, rounded
+from ci.results.tables import MINI, PTQ, PUBLISHED, TABLES
+from helpers.errors import BadInput
+from helpers.files import ROOT
+
+TEMPLATE = Path(__file__).with_name("template.md")
+NOTE = "<!-- Made by `make docs` from results/ and ci/results/template.md: edit the template. -->\n\n"
+BEGIN, END = "<!-- results: made by `make docs` -->\n", "<!-- end of results -->"
+
+
+def pages(root=ROOT):
+    """dict of path to the text that should stand there."""
+    results = Recorded(root / "results")
+    return {
+        root / "docs/results.md": results_page(results, TEMPLATE.read_text()),
+        root / "docs/pictures/road.svg": road(results),
+        root / "README.md": filled((root / "README.md").read_text(), four(results), root / "README.md"),
+    }
+
+
+def results_page(results, template):
+    """The template with its tables and figures; BadInput names a field that nobody fills."""
+    fields = {f"table_{table.__name__}": table(results) for table in TABLES} | quoted(results)
+    fields["link_divergence"] = results.link(results.latest("divergence-tensorrt"), "divergence-tensorrt")
+    try:
+        return NOTE + template.format_map(fields)
+    except (KeyError, ValueError, IndexError) as error:
+        raise BadInput(TEMPLATE, f"a field that cannot be filled: {error}", f"some of {', '.join(sorted(fields))}",
+                       "correct the template") from error  # fmt: skip
+
+
+def filled(text, content, where):
+    """`text` with `content` between the two comments; BadInput if they are not there once each."""
+    parts = re.split(f"({re.escape(BEGIN)}|{re.escape(END)})", text)
+    if parts[1::2] != [BEGIN, END]:
+        raise BadInput(where, "no place for the results", f"{BEGIN.strip()} and {END}, once each", "put them back")
+    return f"{parts[0]}{BEGIN}{content}\n{END}{parts[4]}"
+
+
+def four(results):
+    """The README's table: two times, an accuracy and the control, each beside what it is compared with."""
+    latest, on_cpu = results.latest, lambda name: results.latest(PTQ + name, CPU)
+    rows = [
+        ("BEVFormer-tiny, TensorRT FP16", latest(PUBLISHED + "tensorrt-fp16-plugin"),
+         "PyTorch eager FP16", latest(PUBLISHED + "pytorch-fp16"), _ms),
+        ("BEVFormer-tiny, TensorRT INT8 and TF32", latest(PUBLISHED + "tensorrt-qdq-tf32-plugin"),
+         "TensorRT TF32", latest(PUBLISHED + "tensorrt-tf32-plugin"), _ms),
+        ("mini BEVFormer, TensorRT INT8 and TF32", latest(MINI + "tensorrt-qdq-tf32-plugin"),
+         "PyTorch FP32", latest(MINI + "pytorch-fp32"), _nds),
+        ("mini BEVFormer, INT8 calibrated on noise: must fail", on_cpu("int8-faint-noise"),
+         "ONNX Runtime FP32", on_cpu("fp32"), _nds),
+    ]  # fmt: skip
+    return markdown([
+        {"": what, "result": text(record), "compared with": f"{text(base)}, {label}",
+         "record": results.link(record, up="results")}
+        for what, record, label, base, text in rows
+    ])  # fmt: skip
+
+
+def _ms(record):
+    return f"{rounded(record.metrics['gpu_ms_p50'], 2)} ms"
+
+
+def _nds(record):
+    return f"NDS {rounded(record.metrics['NDS'], 3)}"

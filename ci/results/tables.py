@@ -1,0 +1,153 @@
+"""The tables of docs/results.md and of the README. Every row is one artifact, with a link to its record."""
+
+from ci.results.recorded import CPU, figure, markdown, ratio, rounded
+
+PUBLISHED, MINI, PTQ = "bevformer-published-", "bevformer-mini-", "modelopt_ptq-"
+LABELS = {  # the end of a record's name: what the row is called
+    "pytorch-fp32": "PyTorch eager FP32",
+    "pytorch-tf32": "PyTorch eager, TF32 allowed",
+    "pytorch-fp16": "PyTorch eager FP16",
+    "pytorch-compile-fp16": "torch.compile FP16",
+    "tensorrt-fp32": "TensorRT FP32, native",
+    "tensorrt-fp32-plugin": "TensorRT FP32",
+    "tensorrt-tf32-plugin": "FP32 with TF32 allowed",
+    "tensorrt-fp16-plugin": "FP16, projection in FP32",
+    "tensorrt-qdq-tf32-plugin": "INT8 by Q/DQ, the rest TF32",
+    "tensorrt-best-plugin": "`--best`: INT8 by a calibrator, and FP16",
+    "tensorrt-qdq-plugin": "INT8 by Q/DQ, the rest FP16: **wrong**, see below",
+}
+WRONG = "tensorrt-qdq-plugin"  # its output is not what the graph says
+MINI_LABELS = {name: label for name, label in LABELS.items() if name == "pytorch-fp32" or "tensorrt" in name}
+A40 = {  # ms, published for BEVFormer-tiny with TensorRT 10.3: NVIDIA/DL4AGX
+    "tensorrt-fp32-plugin": 18.82, "tensorrt-fp16-plugin": 9.36, "tensorrt-qdq-plugin": 6.02,
+    "tensorrt-best-plugin": 6.20,
+}  # fmt: skip
+ON_CPU = [  # the row, the record with its accuracy, its name in the record that compares speeds
+    ("PyTorch FP32", MINI + "pytorch-fp32", ""),
+    ("ONNX Runtime FP32", PTQ + "fp32", "fp32"),
+    ("INT8 (ModelOpt, entropy, no MatMul)", PTQ + "int8-entropy", "int8_entropy"),
+    ("the same, rewritten for CPUs (`quantize.for_cpu`)", PTQ + "int8-for-cpu", "int8_for_cpu"),
+    ("INT8 (max)", PTQ + "int8-max", ""),
+    ("FP8 (max), emulated by ONNX Runtime", PTQ + "fp8-max", "fp8_max"),
+    ("INT8 calibrated on faint noise: the control that must fail", PTQ + "int8-faint-noise", ""),
+]
+SPEEDS = MINI + "precisions-latency"
+SCALES = {
+    "six cameras, 480x800, a map of 50x50 cells": "base", "2 sets of six cameras": "batch_2", "4 sets": "batch_4",
+    "8 sets": "batch_8", "a map of 100x100 cells": "bev_100", "a map of 150x150 cells": "bev_150",
+    "pictures of 736x1280": "image_736x1280", "pictures of 928x1600": "image_928x1600",
+}  # fmt: skip
+FORMS = {
+    "native_fp32": "GridSample, FP32", "native_fp16": "GridSample, FP16 allowed", "rewrite_fp32": "rewritten, FP32",
+    "rewrite_fp16": "rewritten, FP16 allowed",
+}  # fmt: skip
+
+
+def published(results):
+    """Latency and size of BEVFormer-tiny at its published size, precision by precision."""
+    rows = []
+    for name, label in LABELS.items():
+        record = results.latest(PUBLISHED + name)
+        rows.append({
+            "": label,
+            "GPU, ms": figure(record, "gpu_ms_p50", 2),
+            "graph, ms": figure(record, "graph_gpu_ms_p50", 2),
+            "engine, MiB": "" if name == WRONG else figure(record, "engine_mib", 0),
+            "FP32 / this": _over(results, record, "fp32"),
+            "TF32 / this": _over(results, record, "tf32"),
+            "A40, ms": rounded(A40[name], 2) if name in A40 else "",
+            "record": results.link(record),
+        })  # fmt: skip
+    return markdown(rows)
+
+
+def mini(results):
+    """Latency and accuracy of the trained mini on the GPU."""
+    rows = []
+    for name, label in MINI_LABELS.items():
+        record = results.latest(MINI + name)
+        rows.append({
+            "": label,
+            "GPU, ms": figure(record, "gpu_ms_p50", 2),
+            "graph, ms": figure(record, "graph_gpu_ms_p50", 2),
+            "FP32 / this": _over(results, record, "fp32"),
+            "NDS": figure(record, "NDS", 3),
+            "mAP": figure(record, "mAP", 3),
+            "record": results.link(record),
+        })  # fmt: skip
+    return markdown(rows)
+
+
+def _over(results, record, base):
+    """How many times as long the engine `base`, with the kernel, took in the same run; empty if this was not timed."""
+    if not record.name.endswith("-plugin") or "gpu_ms_p50" not in record.metrics:
+        return ""
+    found = results.beside(record, record.name.partition("tensorrt-")[0] + f"tensorrt-{base}-plugin")
+    return ratio(found.metrics["gpu_ms_p50"] / record.metrics["gpu_ms_p50"])
+
+
+def on_cpu(results):
+    """Accuracy and speed of the mini under ONNX Runtime; the speeds are of one run that compared the files."""
+    rows, speeds = [], results.latest(SPEEDS, CPU)
+    for label, name, speed in ON_CPU:
+        record = results.latest(name, CPU)
+        links = [results.link(record)] + ([results.link(speeds, "speed")] if speed else [])
+        rows.append({
+            "": label,
+            "NDS": figure(record, "NDS", 3) or "not measured",
+            "mAP": figure(record, "mAP", 3) or "not measured",
+            "latency, ms": figure(speeds, f"latency_ms_p50_{speed}", 0),
+            "FP32 / this": ratio(speeds.metrics[f"speedup_{speed}"]) if speed else "",
+            "record": ", ".join(links),
+        })  # fmt: skip
+    return markdown(rows)
+
+
+def scaling(results):
+    """How the time of the published size grows with cameras, map and pictures."""
+    engine, eager = (results.latest(f"bevformer-scaling-{runtime}") for runtime in ("tensorrt", "pytorch"))
+    links = f"{results.link(engine, 'TensorRT')}, {results.link(eager, 'PyTorch')}"
+    rows = [{
+        "": label,
+        "TensorRT FP16, CUDA graph, ms": figure(engine, f"{scale}_gpu_ms_p50", 1),
+        "activations, MiB": figure(engine, f"{scale}_activations_mib", 0),
+        "PyTorch eager FP32, ms": figure(eager, f"{scale}_gpu_ms_p50", 1),
+        "record": links,
+    } for label, scale in SCALES.items()]  # fmt: skip
+    return markdown(rows)
+
+
+def gridsample(results):
+    """How many cases of GridSample agree with ONNX Runtime, as TensorRT's own layer and rewritten."""
+    record = results.latest("gridsample-tensorrt")
+    rows = [
+        {"": label}
+        | {verdict: figure(record, f"{form}_{verdict}", 0) for verdict in ("agrees", "wrong", "refused")}
+        | {"record": results.link(record)}
+        for form, label in FORMS.items()
+    ]
+    return markdown(rows)
+
+
+def gridsample_cases(results):
+    """The largest error of every case and form."""
+    metrics = results.latest("gridsample-tensorrt").metrics
+    cases = dict.fromkeys(key.rpartition("/")[0] for key in metrics if "/" in key)
+    return markdown([{"": case} | {label: _error(metrics[f"{case}/{form}"]) for form, label in FORMS.items()}
+                     for case in sorted(cases)])  # fmt: skip
+
+
+def _error(value):
+    return value if isinstance(value, str) else f"{value:.1e}" if value else "0"
+
+
+def ceilings(results):
+    """What the card reaches by itself."""
+    record = results.latest("gpu-ceilings")
+    columns = {"copy, GB/s": "copy_gb_s", "FP32, TFLOP/s": "fp32_tflop_s", "TF32, TFLOP/s": "tf32_tflop_s",
+               "FP16, TFLOP/s": "fp16_tflop_s", "BF16, TFLOP/s": "bf16_tflop_s"}  # fmt: skip
+    row = {column: figure(record, metric, 0) for column, metric in columns.items()}
+    return markdown([row | {"record": results.link(record)}])
+
+
+TABLES = (published, mini, on_cpu, scaling, gridsample, gridsample_cases, ceilings)

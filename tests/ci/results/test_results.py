@@ -1,0 +1,202 @@
+"""What is shown of the records: rows, ratios, links, prose, the picture, and what is stale."""
+
+import dataclasses
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from benchmarks import report
+from ci.results import __main__ as command
+from ci.results import figures, pages, picture, recorded, tables
+from helpers import records
+from helpers.errors import BadInput
+from helpers.files import ROOT
+
+GPU = "NVIDIA H200, driver 580.159.04"
+
+
+def record(name, metrics, device=GPU, date="2026-01-31T12:00:00+00:00", commit="0123abc"):
+    return records.Record(name, "recorded", device, {"python": "3.11"}, "make run", commit, date, metrics)
+
+
+@pytest.fixture
+def recorded_as(tmp_path):
+    """Function (*records) -> Recorded of a folder that holds them."""
+
+    def make(*found):
+        for one in found:
+            records.write(one, tmp_path)
+        return recorded.Recorded(tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A project that holds the records and the README of this one, and no docs."""
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    (tmp_path / "README.md").write_text((ROOT / "README.md").read_text())
+    (tmp_path / "docs").mkdir()
+    return tmp_path
+
+
+def rows(table):
+    """The cells of a Markdown table, heads first, without the line of dashes."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    return [lines[0], *lines[2:]]
+
+
+def test_this_project_s_pages_are_current(capsys):
+    assert command.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_latest_record_of_a_name_on_the_kind_of_device_asked_for(recorded_as):
+    found = recorded_as(
+        record("a", {"x": 1}), record("a", {"x": 2}, date="2026-02-01T00:30:00+02:00"),
+        record("a", {"x": 3}, date="2026-01-31T22:00:00+00:00"),
+        record("a", {"x": 4}, "AMD EPYC, 2 cores", "2026-03-01T00:00:00+00:00"),
+    )  # fmt: skip
+    assert found.latest("a").metrics["x"] == 2  # 22:30 in UTC
+    assert found.latest("a", recorded.CPU).metrics["x"] == 4
+    with pytest.raises(BadInput, match="no record 'b' taken on a CPU"):
+        found.latest("b", recorded.CPU)
+
+
+def test_a_ratio_has_its_base_in_the_same_run(recorded_as):
+    base, engine = "bevformer-mini-tensorrt-fp32-plugin", "bevformer-mini-tensorrt-fp16-plugin"
+    later = "2026-02-01T12:00:00+00:00"
+    found = recorded_as(
+        record(base, {"gpu_ms_p50": 4.0}),
+        record(engine, {"gpu_ms_p50": 2.0}),
+        record(base, {"gpu_ms_p50": 40.0}, date=later),
+    )
+    row = found.latest(engine)
+    assert found.beside(row, base).metrics["gpu_ms_p50"] == 4.0
+    other = dataclasses.replace(row, date=later, commit="feed")
+    with pytest.raises(BadInput, match="beside"):
+        found.beside(other, base)
+
+
+def test_a_link_names_device_and_day_and_leads_to_the_file(recorded_as):
+    found = recorded_as(record("a", {"x": 1}))
+    link = found.link(found.latest("a"))
+    assert link == "[H200,&nbsp;31&nbsp;Jan&nbsp;2026](../results/a-20260131T120000Z.json)"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(0.695, 2, "0.70"), (2.675, 2, "2.68"), (12.5, 0, "13"), (27, 0, "27"), (0.0004, 3, "0.000"), (1e-7, 2, "0.00")],
+)
+def test_halves_are_rounded_up(value, digits, text):
+    assert recorded.rounded(value, digits) == text
+
+
+def test_published_table_says_what_the_records_say():
+    results = recorded.Recorded(ROOT / "results")
+    head, *body = rows(tables.published(results))
+    by_label = {row[0]: dict(zip(head, row, strict=True)) for row in body}
+    assert len(by_label) == len(tables.LABELS)
+    for name, label in tables.LABELS.items():
+        metrics, row = results.latest(tables.PUBLISHED + name).metrics, by_label[label]
+        assert row["GPU, ms"] == (f"{metrics['gpu_ms_p50']:.2f}" if "gpu_ms_p50" in metrics else "")
+        assert tables.PUBLISHED + name in row["record"]
+        over = metrics.get("speedup_over_fp32_plugin")  # by the program that measured
+        if over:
+            assert float(row["FP32 / this"]) == pytest.approx(over, abs=0.006)
+    wrong = by_label[tables.LABELS[tables.WRONG]]
+    assert not wrong["engine, MiB"] and not wrong["FP32 / this"] and wrong["A40, ms"] == "6.02"
+
+
+def test_the_wrong_engine_is_shown_with_its_accuracy():
+    head, *body = rows(tables.mini(recorded.Recorded(ROOT / "results")))
+    row = dict(zip(head, body[-1], strict=True))
+    assert "**wrong**" in row[""] and float(row["NDS"]) < 0.2
+
+
+def test_what_was_not_measured_on_the_cpu_says_so():
+    head, *body = rows(tables.on_cpu(recorded.Recorded(ROOT / "results")))
+    by_label = {row[0]: dict(zip(head, row, strict=True)) for row in body}
+    rewritten = by_label["the same, rewritten for CPUs (`quantize.for_cpu`)"]
+    assert rewritten["NDS"] == "not measured" and rewritten["FP32 / this"] == "0.93"
+    assert all(row["record"].count("](../results/") == 2 for row in by_label.values() if row["FP32 / this"])
+
+
+def test_published_figures_are_those_the_benchmark_compares_with():
+    ours = {name.split("-")[1]: value for name, value in tables.A40.items()}
+    assert ours == {name: report.PUBLISHED[name]["ms"] for name in ours}
+
+
+def test_sums_of_the_profile_and_of_gridsample():
+    metrics = {
+        "profile": {"sum_ms": 9.0, "type/CaskConvolution_ms": 1.0, "type/CaskPooling_ms": 0.5, "type/Myelin_ms": 2.0,
+                    "type/PluginV2_ms": 0.25, "type/Reformat_ms": 4.0, "top_01_ms": 2.0},
+        "gridsample": {"cases": 2, "a/native_fp32": 0.5, "a/native_fp16": 0.5, "b/native_fp32": 0.1,
+                       "b/native_fp16": 0.2, "b/rewrite_fp32": 0.1},
+    }  # fmt: skip
+    assert figures._sums(metrics) == {
+        "profile_ms": 9.0, "convolutions_ms": 1.5, "transformer_ms": 2.25, "gridsample_kept": 1,
+    }  # fmt: skip
+
+
+def test_a_field_that_nobody_fills_is_named():
+    results = recorded.Recorded(ROOT / "results")
+    assert "3.11 ms" in pages.results_page(results, "{int8[gpu_ms_p50]:.2f} ms")
+    for template in ("{int9}", "{int8[gpu_ms]}", "{int8[gpu_ms_p50]:q}"):
+        with pytest.raises(BadInput, match="a field that cannot be filled"):
+            pages.results_page(results, template)
+
+
+def test_readme_s_table_goes_between_its_comments():
+    text = f"before\n{pages.BEGIN}old\n{pages.END}\nafter"
+    assert pages.filled(text, "new", "README.md") == f"before\n{pages.BEGIN}new\n{pages.END}\nafter"
+    for broken in ("nothing", f"{pages.BEGIN}x", f"{pages.END}{pages.BEGIN}", text + text):
+        with pytest.raises(BadInput, match="once each"):
+            pages.filled(broken, "new", "README.md")
+
+
+def test_four_results_each_beside_what_it_is_compared_with():
+    results = recorded.Recorded(ROOT / "results")
+    head, *body = rows(pages.four(results))
+    assert head == ["", "result", "compared with", "record"] and len(body) == 4
+    assert all("](results/" in row[3] for row in body)
+    assert "NDS" in body[3][1] and "must fail" in body[3][0]
+
+
+def test_picture_is_svg_whose_bars_are_as_long_as_the_times():
+    svg = ElementTree.fromstring(picture.road(recorded.Recorded(ROOT / "results")))
+    space = "{http://www.w3.org/2000/svg}"
+    bars = [one for one in svg.iter(f"{space}rect") if one.get("class") in ("torch", "engine")]
+    texts = [one.text for one in svg.iter(f"{space}text")]
+    times = [float(texts[texts.index(label) + 1]) for label, _ in picture.BARS]
+    lengths = [float(bar.get("width")) for bar in bars]
+    assert len(bars) == len(times)
+    assert [length / lengths[0] for length in lengths] == pytest.approx([t / times[0] for t in times], rel=2e-3)
+    assert "24.30" in svg.find(f"{space}title").text
+
+
+def test_stale_pages_are_named_and_renewed(root, capsys):
+    assert command.main(["--check"], root) == 1
+    said = capsys.readouterr().out
+    assert "docs/results.md: stale (fix: make docs)" in said and "road.svg: stale" in said and "README" not in said
+    assert not list((root / "docs").iterdir())
+    assert command.main([], root) == 0
+    assert command.main(["--check"], root) == 0
+    page = root / "docs/results.md"
+    page.write_text(page.read_text().replace("24.30", "24.29"))
+    capsys.readouterr()
+    assert command.main(["--check"], root) == 1
+    assert capsys.readouterr().out == "docs/results.md: stale (fix: make docs)\n"
+
+
+def test_a_changed_figure_in_the_readme_is_stale(root, capsys):
+    readme = root / "README.md"
+    readme.write_text(readme.read_text().replace("3.45 ms", "2.45 ms"))
+    assert command.main(["--check"], root) == 1
+    assert "README.md: stale" in capsys.readouterr().out
+
+
+def test_a_damaged_record_is_bad_input(tmp_path, capsys):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/a.json").write_text("{")
+    assert command.main(["--check"], tmp_path) == 2
+    assert "a.json" in capsys.readouterr().err

@@ -1,0 +1,56 @@
+"""README and docs: links lead somewhere, commands exist, and the lessons are all named."""
+
+import importlib.util
+import re
+import tomllib
+
+import pytest
+
+from helpers.files import ROOT
+
+PAGES = ["README.md", "notebooks/README.md", "checkpoints/README.md", "plugins/README.md", "ci/results/template.md"]
+PAGES = [name for name in PAGES if (ROOT / name).is_file()] + [f"docs/{path.name}" for path in ROOT.glob("docs/*.md")]
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)[^)]*\)")
+TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def text_of(name):
+    return (ROOT / name).read_text()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name):
+    folder = (ROOT / name).parent if "template" not in name else ROOT / "docs"
+    missing = [link for link in LINK.findall(text_of(name)) if not (folder / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_modules_and_targets_that_are_named_exist(name):
+    text = text_of(name)
+    modules = set(re.findall(r"python(?:3[.\d]*)? -m ((?:benchmarks|ci|data_scripts|helpers|tests)[\w.]*\w)", text))
+    assert not [module for module in modules if importlib.util.find_spec(module) is None]
+    targets = set(re.findall(r"(?:^    |`)make ([a-z]+)", text, re.MULTILINE))
+    assert not targets - TARGETS
+
+
+def test_readme_takes_two_minutes():
+    assert len(text_of("README.md").splitlines()) <= 90
+
+
+def test_readme_names_every_lesson():
+    named = re.findall(r"^\| \[[\w/]+\]\((notebooks/[\w/]+\.ipynb)\)", text_of("README.md"), re.MULTILINE)
+    there = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("notebooks/**/[!.]*.ipynb")
+                   if ".ipynb_checkpoints" not in path.parts)  # fmt: skip
+    assert sorted(named) == there
+
+
+def test_pages_agree_with_the_table_of_tiers():
+    tiers = tomllib.loads(text_of("requirements/tiers.toml"))
+    rows = re.findall(r"^\| `(\w+)` \| .* \| ([\d.]+) \| (.*) \|$", text_of("docs/environments.md"), re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(tiers)
+    for name, python, needs in rows:
+        tier = tiers[name]
+        most = f" to {tier['sm_most']}" if "sm_most" in tier else ""
+        assert python == tier["python"]
+        assert needs == (f"{tier['driver']}, {tier['sm']}{most}" if "driver" in tier else "none")

@@ -1,0 +1,47 @@
+"""The Makefile: what the shell's environment may change, and what may not; the packages that a lesson imports."""
+
+import json
+import os
+import re
+import subprocess
+import tomllib
+
+from setuptools import find_namespace_packages
+
+from helpers.files import ROOT
+
+EXPORTED = {
+    "JOBS": "9", "TIMEOUT": "1", "DATAROOT": "/elsewhere", "VERSION": "2.0", "OUT": "/elsewhere", "TIER": "edge",
+    "PARAMETERS": "-p TIER gpu", "PY": "false",
+}  # fmt: skip
+
+
+def dry_run(*words, **exported):
+    """What make would do, with variables exported by the shell."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")} | exported
+    command = ["make", "-n", *words]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def test_exported_variables_change_nothing():
+    for target in ("run", "test", "learner", "gpu", "docs", "clean"):
+        assert dry_run(target, **EXPORTED) == dry_run(target)
+
+
+def test_variables_on_the_command_line_count():
+    done = dry_run("run", "JOBS=2", "TIMEOUT=900", "DATAROOT=/data/nuscenes", "VERSION=v1.0-trainval")
+    assert "--jobs 2 --timeout 900" in done
+    assert "-p DATAROOT /data/nuscenes -p VERSION v1.0-trainval" in done
+    assert "-m ci.setup.gpu trt10\n" in dry_run("gpu", "TIER=trt10")
+
+
+def test_every_package_that_a_lesson_imports_is_installed():
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    packages = set(find_namespace_packages(str(ROOT), **found))
+    own = {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()}
+    cells = [cell for path in ROOT.glob("notebooks/**/*.ipynb") for cell in json.loads(path.read_text())["cells"]]
+    source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    imported = {name for name in re.findall(r"^\s*(?:from|import) (\w+)", source, re.MULTILINE) if name in own}
+    assert "helpers" in imported and imported <= packages
+    folders = {path.parent.relative_to(ROOT) for path in ROOT.glob("helpers/**/*.py")}
+    assert {".".join(folder.parts) for folder in folders} <= packages

@@ -1,0 +1,97 @@
+"""`make test`: which stages run, what is counted, and that nothing broken counts as passed."""
+
+import json
+import sys
+
+import pytest
+
+from ci import test
+
+JUNIT = (
+    "<testsuites><testsuite tests='{}' failures='{}' errors='{}' skipped='{}'/>"
+    "<testsuite tests='1' failures='0' errors='0' skipped='0'/></testsuites>"
+)
+
+
+def ends(code):
+    return [sys.executable, "-c", f"raise SystemExit({code})"]
+
+
+def writes(path, text, code=0):
+    return [sys.executable, "-c", f"open({str(path)!r}, 'w').write({text!r}); raise SystemExit({code})"]
+
+
+@pytest.fixture
+def stages(tmp_path, monkeypatch):
+    """The table of stages, emptied; reports go to a folder of the test's own."""
+    monkeypatch.setattr(test, "OUT", tmp_path / "out")
+    monkeypatch.setattr(test, "JUNIT", tmp_path / "out/pytest.xml")
+    table = {}
+    monkeypatch.setattr(test, "STAGES", table)
+    return table
+
+
+def run(*names, capfd):
+    """(exit code, last line)."""
+    return test.main(list(names)), capfd.readouterr().out.splitlines()[-1]
+
+
+def test_every_stage_runs_even_after_a_failure_and_all_are_counted(stages, capfd, tmp_path):
+    stages |= {
+        "lint": [ends(0), ends(1), ends(0)],
+        "unit": [writes(test.JUNIT, JUNIT.format(5, 1, 0, 1), code=1)],
+        "notebooks": [writes(test.OUT / "report.json", json.dumps({"notebooks": [
+            {"status": "passed"}, {"status": "skipped"}, {"status": "timed out"}]}), code=1),
+            writes(tmp_path / "site", "pages")],
+    }  # fmt: skip
+    # lint 2 and 1, unit 4 and 1 (1 skipped), notebooks 1 and 1 (1 skipped)
+    assert run(capfd=capfd) == (1, "total: 7 passed, 3 failed, 2 skipped")
+    assert (tmp_path / "site").read_text() == "pages"
+
+
+def test_all_passed_is_exit_code_0(stages, capfd):
+    stages |= {"lint": [ends(0)], "unit": [writes(test.JUNIT, JUNIT.format(3, 0, 0, 0))]}
+    assert run(capfd=capfd) == (0, "total: 5 passed, 0 failed")
+
+
+def test_named_stages_run_alone_and_an_unknown_one_is_refused(stages, capfd, tmp_path):
+    stages |= {"lint": [ends(0)], "unit": [writes(tmp_path / "ran", "")]}
+    assert run("lint", capfd=capfd) == (0, "total: 1 passed, 0 failed")
+    assert test.main(["lint", "units"]) == 2
+    assert "no such stage: units (there are lint, unit)" in capfd.readouterr().err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_errors_of_tests_count_as_failures(stages, capfd):
+    stages["unit"] = [writes(test.JUNIT, JUNIT.format(2, 0, 2, 0), code=1)]
+    assert run(capfd=capfd) == (1, "total: 1 passed, 2 failed")
+
+
+@pytest.mark.parametrize("stage", ["unit", "notebooks"])
+@pytest.mark.parametrize("text", [None, "<testsuites><testsuite tests=", "{", '{"notebooks": [{}]}'])
+@pytest.mark.parametrize("code", [0, 139])
+def test_a_stage_that_leaves_no_report_has_failed_whatever_it_says(stages, capfd, stage, text, code):
+    report = test.JUNIT if stage == "unit" else test.OUT / "report.json"
+    stages[stage] = [ends(code) if text is None else writes(report, text, code)]
+    assert run(capfd=capfd) == (1, "total: 0 passed, 1 failed")
+
+
+def test_a_failure_that_no_item_shows_is_counted(stages, capfd):
+    stages["unit"] = [writes(test.JUNIT, JUNIT.format(3, 0, 0, 0), code=3)]  # pytest's internal error
+    assert run(capfd=capfd) == (1, "total: 4 passed, 1 failed")
+
+
+def test_reports_of_an_earlier_run_are_not_counted(stages, capfd):
+    test.OUT.mkdir()
+    test.JUNIT.write_text(JUNIT.format(100, 0, 0, 0))
+    stages["unit"] = [ends(1)]
+    assert run(capfd=capfd) == (1, "total: 0 passed, 1 failed")
+
+
+def test_the_stages_are_those_of_the_makefile_and_run_modules():
+    assert list(test.STAGES) == ["lint", "unit", "notebooks"]
+    makefile = (test.ROOT / "Makefile").read_text()
+    assert all(f"-m ci.test {name}\n" in makefile for name in test.STAGES)
+    commands = [command for stage in test.STAGES.values() for command in stage]
+    assert all(command[:2] == [sys.executable, "-m"] for command in commands)
+    assert [sys.executable, "-m", "ci.results", "--check"] in commands

@@ -81,7 +81,7 @@ def breaches(notebook):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser("python -m ci.lessons.check", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "notebooks")
     folder = parser.parse_args(argv).folder
     paths = [p for p in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]

@@ -1,6 +1,6 @@
 """Executes one notebook through papermill and reports each step as a line of JSON on standard output.
 
-Run by run_notebooks.py, which holds the clock. With `--prove-checks` every exercise is first run with its solution
+Run by ci.lessons.run, which holds the clock. With `--prove-checks` every exercise is first run with its solution
 cleared, in the same kernel: its check must then fail with an AssertionError whose message helps. After that the
 solution runs, and the check must pass.
 """
@@ -84,7 +84,7 @@ def executed_cells(notebook):
 
 
 def describe(error):
-    """The error as a dict: its name, message and the last lines of its traceback, without colours."""
+    """The error as a dict: its name, message and the last lines of its traceback, without colors."""
     traceback = [line for text in getattr(error, "traceback", []) or [] for line in ANSI.sub("", text).splitlines()]
     return {
         "name": getattr(error, "ename", type(error).__name__),
@@ -109,7 +109,7 @@ def execute(path, out, parameters, prove_checks, report):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser("python -m ci.lessons.execute", description=__doc__)
     parser.add_argument("notebook")
     parser.add_argument("out", help="where the executed copy goes")
     parser.add_argument("--parameters", type=json.loads, default={}, help="JSON")

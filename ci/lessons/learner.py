@@ -109,7 +109,7 @@ def write_copies(source, out, force=False):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser("python -m ci.lessons.learner", description=__doc__)
     parser.add_argument("--source", type=Path, default=ROOT / "notebooks", help="folder of the lessons")
     parser.add_argument("--out", type=Path, default=ROOT / "build/learner/notebooks", help="folder of the copies")
     parser.add_argument("--force", action="store_true", help="replace copies that have been changed too")

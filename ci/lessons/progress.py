@@ -51,3 +51,17 @@ class Progress:
             notes += [entry["reason"]] if entry["reason"] else []
             count = f"[{self.ended}/{self.total}]"
             self.line(f"  {count} {entry['notebook']:<40} {entry['status']:<9} {', '.join(notes)}")
+
+
+def first_line(text):
+    return next((line for line in text.splitlines() if line.strip()), "")
+
+
+def failure_text(entry):
+    """The lines that tell a person what went wrong in a notebook."""
+    error = entry.get("error") or {"source": [], "traceback": []}
+    place = f", cell {error['cell']}" if "cell" in error else ""
+    what = f"{error['name']}: {first_line(error['message'])}" if "name" in error else entry["reason"]
+    lines = [f"{entry['status'].upper()}  {entry['notebook']}{place}"]
+    lines += [f"    | {line}" for line in error.get("source", [])] + [f"    {what}"]
+    return "\n".join(lines + [f"      {line}" for line in error["traceback"]])

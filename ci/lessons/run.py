@@ -8,157 +8,23 @@ on bad usage.
 
 import argparse
 import datetime
-import hashlib
 import json
 import os
-import re
-import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
-import psutil
 import yaml
 
-from ci.lessons.progress import Progress
+from ci.lessons.lesson import defined_parameters, find_notebooks, key_of, skip_status
+from ci.lessons.process import Run, timeout_error
+from ci.lessons.progress import Progress, failure_text
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic
 
-WORKER = Path(__file__).with_name("execute.py")
 STATUSES = ("passed", "failed", "timed out", "skipped")
-DEPENDENCIES = ("helpers/**/*.py", "data_scripts/**/*.py", "checkpoints/*", "results/*.json", "requirements/cpu.txt")
-
-
-def find_notebooks(paths):
-    """The notebooks named, or found in the folders named, as (path, path relative to its folder of lessons)."""
-    found = {}
-    for path in map(Path, paths):
-        if path.is_dir():
-            for notebook in sorted(path.rglob("*.ipynb")):
-                if ".ipynb_checkpoints" not in notebook.parts:
-                    found.setdefault(notebook.resolve(), notebook.relative_to(path))
-        elif path.suffix == ".ipynb" and path.is_file():
-            lessons = ROOT / "notebooks"
-            inside = path.resolve().is_relative_to(lessons)
-            found.setdefault(path.resolve(), path.resolve().relative_to(lessons) if inside else Path(path.name))
-        else:
-            raise BadInput(path, "no such notebook or folder", "an .ipynb file or a folder of them", "check the path")
-    if not found:
-        raise BadInput(" ".join(map(str, paths)), "no notebooks", "at least one .ipynb file", "check the path")
-    return list(found.items())
-
-
-def defined_parameters(notebook):
-    """Names assigned in the cell tagged `parameters`."""
-    cells = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
-    return {name for cell in cells for name in re.findall(r"^(\w+)\s*(?::[^=]+)?=", cell.source, re.MULTILINE)}
-
-
-def skip_status(notebook, today):
-    """(status, reason) if the metadata asks for a skip, else None; an expired or unreadable skip has status failed."""
-    skip = notebook.metadata.get("onramp", {}).get("skip")
-    if skip is None:
-        return None
-    try:
-        reason, until = skip["reason"].strip(), datetime.date.fromisoformat(skip["until"])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return "failed", 'the skip needs {"reason": "...", "until": "YYYY-MM-DD"}, found ' + json.dumps(skip)
-    if not reason:
-        return "failed", "the skip gives no reason"
-    if today > until:
-        return "failed", f"the skip ended on {until}: {reason}"
-    return "skipped", f"{reason} (until {until})"
-
-
-def key_of(path, parameters, prove_checks):
-    """Digest of all that a notebook's result depends on: itself, the code and weights it calls, its parameters."""
-    digest = hashlib.sha256(json.dumps([parameters, prove_checks], sort_keys=True).encode())
-    for file in [path, WORKER, *(f for pattern in DEPENDENCIES for f in sorted(ROOT.glob(pattern)) if f.is_file())]:
-        digest.update(f"{file}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def kill_tree(process):
-    """Kill a process and all its descendants: a kernel lives in a session of its own, out of reach of a group kill."""
-    try:
-        family = psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        family = []
-    process.kill()
-    for child in family:
-        try:
-            child.kill()
-        except psutil.NoSuchProcess:
-            continue
-    process.wait()
-
-
-class Run:
-    """One notebook's process: what it has reported so far, and its end."""
-
-    def __init__(self, path, out, parameters, prove_checks, threads):
-        self.cell, self.of, self.exercises, self.done = 0, 0, [], None
-        log = out.parent / f".{out.stem}.log"
-        self.log = log.open("w+")
-        command = [sys.executable, "-m", "ci.lessons.execute", path, out, "--parameters", json.dumps(parameters)]
-        environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
-        environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-        self.process = subprocess.Popen(
-            command + ["--prove-checks"] * prove_checks,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            text=True,
-        )
-        log.unlink()
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self):
-        for line in self.process.stdout:
-            event = json.loads(line)
-            if event["event"] == "cell":
-                self.cell, self.of = event["cell"], event["of"]
-            elif event["event"] == "exercise":
-                self.exercises.append({"title": event["title"], "problem": event["problem"]})
-            else:
-                self.done = event
-
-    def wait(self, timeout, tick):
-        """True if the process ended by itself within `timeout` seconds; kills it otherwise. Calls `tick` meanwhile."""
-        deadline = time.monotonic() + timeout
-        try:
-            while self.process.poll() is None:
-                if time.monotonic() > deadline:
-                    return False
-                tick(self.cell, self.of)
-                time.sleep(0.1)
-            return True
-        finally:
-            kill_tree(self.process)
-            self.reader.join(5)
-
-    def log_tail(self):
-        self.log.seek(0)
-        text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", self.log.read())
-        return [line for line in text.splitlines() if line.strip()][-8:]
-
-    def verdict(self):
-        """(status, what is wrong, error) once the process has ended by itself."""
-        if self.done is None:
-            message = f"exit code {self.process.returncode} before the notebook had ended"
-            return "failed", "", {"name": "ProcessEnded", "message": message, "traceback": self.log_tail()}
-        if self.done["error"]:
-            return "failed", "", self.done["error"]
-        if not self.done["executed"]:
-            return "failed", "no code cell of its own ran", None
-        wrong = [f"{e['title']}: {e['problem']}" for e in self.exercises if e["problem"]]
-        return ("failed", "; ".join(wrong), None) if wrong else ("passed", "", None)
 
 
 def run_one(path, relative, arguments, previous, progress, threads):
@@ -190,24 +56,6 @@ def run_one(path, relative, arguments, previous, progress, threads):
     reason = reason or (f"{error['name']} in cell {run.cell}" if error else "")
     executed = run.done["executed"] if run.done else 0
     return entry | {"status": status, "reason": reason, "error": error, "executed": executed}
-
-
-def timeout_error(seconds):
-    return {"name": "Timeout", "message": f"killed after {seconds:g} s of wall clock", "traceback": []}
-
-
-def first_line(text):
-    return next((line for line in text.splitlines() if line.strip()), "")
-
-
-def failure_text(entry):
-    """The lines that tell a person what went wrong in a notebook."""
-    error = entry.get("error") or {"source": [], "traceback": []}
-    place = f", cell {error['cell']}" if "cell" in error else ""
-    what = f"{error['name']}: {first_line(error['message'])}" if "name" in error else entry["reason"]
-    lines = [f"{entry['status'].upper()}  {entry['notebook']}{place}"]
-    lines += [f"    | {line}" for line in error.get("source", [])] + [f"    {what}"]
-    return "\n".join(lines + [f"      {line}" for line in error["traceback"]])
 
 
 def read_report(path):
@@ -250,7 +98,9 @@ def run_all(notebooks, arguments):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m ci.lessons.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("paths", nargs="*", default=[ROOT / "notebooks"], help="notebooks or folders (notebooks/)")
     parser.add_argument("--out", type=Path, default=ROOT / "build", help="where the results go (build/)")
     parser.add_argument("--fast", action="store_true", help="sets FAST = True")

@@ -66,7 +66,9 @@ def write(conflicts, resolver):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m ci.setup.conflicts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--live", action="store_true", help="ask the resolver again")
     parser.add_argument("--record", action="store_true", help="ask again and write the answers down")
     parser.add_argument("--uv", default="uv", help="the uv program, if it is not on PATH")

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Creates .venv from the pinned lock of the CPU tier. Returns at once when it already holds what the lock says.
+# Creates .venv from the pinned lock of the CPU tier. Returns at once when it already holds what the lock says, in the
+# folder where it was made: a copy of the folder must not run the code of the first one.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
 lock=requirements/cpu.txt
 stamp=.venv/installed-from
-if cat "$lock" pyproject.toml | cmp -s - "$stamp" && .venv/bin/python -c ''; then exit 0; fi
+wanted() { cat "$lock" pyproject.toml && pwd -P; }
+if wanted | cmp -s - "$stamp" && .venv/bin/python -c ''; then exit 0; fi
 
 fail() { printf 'set-up: %s\n' "$@" >&2; exit 1; }
 
@@ -54,5 +56,5 @@ echo "set-up: installing $(grep -c '==' "$lock") pinned packages from $lock"
 install_torch
 "$venv" -m pip install --no-deps -r "$lock"
 "$venv" -m pip install --no-deps --no-build-isolation --quiet -e .
-cat "$lock" pyproject.toml >"$stamp"
+wanted >"$stamp"
 echo "set-up: .venv is ready after $((SECONDS - started)) s"

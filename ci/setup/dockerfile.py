@@ -1,9 +1,8 @@
 """Reads a Dockerfile into stages, and checks the rules that this project's images keep.
 
-Understands stages, build arguments in FROM, continuation lines, comments and JSON forms. No heredocs.
+Understands stages, build arguments in FROM, continuation lines and comments. No heredocs.
 """
 
-import json
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -94,11 +93,6 @@ def _stage(instruction, stages, arguments, where):
     base = expand(words[0], arguments)
     parent = next((stage for stage in stages if stage.name == base), None)
     return Stage(words[2] if len(words) == 3 else "", base, parent, instruction.line)
-
-
-def command(text):
-    """The words of a JSON-form instruction, or None for the shell form."""
-    return json.loads(text) if text.startswith("[") else None
 
 
 def copy_arguments(text):

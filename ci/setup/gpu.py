@@ -118,7 +118,9 @@ def install(name, python):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m ci.setup.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("tier", nargs="?", help=f"one of {', '.join(ON_GPU)} (default: chosen by the driver)")
     parser.add_argument("--check", action="store_true", help="say which tier the machine can have, and stop")
     arguments = parser.parse_args(argv)

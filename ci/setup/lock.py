@@ -111,7 +111,9 @@ def write(tier, out, pins, resolver):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m ci.setup.lock", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("tier", nargs="?", default="cpu", choices=TIERS)
     parser.add_argument("--out", type=Path, help="default: requirements/TIER.txt")
     parser.add_argument("--constraint", type=Path, help="pins to keep where they fit (cpu)")

@@ -1,0 +1,97 @@
+"""One notebook's process: started, watched under a wall clock, killed with all that it has started."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+
+from helpers.files import ROOT
+
+
+def kill_tree(process):
+    """Kill a process and all its descendants: a kernel lives in a session of its own, out of reach of a group kill."""
+    try:
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        family = []
+    process.kill()
+    for child in family:
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+
+
+class Run:
+    """One notebook's process: what it has reported so far, and its end."""
+
+    def __init__(self, path, out, parameters, prove_checks, threads):
+        self.cell, self.of, self.exercises, self.done = 0, 0, [], None
+        log = out.parent / f".{out.stem}.log"
+        self.log = log.open("w+")
+        command = [sys.executable, "-m", "ci.lessons.execute", path, out, "--parameters", json.dumps(parameters)]
+        environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
+        environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+        self.process = subprocess.Popen(
+            command + ["--prove-checks"] * prove_checks,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+        log.unlink()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            event = json.loads(line)
+            if event["event"] == "cell":
+                self.cell, self.of = event["cell"], event["of"]
+            elif event["event"] == "exercise":
+                self.exercises.append({"title": event["title"], "problem": event["problem"]})
+            else:
+                self.done = event
+
+    def wait(self, timeout, tick):
+        """True if the process ended by itself within `timeout` seconds; kills it otherwise. Calls `tick` meanwhile."""
+        deadline = time.monotonic() + timeout
+        try:
+            while self.process.poll() is None:
+                if time.monotonic() > deadline:
+                    return False
+                tick(self.cell, self.of)
+                time.sleep(0.1)
+            return True
+        finally:
+            kill_tree(self.process)
+            self.reader.join(5)
+
+    def log_tail(self):
+        self.log.seek(0)
+        text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", self.log.read())
+        return [line for line in text.splitlines() if line.strip()][-8:]
+
+    def verdict(self):
+        """(status, what is wrong, error) once the process has ended by itself."""
+        if self.done is None:
+            message = f"exit code {self.process.returncode} before the notebook had ended"
+            return "failed", "", {"name": "ProcessEnded", "message": message, "traceback": self.log_tail()}
+        if self.done["error"]:
+            return "failed", "", self.done["error"]
+        if not self.done["executed"]:
+            return "failed", "no code cell of its own ran", None
+        wrong = [f"{e['title']}: {e['problem']}" for e in self.exercises if e["problem"]]
+        return ("failed", "; ".join(wrong), None) if wrong else ("passed", "", None)
+
+
+def timeout_error(seconds):
+    return {"name": "Timeout", "message": f"killed after {seconds:g} s of wall clock", "traceback": []}

@@ -1,0 +1,67 @@
+"""Small lessons for the tests, and runs over them."""
+
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from helpers.files import ROOT
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+SOLUTION = "def double(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION"
+CHECK = "assert double(2) == 4, f'double(2) should be 4, yours is {double(2)}: multiply by two'"
+NAP = f"sleep {100_000 + os.getpid()}"  # no other process is called like this
+SLEEPER = f"import subprocess, time\nsubprocess.Popen('{NAP}'.split())\ntime.sleep(1000)"
+
+
+def code(source, *tags):
+    return new_code_cell(source, metadata={"tags": list(tags)})
+
+
+def lesson(*cells, title="A lesson", **metadata):
+    parameters = code('TIER = "cpu"\nFAST = False\nDATAROOT = "data/minidrive"', "parameters")
+    return new_notebook(
+        cells=[new_markdown_cell(f"# {title}"), parameters, *cells], metadata={"kernelspec": KERNEL, **metadata}
+    )
+
+
+def exercise(solution=SOLUTION, check=CHECK):
+    heading = new_markdown_cell("## Exercise 1: double a number (easy, 2 minutes)")
+    return heading, code(solution, "exercise"), code(check, "check")
+
+
+def skip(until):
+    return {"skip": {"reason": "waits for a release", "until": until}}
+
+
+NOTEBOOKS = {
+    "passes": lesson(code("print('FAST is', FAST)"), *exercise(), code("assert double(3) == 6")),
+    "fails": lesson(code("1 + 1"), code("def broken():\n    raise ValueError('nothing here')\nbroken()")),
+    "dies": lesson(code("import os\nos._exit(3)")),
+    "empty": lesson(new_markdown_cell("no code")),
+    "skipped": lesson(code("1 / 0"), onramp=skip("2999-01-01")),
+    "expired": lesson(code("1"), onramp=skip("2020-01-01")),
+    "lax_check": lesson(*exercise(check="assert callable(double), 'double should be a function of x'")),
+    "wrong_solution": lesson(*exercise(SOLUTION.replace("2 * x", "3 * x"))),
+}
+
+
+def start(notebooks, folder, *options):
+    """Write the notebooks and start a run over them."""
+    folder.mkdir()
+    for name, notebook in notebooks.items():
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    command = [sys.executable, "-m", "ci.lessons.run", folder, "--out", f"{folder}-out", *options]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def result(process, folder):
+    """The end of a run: its exit code and output, its folder, and the report's entries by name."""
+    text, out = process.communicate(timeout=200)[0], folder.with_name(f"{folder.name}-out")
+    entries = json.loads((out / "report.json").read_text())["notebooks"]
+    entries = {entry["notebook"].removesuffix(".ipynb"): entry for entry in entries}
+    return SimpleNamespace(out=out, code=process.returncode, text=text, entries=entries)

@@ -1,0 +1,100 @@
+"""The runner of lessons: the verdict on each kind of notebook, the clock, proofs of exercises, reuse, skips."""
+
+import datetime
+import subprocess
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+
+from ci.lessons import execute, run
+from ci.lessons import lesson as lessons
+from tests.ci.lessons.notebooks import NAP, NOTEBOOKS, SOLUTION, code, lesson, skip
+
+
+def test_each_notebook_gets_its_own_verdict(batch):
+    statuses = {name: entry["status"] for name, entry in batch.entries.items()}
+    assert statuses == dict.fromkeys(NOTEBOOKS, "failed") | {
+        "passes": "passed",
+        "skipped": "skipped",
+    }
+    assert batch.code == 1
+    assert batch.text.endswith("notebooks: 1 passed, 6 failed, 0 timed out, 1 skipped\n")
+
+
+def test_executed_copy_has_outputs_and_the_fast_parameter(batch):
+    executed = nbformat.read(batch.out / "notebooks/passes.ipynb", as_version=4)
+    printed = [o.text for cell in executed.cells for o in cell.get("outputs", []) if o.output_type == "stream"]
+    assert printed == ["FAST is True\n"]
+    assert [cell.source for cell in executed.cells if "exercise" in cell.metadata.tags] == [SOLUTION]
+
+
+def test_failure_names_cell_error_and_last_lines(batch):
+    assert "FAILED  fails.ipynb, cell 4\n    | def broken():" in batch.text
+    assert "    ValueError: nothing here\n" in batch.text
+    assert "\x1b" not in batch.text
+    assert "FAILED  dies.ipynb, cell 3\n    | import os" in batch.text
+
+
+def test_timeout_is_told_apart_and_kills_all_that_the_notebook_started(both):
+    hanging = both[0]
+    assert hanging.code == 1
+    assert hanging.entries["hangs"]["status"] == "timed out"
+    assert hanging.entries["hangs"]["error"]["cell"] == 3  # it was in the cell, not still starting
+    assert "killed after 20 s of wall clock" in hanging.text
+    assert hanging.text.endswith("notebooks: 0 passed, 0 failed, 1 timed out, 0 skipped\n")
+    assert NAP not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("empty", "no code cell of its own ran"),
+        ("skipped", "waits for a release (until 2999-01-01)"),
+        ("expired", "the skip ended on 2020-01-01: waits for a release"),
+        ("lax_check", "the check passes although the solution is cleared"),
+        ("wrong_solution", "AssertionError in cell 5"),
+    ],
+)
+def test_reason(batch, name, reason):
+    assert reason in batch.entries[name]["reason"]
+
+
+def test_exercise_is_proven(batch):
+    title = "Exercise 1: double a number (easy, 2 minutes)"
+    assert batch.entries["passes"]["exercises"] == [{"title": title, "problem": None}]
+
+
+def test_proof_wants_an_assertion_error_that_helps():
+    def problem(name, message):
+        return execute.problem_of_cleared(SimpleNamespace(ename=name, evalue=message))
+
+    assert problem("AssertionError", "double(2) should be 4: multiply by two") is None
+    assert "NameError" in problem("NameError", "name 'answer' is not defined")
+    assert "too short" in problem("AssertionError", "wrong")
+    assert "passes although" in execute.problem_of_cleared(None)
+
+
+def test_unchanged_notebook_is_reused_and_a_changed_one_is_not(tmp_path, capsys):
+    path, arguments = tmp_path / "one.ipynb", ["--out", str(tmp_path / "out"), "--reuse", str(tmp_path / "one.ipynb")]
+    reused = []
+    for source in ("1", None, "2"):
+        if source:
+            nbformat.write(lesson(code(source)), path)
+        assert run.main(arguments) == 0
+        reused.append("reused" in capsys.readouterr().out)
+    assert reused == [False, True, False]
+
+
+def test_no_notebooks_is_an_error(tmp_path, capsys):
+    assert run.main(["--out", str(tmp_path / "out"), str(tmp_path)]) == 2
+    assert "no notebooks" in capsys.readouterr().err
+
+
+def test_skip_holds_through_its_last_day():
+    notebook = lesson(onramp=skip("2026-05-01"))
+    assert lessons.skip_status(notebook, datetime.date(2026, 5, 1))[0] == "skipped"
+    assert lessons.skip_status(notebook, datetime.date(2026, 5, 2))[0] == "failed"
+    for bad in (True, {"reason": "x"}, {"reason": "x", "until": "soon"}, {"reason": " ", "until": "2999-01-01"}):
+        assert lessons.skip_status(lesson(onramp={"skip": bad}), datetime.date(2026, 5, 1))[0] == "failed"
+    assert lessons.skip_status(lesson(), datetime.date(2026, 5, 1)) is None

@@ -12,7 +12,7 @@ import torch
 
 from helpers import graph
 from helpers.errors import BadInput
-from helpers.ops.operators import attach_functions
+from helpers.graph.functions import attach_functions
 from helpers.sequence import as_steps, rollout
 
 OPSET = 18

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import nn
 
-from helpers.ops.operators import ms_deform_attn
+from helpers.ops.ms_deform_attn import ms_deform_attn
 
 
 class DeformableAttention(nn.Module):

@@ -1,11 +1,20 @@
-"""The library of custom operators in plugins/: compile it, find it, load it, and call its kernels without TensorRT."""
+"""The library of custom operators in plugins/: compile it, find it, load it once, know what it was built for. No torch.
+
+`helpers.ops` calls its kernels on CUDA tensors; `helpers.engine.tensorrt.plugins` hands its plugins to TensorRT.
+"""
 
 import ctypes
+import functools
+import os
 import re
 import subprocess
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 from helpers.errors import BadInput
-from helpers.files import ROOT
+from helpers.files import ROOT, sha256
 
 FOLDER = ROOT / "plugins"
 ABI = "1"
@@ -15,20 +24,17 @@ OUTPUTS = {
     "kernels": "kernels/libonramp_kernels.so",
     "host": "host/libonramp_kernels.so",
 }
+OF_MAKE = ("MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS", "MAKEFILES", "MAKELEVEL")  # how a make above hands its variables down
+AUTOMATIC = "automatic"
+
+_loaded: dict[tuple[str, str], Any] = {}  # (way of loading, SHA-256) -> what the loader returned
+_chosen: ctypes.CDLL | str | None = AUTOMATIC
 
 
-class _Attention(ctypes.Structure):  # OnrampAttention of plugins/kernels/ms_deform_attn.h
-    _fields_ = [
-        (name, ctypes.c_int)
-        for name in ("batch", "cells", "heads", "channels", "levels", "queries", "points", "groups", "wide_shapes")
-    ]
+# ---------------------------------------------------------------------------------------------------- build and find
 
 
-class _Rotation(ctypes.Structure):  # OnrampRotation of plugins/kernels/rotate.h
-    _fields_ = [(name, ctypes.c_int) for name in ("channels", "height", "width", "nearest", "half_center")]
-
-
-def build(target="plugins", out=None, **variables):
+def build(target: str = "plugins", out: str | Path | None = None, **variables: str | Path) -> Path:
     """Compile with plugins/Makefile; returns the path of the library.
 
     Args:
@@ -41,26 +47,35 @@ def build(target="plugins", out=None, **variables):
     """
     if target not in OUTPUTS:
         raise BadInput("plugins.build", target, f"one of {', '.join(OUTPUTS)}", MAKE)
-    out = FOLDER / "build" if out is None else out
+    out = _folder(out)
     command = ["make", "-C", FOLDER, target, f"OUT={out}", *(f"{name}={value}" for name, value in variables.items())]
+    environment = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
     try:
-        made = subprocess.run([*map(str, command)], capture_output=True, text=True)
+        made = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
     except FileNotFoundError as error:
         raise BadInput("plugins.build", "no make on this machine", "make and a compiler", "install them") from error
     if made.returncode:
         raise BadInput("plugins.build", (made.stderr or made.stdout).strip()[-2000:],
                        f"{OUTPUTS[target]} from {' '.join(map(str, command))}",
                        f"see the head of plugins/Makefile for its variables: {MAKE}")  # fmt: skip
+    _newest.cache_clear()
     return out / OUTPUTS[target]
 
 
-def find():
-    """The library for TensorRT that was built here, or None."""
-    path = FOLDER / "build" / OUTPUTS["plugins"]
+def find(target: str = "plugins", out: str | Path | None = None) -> Path | None:
+    """The library that `build` made of `target` in `out`, or None if it is not there."""
+    path = _folder(out) / OUTPUTS[target]
     return path if path.is_file() else None
 
 
-def load(path, tensorrt=None):
+def _folder(out):
+    return FOLDER / "build" if out is None else Path(out).resolve()
+
+
+# ---------------------------------------------------------------------------------------------------------------- load
+
+
+def load(path: str | Path, tensorrt: str | None = None) -> ctypes.CDLL:
     """The library at `path`, loaded, with its kernels ready to be called; under TensorRT 8.6 its plugins register.
 
     Args:
@@ -71,14 +86,7 @@ def load(path, tensorrt=None):
         BadInput: no such file, not loadable (it names the library that is missing), not this project's library, an
             interface of another version, or another TensorRT.
     """
-    try:
-        library = ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
-    except OSError as error:
-        missing = re.match(r"(\S+): cannot open shared object file", str(error))
-        if not missing or missing[1] == str(path):
-            raise BadInput(path, error, "a plugin library for this machine", MAKE) from error
-        fix = "import tensorrt first, or put the folder of the library into LD_LIBRARY_PATH"
-        raise BadInput(path, f"it needs {missing[1]}, which the loader does not find", missing[1], fix) from error
+    library = load_once(path, "dlopen", open_globally)
     about = info(library, path)
     if about["abi"] != ABI:
         raise BadInput(path, f"interface {about['abi']}", f"interface {ABI}", f"build it again: {MAKE}")
@@ -88,8 +96,45 @@ def load(path, tensorrt=None):
     return library
 
 
-def info(library, path="plugin library"):
-    """What a loaded library was built for: dict of abi, tensorrt ("none" without adapters), cuda and arch."""
+def load_once(path: str | Path, way: str, loader: Callable[[str], Any]) -> Any:
+    """What `loader` returns for the path; in one process it is called once for files of the same bytes.
+
+    Args:
+        way: a name of the loader: what was loaded one way is loaded again another way.
+    """
+    key = way, identity([path])[0]["sha256"]
+    if key not in _loaded:
+        _loaded[key] = loader(str(Path(path).resolve()))
+    return _loaded[key]
+
+
+def open_globally(path: str) -> ctypes.CDLL:
+    """Open any shared library, its symbols visible to the others; BadInput with the loader's reason."""
+    try:
+        return ctypes.CDLL(path, ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        missing = re.match(r"(\S+): cannot open shared object file", str(error))
+        if not missing or missing[1] == path:
+            raise BadInput(path, error, "a plugin library for this machine", MAKE) from error
+        fix = "import tensorrt first, or put the folder of the library into LD_LIBRARY_PATH"
+        raise BadInput(path, f"it needs {missing[1]}, which the loader does not find", missing[1], fix) from error
+
+
+def identity(paths: Iterable[str | Path]) -> list[dict[str, str]]:
+    """[{"file", "sha256"}] of plugin libraries; BadInput if one is absent or cannot be read."""
+    found = []
+    for path in paths:
+        try:
+            found.append({"file": Path(path).name, "sha256": sha256(path)})
+        except OSError as error:
+            raise BadInput(
+                path, error.strerror, "a plugin library", f"correct the path, or build it: {MAKE}"
+            ) from error
+    return found
+
+
+def info(library: ctypes.CDLL, path: str | Path = "plugin library") -> dict[str, str]:
+    """What a loaded library was built for: name, abi, tensorrt ("none" without adapters), cuda and arch."""
     try:
         library.onramp_plugins_info.restype = library.onramp_error.restype = ctypes.c_char_p
     except AttributeError as error:
@@ -98,58 +143,60 @@ def info(library, path="plugin library"):
     return {"name": name, **dict(pair.split("=", 1) for pair in pairs)}
 
 
-def run_ms_deform_attn(library, value, shapes, references, offsets, weights, output, stream=None):
-    """Queue the kernel of `helpers.ops.ms_deform_attn` on a CUDA stream (int handle).
+def error_text(library: ctypes.CDLL, code: int) -> str:
+    """What a loaded library's return code means."""
+    return library.onramp_error(code).decode()
 
-    The tensors are NumPy arrays for the host library and PyTorch tensors on the GPU for the others, contiguous, with
-    the shapes of `helpers.ops.ms_deform_attn`; `shapes` is an int32 or int64 tensor [L, 2]. float32, or float16 with
-    the references in float16 or float32. `output` [N, Q, M, D] is written.
+
+# ------------------------------------------------------------------------------------------------- what PyTorch takes
+
+
+class use:
+    """Choose the library whose kernels `helpers.ops` calls, for the rest of the process or for a `with` block.
+
+    Args:
+        path: a library that `build` made: "kernels" and "plugins" take CUDA tensors, "host" takes CPU tensors. None
+            for none, so that the definitions in PyTorch run. AUTOMATIC, the choice at the start: the newest library in
+            plugins/build for CUDA tensors.
 
     Raises:
-        BadInput: a tensor that is not contiguous, a mixture of types that no kernel takes, sizes that do not agree.
+        BadInput: as `load` does.
     """
-    (n, s, m, d), (levels, _), (_, q, _, pairs) = value.shape, shapes.shape, references.shape
-    types = tuple(_bits(tensor) for tensor in (value, references, offsets, weights, output))
-    forms = {(32,) * 5: "fp32", (16,) * 5: "fp16", (16, 32, 16, 16, 16): "fp16_ref32"}
-    entries = weights.shape[-1]
-    agree = tuple(weights.shape) == (n, q, m, entries) and tuple(offsets.shape) == (n, q, m, 2 * entries)
-    if types not in forms or entries % levels or tuple(output.shape) != (n, q, m, d) or not agree:
-        shown = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in (value, references, offsets, weights, output))
-        expected = (
-            "value, references, offsets, weights, output of one type (references may be float32), sizes that agree"
-        )
-        raise BadInput("run_ms_deform_attn", shown, expected, "see helpers.ops.ms_deform_attn")
-    size = _Attention(n, s, m, d, levels, q, entries // levels, pairs // 2, _bits(shapes) == 64)
-    tensors = (value, shapes, references, offsets, weights, output)
-    _call(library, f"onramp_ms_deform_attn_{forms[types]}", size, tensors, stream)
+
+    def __init__(self, path: str | Path | None):
+        global _chosen
+        self._before = _chosen
+        _chosen = path if path in (None, AUTOMATIC) else load(path)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        global _chosen
+        _chosen = self._before
 
 
-def run_rotate(library, image, angle, center, output, nearest=True, stream=None):
-    """Queue the kernel of `helpers.ops.rotate`: image and output [C, H, W], angle [1] and center [2] of one type."""
-    form = {(32, 32): "fp32", (16, 16): "fp16"}.get((_bits(image), _bits(output)))
-    if not form or image.shape != output.shape or _bits(angle) != _bits(center):
-        found = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in (image, angle, center, output))
-        raise BadInput("run_rotate", found, "image and output alike, angle and center of one type",
-                       "see helpers.ops.rotate")  # fmt: skip
-    size = _Rotation(*image.shape, nearest, _bits(angle) == 16)
-    _call(library, f"onramp_rotate_{form}", size, (image, angle, center, output), stream)
+def kernels(device: str) -> ctypes.CDLL | None:
+    """The chosen library if its kernels take tensors of the device "cuda" or "cpu", else None."""
+    if _chosen == AUTOMATIC:
+        return _newest() if device == "cuda" else None
+    return _chosen if _chosen is not None and _device(_chosen) == device else None
 
 
-def _call(library, name, size, tensors, stream):
-    addresses = [ctypes.c_void_p(_address(name, tensor)) for tensor in tensors]
-    code = getattr(library, name)(ctypes.byref(size), *addresses, ctypes.c_void_p(stream or 0))
-    if code:
-        sizes = ", ".join(f"{field} {getattr(size, field)}" for field, _ in size._fields_)
-        raise BadInput(name, f"error {code}: {library.onramp_error(code).decode()}; {sizes}",
-                       "sizes that belong together, kernels for this GPU", MAKE)  # fmt: skip
+@functools.cache
+def _newest():
+    """The newest library for CUDA in plugins/build, loaded; None without one, or (warned) if it does not load."""
+    paths = [path for path in map(find, ("plugins", "kernels")) if path]
+    if not paths:
+        return None
+    path = max(paths, key=lambda path: path.stat().st_mtime)
+    try:
+        return load(path)
+    except BadInput as error:
+        warnings.warn(f"custom operators run without their compiled kernels: {error}", stacklevel=2)
+        return None
 
 
-def _address(name, tensor):
-    torch = hasattr(tensor, "data_ptr")
-    if not (tensor.is_contiguous() if torch else tensor.flags.c_contiguous):
-        raise BadInput(name, f"a tensor {tuple(tensor.shape)} that is not contiguous", "contiguous tensors", "copy it")
-    return tensor.data_ptr() if torch else tensor.ctypes.data
-
-
-def _bits(tensor):
-    return int(re.search(r"\d+$", str(tensor.dtype))[0])
+@functools.cache
+def _device(library):
+    return "cpu" if info(library)["arch"] == "host" else "cuda"

@@ -24,7 +24,7 @@ struct alignas(sizeof(T) * N) Pack {
   T item[N];
 };
 
-// N neighbouring elements in one access; `address` is a multiple of their size.
+// N neighboring elements in one access; `address` is a multiple of their size.
 template <int N, typename T>
 ONRAMP_DEVICE Pack<T, N> load(const T* address) {
   return *reinterpret_cast<const Pack<T, N>*>(address);

@@ -1,6 +1,6 @@
-// One thread computes N neighbouring channels of one (batch, query, head): 16 bytes per tap where D allows it, so that
+// One thread computes N neighboring channels of one (batch, query, head): 16 bytes per tap where D allows it, so that
 // the lanes of a head read whole sectors. The softmax and the coordinates are recomputed by each lane of a head, from
-// operands that its neighbours have just brought into L1: cheaper than sharing them through memory.
+// operands that its neighbors have just brought into L1: cheaper than sharing them through memory.
 #include "ms_deform_attn.h"
 
 #include <cmath>
@@ -56,7 +56,7 @@ struct Attend {
                             : static_cast<const int32_t*>(shapes)[position];
   }
 
-  // Adds `share` times the bilinear sample at cell coordinates (x, y), 0 the centre of the first cell.
+  // Adds `share` times the bilinear sample at cell coordinates (x, y), 0 the center of the first cell.
   ONRAMP_DEVICE static void sample(const T* cells, int stride, int height, int width, float x, float y, float share,
                                    float (&sum)[N]) {
     if (!(x > -1.0f && y > -1.0f && x < width && y < height)) return;  // NaN also ends here
@@ -84,7 +84,8 @@ int attend(const OnrampAttention* size, const void* value, const void* shapes, c
            const void* offsets, const void* weights, void* output, void* stream) {
   const OnrampAttention& s = *size;
   if (s.batch < 0 || s.queries < 0 || s.cells < 1 || s.heads < 1 || s.channels < 1 || s.levels < 1 || s.points < 1 ||
-      s.groups < 1 || s.points % s.groups)
+      s.groups < 1 || s.points % s.groups || !aligned(references, 2 * sizeof(Reference)) ||
+      !aligned(offsets, 2 * sizeof(T)))
     return cudaErrorInvalidValue;
   const int64_t elements = static_cast<int64_t>(s.batch) * s.queries * s.heads * s.channels;
   const auto launch = [&](auto width) {

@@ -17,9 +17,9 @@ typedef struct {
   int wide_shapes;                                                     // shapes are int64 (TensorRT 10+), else int32
 } OnrampAttention;
 
-// All pointers on the device, packed row-major. Returns a cudaError_t: 0 when queued on the stream, 1 for sizes that do
-// not belong together. The last form takes references in float32 beside the other tensors in half: x * W in half has
-// 11 bits, an eighth of a cell at W = 200.
+// All pointers on the device, packed row-major; references and offsets at multiples of a pair's size. Returns a
+// cudaError_t: 0 when queued on the stream, 1 for sizes or addresses that do not belong together. The last form takes
+// references in float32 beside the other tensors in half: x * W in half has 11 bits, an eighth of a cell at W = 200.
 int onramp_ms_deform_attn_fp32(const OnrampAttention* size, const void* value, const void* shapes,
                                const void* references, const void* offsets, const void* weights, void* output,
                                void* stream);

@@ -4,7 +4,7 @@
 #include <new>
 #include <string>
 
-#include "operators.h"
+#include "operator.h"
 
 namespace onramp {
 

@@ -3,7 +3,7 @@
 
 #include <new>
 
-#include "operators.h"
+#include "operator.h"
 
 namespace onramp {
 

@@ -1,21 +1,27 @@
-// How TensorRT finds the plugins.
+// The table of operators, and how TensorRT finds their plugins.
 //
 // 8.6: registered when the library is loaded (dlopen, ctypes, trtexec --plugins); it needs libnvinfer for the registry.
 // 10 and 11: IPluginRegistry::loadLibrary (trtexec --staticPlugins, --dynamicPlugins) asks getCreators(). It fails if a
 // plugin is already registered (NvInferRuntimeCommon.h), so nothing is registered on loading, and nothing is linked.
 #include <NvInferVersion.h>
 
-#define ONRAMP_EXPORT extern "C" __attribute__((visibility("default")))
+#include "ms_deform_attn.h"
+#include "rotate.h"
+
+#define ONRAMP_OPERATORS(use) \
+  use(Attention)              \
+  use(Rotation)
 
 #if NV_TENSORRT_MAJOR >= 10
 
 #include "plugin_v3.h"
 
+#define ONRAMP_EXPORT extern "C" __attribute__((visibility("default")))
+#define ONRAMP_CREATOR(Operator) new onramp::CreatorV3<onramp::Operator>,
+
 ONRAMP_EXPORT nvinfer1::IPluginCreatorInterface* const* getCreators(int32_t& count) {
-  static onramp::CreatorV3<onramp::Attention> attention;
-  static onramp::CreatorV3<onramp::Rotation> rotation;
-  static nvinfer1::IPluginCreatorInterface* const creators[] = {&attention, &rotation};
-  count = 2;
+  static nvinfer1::IPluginCreatorInterface* const creators[] = {ONRAMP_OPERATORS(ONRAMP_CREATOR)};
+  count = sizeof creators / sizeof *creators;
   return creators;
 }
 
@@ -25,9 +31,10 @@ ONRAMP_EXPORT void setLoggerFinder(nvinfer1::ILoggerFinder*) {}  // part of the 
 
 #include "plugin_v2.h"
 
-using AttentionCreator = onramp::CreatorV2<onramp::Attention>;
-using RotationCreator = onramp::CreatorV2<onramp::Rotation>;
-REGISTER_TENSORRT_PLUGIN(AttentionCreator);
-REGISTER_TENSORRT_PLUGIN(RotationCreator);
+#define ONRAMP_REGISTER(Operator)                                 \
+  using Operator##Creator = onramp::CreatorV2<onramp::Operator>; \
+  REGISTER_TENSORRT_PLUGIN(Operator##Creator);
+
+ONRAMP_OPERATORS(ONRAMP_REGISTER)
 
 #endif

@@ -8,7 +8,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from helpers.ops.operators import rotate
+from helpers.ops.rotate import rotate
 from helpers.systems.bevformer.transformer import ego_shift
 
 CELL, SIZE = (2.048, 1.024), (50, 100)  # (y, x), unequal so that a swap shows

@@ -19,7 +19,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from helpers.engine.tensorrt import log as tensorrt_log
-from helpers.engine.tensorrt import plugins as tensorrt_plugins
+from helpers.ops import library
 from tests.fakes import cuda as fake_cuda
 
 DESCRIPTIONS = Path(__file__).with_name("tensorrt_api")
@@ -418,7 +418,7 @@ def install(monkeypatch, version, driver):
     made = module(version, driver)
     monkeypatch.setitem(sys.modules, "tensorrt", made)
     tensorrt_log.logger.cache_clear()
-    tensorrt_plugins._loaded.clear()
+    library._loaded.clear()
     return made
 
 

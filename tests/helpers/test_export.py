@@ -12,7 +12,7 @@ from torch import nn
 from helpers import export, graph
 from helpers.errors import BadInput
 from helpers.models import create
-from helpers.ops.operators import rotate
+from helpers.ops.rotate import rotate
 from helpers.sequence import Step
 
 

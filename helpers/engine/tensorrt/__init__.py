@@ -17,6 +17,7 @@ from helpers.engine.tensorrt import profiles as tensorrt_profiles
 from helpers.engine.tensorrt import versions as tensorrt_versions
 from helpers.errors import BadInput
 from helpers.files import sha256
+from helpers.ops import library
 
 SUFFIX = ".engine"
 MAGIC = (
@@ -100,7 +101,7 @@ def options(
         raise BadInput("option calibration", calibration, f"none, with precision {precision}", "leave it out")
     if calibration and not Path(calibration).is_file():
         raise BadInput(calibration, "no such file", "a calibration set", "write it with helpers.calibration.collect")
-    tensorrt_plugins.identity(plugins)
+    library.identity(plugins)
     chosen = {
         "precision": precision,
         "tf32": bool(tf32),
@@ -132,7 +133,7 @@ def _check_numbers(workspace, optimization_level):
 def key_options(options):
     """What of `options` makes an engine another one: files by content, the timing cache not at all."""
     keyed = {name: value for name, value in options.items() if name != "timing_cache"}
-    keyed["plugins"] = tensorrt_plugins.identity(options["plugins"])
+    keyed["plugins"] = library.identity(options["plugins"])
     keyed["calibration"] = options["calibration"] and sha256(options["calibration"])
     return keyed
 

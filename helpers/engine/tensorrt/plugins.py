@@ -1,29 +1,22 @@
-"""Plugin libraries: loaded once per process, known by the SHA-256 of their bytes."""
+"""Plugin libraries as TensorRT takes them: loaded into its registry, and those that an engine was built with."""
 
-import ctypes
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from helpers.engine.tensorrt import log as tensorrt_log
+from helpers.engine.tensorrt.versions import Facts
 from helpers.errors import BadInput
-from helpers.files import sha256
+from helpers.ops import library
 
 MAKE = "build the plugin library for this TensorRT, and pass plugins=[PATH] or --staticPlugins=PATH"
-_loaded = {}
 
 
-def identity(paths):
-    """[{"file", "sha256"}] of the libraries; BadInput if one is absent."""
-    for path in paths:
-        if not Path(path).is_file():
-            raise BadInput(path, "no such file", "a plugin library", MAKE)
-    return [{"file": Path(path).name, "sha256": sha256(path)} for path in paths]
-
-
-def load(paths, known):
-    """Load TensorRT's own plugins and these libraries.
+def load(paths: Sequence[str | Path], known: Facts) -> None:
+    """Load TensorRT's own plugins and these libraries, each once per process.
 
     Args:
-        known: `tensorrt_versions.Facts`: from 10.0 the registry loads libraries (they export getCreators); 8.6's
+        known: facts of the installed version: from 10.0 the registry loads libraries (they export getCreators); 8.6's
             register themselves when the dynamic loader opens them.
 
     Raises:
@@ -33,25 +26,25 @@ def load(paths, known):
 
     with tensorrt_log.captured() as log:
         trt.init_libnvinfer_plugins(tensorrt_log.logger(), "")
-        for entry, path in zip(identity(paths), paths, strict=True):
-            path = str(Path(path).resolve())
-            if path in _loaded:
-                continue
-            try:
-                handle = (
-                    trt.get_plugin_registry().load_library(path)
-                    if known.registry_loads_plugins
-                    else ctypes.CDLL(path, ctypes.RTLD_GLOBAL)
-                )
-            except (OSError, RuntimeError) as error:
-                raise BadInput(path, error, f"a plugin library for TensorRT {known.version}", MAKE) from error
-            if handle is None:
-                expected = f"a plugin library for TensorRT {known.version} that exports getCreators"
-                raise BadInput(path, f"the registry did not load it:\n{log}", expected, MAKE)
-            _loaded[path] = handle, entry["sha256"]
+        for path in paths:
+            if known.registry_loads_plugins:
+                library.load_once(path, "registry", partial(_register, trt.get_plugin_registry(), log, known))
+            else:
+                library.load_once(path, "dlopen", library.open_globally)
 
 
-def check(engine_path, meta, paths):
+def _register(registry, log, known, path):
+    try:
+        handle = registry.load_library(path)
+    except (OSError, RuntimeError) as error:
+        raise BadInput(path, error, f"a plugin library for TensorRT {known.version}", MAKE) from error
+    if handle is None:
+        expected = f"a plugin library for TensorRT {known.version} that exports getCreators"
+        raise BadInput(path, f"the registry did not load it:\n{log}", expected, MAKE)
+    return handle
+
+
+def check(engine_path: Path, meta: dict, paths: Sequence[str | Path]) -> Sequence[str | Path]:
     """The libraries that an engine needs: `paths`, else those it was built with if they are still there.
 
     Raises:
@@ -60,7 +53,7 @@ def check(engine_path, meta, paths):
     wanted = meta.get("options", {}).get("plugins", [])
     if not paths:
         paths = [path for path in meta.get("plugin_paths", []) if Path(path).is_file()]
-    found = identity(paths)
+    found = library.identity(paths)
     digests = [entry["sha256"] for entry in found]
     for entry in wanted:
         if entry["sha256"] not in digests:

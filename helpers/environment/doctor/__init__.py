@@ -19,6 +19,7 @@ from helpers.environment.start import TIERS
 from helpers.environment.tiers import needs, pins, setup
 from helpers.errors import BadInput
 from helpers.files import ROOT
+from helpers.ops.library import find
 
 BUDGET = 9.0  # seconds for all tools and probes together
 COLOURS = {OK: "#009E73", WARN: "#E69F00", FAIL: "#D55E00"}
@@ -53,7 +54,7 @@ def examine(lessons=None, root=ROOT, tier=None, plugin=None, lock=None, machine=
         lessons: names such as "04_modelopt_ptq"; None for all.
         root: the repository.
         tier: "cpu" or "gpu"; None for "gpu" where a driver is found, else "cpu".
-        plugin: plugin library; None for the newest plugins/build/*.so.
+        plugin: plugin library; None for the one built in plugins/build.
         lock: lock file; None for the tier's.
         machine: a Machine to look at; None for this one.
 
@@ -135,7 +136,8 @@ def _installed_flavour(machine, tier):
 
 
 def _plugins(machine, tier, plugin, capabilities):
-    return checks_plugins.library(machine, tier, checks_plugins.find(machine, plugin), capabilities)
+    path = find(out=machine.root / "plugins/build") if plugin is None else Path(plugin)
+    return checks_plugins.library(machine, tier, path, capabilities)
 
 
 def _safely(topic, function, *arguments):
@@ -189,7 +191,7 @@ def main(argv):
     )
     parser.add_argument("lessons", nargs="*", help="names such as 04_modelopt_ptq (default: all)")
     parser.add_argument("--tier", choices=TIERS, help="default: gpu if an NVIDIA driver is found, else cpu")
-    parser.add_argument("--plugin", metavar="FILE", help="plugin library (default: the newest plugins/build/*.so)")
+    parser.add_argument("--plugin", metavar="FILE", help="plugin library (default: the one in plugins/build)")
     parser.add_argument("--lock", metavar="FILE", help="lock to compare with (default: the tier's in requirements/)")
     parser.add_argument("--json", action="store_true", help="print JSON, with the details")
     arguments = parser.parse_args(argv)

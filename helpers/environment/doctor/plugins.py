@@ -1,7 +1,6 @@
 """The doctor's checks of the plugin library: found, built for this machine, loadable, creators registered."""
 
 import re
-from pathlib import Path
 
 from helpers.environment.doctor import elf
 from helpers.environment.doctor.checks import FAIL, OK, WARN, Check
@@ -9,14 +8,6 @@ from helpers.environment.doctor.gpu import runs_on
 from helpers.environment.tiers import bringing, of_tensorrt, setup
 from helpers.errors import BadInput
 from helpers.ops.library import MAKE as BUILD
-
-
-def find(machine, path=None):
-    """The plugin library: `path`, or the newest plugins/build/*.so; None if there is none."""
-    if path is not None:
-        return Path(path)
-    built = sorted((machine.root / "plugins/build").glob("*.so"), key=lambda file: file.stat().st_mtime)
-    return built[-1] if built else None
 
 
 def library(machine, tier, path, gpus):

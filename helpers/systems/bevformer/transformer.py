@@ -12,7 +12,8 @@ from helpers.layers.attention import (
     SpatialCrossAttention,
     TemporalSelfAttention,
 )
-from helpers.ops.operators import full_precision, rotate
+from helpers.ops.common import full_precision
+from helpers.ops.rotate import rotate
 
 EPSILON = 1e-5
 TINY = 1e-6  # not an addend: graph optimizers take the addition of a tiny constant for a no-op and remove it

@@ -23,6 +23,7 @@ from helpers.environment.doctor.checks import FAIL, OK, WARN
 from helpers.environment.doctor.machine import Machine
 from helpers.errors import BadInput
 from helpers.files import ROOT
+from helpers.ops.library import find
 
 H100 = {"cuda": 13000, "code": 0, "gpus": [{"name": "NVIDIA H100", "sm": "9.0", "memory": 80 * 2**30}]}
 NONE = {"absent": "libcuda.so.1: cannot open shared object file"}
@@ -608,7 +609,7 @@ def plugin_checks(here, path, tier="gpu", gpus=("8.9",)):
 
 
 def test_no_plugin_library(root, site):
-    assert checks_plugins.find(only(site, root=root)) is None
+    assert find(out=root / "plugins/build") is None
     assert plugin_checks(machine(root), None, "cpu")["plugins"].status == OK
     check = plugin_checks(machine(root), None)["plugins"]
     assert check.status == WARN and check.cure.startswith("make -C plugins")
@@ -616,10 +617,11 @@ def test_no_plugin_library(root, site):
     assert check.status == FAIL and "no such file" in check.found and "make -C plugins" in check.cure
 
 
-def test_the_newest_library_is_taken(root):
-    old, new = (compiled(root / f"plugins/build/{name}.so") for name in ("b", "a"))
-    os.utime(old, (1, 1))
-    assert checks_plugins.find(machine(root)) == new
+def test_the_library_that_was_built_here_is_taken_or_the_one_that_is_given(root):
+    built, other = (compiled(root / f"plugins/build/{name}.so") for name in ("libonramp_plugins", "liba"))
+    for given, taken in ((None, built), (str(other), other)):
+        (loading,) = [check for check in checkup._plugins(machine(root), "gpu", given, ()) if "loading" in check.topic]
+        assert loading.found.startswith(f"{taken.name} ")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from helpers.engine.tensorrt import log as tensorrt_log
 from helpers.engine.tensorrt import plugins as tensorrt_plugins
 from helpers.engine.tensorrt import versions as tensorrt_versions
 from helpers.errors import BadInput
+from helpers.ops import library as plugin_library
 from tests.fakes import cuda as fake_cuda
 from tests.fakes import tensorrt as fake_tensorrt
 
@@ -543,11 +544,11 @@ def test_timing_cache_is_read_and_written_back(trt, model, tmp_path):
     assert file.read_bytes() == b"some other file"
 
 
-def test_key_holds_content_not_paths(weak, model, tmp_path, calib, driver):
+def test_key_holds_content_not_paths(weak, model, tmp_path, calib, driver, monkeypatch):
     library = tmp_path / "libplugin.so"
     library.write_bytes(b"Plugin A")
     if weak._major == 8:
-        tensorrt_plugins._loaded[str(library)] = None, ""
+        monkeypatch.setattr(plugin_library, "open_globally", lambda path: None)
     options = {"precision": "best", "calibration": calib, "plugins": [library]}
     paths = [built(model, **options)]
     assert engine.inspect(paths[0])["options"]["plugins"][0]["file"] == "libplugin.so"
@@ -594,7 +595,7 @@ def test_plugin_library_is_loaded_the_versions_way(trt, tmp_path, monkeypatch):
     assert (opened, trt._libraries) == (([str(library)], []) if trt._major == 8 else ([], [str(library)]))
     node = trt._built[0][0]._model.graph.node[0]
     assert (node.op_type, node.domain) == ("Twice", "" if trt._major == 8 else "trt.plugins")
-    tensorrt_plugins._loaded.clear()
+    plugin_library._loaded.clear()
     meta = cache.read_meta(made)
     assert tensorrt_plugins.check(made, meta, []) == [str(library)]  # found where it was
     library.write_bytes(b"Plugin Thrice")

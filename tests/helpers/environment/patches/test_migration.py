@@ -13,7 +13,7 @@ from helpers.environment import patch, unpatch
 from helpers.environment.patches import migration, upstream
 from helpers.errors import BadInput
 from helpers.files import ROOT
-from helpers.ops.operators import rotate_reference
+from helpers.ops import rotate
 
 # What a plugin and its creator have to define, by TensorRT's headers of 10.0 to 11.1 (pure virtual, less the optional).
 PLUGIN_V3 = {
@@ -167,7 +167,7 @@ def kernel(tmp_path_factory):
 def test_the_kernel_rotates(kernel, dtype, tolerance, angle, center, interpolation, mode):
     image = np.random.default_rng(0).standard_normal((3, 40, 50)).astype(dtype)
     given = torch.from_numpy(image), torch.tensor([angle], dtype=torch.float32), torch.tensor(center).float()
-    expected = rotate_reference(*given, mode).numpy()
+    expected = rotate.reference(*given, mode).numpy()
     np.testing.assert_allclose(kernel(image, angle, center, interpolation), expected, atol=tolerance, rtol=0)
 
 

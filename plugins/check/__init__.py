@@ -1,0 +1,28 @@
+"""Proof of the compiled kernels and of the operators in `helpers.ops` that use them, then their times.
+
+    python -m plugins.check [LIBRARY] [--device cpu] [--json FILE]
+
+Every case is held against the definition in float64 on the very operands that the kernel gets, rounded to half where it
+gets half. Outputs start as NaN between guards of NaN, so that a cell that is not written, or one written past the end,
+shows; the value lies between NaN too, so that a tap outside the map shows. Needs PyTorch, a GPU with nvcc (or the
+LIBRARY), no TensorRT, no network. On `--device cpu` the same source runs that a compiler without CUDA built.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from helpers.ops import library
+from plugins.check import dispatch
+from plugins.check.common import Check, Row
+from plugins.check.ms_deform_attn import MsDeformAttn
+from plugins.check.rotate import Rotate
+
+CHECKS: tuple[Check, ...] = (MsDeformAttn(), Rotate())  # one line per operator
+
+
+def rows(path: Path, device: str) -> Iterator[Row]:
+    """Everything that is tried with the library at `path`, on "cuda" or "cpu"."""
+    loaded = library.load(path)
+    for check in CHECKS:
+        yield from check.kernel_rows(loaded, device, published=device == "cuda")
+        yield from dispatch.rows(check, path, device)

@@ -1,0 +1,108 @@
+"""The proof of multi-scale deformable attention: its cases, operands and errors."""
+
+import torch
+
+from helpers.ops import ms_deform_attn as ops
+from plugins.check.common import GUARD, HALF, LIMITS, SINGLE, Call, Check, Row, guarded, relative
+
+FORMS = {"fp32": (SINGLE, SINGLE), "fp16": (HALF, HALF), "fp16_ref32": (HALF, SINGLE)}
+NOT_COMPILED = {
+    "bf16": (torch.bfloat16, torch.bfloat16),
+    "fp64": (torch.float64, torch.float64),
+    "fp32_ref16": (SINGLE, HALF),
+}
+
+# name: N, shapes, M, D, Q, P, G
+CASES = {
+    "one level": (2, [(5, 7)], 2, 32, 33, 4, 1),
+    "three levels": (1, [(6, 9), (3, 5), (1, 2)], 4, 16, 21, 4, 2),
+    "four points of a pillar": (3, [(4, 6)], 8, 32, 10, 8, 4),
+    "D = 4": (2, [(3, 3)], 3, 4, 17, 2, 1),
+    "D = 12": (2, [(3, 4), (2, 2)], 2, 12, 9, 3, 3),
+    "D = 5, scalar": (1, [(4, 5), (2, 3), (2, 2)], 3, 5, 13, 6, 2),
+    "D = 1, one row": (1, [(1, 4)], 1, 1, 40, 1, 1),
+    "D = 80": (1, [(7, 3)], 1, 80, 5, 1, 1),
+}
+PUBLISHED = {  # BEVFormer-tiny, then the mini configuration's head width
+    "tiny SCA": (6, [(15, 25)], 8, 32, 2500, 8, 4),
+    "tiny TSA": (2, [(50, 50)], 8, 32, 2500, 4, 1),
+    "tiny decoder": (1, [(50, 50)], 8, 32, 900, 4, 1),
+    "4 heads, SCA": (6, [(15, 25)], 4, 32, 2500, 8, 4),
+}
+
+
+def operands(case, value_type, reference_type, device, seed=0):
+    """Random operands of a case; references from -0.3 to 1.3, and a few far outside the map."""
+    n, shapes, m, d, q, points, groups = case
+    generator = torch.Generator().manual_seed(seed)
+    cells, entries = sum(h * w for h, w in shapes), len(shapes) * points
+    value = torch.randn(n, cells, m, d, generator=generator)
+    references = torch.rand(n, q, 1, 2 * groups, generator=generator) * 1.6 - 0.3
+    offsets = torch.randn(n, q, m, entries * 2, generator=generator) * 2
+    offsets.view(-1)[::29] = 30000.0
+    offsets.view(-1)[::31] = -30000.0
+    weights = torch.randn(n, q, m, entries, generator=generator) * 3
+    weights.view(-1)[::17] += 40
+    value, offsets, weights = (tensor.to(device, value_type) for tensor in (value, offsets, weights))
+    return value, shapes, references.to(device, reference_type), offsets, weights
+
+
+class MsDeformAttn(Check):
+    name = "ms_deform_attn"
+    operator = staticmethod(ops.ms_deform_attn)
+    reference = staticmethod(ops.reference)
+
+    def kernel_rows(self, library, device, published):
+        for name, case in (CASES | PUBLISHED if published else CASES).items():
+            for form, (value_type, reference_type) in FORMS.items():
+                for seed, shape_type in enumerate((torch.int32, torch.int64)):
+                    given = operands(case, value_type, reference_type, device, seed)
+                    error = self._kernel_error(library, given, shape_type)
+                    what, text = f"{self.name}, {name}", f"{form}, {shape_type}".replace("torch.", "")
+                    yield Row(what, text, error, LIMITS[value_type])
+
+    def _kernel_error(self, library, given, shape_type):
+        """Infinite where the kernel writes nothing or too much; a tap one row or cell outside the map reads NaN."""
+        value, shapes, references, offsets, weights = given
+        n, _, m, d = value.shape
+        output, intact = guarded((n, references.shape[1], m, d), value.dtype, value.device)
+        row = (shapes[0][1] + 2) * m * d
+        held, _ = guarded(value.shape, value.dtype, value.device, guard=GUARD * (row // GUARD + 1))
+        extents = torch.tensor(shapes, dtype=shape_type, device=value.device)
+        ops.launch(library, held.copy_(value), extents, references, offsets, weights, output)
+        return self.error(output, given) if intact() else float("inf")
+
+    def calls(self, device):
+        for form, types in (FORMS | NOT_COMPILED).items():
+            given = operands(CASES["three levels"], *types, device)
+            yield Call("three levels", form, given, LIMITS[types[0]], compiled=form in FORMS)
+        value, shapes, *rest = operands(CASES["one level"], SINGLE, SINGLE, device)
+        spread = (value.transpose(1, 2).contiguous().transpose(1, 2), shapes, *map(_misplaced, rest))
+        yield Call("strided, at odd addresses", "fp32", spread, LIMITS[SINGLE])
+
+    def published(self, device):
+        for name, case in PUBLISHED.items():
+            for form, types in FORMS.items():
+                given = operands(case, *types, device)
+                moved = sum(tensor.nbytes for tensor in given if isinstance(tensor, torch.Tensor))
+                n, _, m, d, q, _, _ = case
+                moved += n * q * m * d * types[0].itemsize
+                yield Call(name, form, given, LIMITS[types[0]], traffic=moved)
+
+    def launched(self, library, arguments):
+        value, shapes, references, offsets, weights = arguments
+        output = value.new_empty((value.shape[0], references.shape[1], *value.shape[2:]))
+        extents = torch.tensor(shapes, dtype=torch.int32, device=value.device)
+        tensors = [tensor.clone(memory_format=torch.contiguous_format) for tensor in (references, offsets, weights)]
+        ops.launch(library, value.clone(memory_format=torch.contiguous_format), extents, *tensors, output)
+        return output
+
+    def error(self, output, arguments):
+        value, shapes, *rest = arguments
+        return relative(output, ops.reference(value.double(), shapes, *(tensor.double() for tensor in rest)))
+
+
+def _misplaced(tensor):
+    """The same values at an address that is no multiple of two elements."""
+    held = tensor.new_empty(tensor.numel() + 1)
+    return held[1:].view(tensor.shape).copy_(tensor)

@@ -1,0 +1,75 @@
+// What the operators share as TensorRT sees them, whatever its version: the rules of types, and attributes.
+//
+// An operator is a struct, in a file of its own beside this one, with kName, kInputs, kAttributes and their values,
+// supports(), output() and enqueue(); plugin_v2.h and plugin_v3.h make plugins of it, register.cpp lists them.
+//
+// Formats are chosen so that no reformat is needed inside a network of one precision: all linear, all in the type of
+// the first input, coordinates in float32. Weakly typed TensorRT 8.6 gets exactly these combinations, so it never picks
+// coordinates in half; from 10 on the network's own types decide, and half coordinates are accepted too.
+#pragma once
+
+#include <NvInferRuntime.h>
+#include <cuda_runtime_api.h>
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+
+namespace onramp {
+
+using nvinfer1::DataType;
+using nvinfer1::PluginTensorDesc;
+
+constexpr bool kHalfCoordinates = NV_TENSORRT_MAJOR >= 10;
+
+inline bool isReal(DataType type) { return type == DataType::kFLOAT || type == DataType::kHALF; }
+
+inline bool isCoordinate(DataType type, DataType first) {
+  return type == DataType::kFLOAT || (kHalfCoordinates && type == DataType::kHALF && first == DataType::kHALF);
+}
+
+inline bool isIndex(DataType type) {
+#if NV_TENSORRT_MAJOR >= 10
+  if (type == DataType::kINT64) return true;
+#endif
+  return type == DataType::kINT32;
+}
+
+inline int extent(PluginTensorDesc const& tensor, int axis) { return static_cast<int>(tensor.dims.d[axis]); }
+
+// Reads the attributes that `fields` holds; false if one is absent or not a 32-bit integer.
+template <typename Operator>
+bool read(nvinfer1::PluginFieldCollection const* fields, Operator& into) {
+  for (size_t i = 0; i < into.values.size(); ++i) {
+    bool found = false;
+    for (int j = 0; fields && j < fields->nbFields; ++j) {
+      nvinfer1::PluginField const& field = fields->fields[j];
+      if (std::strcmp(field.name, Operator::kAttributes[i]) || field.type != nvinfer1::PluginFieldType::kINT32 ||
+          field.length != 1)
+        continue;
+      into.values[i] = *static_cast<int32_t const*>(field.data);
+      found = true;
+    }
+    if (!found) return false;
+  }
+  return true;
+}
+
+// The attributes as plugin fields that point into `from` (null: names and types only). Keep the object while it is used.
+template <typename Operator>
+class Fields {
+ public:
+  explicit Fields(Operator const* from) {
+    for (size_t i = 0; i < mFields.size(); ++i)
+      mFields[i] = {Operator::kAttributes[i], from ? &from->values[i] : nullptr, nvinfer1::PluginFieldType::kINT32, 1};
+    mCollection = {static_cast<int32_t>(mFields.size()), mFields.data()};
+  }
+  Fields(Fields const&) = delete;
+  nvinfer1::PluginFieldCollection const* collection() const { return &mCollection; }
+
+ private:
+  std::array<nvinfer1::PluginField, std::tuple_size<decltype(Operator::values)>::value> mFields{};
+  nvinfer1::PluginFieldCollection mCollection{};
+};
+
+}  // namespace onramp

@@ -1,0 +1,116 @@
+"""The custom operators' definitions in standard operators, against PyTorch, in ONNX Runtime and in TensorRT-RTX."""
+
+import functools
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorrt_rtx as trt
+import torch
+
+from helpers import export
+from helpers.errors import BadInput
+from helpers.graph.functions import attach_functions
+from helpers.ops.ms_deform_attn import ms_deform_attn
+from helpers.ops.rotate import rotate
+from tests.helpers.ops.operands import attention_inputs
+
+
+class Both(torch.nn.Module):
+    """Both operators in one graph."""
+
+    def __init__(self, shapes=((5, 7),), interpolation="nearest"):
+        super().__init__()
+        self.shapes, self.interpolation = shapes, interpolation
+
+    def forward(self, value, references, offsets, weights, image, angle, center):
+        attended = ms_deform_attn(value, self.shapes, references, offsets, weights)
+        return attended, rotate(image, angle, center, self.interpolation)
+
+
+@functools.cache
+def plain_bytes():
+    return exported()[0].SerializeToString()
+
+
+def plain_model():
+    """The bare ONNX model of one level and nearest interpolation, fresh for a test to change."""
+    return onnx.load_from_string(plain_bytes())
+
+
+def exported(shapes=((5, 7),), interpolation="nearest", opset=export.OPSET, **case):
+    """The bare ONNX model, its inputs and what PyTorch gives for them."""
+    value, _, *rest = attention_inputs(shapes=shapes, **case)
+    image = torch.randn(3, 20, 30, generator=torch.Generator().manual_seed(1))
+    names = ["value", "references", "offsets", "weights", "image", "angle", "center"]
+    tensors = dict(zip(names, [value, *rest, image, torch.tensor([13.0]), torch.tensor([31.0, 9.0])], strict=True))
+    module = Both(shapes, interpolation).eval()
+    program = torch.onnx.export(module, kwargs=tensors, dynamo=True, opset_version=opset, verbose=False)
+    return program.model_proto, tensors, module(**tensors)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {},
+        {"shapes": ((5, 7), (3, 4)), "groups": 4, "points": 8, "interpolation": "bilinear"},
+        {"shapes": ((4, 4), (2, 3), (1, 2)), "interpolation": "bilinear", "opset": 20},
+    ],
+)
+def test_onnx_functions_equal_pytorch(case):
+    model, tensors, expected = exported(**case)
+    custom = {node.op_type: node for node in model.graph.node if node.domain == "trt.plugins"}
+    assert set(custom) == {"MultiScaleDeformableAttnTRT2", "RotateTRT2"}
+    attributes = {attribute.name: attribute.i for attribute in custom["RotateTRT2"].attribute}
+    assert attributes["interpolation"] == int(case.get("interpolation", "nearest") == "nearest")
+    assert not model.functions
+    attach_functions(model)
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    outputs = session.run(None, {name: tensor.numpy() for name, tensor in tensors.items()})
+    for found, wanted in zip(outputs, expected, strict=True):
+        assert found.shape == wanted.shape
+        np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+
+
+def test_attaching_twice_changes_nothing():
+    model = plain_model()
+    once = attach_functions(model).SerializeToString(deterministic=True)
+    assert attach_functions(model).SerializeToString(deterministic=True) == once
+
+
+def test_attach_refuses_what_has_no_definition():
+    model = plain_model()
+    model.graph.node[-1].domain, model.graph.node[-1].op_type = "trt.plugins", "InverseTRT"
+    with pytest.raises(BadInput, match="InverseTRT"):
+        attach_functions(model)
+
+
+def test_attach_refuses_nodes_that_disagree():
+    model = plain_model()
+    node = next(node for node in model.graph.node if node.op_type == "RotateTRT2")
+    model.graph.node.append(node)
+    model.graph.node[-1].attribute[0].i = 0
+    with pytest.raises(BadInput, match="interpolation"):
+        attach_functions(model)
+
+
+def test_attach_refuses_an_opset_without_grid_sample():
+    model = plain_model()
+    model.opset_import[0].version = 13
+    with pytest.raises(BadInput, match="opset 13"):
+        attach_functions(model)
+
+
+def test_tensorrt_rtx_builds_the_functions():
+    model, _, _ = exported(shapes=((5, 7), (3, 4)), groups=4, points=8)
+    builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
+    network = builder.create_network(0)
+    parser = trt.OnnxParser(network, trt.Logger(trt.Logger.ERROR))
+    assert parser.parse(attach_functions(model).SerializeToString())
+    assert [tuple(network.get_output(i).shape) for i in range(2)] == [(2, 11, 2, 3), (3, 20, 30)]
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(trt.ComputeCapability.SM89, 0)
+    assert builder.build_serialized_network(network, config) is not None

@@ -1,0 +1,152 @@
+"""How the operators choose between the compiled kernel and the definition, and what a kernel is handed."""
+
+import pytest
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from helpers.errors import BadInput
+from helpers.ops import common, library, ms_deform_attn, rotate
+from tests.helpers.ops.operands import attention_inputs
+
+IMAGE = torch.randn(3, 6, 8, generator=torch.Generator().manual_seed(0))
+CASES = {
+    "ms_deform_attn": (ms_deform_attn.ms_deform_attn, ms_deform_attn.reference, attention_inputs(dims=8)),
+    "rotate": (rotate.rotate, rotate.reference, [IMAGE, torch.tensor([20.0]), torch.tensor([3.0, 2.0])]),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    """(operator, reference, arguments), the first of them the tensor that is sampled."""
+    return CASES[request.param]
+
+
+@pytest.fixture
+def launches(monkeypatch):
+    """Names of the compiled functions as they are called."""
+    names, launch = [], common.launch
+
+    def noted(loaded, function, sizes, tensors):
+        names.append(function)
+        launch(loaded, function, sizes, tensors)
+
+    monkeypatch.setattr(common, "launch", noted)
+    return names
+
+
+def cast(arguments, dtype):
+    return [argument.to(dtype) if isinstance(argument, torch.Tensor) else argument for argument in arguments]
+
+
+def test_the_chosen_library_computes_what_the_definition_does(case, host_library, launches):
+    operator, reference, arguments = case
+    for dtype, limit in ((torch.float32, 1e-6), (torch.float16, 4e-3)):
+        given = cast(arguments, dtype)
+        with library.use(host_library):
+            output = operator(*given)
+        assert launches[-1].endswith({torch.float32: "fp32", torch.float16: "fp16"}[dtype])
+        assert output.dtype == dtype and output.is_contiguous()
+        torch.testing.assert_close(output, reference(*given), atol=limit, rtol=limit)
+    assert len(launches) == 2
+
+
+def test_without_a_library_the_definition_runs(case, launches):
+    operator, reference, arguments = case
+    assert torch.equal(operator(*arguments), reference(*arguments))
+    with library.use(None):
+        assert torch.equal(operator(*arguments), reference(*arguments))
+    assert not launches
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_types_that_no_kernel_takes_run_the_definition(case, host_library, launches, dtype):
+    operator, reference, arguments = case
+    given = cast(arguments, dtype)
+    with library.use(host_library):
+        assert torch.equal(operator(*given), reference(*given))
+    assert not launches
+
+
+def test_gradients_are_the_definitions_own(case, host_library, launches):
+    operator, reference, (first, *rest) = case
+    slopes = []
+    for function in (operator, reference):
+        leaf = first.clone().requires_grad_()
+        with library.use(host_library):
+            function(leaf, *rest).square().sum().backward()
+        slopes.append(leaf.grad)
+    assert torch.equal(*slopes) and slopes[0].abs().max() > 0 and not launches
+    with library.use(host_library), torch.no_grad():
+        operator(first.clone().requires_grad_(), *rest)
+    assert launches
+
+
+def test_a_kernel_gets_packed_operands(case, host_library, launches):
+    """What is strided, or starts between two vectors of the kernel's loads, is copied first."""
+    operator, reference, (first, *rest) = case
+    strided = first.transpose(-1, -2).contiguous().transpose(-1, -2)
+    shifted = first.new_empty(first.numel() + 1)[1:].view(first.shape).copy_(first)
+    assert not strided.is_contiguous() and shifted.data_ptr() % 16
+    with library.use(host_library):
+        for given in (strided, shifted):
+            torch.testing.assert_close(operator(given, *rest), reference(first, *rest), atol=1e-6, rtol=1e-5)
+    assert len(launches) == 2
+    with pytest.raises(BadInput, match="not contiguous"):
+        common.launch(library.load(host_library), launches[0], rotate.Sizes(), [strided])
+
+
+@pytest.mark.parametrize("use_kernel", [False, True])
+def test_tracers_see_one_node_or_the_definition(case, host_library, use_kernel):
+    """Under fake tensors, as torch.compile traces; a choice made after tracing still holds."""
+    operator, reference, arguments = case
+    tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
+
+    def function(*tensors):
+        left = iter(tensors)
+        return operator(*(next(left) if isinstance(argument, torch.Tensor) else argument for argument in arguments))
+
+    with library.use(host_library if use_kernel else None):
+        graph = make_fx(function, tracing_mode="fake")(*tensors)
+        assert torch.equal(graph(*tensors), operator(*arguments))
+    nodes = [str(node.target) for node in graph.graph.nodes if node.op == "call_function"]
+    assert [node.partition(".")[0] for node in nodes] == ["onramp"] if use_kernel else len(nodes) > 20
+    assert use_kernel or not any("onramp" in node for node in nodes)
+    with library.use(None):
+        assert torch.equal(graph(*tensors), reference(*arguments))
+
+
+def test_torch_finds_no_fault_with_the_operators(host_library):
+    """Schema, registration, fake tensors and AOT dispatch (torch.library.opcheck)."""
+    value, shapes, *rest = attention_inputs(dims=8)
+    attention = (value, [size for pair in shapes for size in pair], *rest)
+    rotation = (*CASES["rotate"][2], "bilinear")
+    with library.use(host_library):
+        for found in (
+            torch.library.opcheck(torch.ops.onramp.ms_deform_attn_compiled, attention),
+            torch.library.opcheck(torch.ops.onramp.rotate_compiled, rotation),
+        ):
+            assert len(found) == 4 and set(found.values()) == {"SUCCESS"}
+
+
+def test_forward_derivatives_are_not_lost(case, host_library):
+    """The definition samples by an operator that has none: an error, not a result without its derivative."""
+    operator, _, (first, *rest) = case
+    with library.use(host_library), pytest.raises(NotImplementedError, match="forward AD"):
+        torch.func.jvp(lambda tensor: operator(tensor, *rest), (first,), (first,))
+
+
+def test_operands_on_unlike_devices_are_left_to_the_definition(host_library, launches):
+    image, angle, center = CASES["rotate"][2]
+    with library.use(host_library):
+        assert rotate.rotate(image.to("meta"), angle, center).device.type == "meta"
+    assert not launches
+
+
+def test_full_precision_widens_half_only():
+    for dtype, expected in (
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ):
+        assert common.full_precision(torch.zeros(1, dtype=dtype)).dtype == expected

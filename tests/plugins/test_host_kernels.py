@@ -1,0 +1,128 @@
+"""The kernels' own source, compiled for the host, against the definition."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.errors import BadInput
+from helpers.ops import library as plugins
+from helpers.ops import ms_deform_attn, rotate
+from plugins import check
+from plugins.check.common import SINGLE
+from plugins.check.ms_deform_attn import CASES, FORMS, operands
+from plugins.check.rotate import ROTATIONS
+
+
+@pytest.fixture(scope="module")
+def library(host_library):
+    return plugins.load(host_library)
+
+
+@pytest.fixture(scope="module")
+def attention_rows(library):
+    return list(check.MsDeformAttn().kernel_rows(library, "cpu", published=False))
+
+
+@pytest.fixture(scope="module")
+def rotation_rows(library):
+    return list(check.Rotate().kernel_rows(library, "cpu", published=False))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", CASES)
+def test_attention_equals_the_definition(attention_rows, name, form):
+    rows = [row for row in attention_rows if row.what.endswith(f", {name}") and row.form.startswith(f"{form},")]
+    assert len(rows) == 2 and all(row.right for row in rows), rows
+
+
+@pytest.mark.parametrize("size", ROTATIONS)
+def test_rotation_equals_the_definition(rotation_rows, size):
+    rows = [row for row in rotation_rows if row.what.startswith(f"rotate {size},")]
+    assert len(rows) == 24 and all(row.right for row in rows), rows
+
+
+def test_nearest_rounds_ties_to_even_as_the_definition_does(library):
+    """Half a turn about x = 4.25 of a row of eight: every source column is exactly n + 0.5."""
+    image = torch.arange(1.0, 9.0).view(1, 1, 8)
+    angle, center = torch.tensor([180.0]), torch.tensor([4.25, 0.5])
+    output = torch.full_like(image, torch.nan)
+    rotate.launch(library, image, angle, center, output)
+    assert output.flatten().tolist() == [0, 7, 7, 5, 5, 3, 3, 1]
+    assert torch.equal(output, rotate.reference(image, angle, center))
+
+
+def launch(library, *arrays):
+    """The attention kernel on the memory of NumPy arrays, the output last."""
+    ms_deform_attn.launch(library, *map(torch.from_numpy, arrays))
+
+
+def test_attention_takes_numpy_and_ignores_coordinates_that_are_not_numbers(library):
+    """Two points, the second nowhere: the first sample with half of the softmax."""
+    value = np.array([4.0, 8.0], np.float32).reshape(1, 2, 1, 1)
+    references = np.full((1, 3, 1, 2), 0.5, np.float32)
+    offsets = np.zeros((1, 3, 1, 4), np.float32)
+    offsets[0, :, 0, 2:] = [[np.nan, 0], [np.inf, 0], [-3e38, 3e38]]
+    output = np.full((1, 3, 1, 1), np.nan, np.float32)
+    weights = np.zeros((1, 3, 1, 2), np.float32)
+    launch(library, value, np.array([[1, 2]], np.int64), references, offsets, weights, output)
+    assert output.flatten().tolist() == [3.0, 3.0, 3.0]
+
+
+def test_half_is_read_and_rounded_as_numpy_does(library):
+    """Every finite half passes unchanged; the mean of each and the next rounds to nearest even, subnormal or not."""
+    halves = np.arange(65536, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)]
+    following = np.roll(halves, -1)
+    value = np.stack([halves, following])[None, :, None]
+    references = np.array([0.25, 0.5, 0.5, 0.5], np.float32).reshape(1, 2, 1, 2)  # the first cell, then between both
+    offsets, weights = np.zeros((1, 2, 1, 2), np.float16), np.zeros((1, 2, 1, 1), np.float16)
+    output = np.full((1, 2, 1, len(halves)), np.nan, np.float16)
+    shapes = np.array([[1, 2]], np.int32)
+    launch(library, value, shapes, references, offsets, weights, output)
+    np.testing.assert_array_equal(output[0, 0, 0], halves)
+    exact = (halves.astype(np.float32) + following.astype(np.float32)) / 2
+    np.testing.assert_array_equal(output[0, 1, 0], exact.astype(np.float16))
+
+
+def _given():
+    value, shapes, *rest = operands((1, [(2, 2)], 1, 4, 3, 4, 2), SINGLE, SINGLE, "cpu")
+    return [value, torch.tensor(shapes), *rest, torch.zeros(1, 3, 1, 4)]
+
+
+@pytest.mark.parametrize(
+    ("position", "replaced", "message"),
+    [
+        (0, lambda t: t.half(), "of one type"),
+        (3, lambda t: t[..., :2].contiguous(), "sizes that agree"),
+        (5, lambda t: t[:, :2], "sizes that agree"),
+        (4, lambda t: t.transpose(1, 3).contiguous().transpose(1, 3), "not contiguous"),
+        (2, lambda t: t.repeat(1, 1, 1, 3)[..., :6].contiguous(), "groups 3"),  # 4 points of 3 references
+        (2, lambda t: t.new_zeros(t.numel() + 1)[1:].view(t.shape), "addresses of whole pairs"),
+    ],
+)
+def test_operands_that_do_not_belong_together_are_refused(library, position, replaced, message):
+    given = _given()
+    ms_deform_attn.launch(library, *given)
+    given[position] = replaced(given[position])
+    with pytest.raises(BadInput, match=message):
+        ms_deform_attn.launch(library, *given)
+
+
+def test_nothing_to_do_is_not_an_error(library):
+    output = torch.zeros(0, 4, 4)
+    rotate.launch(library, output, torch.zeros(1), torch.zeros(2), output)
+    with pytest.raises(BadInput, match="of one type"):
+        rotate.launch(library, output, torch.zeros(1), torch.zeros(2).half(), output)
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "structure"),
+    [("ms_deform_attn", "OnrampAttention", ms_deform_attn.Sizes), ("rotate", "OnrampRotation", rotate.Sizes)],
+)
+def test_the_structures_are_those_of_the_headers(header, name, structure):
+    text = (plugins.FOLDER / f"kernels/{header}.h").read_text()
+    body = re.search(r"typedef struct \{(.*?)\} " + name, text, re.DOTALL)[1]
+    fields = re.findall(r"(\w+)\s*[,;]", re.sub(r"//.*", "", body))
+    assert fields == [field for field, _ in structure._fields_]

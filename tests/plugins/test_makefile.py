@@ -1,0 +1,67 @@
+"""The Makefiles take variables from make's command line, not from what a shell happens to export."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from helpers.ops import library
+
+FOREIGN = ["OUT", "ARCH", "TARGET", "CXX", "NVCC", "TENSORRT_LIB", "FLAGS", "OPERATORS", "CUDA_ARCH", "FORM"]
+
+
+def steps(*arguments, folder=library.FOLDER, **environment):
+    """What make would do, with these variables exported beside the usual ones."""
+    kept = {name: value for name, value in os.environ.items() if name not in (*library.OF_MAKE, *FOREIGN, "CUDA_HOME")}
+    command = ["make", "-C", folder, "--always-make", "--dry-run", *arguments]
+    made = subprocess.run([*map(str, command)], capture_output=True, text=True, env=kept | environment)
+    assert made.returncode == 0, made.stderr
+    return made.stdout
+
+
+@pytest.fixture
+def headers(tmp_path):
+    """A folder with the one file of TensorRT's that the Makefiles read."""
+    (tmp_path / "NvInferVersion.h").write_text("#define NV_TENSORRT_MAJOR 10\n#define NV_TENSORRT_MINOR 3\n")
+    return f"TENSORRT_INCLUDE={tmp_path}"
+
+
+@pytest.mark.parametrize("target", ["plugins", "kernels", "host", "check"])
+def test_what_a_shell_exports_does_not_reach_the_build(target, headers):
+    clean = steps(target, headers)
+    assert steps(target, headers, **dict.fromkeys(FOREIGN, "/foreign")) == clean
+    assert {"plugins": "build/libonramp_plugins.so", "check": "register.cpp"}.get(target, f"build/{target}/") in clean
+
+
+def test_the_example_of_a_port_is_built_in_its_own_folder_too(headers):
+    folder = library.FOLDER / "migration"
+    clean = steps("all", headers, folder=folder)
+    assert steps("all", headers, folder=folder, **dict.fromkeys(FOREIGN, "/foreign")) == clean
+    assert "build/migration/v3" in clean
+
+
+def test_the_command_line_decides(headers):
+    made = steps("plugins", headers, "OUT=/there", "ARCH=sm_87 sm_90", "CXX=clang++", OUT="/foreign")
+    assert "-o /there/libonramp_plugins.so" in made and "code=sm_87" in made and "clang++" in made
+    assert "/foreign" not in made
+
+
+def test_the_environment_may_name_cuda_and_the_headers(headers):
+    made = steps("plugins", CUDA_HOME="/cuda", TENSORRT_INCLUDE=headers.partition("=")[2])
+    assert "/cuda/bin/nvcc" in made and headers.partition("=")[2] in made
+    head = re.match(r"(#.*\n)+", (library.FOLDER / "Makefile").read_text())[0]
+    assert "Of the environment only TENSORRT_INCLUDE and CUDA_HOME count" in head
+
+
+def test_a_make_above_does_not_hand_its_variables_down(tmp_path, monkeypatch):
+    """`make unit OUT=x CXX=y` runs these tests with both in MAKEFLAGS."""
+    monkeypatch.setenv("MAKEFLAGS", " -- OUT=/foreign CXX=/foreign/g++")
+    monkeypatch.setenv("OUT", "/foreign")
+    made = []
+    monkeypatch.setattr(library.subprocess, "run", lambda *call, **rest: made.append(run(*call, **rest)) or made[0])
+    path = library.build("host", tmp_path)
+    assert path.is_file() and path.parents[1] == tmp_path and "/foreign" not in made[0].stdout
+
+
+run = subprocess.run

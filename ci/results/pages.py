@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ci.results.figures import quoted
 from ci.results.picture import road
-from ci.results.recorded import CPU, Recorded, markdown, rounded
+from ci.results.recorded import CPU, NO_BREAK, Recorded, markdown, rounded
 from ci.results.tables import MINI, PTQ, PUBLISHED, TABLES
 from helpers.errors import BadInput
 from helpers.files import ROOT
@@ -65,8 +65,8 @@ def four(results):
 
 
 def _ms(record):
-    return f"{rounded(record.metrics['gpu_ms_p50'], 2)} ms"
+    return f"{rounded(record.metrics['gpu_ms_p50'], 2)}{NO_BREAK}ms"
 
 
 def _nds(record):
-    return f"NDS {rounded(record.metrics['NDS'], 3)}"
+    return f"NDS{NO_BREAK}{rounded(record.metrics['NDS'], 3)}"

@@ -8,6 +8,7 @@ from helpers import records
 from helpers.errors import BadInput
 
 GPU, CPU = "GPU", "CPU"
+NO_BREAK = "\N{NO-BREAK SPACE}"  # keeps a figure and its unit, a device and its date in one line
 WORDS = ("", "result", "compared with", "record")  # columns that are aligned to the left
 
 
@@ -40,7 +41,7 @@ class Recorded:
         """A Markdown link to the record's file; the text says device and date unless it is given."""
         file = next(name for name, other in self.files.items() if other is record)
         text = text or f"{device(record).removeprefix('NVIDIA ')}, {day(record):%-d %b %Y}"
-        return f"[{text.replace(' ', '&nbsp;')}]({up}/{file})"
+        return f"[{text.replace(' ', NO_BREAK)}]({up}/{file})"
 
 
 def _kind(record):

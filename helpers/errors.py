@@ -11,6 +11,6 @@ class BadInput(ValueError):
         fix: what the reader can do about it, as a command where there is one.
     """
 
-    def __init__(self, where, found, expected, fix):
+    def __init__(self, where: object, found: object, expected: object, fix: object) -> None:
         self.where, self.found, self.expected, self.fix = str(where), str(found), str(expected), str(fix)
         super().__init__(f"{self.where}\n  found:    {self.found}\n  expected: {self.expected}\n  fix:      {self.fix}")

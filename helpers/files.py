@@ -1,21 +1,27 @@
-"""Where the project's files are, and how to write one so that it is whole or absent."""
+"""Where the project's files are, how to write one so that it is whole or absent, to read one, and to ask git."""
 
 import contextlib
 import errno
 import hashlib
+import itertools
+import json
 import os
 import shutil
+import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from helpers.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[1]
+PathLike = str | os.PathLike[str]
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 
 @contextlib.contextmanager
-def atomic(path, folder=False):
+def atomic(path: PathLike, folder: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it to `path` if the block succeeds, remove it if it does not.
 
     With `folder=True` the temporary path is an existing empty folder and replaces an existing `path` folder.
@@ -40,7 +46,30 @@ def atomic(path, folder=False):
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def check_target(path, folder=False):
+def write_new(path: PathLike, text: str) -> Path:
+    """Write `text` to a new file: `path`, or `stem-2`, `stem-3`, ... where that is taken; returns the file's path.
+
+    The file is whole or absent, and never takes the place of another, whoever writes at the same time.
+
+    Raises:
+        BadInput: no file can be made there, or the disk is full.
+    """
+    path = Path(path)
+    holder = _holder(path, folder=False)
+    part = holder / path.name
+    try:
+        with disk_errors(path, every=True):
+            part.write_text(text, encoding="utf-8")
+            for number in itertools.count(1):
+                target = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+                with contextlib.suppress(FileExistsError):
+                    os.link(part, target)
+                    return target
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def check_target(path: PathLike, folder: bool = False) -> None:
     """BadInput if `atomic` could not write `path`: to be asked before long work. The folders above it are made."""
     _holder(Path(path), folder).rmdir()
 
@@ -76,7 +105,7 @@ def _swap(part, path, aside):
 
 
 @contextlib.contextmanager
-def disk_errors(path, every=False):
+def disk_errors(path: PathLike, every: bool = False) -> Iterator[None]:
     """Turn a full disk, met while `path` is written, into a BadInput that names the file and the space left.
 
     With `every`, any other refusal of the system becomes a BadInput too, that names what it refused.
@@ -96,7 +125,25 @@ def disk_errors(path, every=False):
         raise BadInput(path, found, f"{expected} (nothing half written is left)", fix) from error
 
 
-def is_lfs_pointer(path):
+def read_json(path: PathLike, expected: str, fix: str) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        BadInput: no file, one that may not be read, or not JSON in UTF-8; it says that `expected` should be there.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(path, "no such file", expected, "correct the path") from error
+    except OSError as error:
+        raise BadInput(path, f"not readable: {error.strerror or error}", expected, fix) from error
+    except RecursionError as error:
+        raise BadInput(path, "JSON that is nested too deeply", expected, fix) from error
+    except ValueError as error:
+        raise BadInput(path, f"not JSON ({error})", expected, fix) from error
+
+
+def is_lfs_pointer(path: PathLike) -> bool:
     """Whether `path` is a git-lfs pointer, the text that stands for a file which git-lfs has not fetched.
 
     False for what cannot be read. Source: the specification of git-lfs, docs/spec.md.
@@ -106,7 +153,7 @@ def is_lfs_pointer(path):
     return False
 
 
-def sha256(*paths):
+def sha256(*paths: PathLike) -> str:
     """Hex digest over the content of the given files, in order."""
     digest = hashlib.sha256()
     for path in paths:
@@ -114,3 +161,21 @@ def sha256(*paths):
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def git(folder: PathLike, *words: str, fix: str = "see what git says") -> str:
+    """Run git in `folder`, which is not taken for a part of a repository above it; returns what it prints.
+
+    Raises:
+        BadInput: no git on this machine, `folder` is not the top of a repository, or git fails; it holds git's words.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    settings = kept | {"GIT_CEILING_DIRECTORIES": str(Path(folder).resolve().parent), "LC_ALL": "C"}
+    options = ("-c", "core.autocrlf=false", "-c", "apply.whitespace=nowarn")
+    try:
+        done = subprocess.run(["git", *options, *words], cwd=folder, env=settings, capture_output=True, text=True)
+    except OSError as error:
+        raise BadInput("git", error.strerror or error, "git on the PATH, and a folder", "install git") from error
+    if done.returncode:
+        raise BadInput(f"git {' '.join(words)}", done.stderr.strip() or done.stdout.strip(), "success", fix)
+    return done.stdout

@@ -12,11 +12,14 @@ import math
 import os
 import platform
 import re
-import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from helpers.errors import BadInput
-from helpers.files import ROOT, atomic
+from helpers.files import ROOT, PathLike, git, read_json, write_new
 
 KINDS = ("measured", "recorded")
 PACKAGES = ("torch", "onnx", "onnxruntime", "nvidia-modelopt", "tensorrt", "tensorrt-rtx", "numpy", "nuscenes-devkit")
@@ -50,8 +53,18 @@ class Record:
     metrics: dict[str, float | int | str]
 
 
-def record(name, metrics, command, kind="measured", device=None, versions=None):
-    """A Record of now, on this machine: fills in device (this CPU unless given), versions, commit and date."""
+def record(
+    name: str,
+    metrics: Mapping[str, Any],
+    command: str,
+    kind: str = "measured",
+    device: str | None = None,
+    versions: dict[str, str] | None = None,
+) -> Record:
+    """A Record of now, on this machine: fills in device (this CPU unless given), versions, commit and date.
+
+    `metrics` holds numbers, NumPy's included, and str.
+    """
     fields = {
         "name": name,
         "kind": kind,
@@ -60,12 +73,12 @@ def record(name, metrics, command, kind="measured", device=None, versions=None):
         "command": command,
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "metrics": {key: value.item() if hasattr(value, "item") else value for key, value in metrics.items()},
+        "metrics": {key: value.item() if isinstance(value, np.generic) else value for key, value in metrics.items()},
     }
     return _checked(fields, f"record {name!r}")
 
 
-def cpu(cpuinfo="/proc/cpuinfo"):
+def cpu(cpuinfo: PathLike = "/proc/cpuinfo") -> str:
     """The CPU's model name and the number of cores, such as "AMD EPYC 7763, 2 cores"."""
     model = platform.machine()
     if Path(cpuinfo).is_file():
@@ -74,7 +87,7 @@ def cpu(cpuinfo="/proc/cpuinfo"):
     return f"{model}, {os.cpu_count()} cores"
 
 
-def installed():
+def installed() -> dict[str, str]:
     """dict of package to installed version, Python first; packages that are not installed are left out."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -85,81 +98,86 @@ def installed():
     return versions
 
 
-def commit(folder=ROOT):
-    """Commit of the code in `folder`, `-dirty` appended if tracked files differ from it; "unknown" outside git."""
+def commit(folder: PathLike = ROOT) -> str:
+    """Commit of the code in `folder`, `-dirty` appended if tracked files differ from it.
+
+    "unknown" where `folder` is not the top of its own repository: the commit of another one says nothing about it.
+    """
     try:
-        head = _git(folder, "rev-parse", "--short=12", "HEAD")
-        return head + ("-dirty" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
+        head = git(folder, "rev-parse", "--short=12", "HEAD").strip()
+        return head + ("-dirty" if git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+    except BadInput:
         return "unknown"
 
 
-def _git(folder, *arguments):
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def write(record: Record, folder: PathLike = "results") -> Path:
+    """Write a Record as `<name>-<date>.json` into `folder`; returns its path.
 
-
-def write(record, folder="results"):
-    """Write a Record as `<name>-<date>.json` into `folder`; returns its path."""
+    Another record of that name and second stays: the file is then called `<name>-<date>-2.json`.
+    """
     _checked(dataclasses.asdict(record), f"record {record.name!r}")
     stamp = datetime.datetime.fromisoformat(record.date).astimezone(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    path = Path(folder) / f"{record.name}-{stamp}.json"
-    with atomic(path) as part:
-        part.write_text(json.dumps(dataclasses.asdict(record), indent=2, allow_nan=False) + "\n")
-    return path
+    text = json.dumps(dataclasses.asdict(record), indent=2, allow_nan=False) + "\n"
+    return write_new(Path(folder) / f"{record.name}-{stamp}.json", text)
 
 
-def read(path):
+def read(path: PathLike) -> Record:
     """The Record in a JSON file; BadInput naming the file, the key and the value if it is not one."""
-    try:
-        fields = json.loads(Path(path).read_text())
-    except FileNotFoundError as error:
-        raise BadInput(path, "no such file", "a record", "correct the path") from error
-    except ValueError as error:
-        raise BadInput(path, f"not JSON ({error})", "a record", FIX) from error
-    return _checked(fields, path)
+    return _checked(read_json(path, "a record", FIX), path)
 
 
-def read_all(folder="results"):
+def read_all(folder: PathLike = "results") -> list[Record]:
     """All records of a folder, oldest first; an absent folder has none."""
-    records = [read(path) for path in Path(folder).glob("*.json")]
+    paths = sorted(Path(folder).glob("*.json"), key=lambda path: (len(path.stem), path.stem))  # -2 before -10
+    records = [read(path) for path in paths]
     return sorted(records, key=lambda record: (datetime.datetime.fromisoformat(record.date), record.name))
 
 
-def _checked(fields, where):
+def _checked(fields: Any, where: object) -> Record:
+    """The Record of a dict; BadInput naming `where`, the key and the value that is wrong."""
+    keys = f"the keys {list(TYPES)}"
     if not isinstance(fields, dict):
-        raise BadInput(where, type(fields).__name__, f"an object with the keys {list(TYPES)}", FIX)
+        raise BadInput(where, type(fields).__name__, f"an object with {keys}", FIX)
     for key in fields.keys() - TYPES.keys():
-        raise BadInput(where, f"unknown key {key!r}", f"the keys {list(TYPES)}", FIX)
+        raise BadInput(where, f"unknown key {key!r}", keys, FIX)
     for key, kind in TYPES.items():
         if key not in fields:
-            raise BadInput(where, f"no key {key!r}", f"the keys {list(TYPES)}", FIX)
+            raise BadInput(where, f"no key {key!r}", keys, FIX)
         if not isinstance(fields[key], kind) or not fields[key]:
             raise BadInput(where, f"{key} = {fields[key]!r}", f"{key}: a {kind.__name__} that is not empty", FIX)
-    if not re.fullmatch(r"\w[\w.-]*", fields["name"], re.ASCII):
-        raise BadInput(where, f"name = {fields['name']!r}", "letters, digits, '.', '_', '-'", FIX)
-    if fields["kind"] not in KINDS:
-        raise BadInput(where, f"kind = {fields['kind']!r}", f"one of {list(KINDS)}", FIX)
-    try:
-        with_offset = datetime.datetime.fromisoformat(fields["date"]).tzinfo is not None
-    except ValueError:
-        with_offset = False
-    if not with_offset:
-        raise BadInput(
-            where, f"date = {fields['date']!r}", "ISO 8601 with an offset, as 2026-01-31T12:00:00+00:00", FIX
-        )
-    for key, value in fields["versions"].items():
-        if not isinstance(value, str):
-            raise BadInput(where, f"versions[{key!r}] = {value!r}", "a str", FIX)
-    for key, value in fields["metrics"].items():
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise BadInput(where, f"metrics[{key!r}] = {value!r}", "a number or a str: the map is flat", FIX)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise BadInput(where, f"metrics[{key!r}] = {value!r}", "a finite number", FIX)
+    for found, expected in _wrong_values(fields):
+        raise BadInput(where, found, expected, FIX)
     return Record(**fields)
 
 
-def compare(a, b):
+def _wrong_values(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(what is there, what is expected) for every value of the right type that is not allowed."""
+    if not re.fullmatch(r"\w[\w.-]*", fields["name"], re.ASCII):
+        yield f"name = {fields['name']!r}", "letters, digits, '.', '_', '-'"
+    if fields["kind"] not in KINDS:
+        yield f"kind = {fields['kind']!r}", f"one of {list(KINDS)}"
+    if not _is_date(fields["date"]):
+        yield f"date = {fields['date']!r}", "ISO 8601 with an offset, as 2026-01-31T12:00:00+00:00"
+    for key, value in fields["versions"].items():
+        if not isinstance(value, str):
+            yield f"versions[{key!r}] = {value!r}", "a str"
+    for key, value in fields["metrics"].items():
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            yield f"metrics[{key!r}] = {value!r}", "a number or a str: the map is flat"
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield f"metrics[{key!r}] = {value!r}", "a finite number"
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date = datetime.datetime.fromisoformat(text)
+        date.astimezone(datetime.UTC)  # the first and the last day may be out of range in UTC
+    except (ValueError, OverflowError):
+        return False
+    return date.tzinfo is not None
+
+
+def compare(a: Record, b: Record) -> list[dict[str, Any]]:
     """The numeric metrics that records `a` and `b` share.
 
     Returns:

@@ -9,10 +9,12 @@ import itertools
 import json
 import re
 import sys
+from collections.abc import Iterable, Sequence
 
 from helpers import records
 from helpers.errors import BadInput
 from helpers.files import ROOT
+from helpers.records import Record
 
 HEADLINES = {  # metric: its column in the overview and its format there
     "gpu_ms_p50": ("GPU ms", ".2f"),
@@ -25,12 +27,12 @@ SOURCE = ("kind", "device", "date", "commit", "command")
 DEVICE_DETAIL = re.compile(r",.*|( CPU)? @.*| \d+ ?GB\b.*| \d+-Core\b.*|\((R|TM)\)")
 
 
-def latest(found):
+def latest(found: Iterable[Record]) -> list[Record]:
     """The latest record of each name; `found` is in the order of time, as `helpers.records.read_all` returns it."""
     return list({record.name: record for record in found}.values())
 
 
-def select(found, patterns):
+def select(found: Sequence[Record], patterns: Iterable[str]) -> list[Record]:
     """The records whose name is, or as a shell pattern matches, one of `patterns`, in the order of these.
 
     Raises:
@@ -48,7 +50,7 @@ def select(found, patterns):
     return [record for name in chosen for record in found if record.name == name]
 
 
-def overview(found):
+def overview(found: Iterable[Record]) -> str:
     """The records as text: a table of those with headline figures, one of the others with their number of metrics.
 
     Both are sorted by device, within which figures can be compared, then by name and date; dates are UTC.
@@ -66,7 +68,7 @@ def overview(found):
     return "\n\n".join(_table(rows) for rows in (figures, others) if rows)
 
 
-def whole(record):
+def whole(record: Record) -> str:
     """All of a record as text, one field or metric a line."""
     versions = ", ".join(f"{package} {version}" for package, version in record.versions.items())
     fields = {key: getattr(record, key) for key in SOURCE} | {"versions": versions}
@@ -76,7 +78,7 @@ def whole(record):
     return "\n".join([record.name, *lines[0], "", *lines[1]])
 
 
-def short_device(device):
+def short_device(device: str) -> str:
     """A device without driver, memory, clock and number of cores: "NVIDIA H200", "AMD EPYC 7763"."""
     return DEVICE_DETAIL.sub("", device).strip() or device
 
@@ -118,7 +120,7 @@ def _report(found, shown, patterns):
     )
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """`python -m helpers records`: print the records of a folder."""
     description = (
         "Print the latest recorded result of each name with its headline figures, or whole records. "

@@ -116,3 +116,43 @@ def test_digest_covers_content_in_order(tmp_path):
     two.write_bytes(b"b")
     assert files.sha256(one, two) != files.sha256(two, one)
     assert files.sha256(one, two) == hashlib.sha256(b"ab").hexdigest()
+
+
+def test_a_new_file_never_takes_the_place_of_another(tmp_path):
+    (tmp_path / "a.txt").write_text("mine")
+    assert [files.write_new(tmp_path / "a.txt", text).name for text in "bc"] == ["a-2.txt", "a-3.txt"]
+    assert [(tmp_path / name).read_text() for name in ("a.txt", "a-2.txt", "a-3.txt")] == ["mine", "b", "c"]
+    assert len(list(tmp_path.iterdir())) == 3
+    with pytest.raises(BadInput, match=r"a\.txt[\s\S]*can be written"):
+        files.write_new(tmp_path / "a.txt" / "b.txt", "below a file")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(b"{", "not JSON"), (b"\xff", "not JSON"), (b"[" * 100_000, "nested too deeply"), (None, "no such file")],
+)
+def test_json_that_cannot_be_read_is_bad_input(tmp_path, content, found):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadInput, match=rf"a\.json\n  found:    .*{found}") as refusal:
+        files.read_json(path, "a table", "make it again")
+    assert refusal.value.expected == "a table" and refusal.value.__cause__ is not None
+
+
+def test_json_is_read_as_utf8(tmp_path):
+    (tmp_path / "a.json").write_bytes('{"straße": [1, 2.5]}'.encode())
+    assert files.read_json(tmp_path / "a.json", "a table", "") == {"straße": [1, 2.5]}
+
+
+def test_git_is_asked_in_the_named_folder_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    files.git(tmp_path, "init", "-q")
+    assert files.git(tmp_path, "rev-parse", "--show-toplevel").strip() == str(tmp_path)
+    (tmp_path / "inside").mkdir()
+    with pytest.raises(BadInput, match=r"git status\n  found:    .*not a git repository") as refusal:
+        files.git(tmp_path / "inside", "status", fix="clone it")
+    assert refusal.value.fix == "clone it"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadInput, match="git on the PATH"):
+        files.git(tmp_path, "status")

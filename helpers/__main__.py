@@ -12,20 +12,20 @@ COMMANDS = {
     "engine": ("helpers.engine", "build, run, inspect and benchmark engines"),
     "divergence": ("helpers.cli.divergence", "find the first tensor in which two ONNX files differ"),
     "quantize": ("helpers.cli.quantize", "quantize an ONNX file with calibration data"),
-    "doctor": ("helpers.environment.doctor", "check this machine; every fault comes with its cure"),
-    "explain": ("helpers.environment.messages", "what an error message means and what to do about it"),
+    "doctor": ("helpers.cli.doctor", "check this machine; every fault comes with its cure"),
+    "explain": ("helpers.cli.explain", "what an error message means and what to do about it"),
     "records": ("helpers.cli.records", "print the recorded results"),
     "patch": ("helpers.cli.patch", "list, apply, revert and check the patches of patches/"),
 }
 
 
-def usage():
+def usage() -> str:
     """The list of commands, one line each."""
     lines = [f"  {name:<10} {description}" for name, (_, description) in COMMANDS.items()]
     return "\n".join(["usage: python -m helpers COMMAND [options]   (COMMAND --help tells more)", "", *lines])
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Run the command that `argv` names; returns the exit code (2 for bad input, without a traceback)."""
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())

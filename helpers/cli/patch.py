@@ -9,7 +9,7 @@ from helpers.environment.patches import clones, upstream
 from helpers.errors import BadInput
 
 
-def main(argv=None):
+def main(argv: list[str]) -> int:
     """Returns 0 when all is well, 1 when `list` finds drift or `check` an entry to renew; raises BadInput."""
     parser = argparse.ArgumentParser("python -m helpers patch", description=patching.__doc__.splitlines()[0])
     parser.add_argument("action", choices=("list", "apply", "revert", "check"))

@@ -1,11 +1,8 @@
 """What an error message means: a table of known messages with cause, cure and source, in messages.toml."""
 
-import argparse
 import dataclasses
 import functools
-import os
 import re
-import sys
 import tomllib
 from pathlib import Path
 
@@ -53,7 +50,7 @@ class Explanation(Message):
 
     matched: str = ""
 
-    def __str__(self):
+    def __str__(self) -> str:
         steps = "\n".join(f"    {step}" for step in self.cure)
         return (
             f"{self.title}   [{self.topic}]\n  found:    {self.matched}\n  cause:    {self.cause}\n"
@@ -61,11 +58,11 @@ class Explanation(Message):
         )
 
 
-def explain(text):
+def explain(text: str) -> list[Explanation]:
     """The known messages in an error or log, as a list of Explanation.
 
     Ordered as they appear in the text, those that say little by themselves ("undefined symbol") last and only where no
-    other explains the same line. Colour codes and typographic quotes in the text do not matter.
+    other explains the same line. Color codes and typographic quotes in the text do not matter.
     """
     if not isinstance(text, str):
         raise BadInput("explain(text)", type(text).__name__, "the error or log as a str", "pass str(error)")
@@ -80,7 +77,7 @@ def explain(text):
     ]
 
 
-def search(words):
+def search(words: str) -> list[dict[str, str]]:
     """The known messages in which all of `words` (a str, split at spaces) occur, whatever the case, as rows."""
     wanted = words.lower().split()
     return [
@@ -90,7 +87,7 @@ def search(words):
     ]
 
 
-def rows():
+def rows() -> list[dict[str, str]]:
     """The wall of messages as rows for helpers.display.table: message, topic, cause, cure, versions, source."""
     return [
         {
@@ -106,43 +103,19 @@ def rows():
 
 
 @functools.cache
-def table():
+def table() -> list[Message]:
     """All Messages, in the order of messages.toml."""
     entries = tomllib.loads(TABLE.read_text(encoding="utf-8"))["message"]
     return [Message(**entry | {"cure": tuple(entry["cure"])}) for entry in entries]
 
 
 @functools.cache
-def _pattern(pattern):
+def _pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _line(text, match):
+def _line(text: str, match: re.Match[str]) -> str:
     """The line in which the match ends: for a match over several lines, that is where the error is."""
     start = text.rfind("\n", 0, max(match.end() - 1, 0)) + 1
     end = text.find("\n", match.end())
     return text[start : len(text) if end < 0 else end].strip()[:300]
-
-
-def _text(words):
-    """What the command is asked about: a file's content, the words themselves, or standard input."""
-    if len(words) == 1 and os.path.isfile(words[0]):
-        return Path(words[0]).read_text(encoding="utf-8", errors="replace")
-    return " ".join(words) or sys.stdin.read()
-
-
-def main(argv):
-    """`python -m helpers explain`: what a pasted error means; 0 if one is known, 1 if none is."""
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers explain", description="Explain an error message or a log (from standard input)."
-    )
-    parser.add_argument("text", nargs="*", help="the message, or a file that holds it; default: standard input")
-    parser.add_argument("--search", metavar="WORDS", help="list the known messages with these words instead")
-    arguments = parser.parse_args(argv)
-    if arguments.search is not None:
-        rows = search(arguments.search)
-        print("\n".join(f"{row['topic']:<22} {row['message']}" for row in rows) or "no known message has these words")
-        return 0 if rows else 1
-    found = explain(_text(arguments.text))
-    print("\n\n".join(map(str, found)) or f"no known message in it ({len(table())} are known; --search lists them)")
-    return 0 if found else 1

@@ -8,11 +8,16 @@ import shutil
 import subprocess
 import sys
 import warnings
+from typing import TYPE_CHECKING
 
+from helpers.environment import doctor
+from helpers.environment.tiers import TIERS
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
-TIERS = ("cpu", "gpu")
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
 PACKAGES = {
     "torch": ("torch",),
     "onnx": ("onnx",),
@@ -27,7 +32,7 @@ PACKAGES = {
 NOISE = (DeprecationWarning, PendingDeprecationWarning)
 
 
-def begin(tier="cpu", seed=0):
+def begin(tier: str = "cpu", seed: int = 0) -> "HTML":
     """Start a lesson; returns the table of versions to look at, with the doctor's quick checks in its last line.
 
     Changes to the repository's root (so that paths read the same in JupyterLab and under papermill), hides warnings
@@ -44,17 +49,16 @@ def begin(tier="cpu", seed=0):
         raise BadInput("TIER", repr(tier), " or ".join(map(repr, TIERS)), 'set TIER = "cpu" in the parameters cell')
     if tier == "gpu":
         _require_cuda()
-    from helpers.display import table
-    from helpers.environment.doctor import summary
+    from helpers.display import table  # here, since the doctor has to start where NumPy does not
 
     os.chdir(ROOT)
     for category in NOISE:
         warnings.simplefilter("ignore", category)
     _seed(seed)
-    return table(versions() | {"doctor": summary(tier)}, caption=f"This machine, {tier} tier")
+    return table(versions() | {"doctor": doctor.summary(tier)}, caption=f"This machine, {tier} tier")
 
 
-def versions():
+def versions() -> dict[str, str]:
     """What is installed, as a dict of name -> text; "not installed" where it is not. Loads no heavy library."""
     return {
         "python": platform.python_version(),

@@ -1,38 +1,20 @@
-"""One line of the doctor's report, and the checks of Python, tools, folders, memory, disk, data, weights."""
+"""The doctor's checks of Python, tools, folders, memory, disk, data and weights."""
 
 import dataclasses
-import hashlib
 import json
 import locale
 from pathlib import Path
+from typing import Any
 
-from helpers.files import is_lfs_pointer
+from helpers.environment.doctor.report import FAIL, OK, WARN, Check, counted
+from helpers.environment.machine import Machine
+from helpers.files import is_lfs_pointer, sha256
 
-OK, WARN, FAIL = "OK", "WARN", "FAIL"
 PYTHON = "3.11"
 TABLES = (
     *("attribute", "calibrated_sensor", "category", "ego_pose", "instance", "log", "map"),
     *("sample", "sample_annotation", "sample_data", "scene", "sensor", "visibility"),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        topic: what it is about.
-        status: "OK", "WARN" (something may not work, or was not checked) or "FAIL".
-        found: what is there.
-        cure: what to do about it: a shell command where there is one, else a sentence; "" if OK.
-        details: more, in lines.
-    """
-
-    topic: str
-    status: str
-    found: str
-    cure: str = ""
-    details: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +37,7 @@ OTHERS = Needs(3.5, 0.5)
 VENV, MINIDRIVE = 2.7, 0.3  # GiB
 
 
-def python(machine, needs=None):
+def python(machine: Machine, needs: dict[str, Any] | None = None) -> Check:
     """The interpreter's version, against the one that the tier's lock is made for."""
     found, wanted = machine.python_version, (needs or {}).get("python", PYTHON)
     if found.startswith(f"{wanted}."):
@@ -64,7 +46,7 @@ def python(machine, needs=None):
     return Check("Python", FAIL, f"{found}; the lock is made for {wanted}", cure)
 
 
-def tools(machine):
+def tools(machine: Machine) -> Check:
     """git, make, gcc."""
     missing = [tool for tool in ("git", "make", "gcc") if machine.which(tool) is None]
     if missing:
@@ -74,7 +56,7 @@ def tools(machine):
     return Check("tools", OK, "git, make, gcc")
 
 
-def folders(machine):
+def folders(machine: Machine) -> Check:
     """UTF-8, a folder for temporary files, a repository that can be written."""
     encoding = locale.getpreferredencoding(False)
     try:
@@ -87,7 +69,7 @@ def folders(machine):
     return Check("folders", OK, f"UTF-8; {temporary} can be written")
 
 
-def memory(machine, lessons):
+def memory(machine: Machine, lessons: list[str]) -> Check:
     """Memory for each lesson."""
     found = machine.memory()
     if found is None:
@@ -108,7 +90,7 @@ def memory(machine, lessons):
     return Check("memory", OK, text, details=needed)
 
 
-def disk(machine, lessons):
+def disk(machine: Machine, lessons: list[str]) -> Check:
     """Disk space for each lesson, and for .venv and MiniDrive where they are still to be made."""
     needs = {".venv": 0 if (machine.root / ".venv").exists() else VENV}
     needs["MiniDrive"] = 0 if (machine.root / "data/minidrive").exists() else MINIDRIVE
@@ -124,7 +106,7 @@ def disk(machine, lessons):
     )
 
 
-def data(machine, lessons, quick=False):
+def data(machine: Machine, lessons: list[str], quick: bool = False) -> Check:
     """MiniDrive: there, whole (unless quick), and made by this version of its generator."""
     if not any(LESSONS.get(name, OTHERS).data for name in lessons):
         return Check("MiniDrive", OK, "not needed")
@@ -149,7 +131,7 @@ def data(machine, lessons, quick=False):
     return Check("MiniDrive", OK, found)
 
 
-def checkpoints(machine, lessons):
+def checkpoints(machine: Machine, lessons: list[str]) -> Check:
     """The weights that the lessons load: there, and not the pointers that a clone without git-lfs leaves."""
     if not any(LESSONS.get(name, OTHERS).data for name in lessons):
         return Check("checkpoints", OK, "not needed")
@@ -164,11 +146,6 @@ def checkpoints(machine, lessons):
     return Check("checkpoints", OK, ", ".join(path.name for path in found))
 
 
-def counted(number, noun):
-    """The number and the noun, in the plural unless it is one."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _missing_files(folder):
     listed = json.loads((folder / "v1.0-mini/sample_data.json").read_text())
     return [row["filename"] for row in listed if not Path(folder, row["filename"]).is_file()]
@@ -176,7 +153,5 @@ def _missing_files(folder):
 
 def _generator(root):
     """Digest of the generator's source, as data_scripts/make_minidrive.py takes it."""
-    digest = hashlib.sha256()
-    for source in (*sorted((root / "data_scripts/minidrive").glob("*.py")), root / "data_scripts/make_minidrive.py"):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
+    scripts = root / "data_scripts"
+    return sha256(*sorted((scripts / "minidrive").glob("*.py")), scripts / "make_minidrive.py")[:16]

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 from helpers.errors import BadInput
+from helpers.files import PathLike
 
 MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64"}
 SHT_DYNAMIC, DT_NEEDED, DT_SONAME = 6, 1, 14
@@ -35,7 +36,7 @@ class Library:
     ptx: frozenset[str]
 
 
-def read(path):
+def read(path: PathLike) -> Library:
     """The Library in a file; BadInput if it is not an ELF-64 shared library or is cut short."""
     data = Path(path).read_bytes()
     if data[:4] != b"\x7fELF":

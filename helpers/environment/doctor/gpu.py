@@ -1,16 +1,19 @@
 """The doctor's checks of the GPU: driver, GPUs, CUDA toolkit, and whether the driver runs the CUDA at hand."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
-from helpers.environment.doctor.checks import FAIL, OK, WARN, Check
+from helpers.environment.doctor.report import FAIL, OK, WARN, Check
+from helpers.environment.machine import Machine
 from helpers.environment.tiers import of_capability, of_cuda, setup
 
 NO_DRIVER = "sudo ubuntu-drivers install   # in a container: docker run --gpus all; WSL2: NVIDIA's driver for Windows"
 CPU_TIER = "on a machine without a GPU: python -m helpers doctor --tier cpu"
 
 
-def driver(machine, tier, probed, needs=None):
+def driver(machine: Machine, tier: str, probed: dict[str, Any], needs: dict[str, Any] | None = None) -> Check:
     """The driver, the newest CUDA that it runs, and whether it is new enough for what the tier `needs`."""
     if "absent" in probed:
         if machine.which("nvidia-smi") is not None:
@@ -39,7 +42,7 @@ def driver(machine, tier, probed, needs=None):
     return Check("driver", OK, f"{number or 'version unknown'}, runs CUDA up to {version}")
 
 
-def gpus(machine, tier, probed, needs=None):
+def gpus(machine: Machine, tier: str, probed: dict[str, Any], needs: dict[str, Any] | None = None) -> Check:
     """The GPUs: name, compute capability, memory; whether the tier `needs` others."""
     found = probed.get("gpus") or []
     if not found:
@@ -58,7 +61,7 @@ def gpus(machine, tier, probed, needs=None):
     return Check("GPU", OK, "; ".join(lines))
 
 
-def toolkit(machine, tier):
+def toolkit(machine: Machine, tier: str) -> Check:
     """nvcc, the CUDA compiler: needed for plugins only."""
     candidates = [machine.which("nvcc"), f"{machine.environ.get('CUDA_HOME', '/usr/local/cuda')}/bin/nvcc"]
     for program in candidates:
@@ -76,7 +79,7 @@ def toolkit(machine, tier):
     return Check("CUDA toolkit", WARN, "no nvcc: plugins cannot be compiled", cure)
 
 
-def runtime(machine, tier, probed, torch):
+def runtime(machine: Machine, tier: str, probed: dict[str, Any], torch: dict[str, Any]) -> Check:
     """Whether the driver runs the CUDA of torch, TensorRT and the CUDA wheels."""
     runtimes = _runtimes(machine, torch)
     if not runtimes:
@@ -119,7 +122,7 @@ def _runtimes(machine, torch):
     return found
 
 
-def kernels(machine, tier, probed, torch):
+def kernels(machine: Machine, tier: str, probed: dict[str, Any], torch: dict[str, Any]) -> Check:
     """Whether torch holds kernels for the GPU."""
     capabilities = {gpu["sm"] for gpu in probed.get("gpus") or []}
     names = torch.get("architectures") or []
@@ -134,7 +137,7 @@ def kernels(machine, tier, probed, torch):
     return Check("torch kernels", OK, f"for SM {', '.join(sorted(capabilities))}")
 
 
-def runs_on(sm, cubins, ptx):
+def runs_on(sm: str, cubins: Collection[str], ptx: Collection[str]) -> bool:
     """Whether machine code (same major, not a later minor) or PTX (any earlier) for these runs on a GPU of `sm`."""
     have = _pair(sm)
     return any(_pair(x)[0] == have[0] and _pair(x) <= have for x in cubins) or any(_pair(x) <= have for x in ptx)

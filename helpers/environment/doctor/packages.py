@@ -1,13 +1,15 @@
-"""The doctor's checks of packages: TensorRT in its flavours, torch, ONNX Runtime, ModelOpt, and the lock."""
+"""The doctor's checks of packages: TensorRT in its flavors, torch, ONNX Runtime, ModelOpt, and the lock."""
 
 import re
 from pathlib import Path
+from typing import Any
 
-from helpers.environment.doctor.checks import FAIL, OK, WARN, Check, counted
+from helpers.environment.doctor.report import FAIL, OK, WARN, Check, counted
+from helpers.environment.machine import Machine, normalized
 from helpers.environment.messages import explain
 from helpers.environment.tiers import bringing, lock_file, locked, of_tensorrt, pins, setup
 
-FLAVOURS = ("tensorrt", "tensorrt_rtx", "tensorrt_lean", "tensorrt_dispatch", "tensorrt_llm")
+FLAVORS = ("tensorrt", "tensorrt_rtx", "tensorrt_lean", "tensorrt_dispatch", "tensorrt_llm")
 NEEDED = {"cpu": "tensorrt_rtx", "gpu": "tensorrt"}
 INDEX = "--extra-index-url https://pypi.nvidia.com"
 SLOW = "tensorrt_llm"  # importing it takes longer than the doctor may
@@ -26,21 +28,21 @@ LOOKS = (
 )
 
 
-def probed_packages(machine):
+def probed_packages(machine: Machine) -> list[str]:
     """Modules that are there and quick to import: what `tensorrt` checks ask of probes.py."""
-    return [name for name in (*FLAVOURS, "onnxruntime", "torch") if name != SLOW and machine.module(name)]
+    return [name for name in (*FLAVORS, "onnxruntime", "torch") if name != SLOW and machine.module(name)]
 
 
-def flavours(machine, tier, probes):
-    """One Check for each flavour of TensorRT that is there, and for the one that the tier needs."""
+def flavors(machine: Machine, tier: str, probes: dict[str, Any]) -> list[Check]:
+    """One Check for each flavor of TensorRT that is there, and for the one that the tier needs."""
     return [
-        _flavour(machine, tier, name, probes.get(name))
-        for name in FLAVOURS
+        _flavor(machine, tier, name, probes.get(name))
+        for name in FLAVORS
         if name == NEEDED[tier] or machine.module(name) or bringing(machine, name)
     ]
 
 
-def _flavour(machine, tier, name, probe):
+def _flavor(machine, tier, name, probe):
     topic, distribution = name.replace("_", "-"), bringing(machine, name)
     version = machine.version(*distribution[:1])
     if not machine.module(name):
@@ -69,7 +71,7 @@ def _flavour(machine, tier, name, probe):
 
 
 def _reinstall(machine, distributions, topic):
-    """How to get a flavour whole: TensorRT-LLM by its tier, the others in the version locked or else installed."""
+    """How to get a flavor whole: TensorRT-LLM by its tier, the others in the version locked or else installed."""
     if topic == "tensorrt-llm":
         return setup(machine, "gpu", "trtllm")
     name = distributions[0] if distributions else topic
@@ -78,7 +80,7 @@ def _reinstall(machine, distributions, topic):
     return f"{machine.pip} install --force-reinstall --no-cache-dir {INDEX} {pinned}"
 
 
-def origin(machine, path):
+def origin(machine: Machine, path: str | None) -> str:
     """Where a module comes from, in words: a wheel, the container's or the system's packages."""
     folder = Path(path or ".").parent
     shown = folder.relative_to(machine.root) if folder.is_relative_to(machine.root) else folder
@@ -89,9 +91,9 @@ def origin(machine, path):
     return str(shown)
 
 
-def versions(machine, tier, probes):
+def versions(machine: Machine, tier: str, probes: dict[str, Any]) -> Check:
     """Several TensorRT at once: two distributions of one module, or a system library of another version."""
-    for name in FLAVOURS:
+    for name in FLAVORS:
         found = {distribution: machine.version(distribution) for distribution in bringing(machine, name)}
         numbers = {version.rsplit(".post")[0] for version in found.values()}
         if len(numbers) > 1 or sum("-cu" in distribution for distribution in found) > 1:
@@ -114,7 +116,7 @@ def versions(machine, tier, probes):
     return Check("TensorRT versions", OK, "one" if version or machine.module("tensorrt_rtx") else "none")
 
 
-def torch(machine, tier, probe):
+def torch(machine: Machine, tier: str, probe: dict[str, Any] | None) -> Check:
     """torch: there, importable, and the build that the tier needs."""
     version, index = machine.version("torch"), "https://download.pytorch.org/whl/"
     if version is None or probe is None:
@@ -135,7 +137,7 @@ def torch(machine, tier, probe):
     return Check("torch", OK, f"{version}, {build}")
 
 
-def onnxruntime(machine, tier, probe):
+def onnxruntime(machine: Machine, tier: str, probe: dict[str, Any] | None) -> Check:
     """ONNX Runtime: one package of it, and the providers that the tier needs."""
     installed = [
         name for name in machine.distributions if re.fullmatch(r"onnxruntime(-gpu|-directml|-openvino)?", name)
@@ -162,7 +164,7 @@ def onnxruntime(machine, tier, probe):
     return Check("ONNX Runtime", OK, found)
 
 
-def modelopt(machine, tier):
+def modelopt(machine: Machine, tier: str) -> Check:
     """ModelOpt: there, with the packages that its ONNX quantizer imports. It is not imported: that takes long."""
     version = machine.version("nvidia-modelopt")
     if version is None or not machine.module("modelopt"):
@@ -176,14 +178,14 @@ def modelopt(machine, tier):
     return Check("ModelOpt", OK, version)
 
 
-def lock(machine, tier, path=None):
+def lock(machine: Machine, tier: str, path: Path | None = None) -> Check:
     """Installed packages against the lock of the tier."""
     path = path or lock_file(machine, tier)
     if path is None or not path.is_file() or not pins(path):
         cure = "git status requirements   # git restore requirements brings a deleted one back"
         return Check("lock", WARN, f"no lock for the {tier} tier in requirements/", cure)
     name = path.relative_to(machine.root) if path.is_relative_to(machine.root) else path
-    found = [(package, pin, machine.version(re.sub(r"[-_.]+", "-", package).lower())) for package, pin in pins(path)]
+    found = [(package, pin, machine.version(normalized(package))) for package, pin in pins(path)]
     drift = [(package, pin, have) for package, pin, have in found if have != pin]
     if not drift:
         return Check("lock", OK, f"{counted(len(found), 'package')} as in {name}")

@@ -1,16 +1,19 @@
 """The doctor's checks of the plugin library: found, built for this machine, loadable, creators registered."""
 
 import re
+from collections.abc import Collection
+from pathlib import Path
 
 from helpers.environment.doctor import elf
-from helpers.environment.doctor.checks import FAIL, OK, WARN, Check
 from helpers.environment.doctor.gpu import runs_on
+from helpers.environment.doctor.report import FAIL, OK, WARN, Check
+from helpers.environment.machine import Machine
 from helpers.environment.tiers import bringing, of_tensorrt, setup
 from helpers.errors import BadInput
 from helpers.ops.library import MAKE as BUILD
 
 
-def library(machine, tier, path, gpus):
+def library(machine: Machine, tier: str, path: Path | None, gpus: Collection[str]) -> list[Check]:
     """Checks of the library at `path` (None: none found) for GPUs of the compute capabilities `gpus`."""
     if path is None:
         if tier == "cpu":

@@ -8,28 +8,29 @@ settings, with a probe that shows them; a reader's own clone is the business of 
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
-from importlib.metadata import distributions
+from collections.abc import Collection
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from typing import Any
 
-from helpers.environment.doctor.machine import normalized
+from helpers.environment.machine import normalized
 from helpers.errors import BadInput
-from helpers.files import ROOT, atomic, sha256
+from helpers.files import ROOT, PathLike, atomic, git, sha256
 
 PATCHES = ROOT / "patches"
-GIT = ("git", "-c", "core.autocrlf=false", "-c", "apply.whitespace=nowarn")
+Entry = dict[str, Any]  # of manifest.toml
 
 
-def manifest(patches=PATCHES):
+def manifest(patches: PathLike = PATCHES) -> dict[str, Entry]:
     """The entries of `patches/manifest.toml`: {id: dict}, patches and settings."""
     content = tomllib.loads((Path(patches) / "manifest.toml").read_text())
     return {entry["id"]: entry for entry in content["patch"]}
 
 
-def patch(id, site=None, dry_run=False, patches=PATCHES):
+def patch(id: str, site: PathLike | None = None, dry_run: bool = False, patches: PathLike = PATCHES) -> dict[str, Any]:
     """Apply a patch; nothing is written unless every file can be.
 
     Args:
@@ -49,12 +50,16 @@ def patch(id, site=None, dry_run=False, patches=PATCHES):
     return _switch(id, "after", site, dry_run, patches)
 
 
-def unpatch(id, site=None, dry_run=False, patches=PATCHES):
+def unpatch(
+    id: str, site: PathLike | None = None, dry_run: bool = False, patches: PathLike = PATCHES
+) -> dict[str, Any]:
     """Undo a patch: the files are byte for byte as before. Arguments, return value and errors as for `patch`."""
     return _switch(id, "before", site, dry_run, patches)
 
 
-def status(site=None, patches=PATCHES, ids=None):
+def status(
+    site: PathLike | None = None, patches: PathLike = PATCHES, ids: Collection[str] | None = None
+) -> list[dict[str, str]]:
     """Where every entry of the manifest stands, as a list of dicts of `id`, `kind`, `target`, `found`, `state`.
 
     `state` is "applied", "not applied", "half applied", "drifted" (a file is neither as before nor as after), "other
@@ -99,7 +104,7 @@ def _switch(id, goal, site, dry_run, patches):
     return {"id": id, "state": state, "site": str(root), "changed": todo, "notes": notes}
 
 
-def find(id, patches=PATCHES):
+def find(id: str, patches: PathLike = PATCHES) -> Entry:
     """The manifest's entry of that id, or BadInput with the known ones."""
     entries = manifest(patches)
     if id not in entries:
@@ -111,7 +116,7 @@ def _target(entry):
     return f"{entry['package']}{entry['versions']}" if "package" in entry else "this repository"
 
 
-def distribution(entry, site):
+def distribution(entry: Entry, site: PathLike | None) -> Distribution | None:
     """The installed distribution of an entry's package in `site` (default: where this Python looks), or None."""
     wanted = normalized(entry["package"])
     for found in distributions(path=[str(site)] if site else sys.path):
@@ -120,7 +125,7 @@ def distribution(entry, site):
     return None
 
 
-def installed(entry, site):
+def installed(entry: Entry, site: PathLike | None) -> str | None:
     """Version of the target in `site`; for the course's own code "own", or None where the files are absent."""
     if "package" in entry:
         found = distribution(entry, site)
@@ -128,7 +133,7 @@ def installed(entry, site):
     return "own" if all((_root(entry, site) / file["path"]).is_file() for file in entry["files"]) else None
 
 
-def in_range(entry, version):
+def in_range(entry: Entry, version: str) -> bool:
     """Whether the entry is for this version of its package."""
     from packaging.specifiers import SpecifierSet
 
@@ -193,26 +198,11 @@ def _git_apply(entry, root, todo, goal, work, patches):
         (work / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / path, work / path)
     reverse = ["--reverse"] if goal == "before" else []
-    command = [*GIT, "apply", *reverse, *(f"--include={path}" for path in todo), str(patches / entry["file"])]
-    run_git(command, work)
+    git(work, "apply", *reverse, *(f"--include={path}" for path in todo), str(patches / entry["file"]))
     for file in entry["files"]:
         if file["path"] in todo and sha256(work / file["path"]) != file[goal]:
             found = f"{file['path']} with SHA-256 {sha256(work / file['path'])}"
             raise BadInput(patches / entry["file"], found, file[goal], "restore patches/: git checkout -- patches")
-
-
-def run_git(command, folder, fix="see what git says"):
-    """Run git in `folder`, which is not taken for a part of a repository above it; returns what it prints."""
-    keep = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    settings = keep | {"GIT_CEILING_DIRECTORIES": str(Path(folder).resolve().parent), "LC_ALL": "C"}
-    try:
-        done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise BadInput("git", "not found", "git on the PATH", "install git") from None
-    if done.returncode:
-        words = [word for word in command[1:] if word != "-c" and "=" not in word]
-        raise BadInput(f"git {' '.join(words)}", done.stderr.strip() or done.stdout.strip(), "success", fix)
-    return done.stdout
 
 
 def _replace(root, todo, work):

@@ -11,21 +11,22 @@ import re
 import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
 
-from helpers.environment.patches import GIT, PATCHES, run_git
+from helpers.environment.patches import PATCHES, Entry
 from helpers.errors import BadInput
-from helpers.files import atomic, sha256
+from helpers.files import PathLike, atomic, git, sha256
 
 REVERT = "python -m helpers patch revert --clone"
 
 
-def procedures(patches=PATCHES):
+def procedures(patches: PathLike = PATCHES) -> dict[str, Entry]:
     """The `[[procedure]]` entries of the manifest: {id: dict} with repository, commit, directory, steps, source."""
     content = tomllib.loads((Path(patches) / "manifest.toml").read_text())
     return {entry["id"]: entry for entry in content["procedure"]}
 
 
-def apply_to_clone(repo, patch_file, commit, directory=""):
+def apply_to_clone(repo: PathLike, patch_file: PathLike, commit: str, directory: str = "") -> dict[str, Any]:
     """Check out `commit` in the clone `repo` and apply `patch_file` to it; on any failure the clone is as it was.
 
     Args:
@@ -63,7 +64,7 @@ def apply_to_clone(repo, patch_file, commit, directory=""):
     return result | {"changed": [*record["files"]], "notes": _submodules(repo)}
 
 
-def revert_clone(repo):
+def revert_clone(repo: PathLike) -> dict[str, Any]:
     """Take back what `apply_to_clone` did, finished or interrupted: files byte for byte, then the former branch.
 
     Returns:
@@ -83,31 +84,27 @@ def revert_clone(repo):
     return {"state": "not applied", "previous": record["previous"], "changed": [*record["files"]]}
 
 
-def _git(repo, *words, fix="see what git says"):
-    return run_git([*GIT, *words], repo, fix)
-
-
 def _journal(repo):
     if not (repo / ".git").exists():
         found = "a folder without .git" if repo.is_dir() else "no such folder"
         raise BadInput(repo, found, "the top folder of a git clone", "git clone URL, and give that folder")
-    return Path(_git(repo, "rev-parse", "--absolute-git-dir").strip()) / "onramp-patch" / "journal.json"
+    return Path(git(repo, "rev-parse", "--absolute-git-dir").strip()) / "onramp-patch" / "journal.json"
 
 
 def _resolve(repo, commit):
     fix = f"git -C {repo} fetch origin {commit}, or clone the repository that the patch is for"
-    return _git(repo, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}", fix=fix).strip()
+    return git(repo, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}", fix=fix).strip()
 
 
 def _head(repo):
     """The branch, or the commit where there is none."""
-    name = _git(repo, "rev-parse", "--abbrev-ref", "HEAD").strip()
-    return _git(repo, "rev-parse", "HEAD").strip() if name == "HEAD" else name
+    name = git(repo, "rev-parse", "--abbrev-ref", "HEAD").strip()
+    return git(repo, "rev-parse", "HEAD").strip() if name == "HEAD" else name
 
 
 def _changes(repo):
     """Tracked files that differ from the commit, staged or not."""
-    lines = _git(repo, "status", "--porcelain", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=all")
+    lines = git(repo, "status", "--porcelain", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=all")
     return [line[3:] for line in lines.split("\0") if line]
 
 
@@ -134,7 +131,7 @@ def _require_unchanged(repo, record):
             raise BadInput(repo / name, f"SHA-256 {found}", f"{digest}, as the patch left it", fix)
     if others := sorted(set(_changes(repo)) - set(record["files"])):
         raise BadInput(repo, f"changes in {', '.join(others[:5])}", "only the patch's", f"git -C {repo} stash -- FILES")
-    head = _git(repo, "rev-parse", "HEAD").strip()
+    head = git(repo, "rev-parse", "HEAD").strip()
     if head != record["commit"]:
         fix = f"git -C {repo} checkout --detach {record['commit']}"
         raise BadInput(repo, f"commit {head}", record["commit"], fix)
@@ -145,14 +142,14 @@ def _digest(path):
 
 
 def _checkout(repo, to):
-    _git(repo, "checkout", "--quiet", *(["--detach"] if re.fullmatch("[0-9a-f]{40}", to) else []), to)
+    git(repo, "checkout", "--quiet", *(["--detach"] if re.fullmatch("[0-9a-f]{40}", to) else []), to)
 
 
 def _apply(repo, patch_file, directory, journal, record):
     place = [f"--directory={directory}"] if directory else []
     fix = "is this the patch for this commit, with its line endings? Nothing was changed"
-    _git(repo, "apply", "--check", *place, str(patch_file), fix=fix)
-    lines = _git(repo, "apply", "--numstat", "-z", *place, str(patch_file)).split("\0")
+    git(repo, "apply", "--check", *place, str(patch_file), fix=fix)
+    lines = git(repo, "apply", "--numstat", "-z", *place, str(patch_file)).split("\0")
     names = [line.split("\t")[2] for line in lines if line]
     for name in names:
         if (repo / name).is_file():
@@ -160,9 +157,9 @@ def _apply(repo, patch_file, directory, journal, record):
             shutil.copy2(repo / name, journal.parent / "before" / name)
     record |= {"stage": "applying", "files": dict.fromkeys(names)}
     _save(journal, record)
-    _git(repo, "apply", *place, str(patch_file), fix=fix)
+    git(repo, "apply", *place, str(patch_file), fix=fix)
     if others := sorted(set(_changes(repo)) - set(names)):
-        _git(repo, "checkout", "--quiet", "--", *others)
+        git(repo, "checkout", "--quiet", "--", *others)
         found, fix = f"files renamed: {', '.join(others)}", "make it with git diff --no-renames"
         raise BadInput(patch_file, found, "files changed, added or removed", fix)
     record |= {"stage": "applied", "files": {name: _digest(repo / name) for name in names}}
@@ -196,7 +193,7 @@ def _save(journal, record):
 
 
 def _submodules(repo):
-    lines = _git(repo, "submodule", "status").splitlines()
+    lines = git(repo, "submodule", "status").splitlines()
     stale = [line.split()[1] for line in lines if line[0] in "-+"]
     command = f"git -C {repo} submodule update --init --recursive"
     return [f"submodules are not at this commit's version ({', '.join(stale[:3])}): {command}"] if stale else []

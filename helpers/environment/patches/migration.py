@@ -8,10 +8,11 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from helpers.environment.patches import PATCHES, manifest
 from helpers.errors import BadInput
-from helpers.files import ROOT
+from helpers.files import ROOT, PathLike
 
 PATCH = "rotate-plugin-v3"
 FOLDER = "plugins/migration"
@@ -25,12 +26,12 @@ TENSORRT = (
 CUDA = ("/usr/local/cuda/include", "/usr/local/cuda/targets/x86_64-linux/include", "/usr/include")
 
 
-def changes(patches=PATCHES):
+def changes(patches: PathLike = PATCHES) -> list[dict[str, str]]:
     """What each part of the port is for: a list of dicts of `old` (8.6), `new` (10 and 11) and `why`."""
     return manifest(patches)[PATCH]["hunks"]
 
 
-def find_headers():
+def find_headers() -> tuple[Path | None, Path | None]:
     """(TensorRT's include folder, CUDA's), each None where it is not in its usual places."""
     found = [Path(path) for path in TENSORRT if Path(path, "NvInferVersion.h").is_file()]
     cuda = [*CUDA, *sorted(map(str, Path("/usr/local").glob("cuda-*/include")), reverse=True)]
@@ -38,7 +39,7 @@ def find_headers():
     return found[0] if found else None, runtime[0] if runtime else None
 
 
-def headers_version(headers):
+def headers_version(headers: PathLike) -> tuple[int, ...]:
     """TensorRT's version by its headers, as (major, minor, patch)."""
     path = Path(headers) / "NvInferVersion.h"
     if not path.is_file():
@@ -54,7 +55,9 @@ def headers_version(headers):
 _PARTS = ("MAJOR", "MINOR", "PATCH")
 
 
-def compile_check(headers=None, cuda_headers=None, source=ROOT):
+def compile_check(
+    headers: PathLike | None = None, cuda_headers: PathLike | None = None, source: PathLike = ROOT
+) -> dict[str, Any]:
     """Compile the adapter under `source` (nothing is linked or kept) against a TensorRT's headers.
 
     Args:

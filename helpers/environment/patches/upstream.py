@@ -9,16 +9,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from helpers.environment import patches as patching
 from helpers.environment.patches import PATCHES
 from helpers.errors import BadInput
-from helpers.files import ROOT
+from helpers.files import ROOT, PathLike
 
 SECONDS = 120
 
 
-def scratch(id, folder, site=None, patches=PATCHES):
+def scratch(id: str, folder: PathLike, site: PathLike | None = None, patches: PathLike = PATCHES) -> Path:
     """Copy what an entry of the manifest is about into `folder`, unpatched, and return the folder.
 
     A package is copied with its metadata, so `folder` serves as a site-packages folder of one package
@@ -51,7 +52,7 @@ def _sources(entry, site):
     return [(Path(found.locate_file(top)), top) for top in sorted(tops)]
 
 
-def probe(id, site=None, patches=PATCHES):
+def probe(id: str, site: PathLike | None = None, patches: PathLike = PATCHES) -> tuple[bool, str]:
     """Run an entry's probe with the packages of `site` in front; returns (is the fault there, what it printed).
 
     Raises:
@@ -71,7 +72,9 @@ def probe(id, site=None, patches=PATCHES):
     return done.returncode == 1, done.stdout.strip()
 
 
-def check_upstream(id, folder, patches=PATCHES, site=None):
+def check_upstream(
+    id: str, folder: PathLike, patches: PathLike = PATCHES, site: PathLike | None = None
+) -> dict[str, Any]:
     """Is this entry still needed for what is installed? Returns dict of `id`, `found`, `in_range`, `needed`, `message`.
 
     `site` is where the package is looked for, as for `patching.patch`. The probe runs on an unpatched copy made in

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers import __main__ as cli
-from helpers.environment import explain, search
-from helpers.environment.messages import TABLE, Message, rows, table
+from helpers.display import table as html
+from helpers.environment.messages import TABLE, Message, explain, rows, search, table
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
@@ -127,7 +126,7 @@ def test_a_vague_message_is_left_out_where_another_explains_its_line():
     assert names == ["cuda-library-missing"]
 
 
-def test_colours_and_typographic_quotes_do_not_hide_a_message():
+def test_colors_and_typographic_quotes_do_not_hide_a_message():
     text = "\x1b[31merror: ‘class nvinfer1::IPluginRegistry’ has no \x1b[1mmember named ‘getPluginCreator’\x1b[0m"
     assert explain(text)[0].id == "plugin-api-removed"
 
@@ -154,8 +153,6 @@ def test_search_wants_every_word_in_any_column():
 
 
 def test_the_wall_is_a_table():
-    from helpers.display import table as html
-
     page = html(rows()).data
     assert "getPluginCreator could not find plugin" in page and page.count("<tr>") == len(ENTRIES) + 1
 
@@ -169,28 +166,6 @@ def test_an_explanation_reads_as_text():
 def test_what_is_not_text_is_refused():
     with pytest.raises(BadInput, match="str"):
         explain(ImportError("x"))
-
-
-def test_command_explains_arguments_and_standard_input(capsys, tmp_path):
-    assert cli.main(["explain", "CUDA", "out", "of", "memory"]) == 0
-    assert "used_memory" in capsys.readouterr().out
-    assert cli.main(["explain", "all is well"]) == 1
-    assert "no known message" in capsys.readouterr().out
-    assert cli.main(["explain", "--search", "glibcxx"]) == 0
-    assert "GLIBCXX" in capsys.readouterr().out
-    command = [sys.executable, "-m", "helpers", "explain"]
-    done = subprocess.run(command, input="No Op registered for Foo with domain_version of 9", text=True,
-                          capture_output=True, cwd=ROOT)  # fmt: skip
-    assert done.returncode == 0 and "opset" in done.stdout
-
-
-def test_command_reads_a_file(capsys, tmp_path):
-    (log := tmp_path / "build.log").write_bytes(b"\xff\xfe noise\n[TRT] [E] Magic tag does not match\n")
-    assert cli.main(["explain", str(log)]) == 0
-    assert "Magic tag does not match   [engine files]" in capsys.readouterr().out
-    assert cli.main(["explain", str(tmp_path / "CUDA out of memory.log")]) == 0  # no such file: a message
-    assert cli.main(["explain", str(tmp_path)]) == 1  # a folder is none either
-    assert cli.main(["explain", "x" * 5000 + " CUDA out of memory"]) == 0  # too long for a file's name
 
 
 def test_nothing_is_read_before_it_is_asked_for():

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from helpers import environment
-from helpers.environment import doctor as checkup
-from helpers.environment import start
+from helpers.environment import doctor, start
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
@@ -28,7 +27,7 @@ def test_begin_goes_to_the_root_seeds_and_returns_the_versions(tmp_path, monkeyp
 
 
 def test_begin_ends_with_the_doctor(monkeypatch):
-    monkeypatch.setattr(checkup, "summary", lambda tier: f"7 checks OK in the {tier} tier")
+    monkeypatch.setattr(doctor, "summary", lambda tier: f"7 checks OK in the {tier} tier")
     assert "7 checks OK in the cpu tier" in environment.begin("cpu").data
 
 
@@ -69,7 +68,7 @@ def test_the_gpu_tier_needs_a_device(monkeypatch):
 
 
 def test_versions_name_what_is_missing(monkeypatch):
-    monkeypatch.setitem(environment.PACKAGES, "torch", ("no-such-distribution",))
+    monkeypatch.setitem(start.PACKAGES, "torch", ("no-such-distribution",))
     found = environment.versions()
     assert found["torch"] == "not installed"
     assert found["numpy"] == np.__version__

@@ -143,7 +143,7 @@ def test_a_file_changed_after_the_patch_is_kept(pinned):
 def test_an_interrupted_application_is_undone(pinned, monkeypatch, moment):
     """A kill leaves the journal and no tidying: what is on the disk at three moments."""
     repo, file, first = pinned
-    before, run = tree(repo), clones._git
+    before, run = tree(repo), clones.git
 
     def die(repo, *words, **rest):
         if words[0] != "apply" or "--numstat" in words or ("--check" in words and moment != "checked out"):
@@ -152,7 +152,7 @@ def test_an_interrupted_application_is_undone(pinned, monkeypatch, moment):
             run(repo, *words, **rest)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(clones, "_git", die)
+    monkeypatch.setattr(clones, "git", die)
     monkeypatch.setattr(clones, "_restore", lambda *arguments: None)
     with pytest.raises(KeyboardInterrupt):
         clones.apply_to_clone(repo, file, first)

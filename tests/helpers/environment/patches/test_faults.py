@@ -15,9 +15,8 @@ import onnx
 import pytest
 
 from helpers import engine
-from helpers.environment import patch, unpatch
 from helpers.environment import patches as patching
-from helpers.environment.patches import upstream
+from helpers.environment.patches import patch, unpatch, upstream
 from helpers.files import ROOT
 
 AWQ, EXPORT = "modelopt-int4-awq-numpy", "modelopt-trtllm-export"

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.environment import patch, unpatch
-from helpers.environment.patches import migration, upstream
+from helpers.environment.patches import migration, patch, unpatch, upstream
 from helpers.errors import BadInput
 from helpers.files import ROOT
 from helpers.ops import rotate

@@ -13,15 +13,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from helpers.files import ROOT
+from helpers.files import ROOT, PathLike
 
 PROBES = Path(__file__).with_name("probes.py")
 LIBRARY_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local/tensorrt/lib",
                    "/opt/tensorrt/lib", "/usr/local/cuda/lib64")  # fmt: skip
 
 
-def normalized(name):
+def normalized(name: str) -> str:
     """A distribution's name as PEP 503 writes it: lower case, single hyphens."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -44,31 +45,31 @@ class Machine:
 
     root: Path = ROOT
     python: str = sys.executable
-    paths: tuple = dataclasses.field(default_factory=lambda: tuple(path for path in sys.path if path))
-    environ: dict = dataclasses.field(default_factory=lambda: dict(os.environ))
+    paths: tuple[str, ...] = dataclasses.field(default_factory=lambda: tuple(path for path in sys.path if path))
+    environ: dict[str, str] = dataclasses.field(default_factory=lambda: dict(os.environ))
     meminfo: str = "/proc/meminfo"
     cgroup: str = "/sys/fs/cgroup/memory.max"
-    library_folders: tuple = LIBRARY_FOLDERS
+    library_folders: tuple[str, ...] = LIBRARY_FOLDERS
     temporary: str | None = None
     timeout: float = 8.0
     deadline: float | None = None
 
     @classmethod
-    def of_environment(cls, folder, **fields):
+    def of_environment(cls, folder: PathLike, **fields: Any) -> "Machine":
         """The machine as a virtual environment in `folder` sees it, nothing of the one at work included."""
         folder = Path(folder).absolute()
         paths = tuple(map(str, sorted(folder.glob("lib/python3*/site-packages"))))
         return cls(python=str(folder / "bin/python"), paths=paths, **fields)
 
     @functools.cached_property
-    def python_version(self):
+    def python_version(self) -> str:
         """Version of the interpreter, such as "3.11.7"; "unknown" if it does not run."""
         if self.python == sys.executable:
             return platform.python_version()
         return self.run(self.python, "-c", "import platform; print(platform.python_version())")[1].strip() or "unknown"
 
     @functools.cached_property
-    def distributions(self):
+    def distributions(self) -> dict[str, tuple[str, str]]:
         """Installed distributions: dict of normalized name -> (version, folder), told by the names of folders."""
         found = {}
         for path in self.paths:
@@ -78,11 +79,11 @@ class Machine:
                         found.setdefault(normalized(match[1]), (match[2], path))
         return found
 
-    def version(self, *names):
+    def version(self, *names: str) -> str | None:
         """Version of the first of these distributions that is installed, or None."""
         return next((self.distributions[name][0] for name in names if name in self.distributions), None)
 
-    def module(self, name):
+    def module(self, name: str) -> Path | None:
         """Folder or file of a top-level module in `paths`, or None; nothing is imported."""
         for path in self.paths:
             for candidate in (Path(path, name), Path(path, f"{name}.py")):
@@ -91,30 +92,30 @@ class Machine:
         return None
 
     @property
-    def pip(self):
+    def pip(self) -> str:
         """How to call pip for this interpreter."""
         python = Path(self.python)
         if python.is_relative_to(self.root):
             return f"{python.relative_to(self.root)} -m pip"
         return f"{'python' if self.python == sys.executable else python} -m pip"
 
-    def which(self, tool):
+    def which(self, tool: str) -> str | None:
         """Path of a tool on PATH, or None."""
         return shutil.which(tool, path=self.environ.get("PATH", os.defpath))
 
     @functools.cached_property
-    def nvidia_smi(self):
+    def nvidia_smi(self) -> tuple[int, str, str]:
         """What nvidia-smi says of the driver's version: (exit code, output, errors)."""
         return self.run("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
 
     @property
-    def driver(self):
+    def driver(self) -> int | None:
         """Branch of the NVIDIA driver, such as 580, as nvidia-smi tells it; None where it does not."""
         code, output, _ = self.nvidia_smi
         found = re.match(r"(\d+)\.", output.strip())
         return int(found[1]) if code == 0 and found else None
 
-    def run(self, *command):
+    def run(self, *command: str) -> tuple[int, str, str]:
         """Run a tool: (exit code, output, errors); 127 if it is not there, 124 if it takes too long."""
         program, seconds = self.which(command[0]) or command[0], self.timeout
         if self.deadline is not None:
@@ -128,7 +129,7 @@ class Machine:
             return 127, "", str(error)
         return done.returncode, done.stdout, done.stderr
 
-    def probe(self, name, *arguments):
+    def probe(self, name: str, *arguments: object) -> dict[str, Any]:
         """Run one function of probes.py in a process of its own.
 
         Returns:
@@ -147,7 +148,7 @@ class Machine:
             return {"error": errors, "slow": True}
         return {"error": errors.strip().rsplit("\n", 1)[-1] or f"exit code {code}", "log": errors.strip()}
 
-    def libraries(self, stem):
+    def libraries(self, stem: str) -> dict[str, int]:
         """Libraries `stem`.so.N that the loader may find: dict of path -> N (major version)."""
         folders = [*self.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep), *self.library_folders]
         paths = [path for folder in folders if folder for path in sorted(Path(folder).glob(f"{stem}.so.*"))]
@@ -162,7 +163,7 @@ class Machine:
         program = self.which("ldconfig") or "/sbin/ldconfig"
         return self.run(program, "-p")[1].splitlines()
 
-    def memory(self):
+    def memory(self) -> tuple[float, float] | None:
         """(total, available) memory in GiB, the limit of a container included; None where it cannot be told."""
         try:
             lines = dict(line.split(":", 1) for line in Path(self.meminfo).read_text().splitlines() if ":" in line)
@@ -174,12 +175,12 @@ class Machine:
             total, free = min(total, limit), min(free, limit)
         return total, free
 
-    def disk_free(self, path):
+    def disk_free(self, path: PathLike) -> float:
         """Free GiB on the disk that holds `path`, or its nearest parent that exists."""
         path = Path(path).absolute()
         return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free / 2**30
 
-    def temporary_folder(self):
+    def temporary_folder(self) -> str:
         """The folder for temporary files; FileNotFoundError if none can be written."""
         if self.temporary is None:
             return tempfile.gettempdir()
@@ -187,6 +188,6 @@ class Machine:
             return self.temporary
 
     @property
-    def architecture(self):
+    def architecture(self) -> str:
         """Such as "x86_64"."""
         return platform.machine()

@@ -1,0 +1,126 @@
+"""The doctor's checks of the system, of MiniDrive and of the weights."""
+
+import json
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+
+from helpers.environment.doctor import checks, quick
+from helpers.environment.doctor.report import FAIL, OK, WARN
+from helpers.files import ROOT
+from tests.helpers.environment.doctor.builders import machine, tool
+
+
+def test_another_python(monkeypatch):
+    monkeypatch.setattr(checks, "PYTHON", "3.99")
+    check = checks.python(machine())
+    assert check.status == FAIL and "python3.99-venv" in check.cure
+
+
+def test_missing_tools(tools):
+    tool(tools, "git", "")
+    check = checks.tools(machine(environ={"PATH": str(tools)}))
+    assert (check.status, check.cure) == (FAIL, "sudo apt-get install -y make gcc")
+
+
+def test_no_folder_for_temporary_files(tmp_path):
+    check = checks.folders(machine(temporary=str(tmp_path / "absent")))
+    assert check.status == FAIL and check.cure.startswith("export TMPDIR=")
+
+
+def test_a_locale_without_utf8():
+    code = "from helpers.environment.doctor import Machine, checks; print(checks.folders(Machine()))"
+    environ = dict(os.environ) | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, cwd=ROOT, capture_output=True, text=True)
+    assert "status='WARN'" in done.stdout and "PYTHONUTF8=1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("meminfo", "limit", "status", "cure"),
+    [
+        ("MemTotal: 2000000 kB\nMemAvailable: 1900000 kB", "max", FAIL, "--memory=8g"),
+        ("MemTotal: 16000000 kB\nMemAvailable: 1500000 kB", "max", WARN, "ps aux"),
+        ("MemTotal: 16000000 kB\nMemAvailable: 15000000 kB", str(2**30), FAIL, "--memory=8g"),
+        ("nothing that is known", "max", WARN, "GiB"),
+        ("MemTotal: 16000000 kB\nMemAvailable: 15000000 kB", "max", OK, ""),
+    ],
+)
+def test_memory(tmp_path, meminfo, limit, status, cure):
+    (tmp_path / "meminfo").write_text(meminfo)
+    (tmp_path / "limit").write_text(limit)
+    here = machine(meminfo=str(tmp_path / "meminfo"), cgroup=str(tmp_path / "limit"))
+    check = checks.memory(here, ["02_onnx_export_and_inspection", "04_modelopt_ptq"])
+    assert check.status == status and cure in check.cure
+
+
+def test_memory_names_only_the_lessons_that_do_not_fit(tmp_path):
+    (tmp_path / "meminfo").write_text(f"MemTotal: {int(3.2 * 2**20)} kB\nMemAvailable: {int(3.1 * 2**20)} kB")
+    check = checks.memory(machine(meminfo=str(tmp_path / "meminfo")), ["00_start_here", "04_modelopt_ptq"])
+    assert check.status == FAIL and "04_modelopt_ptq" in check.found and "00_start_here" not in check.found
+
+
+@pytest.mark.parametrize(("free", "status"), [(0.1, FAIL), (0.7, WARN), (50, OK)])
+def test_disk(root, free, status, monkeypatch):
+    usage = types.SimpleNamespace(free=free * 2**30)
+    monkeypatch.setattr("helpers.environment.machine.shutil.disk_usage", lambda path: usage)
+    check = checks.disk(machine(root), ["00_start_here", "04_modelopt_ptq"])
+    assert check.status == status and check.cure.startswith("make clean") == (status != OK)
+
+
+def test_disk_counts_what_is_still_to_be_made(tmp_path):
+    details = checks.disk(machine(tmp_path), ["00_start_here"]).details
+    assert ".venv: 2.7 GiB" in details and "MiniDrive: 0.3 GiB" in details
+
+
+@pytest.mark.parametrize(
+    ("damage", "status", "found"),
+    [
+        (lambda data: data.rename(data.parent / "elsewhere"), FAIL, "not made yet"),
+        (lambda data: (data / "minidrive.json").unlink(), FAIL, "incomplete"),
+        (lambda data: _rewrite(data / "minidrive.json", "{"), FAIL, "damaged"),
+        (lambda data: (data / "v1.0-mini/sample.json").unlink(), FAIL, "tables missing: sample"),
+        (lambda data: next((data / "samples/CAM_FRONT").iterdir()).unlink(), FAIL, "1 file missing"),
+        (lambda data: _rewrite(data / "minidrive.json", '{"generator": "0"}'), WARN, "another version"),
+    ],
+)
+def test_damaged_data(root, data, damage, status, found):
+    assert checks.data(machine(root), ["00_start_here"]).status == OK
+    damage(data)
+    check = checks.data(machine(root), ["00_start_here"])
+    assert check.status == status and found in check.found and "make data" in check.cure
+
+
+def _rewrite(path, content):
+    path.unlink()
+    path.write_text(content)
+
+
+def test_scenes_are_counted(data, root):
+    marker = json.loads((data / "minidrive.json").read_text())
+    for names, words in ((["scene-0061"], "1 scene of "), (["scene-0061", "scene-0103"], "2 scenes of ")):
+        _rewrite(data / "minidrive.json", json.dumps(marker | {"names": names}))
+        (check,) = [check for check in quick("cpu", machine(root)) if check.topic == "MiniDrive"]
+        assert check.status == OK and check.found.startswith(words)
+
+
+def test_a_lesson_without_data_needs_none(tmp_path):
+    for check in (checks.data, checks.checkpoints):
+        assert check(machine(tmp_path), ["01_environment_patching"]).status == OK
+
+
+def test_pointers_in_the_place_of_weights(root):
+    def found():
+        return next(check for check in quick("cpu", machine(root)) if check.topic == "checkpoints")
+
+    assert (found().status, found().found) == (OK, "weights.safetensors")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12838276\n"
+    (root / "checkpoints/published.pth").write_text(pointer)
+    check = found()
+    assert check.status == FAIL and check.cure.startswith("git lfs pull")
+    assert check.found.startswith("published.pth: not weights but a git-lfs pointer")
+    for path in (root / "checkpoints").iterdir():
+        path.unlink()
+    assert (found().status, found().cure) == (FAIL, "git restore checkpoints")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import BadInput
-from helpers.files import ROOT, sha256
+from helpers.files import ROOT, PathLike, sha256
 
 FOLDER = ROOT / "plugins"
 ABI = "1"
@@ -34,7 +34,7 @@ _chosen: ctypes.CDLL | str | None = AUTOMATIC
 # ---------------------------------------------------------------------------------------------------- build and find
 
 
-def build(target: str = "plugins", out: str | Path | None = None, **variables: str | Path) -> Path:
+def build(target: str = "plugins", out: PathLike | None = None, **variables: PathLike) -> Path:
     """Compile with plugins/Makefile; returns the path of the library.
 
     Args:
@@ -62,7 +62,7 @@ def build(target: str = "plugins", out: str | Path | None = None, **variables: s
     return out / OUTPUTS[target]
 
 
-def find(target: str = "plugins", out: str | Path | None = None) -> Path | None:
+def find(target: str = "plugins", out: PathLike | None = None) -> Path | None:
     """The library that `build` made of `target` in `out`, or None if it is not there."""
     path = _folder(out) / OUTPUTS[target]
     return path if path.is_file() else None
@@ -75,7 +75,7 @@ def _folder(out):
 # ---------------------------------------------------------------------------------------------------------------- load
 
 
-def load(path: str | Path, tensorrt: str | None = None) -> ctypes.CDLL:
+def load(path: PathLike, tensorrt: str | None = None) -> ctypes.CDLL:
     """The library at `path`, loaded, with its kernels ready to be called; under TensorRT 8.6 its plugins register.
 
     Args:
@@ -96,7 +96,7 @@ def load(path: str | Path, tensorrt: str | None = None) -> ctypes.CDLL:
     return library
 
 
-def load_once(path: str | Path, way: str, loader: Callable[[str], Any]) -> Any:
+def load_once(path: PathLike, way: str, loader: Callable[[str], Any]) -> Any:
     """What `loader` returns for the path; in one process it is called once for files of the same bytes.
 
     Args:
@@ -120,7 +120,7 @@ def open_globally(path: str) -> ctypes.CDLL:
         raise BadInput(path, f"it needs {missing[1]}, which the loader does not find", missing[1], fix) from error
 
 
-def identity(paths: Iterable[str | Path]) -> list[dict[str, str]]:
+def identity(paths: Iterable[PathLike]) -> list[dict[str, str]]:
     """[{"file", "sha256"}] of plugin libraries; BadInput if one is absent or cannot be read."""
     found = []
     for path in paths:
@@ -133,7 +133,7 @@ def identity(paths: Iterable[str | Path]) -> list[dict[str, str]]:
     return found
 
 
-def info(library: ctypes.CDLL, path: str | Path = "plugin library") -> dict[str, str]:
+def info(library: ctypes.CDLL, path: PathLike = "plugin library") -> dict[str, str]:
     """What a loaded library was built for: name, abi, tensorrt ("none" without adapters), cuda and arch."""
     try:
         library.onramp_plugins_info.restype = library.onramp_error.restype = ctypes.c_char_p
@@ -163,7 +163,7 @@ class use:
         BadInput: as `load` does.
     """
 
-    def __init__(self, path: str | Path | None):
+    def __init__(self, path: PathLike | None):
         global _chosen
         self._before = _chosen
         _chosen = path if path in (None, AUTOMATIC) else load(path)

@@ -58,10 +58,12 @@ def test_a_make_above_does_not_hand_its_variables_down(tmp_path, monkeypatch):
     """`make unit OUT=x CXX=y` runs these tests with both in MAKEFLAGS."""
     monkeypatch.setenv("MAKEFLAGS", " -- OUT=/foreign CXX=/foreign/g++")
     monkeypatch.setenv("OUT", "/foreign")
-    made = []
-    monkeypatch.setattr(library.subprocess, "run", lambda *call, **rest: made.append(run(*call, **rest)) or made[0])
-    path = library.build("host", tmp_path)
-    assert path.is_file() and path.parents[1] == tmp_path and "/foreign" not in made[0].stdout
+    run, made = subprocess.run, []
 
+    def dry(command, **options):
+        made.append(run([*command, "--dry-run"], **options))
+        return made[-1]
 
-run = subprocess.run
+    monkeypatch.setattr(library.subprocess, "run", dry)
+    assert library.build("host", tmp_path).parents[1] == tmp_path
+    assert f"-o {tmp_path}/host/" in made[0].stdout and "/foreign" not in made[0].stdout

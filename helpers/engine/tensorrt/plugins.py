@@ -7,12 +7,13 @@ from pathlib import Path
 from helpers.engine.tensorrt import log as tensorrt_log
 from helpers.engine.tensorrt.versions import Facts
 from helpers.errors import BadInput
+from helpers.files import PathLike
 from helpers.ops import library
 
 MAKE = "build the plugin library for this TensorRT, and pass plugins=[PATH] or --staticPlugins=PATH"
 
 
-def load(paths: Sequence[str | Path], known: Facts) -> None:
+def load(paths: Sequence[PathLike], known: Facts) -> None:
     """Load TensorRT's own plugins and these libraries, each once per process.
 
     Args:
@@ -44,7 +45,7 @@ def _register(registry, log, known, path):
     return handle
 
 
-def check(engine_path: Path, meta: dict, paths: Sequence[str | Path]) -> Sequence[str | Path]:
+def check(engine_path: Path, meta: dict, paths: Sequence[PathLike]) -> Sequence[PathLike]:
     """The libraries that an engine needs: `paths`, else those it was built with if they are still there.
 
     Raises:

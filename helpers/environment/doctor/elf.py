@@ -11,7 +11,7 @@ from helpers.errors import BadInput
 from helpers.files import PathLike
 
 MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64"}
-SHT_DYNAMIC, DT_NEEDED, DT_SONAME = 6, 1, 14
+SHT_DYNAMIC, DT_NEEDED = 6, 1
 FATBIN_MAGIC = 0xBA55ED50
 PTX, CUBIN = 1, 2
 FATBINS = (".nv_fatbin", "__nv_relfatbin")  # whole programs, and relocatable device code
@@ -24,14 +24,12 @@ class Library:
     Attributes:
         machine: processor, such as "x86_64".
         needed: names of the libraries it is linked against, such as "libnvinfer.so.10".
-        soname: its own name, or "".
         cubins: compute capabilities it holds machine code for, such as {"8.6", "8.9"}.
         ptx: compute capabilities it holds PTX for, which later GPUs can compile.
     """
 
     machine: str
     needed: tuple[str, ...]
-    soname: str
     cubins: frozenset[str]
     ptx: frozenset[str]
 
@@ -46,13 +44,13 @@ def read(path: PathLike) -> Library:
     machine = MACHINES.get(struct.unpack_from("<H", data, 18)[0], "another processor")
     try:
         sections = _sections(data)
-        needed, soname = _dynamic(data, sections)
+        needed = _dynamic(data, sections)
         cubins, ptx = _kernels(data, sections)
     except (struct.error, IndexError, ValueError) as error:
         raise BadInput(
             path, f"a library cut short ({len(data)} bytes)", "a whole file", "copy or build it again"
         ) from error
-    return Library(machine, tuple(needed), soname, frozenset(cubins), frozenset(ptx))
+    return Library(machine, tuple(needed), frozenset(cubins), frozenset(ptx))
 
 
 def _sections(data):
@@ -66,7 +64,7 @@ def _sections(data):
 
 
 def _dynamic(data, sections):
-    needed, soname = [], ""
+    needed = []
     for kind, offset, size, link in sections[None]:
         if kind != SHT_DYNAMIC:
             continue
@@ -75,9 +73,7 @@ def _dynamic(data, sections):
             tag, value = struct.unpack_from("<qQ", data, position)
             if tag == DT_NEEDED:
                 needed.append(_string(data, strings + value))
-            elif tag == DT_SONAME:
-                soname = _string(data, strings + value)
-    return needed, soname
+    return needed
 
 
 def _kernels(data, sections):

@@ -5,11 +5,12 @@ papermill and in a static HTML copy alike; a cell shows it once, by ending in it
 palette for color-blind readers, with three more from Paul Tol's.
 """
 
-from helpers.display.graphs import graph_picture, netron
+from helpers.display.graphs import graph_picture
 from helpers.display.mosaic import cameras
 from helpers.display.plots import bars, frontier, histogram, lines, op_chart
 from helpers.display.scenes import bev, side_by_side
 from helpers.display.tables import progress, table
+from helpers.display.viewer import netron
 
 __all__ = [
     "bars",

@@ -1,11 +1,14 @@
 """Layered drawing of a small directed acyclic graph, after Sugiyama, Tagawa & Toda (1981): rank, order, place."""
 
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from itertools import accumulate, pairwise
 from statistics import fmean
 
 
-def layered(rooms, edges, slim=0.5, sweeps=60):
+def layered(
+    rooms: Sequence[float], edges: Collection[tuple[int, int]], slim: float = 0.5, sweeps: int = 60
+) -> tuple[list[float], list[int], dict[tuple[int, int], list[tuple[float, int]]]]:
     """Place items so that edges point down and rarely cross.
 
     Args:
@@ -61,7 +64,7 @@ def _split_long_edges(edges, layer, rooms, slim):
 
 
 def _order(rows, above, below, sweeps):
-    """Sort each row by the mean position of the neighbours in the row before, downwards and upwards by turns."""
+    """Sort each row by the mean position of the neighbors in the row before, downwards and upwards by turns."""
     place = {item: k for row in rows for k, item in enumerate(row)}
     for sweep in range(sweeps):
         down = sweep % 2 == 0
@@ -73,9 +76,9 @@ def _order(rows, above, below, sweeps):
 
 
 def _spread(wanted, room):
-    """The positions nearest to `wanted` (least squares) in the given order, neighbours half their rooms apart or more.
+    """The positions nearest to `wanted` (least squares) in the given order, neighbors half their rooms apart or more.
 
-    Less the room that the items before it take, positions may not fall: isotonic regression, by pooling neighbours.
+    Less the room that the items before it take, positions may not fall: isotonic regression, by pooling neighbors.
     """
     offsets = list(accumulate(((a + b) / 2 for a, b in pairwise(room)), initial=0.0))
     pools = []

@@ -1,10 +1,15 @@
 """The cameras of a frame side by side, with boxes drawn in."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
-from helpers.boxes import corners, require_frame
+from helpers.boxes import Boxes, corners, require_frame
 from helpers.display.scenes import above, colors_of
 from helpers.display.style import INK, class_color, ink_on, photo
+
+if TYPE_CHECKING:
+    from IPython.display import Image
 
 LAYOUT = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
 COLUMNS = 3
@@ -15,7 +20,7 @@ FRONT = (0, 1, 2, 3)  # corners of the face that looks ahead
 EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
 
 
-def cameras(frame, boxes=None, detections=None, threshold=0.3):
+def cameras(frame: Any, boxes: Boxes | None = None, detections: Boxes | None = None, threshold: float = 0.3) -> "Image":
     """The camera images of `frame` as a mosaic of three columns about 1600 pixels wide, boxes drawn in.
 
     Args:

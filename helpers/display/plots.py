@@ -1,13 +1,22 @@
 """Plots of accuracy, latency, value ranges and operators."""
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from helpers.display.style import GRID, INK, MUTED, PALETTE, new_figure, picture
-from helpers.display.tables import number
+from helpers.display.tables import Rows, number
 from helpers.errors import BadInput
 
+if TYPE_CHECKING:
+    from IPython.display import Image
 
-def bars(rows, x, ys, title=None, ylabel=None):
+Rectangle = tuple[float, float, float, float]  # left, bottom, right, top
+
+
+def bars(rows: Rows, x: str, ys: str | Sequence[str], title: str | None = None, ylabel: str | None = None) -> "Image":
     """Grouped bars: one group per row (named by column `x`), one bar per column in `ys`, values written on top."""
     ys = [ys] if isinstance(ys, str) else list(ys)
     rows = _checked(rows, [x, *ys])
@@ -27,7 +36,9 @@ def bars(rows, x, ys, title=None, ylabel=None):
     return picture(figure, title or f"Bars of {', '.join(ys)} by {x}")
 
 
-def frontier(rows, cost, accuracy, label="name", floor=None, title=None):
+def frontier(
+    rows: Rows, cost: str, accuracy: str, label: str = "name", floor: float | None = None, title: str | None = None
+) -> "Image":
     """Accuracy against cost, one named point per row: better is up and to the left.
 
     Args:
@@ -69,7 +80,7 @@ def _name(axes, points):
         axes.annotate(name, (x, y), offset, textcoords="offset points", fontsize=9, color=INK, ha=align)
 
 
-def free_side(at, width, taken):
+def free_side(at: Sequence[float], width: float, taken: list[Rectangle]) -> tuple[tuple[int, int], str]:
     """Where a label of 9 points beside `at` covers none before it.
 
     Args:
@@ -95,7 +106,13 @@ def free_side(at, width, taken):
     return sides[chosen]
 
 
-def histogram(values, title=None, xlabel="value", bins=80, marks=None):
+def histogram(
+    values: ArrayLike | Mapping[str, ArrayLike],
+    title: str | None = None,
+    xlabel: str = "value",
+    bins: int = 80,
+    marks: Mapping[str, float] | None = None,
+) -> "Image":
     """Distribution of one array, or of several (dict of name -> array), counts on a log scale.
 
     `marks` maps a name to a value on the x axis, drawn as a vertical line: a clipping threshold, a maximum.
@@ -136,7 +153,9 @@ def histogram(values, title=None, xlabel="value", bins=80, marks=None):
     return picture(figure, title or f"Histogram of {xlabel}")
 
 
-def lines(series, title=None, xlabel="step", ylabel="value", log=False):
+def lines(
+    series: Mapping[str, Any], title: str | None = None, xlabel: str = "step", ylabel: str = "value", log: bool = False
+) -> "Image":
     """Curves: `series` maps a name to y values, or to a pair (x values, y values); `log` for a log y axis."""
     figure, axes = new_figure(6.8, 3.4)
     for k, (name, data) in enumerate(series.items()):
@@ -149,8 +168,10 @@ def lines(series, title=None, xlabel="step", ylabel="value", log=False):
     return picture(figure, title or f"{ylabel} against {xlabel}")
 
 
-def op_chart(op_table, label="op", value="count", title=None, top=25):
-    """Horizontal bars of an operator table: the `top` largest and every custom one, in its own colour."""
+def op_chart(
+    op_table: Rows, label: str = "op", value: str = "count", title: str | None = None, top: int = 25
+) -> "Image":
+    """Horizontal bars of an operator table: the `top` largest and every custom one, in its own color."""
     rows = sorted(_checked(op_table, [label, value]), key=lambda row: -row[value])
     rest = [row for row in rows[top:] if not _is_custom(row)]
     rows = rows[:top] + [row for row in rows[top:] if _is_custom(row)]

@@ -1,6 +1,14 @@
 """One look for every figure: palette, fonts, and the way from a matplotlib figure to a picture in the notebook."""
 
 import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from IPython.display import Image
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")
 INK, MUTED, GRID = "#222222", "#666666", "#DDDDDD"
@@ -19,12 +27,12 @@ CLASS_COLORS = {
 DPI = 110
 
 
-def class_color(name, classes):
+def class_color(name: str, classes: Iterable[str]) -> str:
     """The color of a class: that of `CLASS_COLORS`, or the palette's by its place in the class set."""
     return CLASS_COLORS.get(name) or PALETTE[list(classes).index(name) % len(PALETTE)]
 
 
-def new_figure(width, height):
+def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
     """A figure of `width` x `height` inches and its axes, unknown to pyplot: nothing to close, nothing shown twice."""
     from matplotlib.figure import Figure
 
@@ -37,7 +45,7 @@ def new_figure(width, height):
     return figure, axes
 
 
-def picture(figure, alt):
+def picture(figure: "Figure", alt: str) -> "Image":
     """The figure as an `IPython.display.Image` of PNG bytes, `alt` being its description in words."""
     from IPython.display import Image
 
@@ -46,7 +54,7 @@ def picture(figure, alt):
     return Image(data=stream.getvalue(), format="png", alt=alt)
 
 
-def photo(pixels, alt, quality=85):
+def photo(pixels: "np.ndarray", alt: str, quality: int = 85) -> "Image":
     """RGB `pixels` [H, W, 3] uint8 as an `IPython.display.Image` of JPEG bytes."""
     from IPython.display import Image
     from PIL import Image as Pillow
@@ -56,7 +64,7 @@ def photo(pixels, alt, quality=85):
     return Image(data=stream.getvalue(), format="jpeg", alt=alt)
 
 
-def ink_on(color):
+def ink_on(color: str) -> str:
     """Black or white, whichever reads better on `color` (relative luminance, WCAG 2)."""
     from matplotlib.colors import to_rgb
 

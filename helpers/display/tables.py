@@ -4,20 +4,29 @@ import html
 import math
 import numbers
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
+T = TypeVar("T")
+Rows = Iterable[Mapping[str, Any]]
+Format = str | Callable[[Any], str]
 RULE = "1px solid rgba(128,128,128,0.35)"
 CELL = f"padding:4px 12px;border:0;border-bottom:{RULE};font-variant-numeric:tabular-nums;"
 
 
-def table(rows, caption=None, formats=None):
+def table(
+    rows: Rows | Mapping[str, Any], caption: str | None = None, formats: Mapping[str, Format] | None = None
+) -> "HTML":
     """An HTML table of `rows`: a list of dicts (columns in order of first appearance), or one dict of name -> value.
 
     Numbers are right-aligned, booleans are ✓ or ✗, missing values are –, and a tuple of integers is a shape.
     `formats` maps a column to a format specification (".3f") or to a function of the value. It returns an
-    `IPython.display.HTML` with inline styles only and no colours of its own for text and background.
+    `IPython.display.HTML` with inline styles only and no colors of its own for text and background.
     """
     from IPython.display import HTML
 
@@ -64,7 +73,7 @@ def _render(value, style):
     return html.escape(number(value) if isinstance(value, numbers.Real) else str(value))
 
 
-def number(value):
+def number(value: float) -> str:
     """A number as a reader wants it: 33,521,157; 1,234; 0.3512; 1.2e-05."""
     if isinstance(value, numbers.Integral) or not math.isfinite(value) or value == 0:
         return f"{value:,}" if isinstance(value, numbers.Integral) else f"{value:g}"
@@ -73,13 +82,13 @@ def number(value):
     return f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.4g}"
 
 
-def progress(iterable, description="", total=None):
+def progress(iterable: Iterable[T], description: str = "", total: int | None = None) -> Iterable[T]:
     """Iterate over `iterable` under a progress bar.
 
     In a notebook the bar is one HTML output, updated in place, whose last state stays in the executed copy. In a
     terminal it is tqdm's; where nobody watches (a log file) nothing is written.
     """
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     if _in_notebook():
         return _notebook_progress(iterable, description, total)

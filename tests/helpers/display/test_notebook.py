@@ -1,0 +1,67 @@
+"""What is shown in a notebook: Netron, live or as a picture, and what stays in an executed copy."""
+
+import json
+import logging
+import urllib.request
+
+import nbformat
+import onnx
+import pytest
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+
+from helpers import display
+from helpers.display import viewer
+from helpers.errors import BadInput
+
+
+def test_netron_serves_the_file_on_loopback_and_leaves_logging_alone(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    path = tmp_path / "net.onnx"
+    onnx.save(model, path)
+    before = logging.getLogger().level, list(logging.getLogger().handlers)
+    first, page = display.netron(path, live=True), display.netron(path, live=True)
+    try:
+        assert page.src.startswith("http://127.0.0.1:")
+        assert b"Netron" in urllib.request.urlopen(page.src, timeout=10).read()
+        assert (logging.getLogger().level, list(logging.getLogger().handlers)) == before
+        if first.src != page.src:
+            with pytest.raises(OSError):
+                urllib.request.urlopen(first.src, timeout=10)
+    finally:
+        viewer.stop_netron()
+    with pytest.raises(OSError):
+        urllib.request.urlopen(page.src, timeout=10)
+
+
+def test_netron_is_a_picture_unless_a_jupyter_server_runs_the_kernel(model, tmp_path, monkeypatch):
+    path = tmp_path / "net.onnx"
+    onnx.save(model, path)
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    assert display.netron(path).format == "png"
+    monkeypatch.setenv("JPY_SESSION_NAME", "lesson.ipynb")
+    monkeypatch.setattr(viewer, "_serve", lambda path: ("127.0.0.1", 1))
+    assert display.netron(path).src == "http://127.0.0.1:1"
+
+
+def test_netron_of_no_file_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="no such file"):
+        display.netron(tmp_path / "absent.onnx")
+
+
+def test_pictures_tables_and_progress_stay_in_an_executed_notebook(tmp_path):
+    cells = [
+        "from helpers import display, environment\nenvironment.begin()",
+        "display.lines({'a': [1, 2, 3]}, title='Three')",
+        "total = sum(display.progress(range(5), 'adding'))",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    outputs = [cell.outputs for cell in notebook.cells]
+    assert [len(shown) for shown in outputs] == [1, 1, 1], json.dumps(outputs)[:2000]
+    assert "onnxruntime" in outputs[0][0].data["text/html"]
+    assert len(outputs[1][0].data["image/png"]) > 1000
+    assert "adding" in outputs[2][0].data["text/html"] and "5/5" in outputs[2][0].data["text/html"]
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    assert outputs[1][0].metadata["image/png"]["alt"] == "Three"
+    assert "data:image/png;base64" in page and "5/5" in page

@@ -29,10 +29,10 @@ class Case:
     Attributes:
         tolerance: error from which an output is bad, relative to its largest value.
         inner: error from which any other tensor is bad.
-        at_once: tensors marked in one engine; an overflow does not hide from marks, a fault of fusion may.
+        at_once: tensors marked in one engine; marking does not hide an overflow, but may hide a fault of fusion.
         seconds: what the piece takes on a GPU, by its number of engines.
         quantized: errors are root mean squares, and half as much again is allowed as ONNX Runtime with and without its
-            optimisations differ by: roundings that fall to the other side add up over a hundred layers.
+            optimizations differ by: roundings that fall to the other side add up over a hundred layers.
     """
 
     engine: str
@@ -86,22 +86,21 @@ def search(shape, name, case, reference, candidate, settings):
     """What `helpers.precision` finds between the graph `reference` in ONNX Runtime and engines of `candidate`."""
     folder = shape.work / "divergence"
     folder.mkdir(parents=True, exist_ok=True)
-    side = precision.EngineSide(candidate, shape.options.runtime, folder, case.at_once, **settings)
+    runner = precision.EngineRunner(candidate, shape.options.runtime, folder, case.at_once, **settings)
     given = list(itertools.islice(shape.frames, FRAMES))
-    print(f"{candidate.name}, {len(side.names)} tensors, {len(given)} frames", flush=True)
+    print(f"{candidate.name}, {len(runner.names)} tensors, {len(given)} frames", flush=True)
     with open(folder / f"{name}.log", "w") as log:
 
         def watch(probe):
             print(f"  {probe}", flush=True)
             print(json.dumps(plain(dataclasses.asdict(probe))), file=log, flush=True)
 
-        peer = precision.EngineSide(reference, "onnxruntime", folder) if case.quantized else None
-        overrides = dict.fromkeys(set(side.names) - set(side.outputs), case.inner)
-        found = precision.first_divergence(
-            reference, side, given, Config.states, case.tolerance, overrides, watch=watch, metric=case.metric, peer=peer
-        )
+        noisy = precision.EngineRunner(reference, "onnxruntime", folder) if case.quantized else None
+        overrides = dict.fromkeys(set(runner.names) - set(runner.outputs), case.inner)
+        options = precision.Options(overrides=overrides, metric=case.metric, noise_reference=noisy, watch=watch)
+        found = precision.first_divergence(reference, runner, given, Config.states, case.tolerance, options)
     print(found, flush=True)
-    return described(found, case, candidate, shape) | {"layers": layers(side, found)}
+    return described(found, case, candidate, shape) | {"layers": layers(runner, found)}
 
 
 def described(found, case, path, shape):
@@ -124,11 +123,11 @@ def described(found, case, path, shape):
     }
 
 
-def layers(side, found):
-    """Layers of the engine without marks whose name has a node of those between the good tensors and the bad one."""
+def layers(runner, found):
+    """Layers of the engine without marked outputs that name a node between the good tensors and the bad one."""
     if not found.found:
         return []
-    rows = cache.read_meta(side.build(side.outputs)).get("layers", [])
+    rows = cache.read_meta(runner.build(runner.outputs)).get("layers", [])
     parts = [(row, [part.strip() for part in row["name"].split("+")]) for row in rows]
     return [row for row, names in parts if set(names) & set(found.between)][:SHOWN]
 

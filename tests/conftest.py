@@ -1,5 +1,7 @@
 """Fixtures shared by all tests."""
 
+import dataclasses
+
 import pytest
 
 from data_scripts.make_minidrive import make
@@ -16,3 +18,25 @@ def minidrive(tmp_path_factory):
 def host_library(tmp_path_factory):
     """Path of the custom operators' kernels, compiled for the CPU."""
     return library.build("host", tmp_path_factory.mktemp("plugins"))
+
+
+@pytest.fixture(scope="session")
+def mini(tmp_path_factory):
+    """(mini BEVFormer in PyTorch, path of its portable graph); not to be changed."""
+    return _exported("mini", tmp_path_factory.mktemp("mini"))
+
+
+@pytest.fixture(scope="session")
+def small_mini(tmp_path_factory):
+    """As `mini`, for pictures of 64 x 96 pixels and a map of 25 x 25 cells."""
+    changes = {"image_size": (64, 96), "image_scale": 0.06, "bev_h": 25, "bev_w": 25}
+    return _exported("mini", tmp_path_factory.mktemp("small_mini"), **changes)
+
+
+def _exported(name, folder, **changes):
+    from helpers import export, models  # torch, which tests of a bare Python do without
+    from tests.builders.bevformer import scrambled
+
+    config = dataclasses.replace(models.config("bevformer", name), **changes)
+    model = scrambled(models.create("bevformer", config))
+    return model, export.export(model, folder / f"{name}.onnx")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers import benchmark, engine
+from helpers.cli import arrays
 from helpers.cli import engine_options as command_options
 from helpers.engine import cache, tensorrt_rtx
 from helpers.errors import BadInput
@@ -202,21 +203,9 @@ def _write_json(path, content):
 
 
 def _feeds(opened, arguments):
-    """Arrays from --loadInputs, else seeded normal noise for floating-point inputs and zeros for the others."""
+    """Arrays from --loadInputs, else seeded noise."""
+    shapes = {name: arguments.shapes.get(name, tensor.shape) for name, tensor in opened.inputs.items()}
     if arguments.loadInputs:
-        try:
-            with np.load(arguments.loadInputs, allow_pickle=False) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError, AttributeError) as error:
-            raise BadInput(
-                arguments.loadInputs, error, "an .npz file without pickles", "write it with numpy.savez"
-            ) from error
-    random = np.random.default_rng(arguments.seed)
-    feeds = {}
-    for name, tensor in opened.inputs.items():
-        shape = arguments.shapes.get(name, tensor.shape)
-        if any(isinstance(size, str) for size in shape):
-            raise BadInput(f"input {name!r}", f"free dimensions in {tensor}", "a shape", f"pass --shapes={name}:...")
-        noise = random.standard_normal(shape) if tensor.dtype.kind == "f" else np.zeros(shape)
-        feeds[name] = noise.astype(tensor.dtype)
-    return feeds
+        return arrays.load(arguments.loadInputs, {name: tensor.shape for name, tensor in opened.inputs.items()})
+    types = {name: tensor.dtype for name, tensor in opened.inputs.items()}
+    return arrays.noise(shapes, types, "pass --shapes={name}:...", arguments.seed)

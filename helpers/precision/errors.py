@@ -29,7 +29,8 @@ class Range(NamedTuple):
     def of(cls, array):
         array = np.asarray(array)
         values = array if array.dtype.kind != "f" else array[np.isfinite(array)]
-        low, high = (float(values.min()), float(values.max())) if values.size else (np.nan, np.nan)
+        numbers = values.size and array.dtype.kind in "fiub"
+        low, high = (float(values.min()), float(values.max())) if numbers else (np.nan, np.nan)
         return cls(low, high, array.size - values.size, array.dtype.name)
 
     def __str__(self):
@@ -38,7 +39,7 @@ class Range(NamedTuple):
 
 
 def measure(a, b, tolerance, frame):
-    """The `Error` of array `a` against the reference `b`."""
+    """The `Error` of array `a` against the reference `b`; what is NaN in both, or the same infinity, is no error."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         return Error(np.inf, 1.0, frame)
@@ -54,6 +55,14 @@ def measure(a, b, tolerance, frame):
     scale = max(np.abs(b).max(), TINY)
     share = float(((apart > tolerance * scale) | broken).mean())
     return Error(np.inf if broken.any() else float(apart.max() / scale), share, frame)
+
+
+def undefined(a, b):
+    """Share of the elements that are not a number in both arrays."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape or not a.size or "f" not in (a.dtype.kind, b.dtype.kind):
+        return 0.0
+    return float(((a != a) & (b != b)).mean())
 
 
 def measure_rms(a, b, tolerance, frame):

@@ -1,4 +1,4 @@
-"""Faults to plant in an ONNX model, to see what they do and to practise finding them.
+"""Fault injection: an ONNX model with one known fault, to see what it does and to practice finding it.
 
 Each function takes an `onnx.ModelProto` (`graph.load(path)`), leaves it as it is and returns a copy with one fault;
 write the copy with `graph.save(copy, path)`.

@@ -6,10 +6,7 @@ from math import prod, sqrt
 import numpy as np
 from onnx import helper, numpy_helper
 
-from helpers import graph
 from helpers.precision.errors import measure, number
-from helpers.precision.runners import producers_of
-from helpers.precision.trace import Block
 from helpers.precision.trials import repaired
 
 HALF_MAX = 65504
@@ -33,51 +30,11 @@ MOVES = {
 DECISIONS = {"Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal", "Round", "Floor", "Ceil", "ArgMax", "TopK"}
 
 
-class Evidence:
-    """What the rules look at.
-
-    Attributes:
-        ours, theirs: tensor -> array of the candidate and of the reference on the worst frame: the bad tensor and what
-            it is computed from.
-        block, before: the nodes that compute it in the candidate, and in the reference (None for PyTorch).
-        inner: tensor -> array of the candidate inside the block, in graph order ({} for an engine).
-    """
-
-    def __init__(self, comparison, name, error, theirs, ours):
-        self.name, self.error, self.ours, self.theirs = name, error, ours, theirs
-        self.tolerance = comparison.allowed(name)
-        candidate, reference = comparison.candidate, comparison.reference
-        self.weight_of = getattr(reference, "weight_of", None)
-        self.model = candidate.model or comparison.model
-        self.block = Block(self.model, name, comparison.known)
-        self.definitions = reference.model or graph.with_functions(graph.drop_functions(self.model))
-        self.before = Block(reference.model, name, comparison.known) if reference.model else None
-        inside = [n for n in self.block.tensors if n != name]
-        feed = comparison.feeds[error.frame]
-        self.inner = candidate.probe(inside)(feed) if inside and getattr(candidate, "any_tensor", False) else {}
-        self.inner[name] = ours[name]
-
-    def maker(self, name):
-        """The node of the candidate that makes `name`, looking through Casts on both sides."""
-        producers = producers_of(self.model)
-        node = self.model.graph.node[producers[name]]
-        while node.op_type == "Cast" and node.input[0] in self.inner:
-            node = self.model.graph.node[producers[node.input[0]]]
-        if node.op_type == "Cast" and np.asarray(self.inner[name]).dtype == np.float16:  # made for the node behind it
-            return next((user for user in self.block.nodes if node.output[0] in user.input), node)
-        return node
-
-    def cast_to(self, name):
-        """The tensor that both sides have and that a Cast of the candidate makes of `name`; else `name`."""
-        users = [node for node in self.block.nodes if node.op_type == "Cast" and name in node.input]
-        return next((node.output[0] for node in users if node.output[0] in self.theirs), name)
-
-
 def explain(evidence):
     """(kind, text, node or None) by the first rule that applies."""
     rules = (_attributes, _constants, _overflow, _layout, _half, _decision, _carried, repaired, _size_of_half)
     found = next((hint for rule in rules if (hint := rule(evidence))), None)
-    return found or ("other", "the sides compute this node differently from equal inputs: look at its type, its "
+    return found or ("other", "the runners compute this node differently from equal inputs: look at its type, its "
                      "attributes and the runtime's notes on the operator", None)  # fmt: skip
 
 
@@ -134,7 +91,7 @@ def _constants(e):
 def _their_constant(e, node, position):
     """The reference's constant at this input: of the node of the same name, or the module's weight; or None."""
     if e.before is None:
-        return e.weight_of(node, position) if e.weight_of else None
+        return e.weight_of(node, position)
     same = next((n for n in e.before.nodes if n.name == node.name and position < len(n.input)), None)
     tensor = same and e.before.constants.get(same.input[position])
     return None if tensor is None else numpy_helper.to_array(tensor)
@@ -218,7 +175,7 @@ def _decision(e):
     for node in e.block.nodes:
         nearest = _samples_nearest(node, e.model)
         if nearest or node.op_type in DECISIONS:
-            what = "nearest-neighbour sampling took another cell" if nearest else "a comparison fell to the other side"
+            what = "nearest-neighbor sampling took another cell" if nearest else "a comparison fell to the other side"
             where = f"{e.error.share:.2%} of the elements ({node.op_type} {node.name})"
             text = f"{what} for {where}: rounding at ties does this; a fault in the coordinates would move more"
             return "decision", text, node

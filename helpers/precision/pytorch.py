@@ -1,16 +1,18 @@
-"""A PyTorch module as a side of `helpers.precision`: its modules' outputs, matched to the tensors of its export."""
+"""The runner of a PyTorch module: its modules' outputs, matched to the tensors of its export."""
 
 from collections import defaultdict
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
 from helpers import graph
-from helpers.precision.runners import producers_of
+from helpers.errors import BadInput
+from helpers.precision.runners import Runner, producers_of
 
 
-class TorchSide:
+class TorchRunner(Runner):
     """A module of `helpers.models` on the CPU, seen through forward hooks.
 
     Output k of module `a.b` is the tensor of the ONNX graph that a node named `/a/b/...` makes, that is used outside of
@@ -19,15 +21,24 @@ class TorchSide:
 
     Attributes:
         unmatched: module path -> why none of its outputs is compared.
+
+    Raises:
+        BadInput: no module, or no graph to match it with.
     """
 
-    def __init__(self, module, model):
-        self.module, self.model = module, None
-        shapes, self._types = module.config.input_shapes(), module.config.input_types()
+    def __init__(self, module: nn.Module, model: onnx.ModelProto | None):
+        if not isinstance(module, nn.Module):
+            expected = "an ONNX file, a ModelProto, a module of helpers.models, or a Runner"
+            raise BadInput("what to compare", type(module).__name__, expected, "pass one of them")
+        if model is None:
+            raise BadInput(type(module).__name__, "nothing to compare it with but another module", "an ONNX graph",
+                           "compare it with its export")  # fmt: skip
+        self.module = module
+        shapes, self.types = module.config.input_shapes(), module.config.input_types()
         self.inputs = {name: tuple(shape) for name, shape in shapes.items()}
         self.outputs = [value.name for value in model.graph.output]
         self.unmatched = {}
-        zeros = {name: torch.from_numpy(np.zeros(shape, self._types[name])) for name, shape in shapes.items()}
+        zeros = {name: torch.from_numpy(np.zeros(shape, self.types[name])) for name, shape in shapes.items()}
         self._places = self._match(model, zeros)
         order = producers_of(model)
         self.names = sorted([*self._places, *self.outputs], key=order.__getitem__)
@@ -45,7 +56,7 @@ class TorchSide:
                 if len(found) == len(places) and not whole:
                     raise _Enough
 
-            tensors = {name: torch.from_numpy(np.array(feeds[name], self._types[name])) for name in self.inputs}
+            tensors = {name: torch.from_numpy(np.array(feeds[name], self.types[name])) for name in self.inputs}
             outputs = self._forward(tensors, keep)
             if whole:
                 found |= {n: t.numpy() for n, t in zip(self.outputs, _tensors(outputs), strict=True) if n in names}

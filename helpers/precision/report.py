@@ -21,16 +21,18 @@ class Input:
 
 @dataclass
 class Divergence:
-    """What `first_divergence` found. With `found` False only the counts and the worst tensor mean something.
+    """What `first_divergence` found: a tensor that exceeds its tolerance or, where there is none, one that is not a
+    number in both runners (`kind` "nan", `error` NaN). With `found` False only the counts and the worst tensor mean
+    something.
 
     `error` is relative to the tensor's scale, `share` the part of its elements that exceeds the tolerance. `between`
     are the candidate's nodes from the nearest tensors that were compared and are good up to the found one. `inputs` are
     those tensors, and last the found one. `local` is the error against what the reference makes of the candidate's own
     inputs (None where they are not of one engine): small if the error came in through them. Of engines that are built
-    anew for every probe: `hides` are the tensors whose mark takes the fault away, `refused` those with whose mark no
-    engine could be built, `log` all probes (`helpers.precision.marks.Probe`), `notes` what follows from them. `kind` is
-    one word for the hint: overflow, accumulate, half, layout, mode, constant, decision (ties, thresholds), carried or
-    other.
+    anew for every probe: `hides` are the tensors that take the fault away when they are marked as outputs, `refused`
+    those with which marked no engine could be built, `log` all probes (`helpers.precision.marked.Probe`), `notes` what
+    follows from them. `kind` is one word for the hint: overflow, accumulate, half, layout, mode, constant, decision
+    (ties, thresholds), carried, nan or other.
     """
 
     found: bool
@@ -80,6 +82,10 @@ class Divergence:
             counts += f"; {len(self.unmatched)} modules have no tensor of their own (see .unmatched)"
         if not self.found:
             return f"no divergence: {counts}\n  worst:     {number(self.worst[1])} at {self.worst[0]}"
+        if self.kind == "nan":
+            return "\n".join([f"not a number in both runners: {self.tensor}", f"  node:      {self.node} ({self.op})",
+                              f"  module:    {self.module or '(top)'}", f"  hint:      {self.hint}; frame {self.frame}",
+                              f"  no divergence beside it: {counts}"])  # fmt: skip
         lines = [
             f"first divergence: {self.tensor} {list(self.shape)}",
             f"  node:      {self.node} ({self.op})",

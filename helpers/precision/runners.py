@@ -1,47 +1,71 @@
-"""The sides that `helpers.precision` compares: an ONNX graph, an engine with marked outputs, a PyTorch module.
+"""What `helpers.precision` compares: runners of an ONNX graph, and of an engine with marked outputs.
 
-A side has `inputs` (name -> shape), `names` (the tensors that it can give), `model` (an `onnx.ModelProto` or None) and
-`probe(names)`, which returns a function from one frame's inputs to {name: array}. It may have `strategy`, the one that
-suits it, `any_tensor` (True: the tensors of `model` that are not compared may be probed too), and `rebuilt` (True:
-probing other tensors may change the values; a probe gives the outputs too).
+PyTorch modules have theirs in `helpers.precision.pytorch`.
 """
 
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
 import onnx.inliner
 from onnx import helper
 
-from helpers import graph
+from helpers import engine, graph
 from helpers.errors import BadInput
 from helpers.graph.file import is_float
 
+Arrays = dict[str, np.ndarray]
 
-def make(value, other=None, inside=False):
-    """The side for a path, an `onnx.ModelProto`, a `torch.nn.Module` (which needs the `other` side's graph), or a
-    side.
+
+class Runner:
+    """One form of a network, which can be asked for its inner tensors.
+
+    Attributes:
+        inputs: input name -> shape; a free dimension is None.
+        names: the tensors that it can give, in the order in which they are computed.
+        outputs: those of them that are the network's outputs.
+        types: input name -> dtype; float32 where it names none.
+        model: the graph as an `onnx.ModelProto`, or None.
+        strategy: of `first_divergence`, the one that suits it.
+        any_tensor: a probe costs little and changes nothing: tensors of `model` that are not compared may be probed.
+        rebuilt: probing other tensors may change the values; a probe gives the outputs too.
+        at_once: tensors marked in one probe of a bisection where it is rebuilt.
+        unmatched: module path -> why none of its outputs is compared.
     """
-    if hasattr(value, "probe"):
-        return value
-    if hasattr(value, "named_modules"):
-        from helpers.precision.pytorch import TorchSide
 
-        return TorchSide(value, other.model)
-    return OnnxSide(value, inside)
+    inputs: dict[str, tuple]
+    names: list[str]
+    outputs: list[str]
+    types: Mapping[str, np.dtype] = MappingProxyType({})
+    model: onnx.ModelProto | None = None
+    strategy: str = "walk"
+    any_tensor: bool = False
+    rebuilt: bool = False
+    at_once: int = 1
+    unmatched: Mapping[str, str] = MappingProxyType({})
+
+    def probe(self, names: list[str]) -> Callable[[Arrays], Arrays]:
+        """A function from the inputs of one frame to the tensors `names`."""
+        raise NotImplementedError
+
+    def weight_of(self, node: onnx.NodeProto, position: int) -> np.ndarray | None:
+        """The constant that stands for input `position` of an ONNX node, or None where that is not known."""
+        return None
 
 
-class OnnxSide:
-    """An ONNX file or model in ONNX Runtime on the CPU, without graph optimisation: every tensor keeps its name.
+class OnnxRunner(Runner):
+    """An ONNX file or model in ONNX Runtime on the CPU, without graph optimization: every tensor keeps its name.
 
     A probe runs only what its tensors need. With `inside` the custom operators are replaced by their definitions, whose
     nodes are then named `<custom node>/<operator>_<tensor>`.
     """
 
-    any_tensor = True  # a probe costs little and changes nothing, whatever it asks for
+    any_tensor = True
 
-    def __init__(self, model, inside=False):
+    def __init__(self, model: str | Path | onnx.ModelProto, inside: bool = False):
         self.where = "the model" if isinstance(model, onnx.ModelProto) else str(model)
         whole = graph.with_functions(model if isinstance(model, onnx.ModelProto) else graph.load(model))
         self.model = inlined(whole) if inside else whole
@@ -49,7 +73,7 @@ class OnnxSide:
         constants = {tensor.name for tensor in self.model.graph.initializer}
         values = [value for value in self.model.graph.input if value.name not in constants]
         self.inputs = {value.name: shape_of(value) for value in values}
-        self._dtypes = {v.name: helper.tensor_dtype_to_np_dtype(v.type.tensor_type.elem_type) for v in values}
+        self.types = {v.name: helper.tensor_dtype_to_np_dtype(v.type.tensor_type.elem_type) for v in values}
         self.outputs = [value.name for value in self.model.graph.output]
         self.names = [name for node in self.model.graph.node for name in node.output if name]
 
@@ -58,13 +82,13 @@ class OnnxSide:
         session = open_session(part, self.where)
 
         def run(feeds):
-            arrays = session.run(list(names), {n: as_type(feeds[n], self._dtypes[n]) for n in needed})
+            arrays = session.run(list(names), {n: as_type(feeds[n], self.types[n]) for n in needed})
             return dict(zip(names, arrays, strict=True))
 
         return run
 
 
-class EngineSide:
+class EngineRunner(Runner):
     """An engine that is built anew for every probe, with the probed tensors as its outputs.
 
     Marking a tensor keeps the builder from fusing across it, so few are marked at a time, by bisection. Only tensors of
@@ -74,36 +98,34 @@ class EngineSide:
     Args:
         path: the ONNX file.
         runtime: "tensorrt" takes `mark_outputs`; for another runtime the tensors become outputs of a copy of the graph.
-        out_dir: the cache folder: an engine with the same marks is not built twice.
+        out_dir: the cache folder: an engine with the same marked outputs is not built twice.
         at_once: tensors marked in one probe of the bisection: more need fewer builds and disturb more.
         options: of `helpers.engine.build`.
     """
 
     strategy, rebuilt = "bisect", True
 
-    def __init__(self, path, runtime="tensorrt", out_dir="build/engines", at_once=1, **options):
+    def __init__(
+        self, path: str | Path, runtime: str = "tensorrt", out_dir="build/engines", at_once: int = 1, **options
+    ):
         self.path, self.runtime, self.out_dir, self.options = path, runtime, out_dir, options
         self.at_once = at_once
-        whole = OnnxSide(path)
-        self.model, self.inputs, self.outputs = whole.model, whole.inputs, whole.outputs
-        self._types, varying = graph.tensor_types(whole.model), _varying(whole.model)
-        self.names = [name for name in whole.names if name in varying and is_float(self._types.get(name, (0, None))[0])]
+        whole = OnnxRunner(path)
+        self.model, self.inputs, self.types, self.outputs = whole.model, whole.inputs, whole.types, whole.outputs
+        self._known, varying = graph.tensor_types(whole.model), _varying(whole.model)
+        self.names = [name for name in whole.names if name in varying and is_float(self._known.get(name, (0, None))[0])]
         self._loaded = None
 
     def build(self, names):
         """Path of the engine with the tensors `names` as outputs beside its own."""
-        from helpers import engine
-
         if self.runtime == "tensorrt":
-            marks = [name for name in names if name not in self.outputs]
-            return engine.build(self.path, self.runtime, self.out_dir, mark_outputs=marks, **self.options)
+            marked = [name for name in names if name not in self.outputs]
+            return engine.build(self.path, self.runtime, self.out_dir, mark_outputs=marked, **self.options)
         with tempfile.TemporaryDirectory() as folder:
-            part = graph.save(_with_outputs(self.model, self._types, names), Path(folder) / "marked.onnx")
+            part = graph.save(_with_outputs(self.model, self._known, names), Path(folder) / "marked.onnx")
             return engine.build(part, self.runtime, self.out_dir, **self.options)
 
     def probe(self, names):
-        from helpers import engine
-
         built = self.build(names)
         if self._loaded:
             self._loaded.close()

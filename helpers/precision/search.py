@@ -7,25 +7,33 @@ from onnx import helper
 
 from helpers import graph
 from helpers.errors import BadInput
-from helpers.precision.errors import METRICS
+from helpers.precision.errors import METRICS, undefined
 from helpers.precision.trace import Block, ancestors
+
+CHUNK_BYTES = 256 << 20  # of every runner's tensors that are held at a time
 
 
 class Comparison:
     """The errors of named tensors over all frames, measured when asked for.
 
+    Args:
+        reference, candidate: runners.
+        feeds: inputs of every frame.
+        tolerance, options: as of `helpers.precision.first_divergence`.
+
     Attributes:
-        names: tensors that both sides have, in graph order.
+        names: tensors that both runners have, in graph order.
         known: those of them that may bound what is blamed for a fault.
         errors: name -> `Error`, the worst frame.
-        feeds: inputs of every frame; to be set before measuring.
+        undefined: name -> (share of its elements that are NaN in both runners, the first such frame).
         probes: number of probes of the candidate.
+        hides, refused, notes, log: as of `Divergence`; empty where a probe changes nothing.
     """
 
-    def __init__(self, reference, candidate, tolerance, overrides, memory, metric="max"):
-        self.metric = METRICS[metric]
-        self.reference, self.candidate = reference, candidate
-        self.tolerance, self.overrides, self.memory = tolerance, overrides, memory
+    def __init__(self, reference, candidate, feeds, tolerance, options):
+        self.metric = METRICS[options.metric]
+        self.reference, self.candidate, self.feeds = reference, candidate, feeds
+        self.tolerance, self.overrides = tolerance, options.overrides
         self.model = reference.model or candidate.model
         shared = set(reference.names) & set(candidate.names)
         self.names = [name for node in self.model.graph.node for name in node.output if name in shared]
@@ -35,7 +43,8 @@ class Comparison:
                            "export both from the same module, or keep the names when editing")  # fmt: skip
         self.known = set(self.names)
         self.outputs = [value.name for value in self.model.graph.output if value.name in shared]
-        self.errors, self.feeds, self.probes = {}, [], 0
+        self.errors, self.undefined, self.probes = {}, {}, 0
+        self.hides, self.refused, self.notes, self.log = [], [], [], []
 
     def allowed(self, name):
         return [self.tolerance, *(t for pattern, t in self.overrides.items() if fnmatchcase(name, pattern))][-1]
@@ -56,8 +65,14 @@ class Comparison:
         for index, feed in enumerate(self.feeds):
             ours, theirs = a(feed), b(feed)
             for name in names:
-                error = self.metric(ours.pop(name), theirs.pop(name), self.allowed(name), index)
-                self.errors[name] = max(self.errors.get(name, error), error, key=lambda e: e.relative)
+                self.add(self.errors, name, ours.pop(name), theirs.pop(name), index)
+
+    def add(self, errors, name, ours, theirs, frame):
+        """Put the error of one frame into `errors` if it is the worst so far, and note what is NaN in both."""
+        if share := undefined(ours, theirs):
+            self.undefined.setdefault(name, (share, frame))
+        error = self.metric(ours, theirs, self.allowed(name), frame)
+        errors[name] = max(errors.get(name, error), error, key=lambda e: e.relative)
 
     def arrays(self, names, feed):
         """(the reference's, the candidate's) arrays of `names` by name."""
@@ -87,7 +102,7 @@ class Comparison:
             width = helper.tensor_dtype_to_np_dtype(dtype).itemsize if dtype else 4
             size += prod(shape or [2**18]) * width
             chunk.append(name)
-            if size > self.memory * 2**20:
+            if size > CHUNK_BYTES:
                 yield chunk
                 chunk, size = [], 0
         if chunk:

@@ -1,4 +1,4 @@
-"""A hint by trial: where there are no attributes to compare, try other axes until one makes the sides agree."""
+"""A hint by trial: where there are no attributes to compare, try other axes until one makes the runners agree."""
 
 import itertools
 
@@ -28,7 +28,7 @@ def repaired(e):
         if measure(made, e.theirs[e.name], 0, 0).relative <= e.tolerance:
             ((name, value),) = choice.items()
             now = next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), "the default")
-            text = f"wrong axis: {node.op_type} {node.name}: {name} is {now}; with {name} = {value} the sides agree"
+            text = f"wrong axis: {node.op_type} {node.name}: {name} is {now}; with {name} = {value} the runners agree"
             return "layout", text, node
     return None
 

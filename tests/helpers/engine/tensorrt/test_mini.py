@@ -6,16 +6,14 @@ import numpy as np
 import onnx
 import pytest
 
-from helpers import export, models
 from helpers.engine.tensorrt import graph as tensorrt_graph
 from tests.helpers.engine.tensorrt.test_graph_forms import attributes, noise, ops, run
 
 
 @pytest.fixture(scope="module")
-def mini(tmp_path_factory):
-    """The mini BEVFormer's graph and inputs of its shapes."""
-    path = export.export(models.create("bevformer", "mini"), tmp_path_factory.mktemp("mini") / "mini.onnx")
-    model = onnx.load(path)
+def network(mini):
+    """The mini BEVFormer's graph, inputs of its shapes, and its outputs."""
+    model = onnx.load(mini[1])
     feeds = {
         v.name: noise(*(d.dim_value for d in v.type.tensor_type.shape.dim), seed=i)
         for i, v in enumerate(model.graph.input)
@@ -30,8 +28,8 @@ def mini(tmp_path_factory):
     "version, decompose, limit",
     [("8.6.0", (), 0), ("10.13.0", (), 0), ("8.6.0", ("LayerNormalization", "GridSample"), 1e-6)],
 )
-def test_mini_bevformer_computes_the_same(mini, version, decompose, limit):
-    model, feeds, expected = mini
+def test_mini_bevformer_computes_the_same(network, version, decompose, limit):
+    model, feeds, expected = network
     rewritten = tensorrt_graph.for_version(model, version, decompose=decompose)
     assert not rewritten.functions and {node.domain for node in rewritten.graph.node} == {""}
     assert not set(decompose) & set(ops(rewritten))
@@ -39,11 +37,13 @@ def test_mini_bevformer_computes_the_same(mini, version, decompose, limit):
         assert np.abs(after - before).max() <= limit * np.abs(before).max()
 
 
-def test_mini_bevformer_has_the_forms_of_opset_17(mini):
-    rewritten = tensorrt_graph.for_version(mini[0], "8.6.0")
+def test_mini_bevformer_has_the_forms_of_opset_17(network):
+    rewritten = tensorrt_graph.for_version(network[0], "8.6.0")
     assert rewritten.opset_import[0].version == 17 and rewritten.ir_version == 8
     found = ops(rewritten)
-    assert not {"CastLike", "Constant", "Shape"} & set(found) and found["GridSample"] == ops(mini[0])["GridSample"] + 8
+    assert (
+        not {"CastLike", "Constant", "Shape"} & set(found) and found["GridSample"] == ops(network[0])["GridSample"] + 8
+    )
     for node in rewritten.graph.node:
         if node.op_type in ("ReduceMean", "ReduceMax"):
             assert len(node.input) == 1 and attributes(node)["axes"]
@@ -51,8 +51,8 @@ def test_mini_bevformer_has_the_forms_of_opset_17(mini):
             assert len(node.input) == 2 and "num_outputs" not in attributes(node)
 
 
-def test_mini_bevformer_with_plugins_keeps_its_nodes(mini):
-    model = mini[0]
+def test_mini_bevformer_with_plugins_keeps_its_nodes(network):
+    model = network[0]
     custom = collections.Counter(node.op_type for node in model.graph.node if node.domain == "trt.plugins")
     assert sum(custom.values()) == 8
     for version, domain in (("8.6.0", ""), ("10.13.0", "trt.plugins")):

@@ -1,4 +1,4 @@
-"""Bisection over engines that are built anew for every probe, where a mark may take the fault away.
+"""Bisection over engines with marked outputs, built anew for every probe, where marking may take the fault away.
 
 A marked tensor is an output of the engine, so the builder does not fuse across it: what is measured is another engine.
 Every probe therefore gives the network's own outputs as well. Where they have become right, the probe says nothing of
@@ -14,15 +14,15 @@ from helpers.precision.search import Comparison
 from helpers.precision.trace import ancestors
 
 PATIENCE = 6  # probes that say nothing, after which the search ends
-ABOVE_PEER = 1.5  # times what a healthy side of the same numbers is off by
+ABOVE_NOISE = 1.5  # times what the noise reference is off by
 
 
 @dataclass
 class Probe:
     """One engine: the marked tensors with their errors, the errors of the network's outputs, and what it says.
 
-    `verdict` is "good" or "bad" (the worst of the marks; without marks, of the outputs), "hides" (the outputs are right
-    with these marks) or "refused" (by the builder; `reason` says why). `allowed` are the tolerances of all.
+    `verdict` is "good" or "bad" (the worst of the marked tensors; without any, of the outputs), "hides" (the outputs
+    are right with these marked) or "refused" (by the builder; `reason` says why). `allowed` are the tolerances of all.
     """
 
     marked: dict
@@ -44,26 +44,24 @@ class Probe:
 
 
 class MarkedComparison(Comparison):
-    """A `Comparison` whose candidate is another engine for every set of marks.
+    """A `Comparison` whose candidate is another engine for every set of marked outputs.
 
     Attributes:
-        hides: tensors whose mark makes the outputs right.
-        refused: tensors with whose mark the builder makes no engine.
+        hides: tensors that make the outputs right when they are marked.
+        refused: tensors with which marked the builder makes no engine.
         notes: what a reader has to know before believing the result.
-        log: every `Probe`; `watch` is called with each.
-        peer: a side that computes the same numbers as the reference in another way, or None: a tensor may be off by
-            `ABOVE_PEER` times what it is.
+        log: every `Probe`; `options.watch` is called with each.
+        noise_reference: as of `Options`: a tensor may be off by `ABOVE_NOISE` times what it is.
     """
 
-    def __init__(self, *arguments, watch=None, peer=None):
-        super().__init__(*arguments)
-        self.peer, self._floor = peer, {}
-        self.hides, self.refused, self.notes, self.log = [], [], [], []
-        self._watch, self._at_once, self._target = watch, getattr(self.candidate, "at_once", 1), None
+    def __init__(self, reference, candidate, feeds, tolerance, options):
+        super().__init__(reference, candidate, feeds, tolerance, options)
+        self.noise_reference, self._noise = options.noise_reference, {}
+        self._watch, self._at_once, self._target = options.watch, candidate.at_once, None
         self._expected, self._sources = {}, {}
 
     def allowed(self, name):
-        return max(super().allowed(name), ABOVE_PEER * self._floor.get(name, 0))
+        return max(super().allowed(name), ABOVE_NOISE * self._noise.get(name, 0))
 
     def measure(self, names):
         """Fill in the errors of `names`; False if the probe says nothing of them."""
@@ -85,38 +83,37 @@ class MarkedComparison(Comparison):
     def _probe(self, names):
         """name -> `Error` of `names` and of the outputs in one engine; None if the builder refuses it."""
         started, self.probes = time.perf_counter(), self.probes + 1
-        marks = [name for name in names if name not in self.outputs]
+        marked = [name for name in names if name not in self.outputs]
         try:
             run = self.candidate.probe(self._wanted(names))
         except BadInput as error:
-            if not marks:
+            if not marked:
                 raise
-            self._note(Probe(dict.fromkeys(marks), {}, time.perf_counter() - started, "refused", {}, str(error)))
+            self._note(Probe(dict.fromkeys(marked), {}, time.perf_counter() - started, "refused", {}, str(error)))
             return None
         errors = self._errors(names, run)
         seconds = time.perf_counter() - started
         relative = {name: error.relative for name, error in errors.items()}
-        marked, outputs = ({n: relative[n] for n in group} for group in (marks, self.outputs))
-        bad = any(self.exceeds(name, errors[name]) for name in marks or self.outputs)
+        bad = any(self.exceeds(name, errors[name]) for name in marked or self.outputs)
         verdict = "bad" if bad else "good"
         if self._target and not self.exceeds(self._target, errors[self._target]):
             verdict = "hides"
+        marked, outputs = ({n: relative[n] for n in group} for group in (marked, self.outputs))
         self._note(Probe(marked, outputs, seconds, verdict, {name: self.allowed(name) for name in errors}))
         return errors
 
     def _errors(self, names, run):
-        """The worst frame of every tensor that `run` gives; with a peer, also what it is off by."""
+        """The worst frame of every tensor that `run` gives; with a noise reference, also what that is off by."""
         expected, errors = self._reference(names), {}
-        fresh = [name for name in self._wanted(names) if name not in self._floor] if self.peer else []
-        peer = self.peer.probe(fresh) if fresh else lambda feed: {}
+        fresh = [name for name in self._wanted(names) if name not in self._noise] if self.noise_reference else []
+        noisy = self.noise_reference.probe(fresh) if fresh else lambda feed: {}
         for index, feed in enumerate(self.feeds):
-            ours, theirs, others = run(feed), expected(index, feed), peer(feed)
-            for name, array in others.items():
+            ours, theirs = run(feed), expected(index, feed)
+            for name, array in noisy(feed).items():
                 found = self.metric(array, theirs[name], 0, index).relative
-                self._floor[name] = max(self._floor.get(name, 0), found)
+                self._noise[name] = max(self._noise.get(name, 0), found)
             for name in self._wanted(names):
-                error = self.metric(ours[name], theirs[name], self.allowed(name), index)
-                errors[name] = max(errors.get(name, error), error, key=lambda e: e.relative)
+                self.add(errors, name, ours[name], theirs[name], index)
         return errors
 
     def _wanted(self, names):
@@ -124,8 +121,8 @@ class MarkedComparison(Comparison):
 
     def _reference(self, names):
         """Function of (frame index, feed) to the reference's arrays; its outputs are computed once."""
-        marks = [name for name in names if name not in self.outputs]
-        run = self.reference.probe(marks) if marks else lambda feed: {}
+        marked = [name for name in names if name not in self.outputs]
+        run = self.reference.probe(marked) if marked else lambda feed: {}
         outputs = None if self._expected else self.reference.probe(self.outputs)
 
         def expected(index, feed):
@@ -152,7 +149,7 @@ class MarkedComparison(Comparison):
         return len({tuple(self._sources[name]) for name in names}) == 1
 
     def bisect(self):
-        """As `Comparison.bisect`; what cannot be told apart because of marks is told in `notes`."""
+        """As `Comparison.bisect`; what cannot be told apart because of marked outputs is told in `notes`."""
         self.measure(self.outputs)
         above = ancestors(self.model, self.names)
         bad = [name for name in self.outputs if self.bad(name)]
@@ -162,7 +159,7 @@ class MarkedComparison(Comparison):
         while found:
             last = self._narrowed(found, above)
             found = self._bad_input(last)
-        self._explain_marks(last)
+        self._explain_marked(last)
         return last
 
     def _narrowed(self, target, above):
@@ -214,12 +211,12 @@ class MarkedComparison(Comparison):
     def _out_of_patience(self):
         return len(self.hides) + len(self.refused) >= PATIENCE
 
-    def _explain_marks(self, found):
+    def _explain_marked(self, found):
         if self.hides:
             self.notes.append(f"the fault goes away when one of these is marked: {', '.join(self.hides)}")
         if self.refused:
             self.notes.append(f"no engine could be built with one of these marked: {', '.join(self.refused)}")
         if self._out_of_patience():
             self.known = {name for name in self.errors if name != found and not self.bad(name)}
-            self.notes.append(f"{PATIENCE} marks told nothing, so the search ended: the fault lies between the good "
-                              f"tensors and {found}, not necessarily in its node")  # fmt: skip
+            self.notes.append(f"{PATIENCE} marked tensors told nothing, so the search ended: the fault lies between "
+                              f"the good tensors and {found}, not necessarily in its node")  # fmt: skip

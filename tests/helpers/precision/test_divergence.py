@@ -1,8 +1,11 @@
 """What counts as a divergence, and which frames and states both runners are fed."""
 
+import math
+
 import numpy as np
 import pytest
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from helpers.errors import BadInput
 from helpers.precision import Options, first_divergence
@@ -59,3 +62,73 @@ def test_bad_input():
         first_divergence(chain(), chain(), [])
     with pytest.raises(BadInput, match="strategy"):
         Options(strategy="guess")
+
+
+@pytest.mark.parametrize("strategy", ["walk", "bisect"])
+def test_frames_that_are_not_numbers_are_refused_by_name(strategy):
+    """NaN compares false: whatever the weights, nothing would exceed a tolerance."""
+    frames = [*X, {"x": np.float32([1, np.nan, 3, np.nan])}]
+    with pytest.raises(BadInput, match=r"frame 1: input x[\s\S]*2 values that are NaN"):
+        first_divergence(chain(), chain(7), frames, options=Options(strategy=strategy))
+
+
+def test_frames_of_another_kind_of_type_are_refused():
+    whole = model_of([helper.make_node("Neg", ["x"], ["y"])], {"x": [4]}, ["y"])
+    whole.graph.input[0].type.tensor_type.elem_type = whole.graph.output[0].type.tensor_type.elem_type = (
+        TensorProto.INT64
+    )
+    with pytest.raises(BadInput, match=r"input x[\s\S]*float32[\s\S]*int64"):
+        first_divergence(whole, whole, X)
+    assert not first_divergence(whole, whole, [{"x": np.arange(4, dtype=np.int32)}]).found
+    assert not first_divergence(chain(), chain(), [{"x": np.arange(4)}]).found
+
+
+def rooted(scale=1.0, last="Abs"):
+    """x -> r = sqrt(x) -> s = r * scale -> y."""
+    nodes = [helper.make_node("Sqrt", ["x"], ["r"]), helper.make_node("Mul", ["r", "scale"], ["s"])]
+    nodes.append(helper.make_node(last, ["s"], ["y"]))
+    return model_of(nodes, {"x": [4]}, ["y"], {"scale": np.float32([scale])})
+
+
+@pytest.mark.parametrize("strategy", ["walk", "bisect"])
+def test_what_is_not_a_number_in_both_is_its_own_answer(strategy):
+    frames, options = [*X, {"x": np.float32([1, -1, -1, 4])}], Options(strategy=strategy)
+    found = first_divergence(rooted(), rooted(), frames, options=options)
+    assert (found.found, found.kind, found.frame, found.share) == (True, "nan", 1, 0.5) and math.isnan(found.error)
+    where = ("r", "/r/Sqrt", "Sqrt") if strategy == "walk" else ("y", "/y/Abs", "Abs")  # only outputs were looked at
+    assert (found.tensor, found.node, found.op) == where and "50.00% of its elements" in found.hint
+    assert str(found).startswith(f"not a number in both runners: {where[0]}")
+    whole = first_divergence(rooted(), rooted(7), [{"x": np.full(4, -1, np.float32)}], options=options)
+    assert whole.kind == "nan" and whole.share == 1
+
+
+@pytest.mark.parametrize("strategy", ["walk", "bisect"])
+def test_a_divergence_beside_values_that_are_not_numbers_is_found(strategy):
+    frames = [{"x": np.float32([1, -1, -1, 4])}]
+    found = first_divergence(rooted(), rooted(1.5), frames, options=Options(strategy=strategy))
+    assert (found.tensor, found.kind) == ("s", "constant") and found.error == pytest.approx(0.5)
+    one_sided = first_divergence(rooted(), rooted(math.inf), [{"x": np.zeros(4, np.float32)}])
+    assert one_sided.tensor == "s" and one_sided.error == math.inf  # 0 * inf
+
+
+def test_a_tolerance_is_a_number():
+    for tolerance in (math.nan, math.inf, -1e-3):
+        with pytest.raises(BadInput, match="tolerance"):
+            first_divergence(chain(), chain(7), X, tolerance=tolerance)
+        with pytest.raises(BadInput, match="tolerance of t2"):
+            Options(overrides={"t2": tolerance})
+
+
+def test_a_state_needs_a_shape():
+    model = chain()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n"
+    del model.graph.value_info[:], model.graph.output[0].type.tensor_type.shape.dim[:]
+    with pytest.raises(BadInput, match=r"state x[\s\S]*free"):
+        first_divergence(model, model, [{}], {"x": "t5"})
+
+
+def test_what_can_be_compared():
+    with pytest.raises(BadInput, match=r"what to compare[\s\S]*int"):
+        first_divergence(chain(), 5, X)
+    with pytest.raises(BadInput, match="another module"):
+        first_divergence(nn.Identity(), nn.Identity(), X)

@@ -35,7 +35,7 @@ class CalibrationReader:
         self.offsets, found = layout(self.path, self.specs)
         self.samples = found if samples is None else min(samples, found)
         self.bar = _bar(self.samples) if progress else _NoBar()
-        self.rewind()
+        self.set_range(0, self.samples)
 
     def __len__(self):
         return self.samples
@@ -54,8 +54,8 @@ class CalibrationReader:
         return sample
 
     def get_next(self):
-        """The next sample, or None after the last."""
-        if self.position == self.samples:
+        """The next sample of the range, or None after its last."""
+        if self.position >= self.stop:
             return None
         self.position += 1
         self.bar.update()
@@ -66,13 +66,14 @@ class CalibrationReader:
         return self[0]
 
     def rewind(self):
-        """Start again from the first sample."""
-        self.position = 0
+        """Start again from the first sample of the range."""
+        self.position = self.start
         self.bar.reset()
 
     def set_range(self, start_index, end_index):
-        """Draw samples start_index (included) to end_index (excluded)."""
-        self.position, self.samples = start_index, min(end_index, self.samples)
+        """Let `get_next` draw the samples start_index (included) to end_index (excluded)."""
+        self.start, self.stop = start_index, min(end_index, self.samples)
+        self.rewind()
 
 
 class _NoBar:

@@ -9,7 +9,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from helpers import export, graph
+from helpers import engine, export, graph
 from helpers.errors import BadInput
 from helpers.ops.rotate import rotate
 from helpers.sequence import Step
@@ -178,6 +178,25 @@ def test_check_carries_each_sides_history(toy):
     assert rows[0]["rel"] < 1e-6 < 1e-3 < rows[1]["rel"]
     with pytest.raises(AssertionError, match="frame 1: bev_embed"):
         export.assert_parity(rows)
+
+
+def test_check_carries_two_histories(toy):
+    """Two loops by hand, each with a state of its own, err as the rows say; one history for both would err less."""
+    model, path = toy
+    with engine.load(path) as loaded:
+        theirs = loaded.run
+        model.gain.fill_(0.6)
+        try:
+            rows = export.check(path, model, noise(3))
+            ours, before, after = [], np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32)
+            for feeds in noise(3):
+                before = theirs(feeds | {"prev_bev": before})["bev_embed"]
+                with torch.no_grad():
+                    (after,) = model(torch.from_numpy(feeds["image"]), torch.as_tensor(after))
+                ours.append(np.abs(after.numpy() - before).max())
+        finally:
+            model.gain.fill_(0.5)
+    assert [row["max_abs"] for row in rows] == pytest.approx(ours, rel=1e-4, abs=1e-6)
 
 
 def test_check_begins_anew_with_a_scene(toy):

@@ -94,6 +94,19 @@ def test_reader_gives_the_samples_back(calibration):
     assert len(list(iter(CalibrationReader(calibration, SHAPES, samples=2).get_next, None))) == 2
 
 
+def test_reader_draws_ranges_and_rewinds_within_them(calibration):
+    """ONNX Runtime calibrates in strides: one range after the other from one reader."""
+    reader = CalibrationReader(calibration, SHAPES)
+    images = [step.feeds["image"] for step in frames(5)]
+    for start, stop in ((0, 2), (2, 4), (4, 9)):
+        reader.set_range(start, stop)
+        for _ in range(2):
+            drawn = [sample["image"] for sample in iter(reader.get_next, None)]
+            np.testing.assert_array_equal(drawn, images[start:stop])
+            reader.rewind()
+    assert len(reader) == 5 and len(list(reader)) == 5
+
+
 def test_noise_has_the_shapes_and_no_meaning(tmp_path):
     path = noise(tmp_path / "noise.npz", SHAPES, samples=40)
     assert check_calibration(path, SHAPES) == 40

@@ -9,7 +9,7 @@ _GRID = (90, 160)
 
 
 def haze(light):
-    """Colour BGR that far objects fade to."""
+    """Color BGR that far objects fade to."""
     return tuple(0.55 * h + 0.25 * z + 18 for h, z in zip(light.horizon, light.zenith, strict=True))
 
 
@@ -26,7 +26,7 @@ def _directions(cam2world, intrinsic):
 
 
 def sky(light, cam2world, intrinsic, world):
-    """Image [900,1600,3] uint8 of the sky down to the horizon; below it the colour is that of the hills."""
+    """Image [900,1600,3] uint8 of the sky down to the horizon; below it the color is that of the hills."""
     rays = _directions(cam2world, intrinsic)
     up = np.clip(rays[..., 2], 0.0, 1.0)
     azimuth = np.arctan2(rays[..., 1], rays[..., 0])

@@ -1,108 +1,17 @@
-"""Furnishes a scene: parked vehicles and works along the kerb, traffic in the lanes, people, houses and trees."""
+"""Furnishes a scene: parked vehicles and works along the curb, traffic in the lanes, people, houses and trees."""
 
 from functools import partial
 
 import numpy as np
 
-from . import geometry, people, scenery, vehicles, world
+from . import geometry, scenery
+from .agents import make, pick
+from .item import Item
 from .route import Motion
 from .streets import LANE, Streets
 
-PAINTS = [(225, 225, 225), (45, 45, 48), (130, 130, 132), (40, 35, 160), (150, 80, 35), (60, 90, 45), (190, 195, 200)]
-PAINTS += [(35, 60, 120), (200, 160, 90), (30, 150, 210)]
-SHIRTS = [
-    (60, 50, 190),
-    (190, 110, 40),
-    (60, 60, 64),
-    (210, 210, 215),
-    (70, 150, 70),
-    (40, 170, 220),
-    (150, 70, 130),
-    (60, 90, 150),
-]
-TROUSERS = [(90, 60, 40), (45, 45, 48), (110, 120, 130), (70, 80, 110), (130, 90, 60)]
-SKIN = [(150, 180, 225), (120, 155, 205), (75, 105, 150), (50, 70, 105)]
-HAIR = [(30, 32, 38), (40, 60, 90), (80, 130, 180), (110, 110, 112)]
 DECK = ["works", "bus", "roadblock", "motorcycles", "works", "trailer", "roadblock", "bicycles", "car"]
 LENGTHS = {"car": 5.2, "truck": 8.0, "bus": 11.8, "trailer": 11.6, "works": 15.5, "roadblock": 8.5}
-
-
-def pick(rng, options):
-    """One of the options."""
-    return options[int(rng.integers(len(options)))]
-
-
-def look(rng):
-    """Clothes and colours of a person."""
-    return {
-        "shirt": pick(rng, SHIRTS),
-        "trousers": pick(rng, TROUSERS),
-        "skin": pick(rng, SKIN),
-        "hair": pick(rng, HAIR),
-        "helmet": pick(rng, PAINTS),
-    }
-
-
-SIZES = {
-    "car": (1.88, 4.5, 1.52),
-    "wagon": (1.95, 4.7, 1.8),
-    "truck": (2.5, 7.2, 3.1),
-    "bus": (2.8, 10.8, 3.3),
-    "trailer": (2.6, 10.5, 3.8),
-    "excavator": (2.7, 6.4, 3.1),
-    "motorcycle": (0.8, 2.1, 1.33),
-    "motorcyclist": (0.8, 2.1, 1.62),
-    "bicycle": (0.62, 1.75, 1.1),
-    "cyclist": (0.62, 1.75, 1.75),
-    "cone": (0.42, 0.42, 0.95),
-    "barrier": (2.3, 0.55, 1.05),
-    "pedestrian": (0.66, 0.72, 1.74),
-}
-CATEGORY = {
-    "car": "vehicle.car",
-    "truck": "vehicle.truck",
-    "bus": "vehicle.bus.rigid",
-    "trailer": "vehicle.trailer",
-    "excavator": "vehicle.construction",
-    "motorcycle": "vehicle.motorcycle",
-    "bicycle": "vehicle.bicycle",
-    "cone": "movable_object.trafficcone",
-    "barrier": "movable_object.barrier",
-    "pedestrian": "human.pedestrian.adult",
-}
-CARGO = [(235, 235, 235), (200, 205, 210), (150, 110, 60), (70, 90, 170)]
-CURTAINS = [(140, 60, 30), (40, 40, 150), (60, 110, 50), (110, 110, 115)]
-LIVERIES = [(235, 235, 235), (60, 190, 240), (190, 130, 60)]
-ACCENTS = [(150, 90, 20), (40, 40, 180), (60, 130, 40)]
-MACHINES = [(20, 175, 240), (20, 190, 235), (30, 120, 240)]
-STRIPES = [(40, 40, 215), (20, 110, 245)]
-
-
-def make(rng, kind, rider=False, worker=False):
-    """Mesh makers, size (w, l, h) and category of a new agent; `rider` also stands for a walker in motion."""
-    wagon = kind == "car" and rng.random() < 0.4
-    variant = {"motorcycle": "motorcyclist", "bicycle": "cyclist"}.get(kind, kind) if rider else kind
-    size = tuple(float(v) for v in SIZES["wagon" if wagon else variant] * rng.uniform(0.94, 1.06, 3))
-    paint, wear, category = pick(rng, PAINTS), look(rng), CATEGORY[kind]
-    person = wear if rider else None
-    if kind == "pedestrian":
-        if worker:
-            wear |= {"shirt": (30, 130, 250), "hair": (40, 210, 245)}
-            category = "human.pedestrian.construction_worker"
-        strides = np.sin(np.arange(8) / 8 * 2 * np.pi) if rider else [0.15]
-        return [partial(people.pedestrian, size, wear, s, worker) for s in strides], size, category
-    maker = {
-        "car": partial(vehicles.car, size, paint, rng.random() < 0.3, wagon),
-        "truck": partial(vehicles.truck, size, paint, pick(rng, CARGO)),
-        "bus": partial(vehicles.bus, size, pick(rng, LIVERIES), pick(rng, ACCENTS)),
-        "trailer": partial(vehicles.trailer, size, (175, 178, 182), pick(rng, CURTAINS)),
-        "excavator": partial(vehicles.excavator, size, pick(rng, MACHINES)),
-        "motorcycle": partial(people.motorcycle, size, paint, person),
-        "bicycle": partial(people.bicycle, size, paint, person),
-        "cone": partial(people.cone, size),
-        "barrier": partial(people.barrier, size, (235, 235, 235), pick(rng, STRIPES)),
-    }[kind]
-    return [maker], size, category
 
 
 class Furnisher:
@@ -125,10 +34,10 @@ class Furnisher:
         if self.taken and geometry.overlaps(corners, np.array(self.taken), margin):
             return False
         self.taken.append(corners)
-        self.items.append(world.Item(meshes, size, lambda t: (x, y, yaw), category))
+        self.items.append(Item(meshes, size, lambda t: (x, y, yaw), category))
         return True
 
-    def move(self, kind, path, travelled, **options):
+    def move(self, kind, path, traveled, **options):
         """An agent whose arc length and offset are path(t) -> (s, d, turn)."""
         meshes, size, category = make(self.rng, kind, **options)
 
@@ -139,10 +48,10 @@ class Furnisher:
 
         kind_name = "rider" if options.get("rider") and kind in ("bicycle", "motorcycle") else "moving"
         stride = 1.5 if len(meshes) > 1 else 0.0
-        self.items.append(world.Item(meshes, size, pose, category, kind_name, False, stride, travelled))
+        self.items.append(Item(meshes, size, pose, category, kind_name, False, stride, traveled))
         return size
 
-    def kerb(self, side, first):
+    def curb(self, side, first):
         """Parked vehicles, works, cycles, cones and barriers along one side, from group `first` of the deck on."""
         s = self.rng.uniform(2.0, 8.0)
         while s < self.route.length - 6:
@@ -241,16 +150,16 @@ class Furnisher:
         self.move(kind, path, lambda t: abs(speed) * (t + 8.0), rider=True)
 
     def walkers(self, scene):
-        """People on both pavements, and some on the zebra crossing while the ego waits."""
+        """People on both sidewalks, and some on the zebra crossing while the ego waits."""
         rng, st = self.rng, self.streets
         for side in (-1, 1):
             for track, direction in ((1.9, 1), (2.8, -1)):
                 s, speed = rng.uniform(0, 12), direction * rng.uniform(0.9, 1.5)
                 while s < self.route.length:
-                    self._ahead("pedestrian", s, side * (st.kerb + track), speed)
+                    self._ahead("pedestrian", s, side * (st.curb + track), speed)
                     s += rng.uniform(6.0, 20.0)
             for s in np.arange(rng.uniform(4, 12), self.route.length, 17.0):
-                self.stand("pedestrian", s, side * (st.kerb + 4.2), rng.uniform(-3.1, 3.1))
+                self.stand("pedestrian", s, side * (st.curb + 4.2), rng.uniform(-3.1, 3.1))
         if scene.stop:
             for k, offset in enumerate((-1.0, 0.2, 1.2)):
                 self._cross(st.crossing + offset, scene.stop[0] - 2.0 + 0.7 * k)
@@ -258,19 +167,19 @@ class Furnisher:
     def _cross(self, s, begin):
         """A walker over the zebra crossing from time `begin` on."""
         walked = lambda t: 1.75 * np.clip(t - begin, 0, 12)  # noqa: E731
-        path = lambda t: (s, walked(t) - self.streets.kerb - 0.8, np.pi / 2)  # noqa: E731
+        path = lambda t: (s, walked(t) - self.streets.curb - 0.8, np.pi / 2)  # noqa: E731
         self.move("pedestrian", path, lambda t: walked(t) + 1.0, rider=True)
 
     def side_traffic(self):
         """The side street: cars that wait on one side, works behind barriers on the other."""
         st, side = self.streets, pick(self.rng, [-1, 1])
         for k in range(2):
-            self.stand("car", st.street + side * 2.2, side * (st.kerb + 6.4 + 6.5 * k), -side * np.pi / 2)
+            self.stand("car", st.street + side * 2.2, side * (st.curb + 6.4 + 6.5 * k), -side * np.pi / 2)
         turn = side * np.pi / 2
         for k in (-2.9, 0.0, 2.9):
-            self.stand("barrier", st.street + k, -side * (st.kerb + 4.4), turn)
-            self.stand("cone", st.street + k + 1.2, -side * (st.kerb + 3.7))
-        self.stand("excavator", st.street, -side * (st.kerb + 8.6), turn + self.rng.uniform(-0.3, 0.3))
+            self.stand("barrier", st.street + k, -side * (st.curb + 4.4), turn)
+            self.stand("cone", st.street + k + 1.2, -side * (st.curb + 3.7))
+        self.stand("excavator", st.street, -side * (st.curb + 8.6), turn + self.rng.uniform(-0.3, 0.3))
 
     def background(self, scene):
         """Houses, trees, hedges, lamps and signs."""
@@ -279,13 +188,13 @@ class Furnisher:
             for s in np.arange(5.0 + 3 * (side > 0), self.route.length, 27.0):
                 if abs(s - st.street) > st.side + 4:
                     arm = partial(scenery.lamp, lit > 0.3)
-                    self.place([arm], (0.3, 0.3, 7.4), s, side * (st.kerb + 0.6), -side * np.pi / 2)
+                    self.place([arm], (0.3, 0.3, 7.4), s, side * (st.curb + 0.6), -side * np.pi / 2)
             for s in np.arange(self.rng.uniform(8, 14), self.route.length, 13.5):
                 if abs(s - st.street) > st.side + 4:
-                    self._tree(s, side * (st.kerb + 0.8))
+                    self._tree(s, side * (st.curb + 0.8))
             turn = 0.0 if side < 0 else np.pi
             plate = partial(scenery.sign, int(self.rng.integers(2)))
-            self.place([plate], (0.6, 0.2, 2.85), st.crossing + side * 3.0, side * (st.kerb + 0.5), turn)
+            self.place([plate], (0.6, 0.2, 2.85), st.crossing + side * 3.0, side * (st.curb + 0.5), turn)
             s = -40.0
             while s < self.route.length + 40:
                 s += self._plot(s, side, lit)
@@ -296,7 +205,7 @@ class Furnisher:
         self.place([tree], (0.4, 0.4, height), s, d, 0.0, margin)
 
     def _plot(self, s, side, lit):
-        """A house or a piece of park behind the pavement from arc length s on; returns its width."""
+        """A house or a piece of park behind the sidewalk from arc length s on; returns its width."""
         rng, st, width = self.rng, self.streets, self.rng.uniform(9, 19)
         if rng.random() < 0.22:
             for _ in range(5):
@@ -324,7 +233,7 @@ def build(scene, rng):
     work.side_traffic()
     first = int(rng.integers(len(DECK)))
     for side in (-1, 1):
-        work.kerb(side, first + (side > 0) * 2)
+        work.curb(side, first + (side > 0) * 2)
     work.background(scene)
     work.traffic(scene)
     work.walkers(scene)

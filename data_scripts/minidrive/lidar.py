@@ -55,10 +55,10 @@ def _columns(scene, i, origin):
     """Azimuth columns that can meet item i."""
     corners = scene.footprints[i] - origin[:2]
     crown = scene.radius[i] if scene.sizes[i, 2] > 4 and scene.sizes[i, 0] < 1 else 0.4
-    centre = scene.poses[i, :2] - origin[:2]
-    middle = np.arctan2(centre[1], centre[0])
+    center = scene.poses[i, :2] - origin[:2]
+    middle = np.arctan2(center[1], center[0])
     off = (np.arctan2(corners[:, 1], corners[:, 0]) - middle + np.pi) % (2 * np.pi) - np.pi
-    slack = np.arctan2(crown, max(np.hypot(*centre) - crown, 0.5)) + 2 * np.pi / AZIMUTHS
+    slack = np.arctan2(crown, max(np.hypot(*center) - crown, 0.5)) + 2 * np.pi / AZIMUTHS
     if np.ptp(off) > np.pi:
         return np.arange(AZIMUTHS)
     first, last = ((middle + v + np.pi) / (2 * np.pi) * AZIMUTHS for v in (off.min() - slack, off.max() + slack))

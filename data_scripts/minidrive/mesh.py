@@ -6,7 +6,7 @@ POLYGON, LINE, LOOP, BALL = range(4)
 
 
 class Mesh:
-    """An object as flat arrays. Local frame: x forward, y left, z up, origin on the ground under the box centre.
+    """An object as flat arrays. Local frame: x forward, y left, z up, origin on the ground under the box center.
 
     Attributes:
         vertices [V,3] m: corners of all primitives one after another.
@@ -26,9 +26,9 @@ class Mesh:
         self.kinds, self.solids = np.array(builder.kinds), np.array(builder.solids)
         self.colors, self.glow = np.array(builder.colors, float), np.array(builder.glow, float)
         self.bounds = np.array(builder.bounds)
-        self._polygons(np.array(builder.centres), np.array(builder.sizes, float))
+        self._polygons(np.array(builder.centers), np.array(builder.sizes, float))
 
-    def _polygons(self, centres, sizes):
+    def _polygons(self, centers, sizes):
         flat, first = self.kinds == POLYGON, self.starts[:-1]
         low, high = (f.reduceat(self.vertices, first) for f in (np.minimum, np.maximum))
         self.sizes = np.where(flat, (high - low).max(1), sizes)
@@ -36,7 +36,7 @@ class Mesh:
         normal = np.cross(b - a, c - a) * flat[:, None]
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
         middle = np.add.reduceat(self.vertices, first) / np.diff(self.starts)[:, None]
-        outward = ((middle - centres) * normal).sum(1, keepdims=True)
+        outward = ((middle - centers) * normal).sum(1, keepdims=True)
         self.normals = np.where(outward < 0, -normal, normal)
 
 
@@ -45,8 +45,8 @@ class Builder:
 
     def __init__(self):
         self.points, self.kinds, self.colors, self.glow = [], [], [], []
-        self.sizes, self.centres, self.solids, self.bounds = [], [], [], []
-        self.centre = np.zeros(3)
+        self.sizes, self.centers, self.solids, self.bounds = [], [], [], []
+        self.center = np.zeros(3)
 
     def mesh(self):
         """The finished Mesh."""
@@ -58,19 +58,19 @@ class Builder:
         self.colors.append(color)
         self.glow.append(glow)
         self.sizes.append(size)
-        self.centres.append(self.centre)
+        self.centers.append(self.center)
         self.solids.append(len(self.bounds) - 1)
 
     def _open(self, points, margin=0.0):
         self.bounds.append((points.min(0) - margin, points.max(0) + margin))
-        self.centre = points.mean(0)
+        self.center = points.mean(0)
 
     def decal(self, points, color, glow=0.0):
-        """A convex polygon [k,3] on the last solid, facing away from that solid's centre."""
+        """A convex polygon [k,3] on the last solid, facing away from that solid's center."""
         self._add(POLYGON, points, color, glow)
 
     def solid(self, faces, color, glow=0.0):
-        """A convex solid from its faces, each [k,3]. `color` is one colour, or a list with one for each face."""
+        """A convex solid from its faces, each [k,3]. `color` is one color, or a list with one for each face."""
         faces = [np.asarray(f, float) for f in faces]
         self._open(np.concatenate(faces))
         colors = color if isinstance(color, list) else [color] * len(faces)
@@ -83,11 +83,11 @@ class Builder:
         self._open(points, thickness / 2)
         self._add(LOOP if closed else LINE, points, color, glow, thickness)
 
-    def ball(self, centre, radius, color):
+    def ball(self, center, radius, color):
         """A ball, a solid of its own."""
-        centre = np.asarray(centre, float)[None]
-        self._open(centre, radius)
-        self._add(BALL, centre, color, 0.0, radius)
+        center = np.asarray(center, float)[None]
+        self._open(center, radius)
+        self._add(BALL, center, color, 0.0, radius)
 
     def extrude(self, profile, y0, y1, color):
         """A convex side profile [k,2] of (x, z) drawn out from y0 to y1; faces: right cap, left cap, then the rim."""

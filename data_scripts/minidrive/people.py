@@ -24,7 +24,7 @@ def _head(b, x, z, radius, skin, hair, helmet=False):
 
 
 def pedestrian(size, look, stride=0.0, vest=False):
-    """A person. `look` holds the colours shirt, trousers, skin and hair; `stride` in -1..1 opens the legs."""
+    """A person. `look` holds the colors shirt, trousers, skin and hair; `stride` in -1..1 opens the legs."""
     h = size[2]
     b, hip, shoulder = Builder(), 0.48 * h, 0.82 * h
     step, r = 0.12 * h * stride, 0.05 * h

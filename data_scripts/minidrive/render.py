@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 
 from . import backdrop, geometry, mesh
+from .projection import FACES, NEAR, SHIFT, clip, corners, pixels
 from .rig import HEIGHT, WIDTH
 from .streets import GRASS
 
-NEAR = 0.25
-SHIFT = 4
 REACH = 160.0
 HAZE = 420.0
 ID_SCALE = 4
@@ -38,43 +37,12 @@ class Scene:
 
     def near(self, world2cam, focal):
         """Indices of the items that may be in the picture, and their depth."""
-        centre = np.column_stack([self.poses[:, :2], self.sizes[:, 2] / 2])
-        local = centre @ world2cam[:3, :3].T + world2cam[:3, 3]
+        center = np.column_stack([self.poses[:, :2], self.sizes[:, 2] / 2])
+        local = center @ world2cam[:3, :3].T + world2cam[:3, 3]
         depth = local[:, 2]
         side = (np.abs(local[:, 0]) - self.radius * 1.25) / np.maximum(depth + self.radius, 0.1)
         seen = (depth > -self.radius) & (depth < REACH) & (side < (WIDTH / 2 + 40) / focal)
         return np.flatnonzero(seen), depth
-
-
-def clip(points, focal=1266.0):
-    """A polygon [k,3] in camera coordinates clipped to the near plane and a generous view cone."""
-    wide = 1.5 * WIDTH / focal
-    for normal, offset in (
-        ((0.0, 0.0, 1.0), -NEAR),
-        ((1.0, 0.0, wide), 0.0),
-        ((-1.0, 0.0, wide), 0.0),
-        ((0.0, 1.0, wide), 0.0),
-        ((0.0, -1.0, wide), 0.0),
-    ):
-        value = points @ np.asarray(normal) + offset
-        inside = value >= 0
-        if inside.all():
-            continue
-        if not inside.any():
-            return points[:0]
-        following, value2 = np.roll(points, -1, axis=0), np.roll(value, -1)
-        crossing = inside != (value2 >= 0)
-        share = np.where(crossing, value / np.where(crossing, value - value2, 1.0), 0.0)
-        cut = points + share[:, None] * (following - points)
-        out = np.stack([points, cut], 1).reshape(-1, 3)
-        points = out[np.stack([inside, crossing], 1).ravel()]
-    return points
-
-
-def pixels(points, intrinsic):
-    """Camera coordinates [k,3] to fixed-point pixels [k,2] for OpenCV."""
-    uv = points[:, :2] / points[:, 2:] * (intrinsic[0, 0], intrinsic[1, 1]) + intrinsic[:2, 2]
-    return np.rint(uv * (1 << SHIFT)).astype(np.int32)
 
 
 class Picture:
@@ -95,7 +63,7 @@ class Picture:
         return points @ self.world2cam[:3, :3].T + self.world2cam[:3, 3]
 
     def lit(self, colors, normals, glow=0.0):
-        """Colours [n,3] under the scene's light for surfaces with the given normals [n,3]."""
+        """Colors [n,3] under the scene's light for surfaces with the given normals [n,3]."""
         light = self.light
         sun = np.clip(normals @ np.asarray(light.sun), 0.0, 1.0)[:, None]
         sky = (0.78 + 0.22 * normals[:, 2])[:, None]
@@ -103,7 +71,7 @@ class Picture:
         return colors * (glow + (1 - glow) * (np.asarray(light.ambient) * sky + np.asarray(light.direct) * sun))
 
     def ground(self):
-        """Road, pavement and paint, then haze towards the horizon."""
+        """Road, sidewalk and paint, then haze towards the horizon."""
         streets = self.scene.world.streets
         up = np.array([[0.0, 0.0, 1.0]])
         x, y = self.eye[:2]
@@ -167,8 +135,8 @@ class Picture:
         """Point sets [k,3] (global) whose convex hulls cast the shadow of item i: its solids if it is near."""
         shape, to_world = self.scene.meshes[i], self.scene.matrices[i]
         near = np.hypot(*(to_world[:2, 3] - self.eye[:2])) < 30
-        corners = _corners(shape.bounds) @ to_world[:3, :3].T + to_world[:3, 3]
-        return corners.reshape(-1, 8, 3) if near else [corners]
+        points = corners(shape.bounds) @ to_world[:3, :3].T + to_world[:3, 3]
+        return points.reshape(-1, 8, 3) if near else [points]
 
     def items(self, indices, depth):
         """Everything that stands on the ground, far to near. Returns {item: (visible, whole) pixel counts}."""
@@ -247,9 +215,9 @@ class Picture:
         points = local
         if (local[:, 2] < NEAR).any():
             to_world = self.scene.matrices[i]
-            corners = _corners(np.array([[shape.vertices.min(0), shape.vertices.max(0)]]))
-            box = self.local(corners @ to_world[:3, :3].T + to_world[:3, 3])
-            pieces = [clip(box[list(face)], self.focal) for face in _FACES]
+            box = corners(np.array([[shape.vertices.min(0), shape.vertices.max(0)]]))
+            box = self.local(box @ to_world[:3, :3].T + to_world[:3, 3])
+            pieces = [clip(box[list(face)], self.focal) for face in FACES]
             points = np.concatenate(pieces)
             if len(points) < 3:
                 return 0
@@ -259,8 +227,8 @@ class Picture:
             and self.scene.world.items[i].category is None
         ):
             ball = shape.kinds == mesh.BALL
-            centre, r = local[shape.starts[:-1][ball]], shape.sizes[ball, None]
-            points = np.concatenate([local, centre + r * (1, 0, 0), centre - r * (1, 0, 0), centre - r * (0, 1, 0)])
+            center, r = local[shape.starts[:-1][ball]], shape.sizes[ball, None]
+            points = np.concatenate([local, center + r * (1, 0, 0), center - r * (1, 0, 0), center - r * (0, 1, 0)])
         hull = cv2.convexHull(pixels(points, self.intrinsic)) // ID_SCALE
         low = np.clip((hull.min((0, 1)) >> SHIFT) - 1, 0, (ids.shape[1], ids.shape[0]))
         high = np.clip((hull.max((0, 1)) >> SHIFT) + 2, 0, (ids.shape[1], ids.shape[0]))
@@ -270,15 +238,6 @@ class Picture:
         cv2.fillConvexPoly(mask, hull - (low << SHIFT), 1, cv2.LINE_8, SHIFT)
         ids[low[1] : high[1], low[0] : high[0]][mask > 0] = i + 1
         return int(np.count_nonzero(mask))
-
-
-_FACES = ((0, 1, 3, 2), (4, 5, 7, 6), (0, 1, 5, 4), (2, 3, 7, 6), (0, 2, 6, 4), (1, 3, 7, 5))
-
-
-def _corners(bounds):
-    """All corners [S*8,3] of axis-aligned boxes [S,2,3]."""
-    choose = (np.arange(8)[:, None] >> (2, 1, 0)) & 1
-    return np.concatenate([b[choose, (0, 1, 2)] for b in bounds])
 
 
 def render(scene, camera, ego2global):

@@ -2,7 +2,7 @@
 
 Numbers follow the calibrated_sensor records of nuScenes: focal length about 1266 px (809 px for the back camera) at
 1600x900, cameras at yaw 0, -56, 55, 180, 108 and -110 degrees, LiDAR turned by -90 degrees. A camera fires when the
-LiDAR sweeps over its centre, so its time stamp is up to 43 ms before that of the LiDAR.
+LiDAR sweeps over its center, so its time stamp is up to 43 ms before that of the LiDAR.
 """
 
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ class Sensor:
     delay: float
 
 
-def _camera(channel, translation, yaw, pitch, roll, focal, centre, delay):
+def _camera(channel, translation, yaw, pitch, roll, focal, center, delay):
     turn = geometry.rotation_z(np.radians(yaw)) @ geometry.rotation_y(np.radians(pitch))
     turn = turn @ geometry.rotation_x(np.radians(roll)) @ _CAMERA_AXES
-    intrinsic = np.array([[focal, 0.0, centre[0]], [0.0, focal, centre[1]], [0.0, 0.0, 1.0]])
+    intrinsic = np.array([[focal, 0.0, center[0]], [0.0, focal, center[1]], [0.0, 0.0, 1.0]])
     return Sensor(channel, "camera", geometry.matrix(turn, translation), intrinsic, delay)
 
 

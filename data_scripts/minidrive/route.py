@@ -6,7 +6,7 @@ STEP = 0.5
 
 
 class Route:
-    """A centre line with curvature that changes smoothly, shifted so that all of it has positive coordinates.
+    """A center line with curvature that changes smoothly, shifted so that all of it has positive coordinates.
 
     Args:
         curvature [n]: 1/m at arc length 0, STEP, 2 STEP, ... ; left bends are positive.
@@ -61,7 +61,7 @@ def random_route(rng, length):
 
 
 class Motion:
-    """Distance travelled over time, with an optional stop.
+    """Distance traveled over time, with an optional stop.
 
     Args:
         cruise: speed in m/s.
@@ -80,18 +80,18 @@ class Motion:
             smooth = np.convolve(np.pad(speed, 30, mode="edge"), kernel, "valid")
             speed = np.where((self.t > stop[0] + 0.3) & (self.t < stop[1] - 0.3), 0.0, smooth)
         self.v = speed
-        travelled = np.concatenate([[0.0], np.cumsum((speed[1:] + speed[:-1]) / 2 * 0.01)])
-        self.s = travelled - np.interp(0.0, self.t, travelled)
+        traveled = np.concatenate([[0.0], np.cumsum((speed[1:] + speed[:-1]) / 2 * 0.01)])
+        self.s = traveled - np.interp(0.0, self.t, traveled)
         self.a = np.gradient(speed, 0.01)
 
     def distance(self, t):
-        """Metres since time 0."""
+        """Meters since time 0."""
         return np.interp(t, self.t, self.s)
 
     def speed(self, t):
-        """Metres per second."""
+        """Meters per second."""
         return np.interp(t, self.t, self.v)
 
     def acceleration(self, t):
-        """Metres per second squared."""
+        """Meters per second squared."""
         return np.interp(t, self.t, self.a)

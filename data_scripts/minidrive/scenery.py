@@ -53,8 +53,8 @@ def tree(h, seed):
     for k in range(7):
         angle, lift = k * 2.4 + rng.uniform(0, 0.6), k / 7
         reach = crown * 0.55 * (1 - lift * 0.7)
-        centre = (reach * np.cos(angle), reach * np.sin(angle), h * 0.56 + lift * h * 0.28)
-        b.ball(centre, crown * (0.8 - 0.3 * lift), tuple(green * (0.78 + 0.45 * lift)))
+        center = (reach * np.cos(angle), reach * np.sin(angle), h * 0.56 + lift * h * 0.28)
+        b.ball(center, crown * (0.8 - 0.3 * lift), tuple(green * (0.78 + 0.45 * lift)))
     return b.mesh()
 
 
@@ -71,10 +71,10 @@ def hedge(length, h):
 
 def lamp(lit):
     """A street lamp whose arm points to +x."""
-    b, grey = Builder(), (95, 95, 92)
-    b.pillar(0.0, 0.0, 0.0, 7.0, 0.09, 0.05, grey, 6)
-    b.line([(0.0, 0.0, 7.0), (0.5, 0.0, 7.35), (1.6, 0.0, 7.4)], 0.08, grey)
-    b.box((1.4, -0.12, 7.3), (1.95, 0.12, 7.42), grey)
+    b, gray = Builder(), (95, 95, 92)
+    b.pillar(0.0, 0.0, 0.0, 7.0, 0.09, 0.05, gray, 6)
+    b.line([(0.0, 0.0, 7.0), (0.5, 0.0, 7.35), (1.6, 0.0, 7.4)], 0.08, gray)
+    b.box((1.4, -0.12, 7.3), (1.95, 0.12, 7.42), gray)
     b.decal(
         np.array([(1.42, -0.1, 7.295), (1.93, -0.1, 7.295), (1.93, 0.1, 7.295), (1.42, 0.1, 7.295)]),
         (150, 220, 255),

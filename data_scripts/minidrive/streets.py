@@ -6,8 +6,8 @@ import numpy as np
 
 from .route import STEP
 
-LANE, BIKE, PARKING, STRIP, PAVEMENT = 3.5, 1.5, 3.1, 1.3, 4.8
-ASPHALT, PARKED, BIKE_LANE, KERB, PAVING, GRASS = (
+LANE, BIKE, PARKING, STRIP, SIDEWALK = 3.5, 1.5, 3.1, 1.3, 4.8
+ASPHALT, PARKED, BIKE_LANE, CURB, PAVING, GRASS = (
     (92, 90, 88),
     (100, 98, 96),
     (84, 88, 104),
@@ -19,14 +19,14 @@ WHITE, YELLOW = (225, 225, 225), (70, 190, 230)
 
 
 class Streets:
-    """Offsets (m from the centre line, on one side) and ground polygons of the scene.
+    """Offsets (m from the center line, on one side) and ground polygons of the scene.
 
     Attributes:
         ego_lane: lateral offset of the ego lane.
-        edge: driving lanes end; parking: centre of the parking lane; kerb: pavement begins; back: pavement ends.
+        edge: driving lanes end; parking: center of the parking lane; curb: sidewalk begins; back: sidewalk ends.
         crossing: arc length of the zebra crossing, street: arc length of the side street.
-        bands: list of (ground polygon [k,3], colour) in painting order.
-        marks: list of (list of quads [4,3], colour) in painting order.
+        bands: list of (ground polygon [k,3], color) in painting order.
+        marks: list of (list of quads [4,3], color) in painting order.
     """
 
     def __init__(self, rng, route, lanes, ego_lane, crossing, street):
@@ -34,8 +34,8 @@ class Streets:
         self.edge = lanes * LANE
         self.bike = self.edge + BIKE / 2
         self.parking = self.edge + BIKE + PARKING / 2
-        self.kerb = self.edge + BIKE + PARKING
-        self.back = self.kerb + 0.25 + PAVEMENT
+        self.curb = self.edge + BIKE + PARKING
+        self.back = self.curb + 0.25 + SIDEWALK
         self.side = 4.5
         self.bands, self.marks = [], []
         self._bands(rng)
@@ -54,16 +54,16 @@ class Streets:
 
     def drivable(self):
         """Ground polygons [k,3] where vehicles may drive: the map image."""
-        return [self.route.band(0.0, self.route.length, -self.kerb, self.kerb), self.side_street(self.side, 60.0)]
+        return [self.route.band(0.0, self.route.length, -self.curb, self.curb), self.side_street(self.side, 60.0)]
 
     def _bands(self, rng):
         route, end = self.route, self.route.length
         add = lambda d0, d1, color: self.bands.append((route.band(0.0, end, d0, d1), color))  # noqa: E731
         add(-self.back, self.back, PAVING)
         self.bands.append((self.side_street(self.side + 3.2, 60.0), PAVING))
-        self.bands.append((self.side_street(self.side + 0.2, 60.0), KERB))
-        add(-self.kerb - 0.25, self.kerb + 0.25, KERB)
-        add(-self.kerb, self.kerb, PARKED)
+        self.bands.append((self.side_street(self.side + 0.2, 60.0), CURB))
+        add(-self.curb - 0.25, self.curb + 0.25, CURB)
+        add(-self.curb, self.curb, PARKED)
         self.bands.append((self.side_street(self.side, 60.0), ASPHALT))
         add(-self.edge - BIKE, self.edge + BIKE, BIKE_LANE)
         add(-self.edge, self.edge, ASPHALT)
@@ -104,7 +104,7 @@ class Streets:
             white += self._quads(dashes, 2.0, side * (self.edge + BIKE), 0.1)
             for s in np.arange(3.0, end - 1, 7.5):
                 if self.clear(s):
-                    white.append(self.route.band(s, s + 0.12, *sorted((side * (self.edge + BIKE), side * self.kerb))))
+                    white.append(self.route.band(s, s + 0.12, *sorted((side * (self.edge + BIKE), side * self.curb))))
             white.append(
                 self.route.band(
                     self.crossing - side * 3.4 - 0.2,
@@ -112,7 +112,7 @@ class Streets:
                     *sorted((-side * 0.4, -side * self.edge)),
                 )
             )
-        for d in np.arange(-self.kerb + 0.3, self.kerb - 0.4, 1.0):
+        for d in np.arange(-self.curb + 0.3, self.curb - 0.4, 1.0):
             white.append(self.route.band(self.crossing - 1.8, self.crossing + 1.8, d, d + 0.5))
         self.marks.append((white, WHITE))
 

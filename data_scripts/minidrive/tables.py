@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 
 from . import geometry
+from .item import PERIOD
 from .rig import HEIGHT, SENSORS, WIDTH
-from .world import PERIOD
 
 CATEGORIES = [
     "human.pedestrian.adult",

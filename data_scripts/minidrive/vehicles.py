@@ -9,7 +9,7 @@ HEADLIGHT, TAIL, AMBER, PLATE = (225, 250, 255), (40, 30, 215), (30, 150, 250), 
 
 
 def shade(color, factor):
-    """A colour made darker or lighter."""
+    """A color made darker or lighter."""
     return tuple(min(255.0, c * factor) for c in color)
 
 

@@ -1,19 +1,19 @@
 """One scene: the road, the ego motion, the agents of all ten classes and the scenery, all from the scene's own seed."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from . import layout, route
+from .item import PERIOD
 
-PERIOD = 0.5
 ANNOTATION_RANGE = 75.0
 
 
 @dataclass(frozen=True)
 class Light:
-    """Light of a scene; colours BGR 0..255, `sun` a unit vector towards the sun, shares 0..1."""
+    """Light of a scene; colors BGR 0..255, `sun` a unit vector towards the sun, shares 0..1."""
 
     name: str
     sun: tuple
@@ -62,59 +62,6 @@ DUSK = Light(
 LIGHTS = (DAY, DAY, OVERCAST, DUSK)
 
 
-@dataclass
-class Item:
-    """Something that stands or moves in the world.
-
-    Attributes:
-        makers: functions that make its Mesh, one for each phase of its walk, or just one.
-        size (w, l, h) in m: of the annotated box, or of the footprint used for ordering and LiDAR.
-        pose: function of the time t in s to (x, y, yaw) of the box centre in the global frame.
-        category: nuScenes category name, or None for scenery.
-        kind: "moving", "parked" or "rider", which with the speed decides the attribute.
-        stride: metres of travel in a cycle of the walk; 0 when there is just one mesh.
-        travelled: function of t to the metres walked, for the phase.
-        made: meshes that were made so far.
-    """
-
-    makers: list
-    size: tuple
-    pose: object
-    category: str | None = None
-    kind: str = "parked"
-    static: bool = True
-    stride: float = 0.0
-    travelled: object = None
-    made: dict = field(default_factory=dict)
-
-    def mesh(self, t):
-        """The mesh at time t."""
-        phase = 0
-        if self.stride:
-            phase = int(self.travelled(t) / self.stride * len(self.makers)) % len(self.makers)
-        if phase not in self.made:
-            self.made[phase] = self.makers[phase]()
-        return self.made[phase]
-
-    def speed(self, t):
-        """Speed in m/s at time t by central difference over the neighbouring key frames, as the devkit takes it."""
-        if self.static:
-            return 0.0
-        (x0, y0, _), (x1, y1, _) = self.pose(t - PERIOD), self.pose(t + PERIOD)
-        return float(np.hypot(x1 - x0, y1 - y0) / (2 * PERIOD))
-
-    def attribute(self, t):
-        """nuScenes attribute name at time t, or None."""
-        if self.category is None or self.category.startswith("movable_object"):
-            return None
-        moving = self.speed(t) > 0.2
-        if self.category.startswith("human"):
-            return "pedestrian.moving" if moving else "pedestrian.standing"
-        if self.category in ("vehicle.bicycle", "vehicle.motorcycle"):
-            return "cycle.with_rider" if self.kind == "rider" else "cycle.without_rider"
-        return "vehicle.moving" if moving else "vehicle.parked" if self.static else "vehicle.stopped"
-
-
 def generator(seed, *names):
     """A random generator that depends on the seed and the names only."""
     digest = hashlib.sha256("/".join(map(str, (seed, *names))).encode()).digest()
@@ -140,8 +87,8 @@ class World:
         self.cruise = float(rng.uniform(5.0, 7.5) if stops else rng.uniform(4.5, 10.5))
         self.motion = route.Motion(self.cruise, self.duration, self.stop, 0.0 if stops else 0.08, rng.uniform(0, 6))
         self.start = 85.0
-        travelled = float(self.motion.distance(self.duration))
-        self.route = route.random_route(rng, self.start + travelled + 110.0)
+        traveled = float(self.motion.distance(self.duration))
+        self.route = route.random_route(rng, self.start + traveled + 110.0)
         self.streets, self.items = layout.build(self, rng)
         self.agents = [i for i, item in enumerate(self.items) if item.category]
 

@@ -12,12 +12,12 @@ from helpers.ops.rotate import rotate
 from helpers.systems.bevformer.transformer import ego_shift
 
 CELL, SIZE = (2.048, 1.024), (50, 100)  # (y, x), unequal so that a swap shows
-metres = st.floats(-20, 20).filter(lambda value: abs(value) > 1e-3)
+meters = st.floats(-20, 20).filter(lambda value: abs(value) > 1e-3)
 yaws = st.floats(0, 2 * math.pi)
 
 
 def shift(dx, dy, yaw):
-    """Shift in metres to the (right, front) of the vehicle for a motion (dx, dy) in the global frame."""
+    """Shift in meters to the (right, front) of the vehicle for a motion (dx, dy) in the global frame."""
     can_bus = torch.zeros(1, 18, dtype=torch.float64)
     can_bus[0, 0], can_bus[0, 1], can_bus[0, 16] = dx, dy, yaw
     x, y = ego_shift(can_bus, CELL, SIZE)[0].tolist()
@@ -25,14 +25,14 @@ def shift(dx, dy, yaw):
 
 
 @settings(max_examples=60, deadline=None)
-@given(metres, metres, yaws)
+@given(meters, meters, yaws)
 def test_the_shift_is_the_motion_seen_from_the_vehicle(dx, dy, yaw):
     right, front = math.sin(yaw) * dx - math.cos(yaw) * dy, math.cos(yaw) * dx + math.sin(yaw) * dy
     assert shift(dx, dy, yaw) == pytest.approx([right, front], abs=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
-@given(metres, metres, yaws, st.floats(-3, 3))
+@given(meters, meters, yaws, st.floats(-3, 3))
 def test_turning_the_world_changes_nothing(dx, dy, yaw, turn):
     turned = dx * math.cos(turn) - dy * math.sin(turn), dx * math.sin(turn) + dy * math.cos(turn)
     assume(min(map(abs, turned)) > 1e-3)
@@ -41,8 +41,8 @@ def test_turning_the_world_changes_nothing(dx, dy, yaw, turn):
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(-180, 180), st.floats(-6, 6), st.floats(-6, 6), st.floats(10, 20), st.floats(10, 20))
-def test_a_spot_turns_about_the_centre(angle, dx, dy, cx, cy):
-    """Counter-clockwise on a screen whose y points down; the centre is in pixels from the upper left corner."""
+def test_a_spot_turns_about_the_center(angle, dx, dy, cx, cy):
+    """Counter-clockwise on a screen whose y points down; the center is in pixels from the upper left corner."""
     y, x = torch.meshgrid(torch.arange(30.0) + 0.5, torch.arange(30.0) + 0.5, indexing="ij")
     spot = torch.exp(-((x - cx - dx) ** 2 + (y - cy - dy) ** 2) / 4)
     turned = rotate(spot[None], torch.tensor([angle]), torch.tensor([cx, cy]), "bilinear")[0]

@@ -6,10 +6,12 @@ Loading and saving are in `helpers.graph.file`, the tables in `helpers.graph.tab
 
 import argparse
 import difflib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import onnx
-from onnx import helper
+import onnx.inliner
+from onnx import TensorProto, helper
 
 from helpers.errors import BadInput
 from helpers.graph.file import (
@@ -28,6 +30,7 @@ from helpers.graph.file import (
     with_functions,
 )
 from helpers.graph.tables import cost_by_block, custom_ops, op_table, shapes, tensor_types
+from helpers.graph.walk import all_nodes, attributes, initializers, part
 
 __all__ = [
     "DIGEST",
@@ -81,6 +84,97 @@ def subgraph(path, out, inputs, outputs):
             f"{path}: outputs {list(outputs)}", f"need {open_ends} too", "all inputs listed", "add them to inputs"
         )
     return save(part, out)
+
+
+def cut(
+    model: onnx.ModelProto,
+    inputs: Iterable[str],
+    outputs: Iterable[str],
+    types: Mapping[str, tuple[int, list[int]]] | None = None,
+) -> onnx.ModelProto:
+    """The part of `model` that computes the tensors `outputs` from those of `inputs` that they need, as a model.
+
+    Args:
+        inputs: the graph's own, or tensors inside it, which need their `types` (as of `graph.tensor_types`).
+
+    Raises: BadInput if `outputs` need an input that is not listed.
+    """
+    inputs, outputs, types = list(inputs), list(outputs), types or {}
+    indices, begins = part(model, outputs, inputs)
+    held, own = initializers(model), {value.name: value for value in model.graph.input}
+    if missing := sorted(set(begins) - set(inputs) - set(held)):
+        raise BadInput(f"outputs {outputs}", f"need {missing} too", "all inputs listed", "add them to inputs")
+    begin = [name for name in inputs if name in begins]
+    made = helper.make_graph(
+        [model.graph.node[index] for index in indices],
+        model.graph.name or "part",
+        [helper.make_tensor_value_info(n, *types[n]) if n in types else own[n] for n in begin],
+        [onnx.ValueInfoProto(name=name) for name in outputs],
+        [held[name] for name in begins if name in held and name not in inputs],
+    )
+    return helper.make_model(
+        made, functions=model.functions, opset_imports=model.opset_import, ir_version=model.ir_version
+    )
+
+
+def copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of `model`, to be changed."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    return made
+
+
+def with_outputs(
+    model: onnx.ModelProto, names: Iterable[str], types: Mapping[str, tuple[int, list[int]]]
+) -> onnx.ModelProto:
+    """A copy of `model` with the tensors `names` as outputs beside its own; `types` as of `graph.tensor_types`."""
+    whole = copy(model)
+    present = {value.name for value in whole.graph.output}
+    whole.graph.output.extend(helper.make_tensor_value_info(n, *types[n]) for n in names if n not in present)
+    return whole
+
+
+def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with its local functions inlined, and the nodes from inside named `<caller>/<operator>_<tensor>`."""
+    named = {name: node.name for node in model.graph.node for name in node.output}
+    flat = onnx.inliner.inline_local_functions(model)
+    owners = {}
+    for node in reversed(flat.graph.node):
+        owner = next((owners[name] for name in node.output if name in owners), None)
+        owner = next((named[name] for name in node.output if name in named), owner)
+        if not node.name:
+            node.name = f"{owner}/{node.op_type}_{node.output[0].rpartition('/')[2]}"
+        for name in node.input:
+            if name not in named:
+                owners.setdefault(name, owner)
+    return flat
+
+
+def rounding_kept(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of `model` with an Identity behind every FP16 tensor; the model itself if it has none.
+
+    ONNX Runtime computes an operator that has no FP16 kernel in FP32 and then drops the Casts to FP16 and back between
+    two such operators, and with them the rounding and the overflow that other runtimes have. An Identity keeps them.
+    """
+    if TensorProto.FLOAT16 not in _element_types(model):
+        return model
+    known, kept = tensor_types(model), copy(model)
+    del kept.graph.node[:]
+    for node in model.graph.node:
+        kept.graph.node.append(node)
+        node = kept.graph.node[-1]
+        for i, name in enumerate(node.output):
+            if known.get(name, (0, None))[0] == TensorProto.FLOAT16:
+                node.output[i] = f"{name}/unrounded"
+                kept.graph.node.append(helper.make_node("Identity", [node.output[i]], [name], f"{name}/Identity"))
+    return kept
+
+
+def _element_types(model):
+    """Element types of constants, inputs and outputs, and those that Casts give."""
+    types = {tensor.data_type for tensor in model.graph.initializer}
+    types |= {value.type.tensor_type.elem_type for value in [*model.graph.input, *model.graph.output]}
+    return types | {attributes(node).get("to") for node in all_nodes(model) if node.op_type == "Cast"}
 
 
 def postprocess(path, out=None, functions=True):

@@ -13,11 +13,11 @@ from onnx import helper, numpy_helper
 
 from helpers.errors import BadInput
 from helpers.files import atomic
+from helpers.graph.walk import STANDARD, is_float
 
 DOMAIN = "trt.plugins"
 PLUGINS = ("MultiScaleDeformableAttnTRT2", "RotateTRT2")  # what helpers.ops defines and the plugin library implements
 DIGEST = "onramp.sha256"
-STANDARD = {"", "ai.onnx"}
 EXPORT_AGAIN = "export or copy the file again"
 
 
@@ -142,8 +142,3 @@ def unknown_operator(path, node):
     return BadInput(
         f"{path}: node {node.name or node.output[0]}", found, f"ONNX operators or {', '.join(PLUGINS)}", fix
     )
-
-
-def is_float(data_type):
-    kinds = onnx.TensorProto
-    return data_type in (kinds.FLOAT, kinds.FLOAT16, kinds.BFLOAT16, kinds.DOUBLE)

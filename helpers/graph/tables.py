@@ -11,7 +11,10 @@ import onnx
 import onnx.inliner
 from onnx import helper, shape_inference
 
-from helpers.graph.file import custom_nodes, is_defined, is_float, is_known, read, with_functions
+from helpers.errors import BadInput
+from helpers.graph.file import custom_nodes, is_defined, is_known, read, with_functions
+from helpers.graph.session import open_session, run
+from helpers.graph.walk import inputs, is_float, others
 
 PASSED_ON = {"QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape", "Cast", "Identity"}
 
@@ -151,16 +154,18 @@ def _function_flops(node, known, model):
 
 
 def tensor_types(model):
-    """tensor -> (ONNX element type, shape list or None) for all tensors of the main graph."""
+    """tensor -> (ONNX element type, shape list or None) for all tensors of the main graph; sequences are none."""
     whole = with_functions(model)
     whole = shape_inference.infer_shapes(whole, data_prop=True)
     graph = whole.graph
-    known = {value.name: _type(value) for value in [*graph.value_info, *graph.output, *graph.input]}
+    skipped = others(whole)
+    values = [*graph.value_info, *graph.output, *graph.input]
+    known = {value.name: _type(value) for value in values if value.name not in skipped}
     known |= {tensor.name: (tensor.data_type, list(tensor.dims)) for tensor in graph.initializer}
-    produced = [name for node in graph.node for name in node.output if name]
+    produced = [name for node in graph.node for name in node.output if name and name not in skipped]
     missing = [name for name in produced if known.get(name, (0, None))[1] is None]
     runnable = all(is_defined(node, whole) for node in custom_nodes(whole))
-    if missing and runnable and all(known[value.name][1] is not None for value in graph.input):
+    if missing and runnable and all(known.get(value.name, (0, None))[1] is not None for value in graph.input):
         known |= _types_by_running(whole, missing)
     return known
 
@@ -172,21 +177,17 @@ def _type(value):
 
 
 def _types_by_running(model, names):
-    import onnxruntime
-
+    """What one run on zeros tells of the tensors `names`; nothing of a graph that does not run on zeros."""
     del model.graph.output[:], model.graph.value_info[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    initializers = {tensor.name for tensor in model.graph.initializer}
     zeros = {
         value.name: np.zeros(_type(value)[1], helper.tensor_dtype_to_np_dtype(_type(value)[0]))
-        for value in model.graph.input
-        if value.name not in initializers
+        for value in inputs(model)
     }
-    arrays = session.run(names, zeros)
+    try:
+        arrays = run(open_session(model, "disable"), names, zeros)
+    except BadInput:
+        return {}
     return {n: (helper.np_dtype_to_tensor_dtype(a.dtype), list(a.shape)) for n, a in zip(names, arrays, strict=True)}
 
 

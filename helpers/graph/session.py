@@ -1,0 +1,66 @@
+"""ONNX Runtime on the CPU: the one place that opens a session, and the one that runs it. No torch."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from helpers.errors import BadInput
+
+LEVELS = {
+    "disable": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+
+
+def open_session(
+    model: str | Path | onnx.ModelProto,
+    level: str = "all",
+    threads: int | None = None,
+    where: object = None,
+    arena: bool = True,
+):
+    """An `onnxruntime.InferenceSession` on the CPU.
+
+    Args:
+        level: of graph optimization, one of `LEVELS`; "disable" runs every operator as it is written.
+        threads: within an operator; None leaves it to ONNX Runtime (one for each core).
+        where: what errors name; by default the path, or "the model".
+        arena: keep memory that a run has freed for the next one; False needs less and is slower.
+
+    Raises:
+        BadInput: with ONNX Runtime's reason, if it does not take the graph.
+    """
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, LEVELS[level])
+    settings.intra_op_num_threads = threads or 0
+    settings.enable_cpu_mem_arena = arena
+    settings.log_severity_level = 3  # errors only
+    in_memory = isinstance(model, onnx.ModelProto)
+    name = "the model" if in_memory else os.fspath(model)
+    try:
+        source = model.SerializeToString() if in_memory else name
+        return onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exception classes share no base below Exception
+        reason = str(error).replace(name, os.path.basename(name))
+        expected = f"a graph that ONNX Runtime {onnxruntime.__version__} runs on a CPU (optimization level {level})"
+        fix = "correct what is named; a custom operator needs its definition (helpers.export with plugin=False)"
+        raise BadInput(where or name, reason, expected, fix) from error
+
+
+def run(session, names: Sequence[str] | None, feeds: dict[str, np.ndarray], where: object = "the model") -> list:
+    """The outputs `names` (None: all) of one run; what ONNX Runtime raises becomes a BadInput that names `where`."""
+    try:
+        return session.run(names, feeds)
+    except Exception as error:
+        expected, fix = (
+            "inputs and nodes that ONNX Runtime runs on a CPU",
+            "correct the node or the input that is named",
+        )
+        raise BadInput(where, error, expected, fix) from error

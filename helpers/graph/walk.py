@@ -1,0 +1,210 @@
+"""What is in an ONNX graph and what depends on what: nodes, names, constants, ancestors. No torch."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+STANDARD = {"", "ai.onnx"}
+
+
+def attributes(node: onnx.NodeProto) -> dict:
+    """Attribute name -> value; of a body the `onnx.GraphProto`."""
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The graphs inside a node: branches of an If, the body of a Loop or a Scan."""
+    single = [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
+    return single + [body for attribute in node.attribute for body in attribute.graphs]
+
+
+def node_inputs(node: onnx.NodeProto) -> list[str]:
+    """The names that a node reads, those that its bodies capture from outside included; each once."""
+    captured = [name for body in bodies(node) for name in _captured(body)]
+    return list(dict.fromkeys(name for name in (*node.input, *captured) if name))
+
+
+def _captured(body):
+    own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+    own |= {tensor.values.name for tensor in body.sparse_initializer}
+    own |= {name for node in body.node for name in node.output}
+    read = [name for node in body.node for name in node_inputs(node)] + [value.name for value in body.output]
+    return [name for name in read if name not in own]
+
+
+def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Every node: of the main graph, of bodies, and of local functions."""
+    todo = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    for node in todo:
+        yield node
+        todo += [inner for body in bodies(node) for inner in body.node]
+
+
+def inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The graph's inputs without constants, which older files list among them."""
+    constants = initializers(model)
+    return [value for value in model.graph.input if value.name not in constants]
+
+
+def initializers(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Name -> constant of the main graph."""
+    return {tensor.name: tensor for tensor in model.graph.initializer}
+
+
+def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """Name -> array of the main graph's initializers and Constant nodes."""
+    found = {name: numpy_helper.to_array(tensor) for name, tensor in initializers(model).items()}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.domain in STANDARD:
+            ((kind, value),) = attributes(node).items()
+            if kind == "value":
+                found[node.output[0]] = numpy_helper.to_array(value)
+            elif kind in ("value_float", "value_floats"):
+                found[node.output[0]] = np.array(value, np.float32)
+            elif kind in ("value_int", "value_ints"):
+                found[node.output[0]] = np.array(value, np.int64)
+    return found
+
+
+def producers(model: onnx.ModelProto) -> dict[str, int]:
+    """Tensor -> index of the node that makes it."""
+    return {name: index for index, node in enumerate(model.graph.node) for name in node.output if name}
+
+
+def users(model: onnx.ModelProto) -> dict[str, list[int]]:
+    """Tensor -> indices of the nodes that read it, in graph order."""
+    found: dict[str, list[int]] = {}
+    for index, node in enumerate(model.graph.node):
+        for name in node_inputs(node):
+            found.setdefault(name, []).append(index)
+    return found
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """Version of ONNX's own operators; 0 if the model imports none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in STANDARD), 0)
+
+
+def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    """Shape of a value; a free dimension is None."""
+    return tuple(d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim)
+
+
+def others(model: onnx.ModelProto) -> set[str]:
+    """Names of what is no tensor in the main graph: sequences and optionals."""
+    made = onnx.shape_inference.infer_shapes(model).graph
+    values = [*made.input, *made.value_info, *made.output]
+    return {value.name for value in values if value.type.WhichOneof("value") not in (None, "tensor_type")}
+
+
+def ancestors(model: onnx.ModelProto, names: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Name -> those of `names` that it is computed from, itself included."""
+    names, above, nothing = list(names), {}, frozenset()
+    wanted = set(names)
+    for node in model.graph.node:
+        before = nothing.union(*(above.get(name, nothing) for name in node_inputs(node)))
+        for name in node.output:
+            above[name] = before | {name} if name in wanted else before
+    return {name: above[name] for name in names}
+
+
+class Part(NamedTuple):
+    """Nodes of a graph that compute something. indices: of the nodes, in graph order. begins: names that they start
+    from, in the order of a search from the end; constants are among them.
+    """
+
+    indices: list[int]
+    begins: list[str]
+
+
+def part(model: onnx.ModelProto, ends: Iterable[str], begins: Iterable[str] = ()) -> Part:
+    """What computes `ends` from `begins` and from the inputs and constants of the graph."""
+    makers, stops = producers(model), set(begins)
+    kept, found, todo, seen = set(), [], list(ends), set()
+    while todo:
+        name = todo.pop(0)
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in stops or name not in makers:
+            found.append(name)
+        elif makers[name] not in kept:
+            kept.add(makers[name])
+            todo += node_inputs(model.graph.node[makers[name]])
+    return Part(sorted(kept), found)
+
+
+class Block:
+    """The nodes that compute `tensor` from the nearest tensors in `known` (and the graph's inputs).
+
+    Attributes:
+        nodes: in graph order.
+        inputs: tensors that the block starts from, constants left out.
+        tensors: what the nodes make, in order; `tensor` is among them.
+        constants: name -> `onnx.TensorProto`.
+    """
+
+    def __init__(self, model: onnx.ModelProto, tensor: str, known: Iterable[str]):
+        held = initializers(model)
+        indices, begins = part(model, [tensor], set(known) - {tensor})
+        self.nodes = [model.graph.node[index] for index in indices]
+        self.inputs = [name for name in begins if name not in held]
+        self.tensors = [name for node in self.nodes for name in node.output if name]
+        self.constants = {name: held[name] for node in self.nodes for name in node_inputs(node) if name in held}
+
+
+def all_attributes(model: onnx.ModelProto) -> Iterator[onnx.AttributeProto]:
+    """Every attribute of every node, at every depth."""
+    return (attribute for node in all_nodes(model) for attribute in node.attribute)
+
+
+def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor that the file holds: initializers and tensor attributes, of functions and bodies too."""
+    graphs = [model.graph, *(body for node in all_nodes(model) for body in bodies(node))]
+    for graph in graphs:
+        yield from graph.initializer
+        yield from _dense(graph.sparse_initializer)
+    for attribute in all_attributes(model):
+        if attribute.HasField("t"):
+            yield attribute.t
+        yield from attribute.tensors
+        yield from _dense(attribute.sparse_tensors)
+        if attribute.HasField("sparse_tensor"):
+            yield from _dense([attribute.sparse_tensor])
+
+
+def _dense(sparse):
+    return (tensor for item in sparse for tensor in (item.values, item.indices))
+
+
+def is_float(data_type: int) -> bool:
+    """Whether an ONNX element type is a floating-point type of 16 bits or more."""
+    kinds = onnx.TensorProto
+    return data_type in (kinds.FLOAT, kinds.FLOAT16, kinds.BFLOAT16, kinds.DOUBLE)
+
+
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Whether the graph has Q/DQ nodes."""
+    return any(node.op_type == "DequantizeLinear" for node in all_nodes(model))
+
+
+def has_half(model: onnx.ModelProto) -> bool:
+    """Whether anything in the graph is of a 16-bit floating-point type."""
+    return not element_types(model).isdisjoint({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
+
+
+def uses_fp8(model: onnx.ModelProto) -> bool:
+    """Whether anything in the graph is of an FP8 type."""
+    fp8 = {value for name, value in onnx.TensorProto.DataType.items() if name.startswith("FLOAT8")}
+    return not element_types(model).isdisjoint(fp8)
+
+
+def element_types(model: onnx.ModelProto) -> set[int]:
+    """Element types of constants, inputs and outputs, of values the file states, and those that nodes convert to."""
+    values = (*model.graph.input, *model.graph.output, *model.graph.value_info)
+    types = {tensor.data_type for tensor in all_tensors(model)}
+    types |= {attribute.i for attribute in all_attributes(model) if attribute.name in ("to", "output_dtype", "dtype")}
+    return types | {value.type.tensor_type.elem_type for value in values}

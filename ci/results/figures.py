@@ -15,6 +15,7 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "profile": PUBLISHED + "tensorrt-qdq-tf32-plugin-profile",
     "mini": MINI + "tensorrt-qdq-tf32-plugin",
     "gridsample": "gridsample-tensorrt",
+    "operators": "operators-pytorch",
 }
 
 
@@ -26,6 +27,7 @@ def quoted(results):
     return metrics | _ratios(metrics) | _sums(metrics) | {
         "tensorrt": found["int8"].versions["tensorrt"],
         "torch": found["eager_fp32"].versions["torch"],
+        "operators_torch": found["operators"].versions["torch"].partition("+")[0],
         "gpu": device(found["int8"]), "gpu_date": day(found["int8"]).date(),
         "cpu": device(speeds), "cpu_date": day(speeds).date(),
     }  # fmt: skip

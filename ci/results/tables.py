@@ -37,6 +37,12 @@ SCALES = {
     "8 sets": "batch_8", "a map of 100x100 cells": "bev_100", "a map of 150x150 cells": "bev_150",
     "pictures of 736x1280": "image_736x1280", "pictures of 928x1600": "image_928x1600",
 }  # fmt: skip
+OPERATORS = {
+    "camera attention, FP32": "tiny_sca_fp32", "camera attention, FP16": "tiny_sca_fp16",
+    "temporal attention, FP32": "tiny_tsa_fp32", "temporal attention, FP16": "tiny_tsa_fp16",
+    "decoder attention, FP32": "tiny_decoder_fp32", "decoder attention, FP16": "tiny_decoder_fp16",
+    "rotation of the map, FP32": "tiny_rotate_fp32", "rotation of the map, FP16": "tiny_rotate_fp16",
+}  # fmt: skip
 FORMS = {
     "native_fp32": "GridSample, FP32", "native_fp16": "GridSample, FP16 allowed", "rewrite_fp32": "rewritten, FP32",
     "rewrite_fp16": "rewritten, FP16 allowed",
@@ -141,6 +147,17 @@ def _error(value):
     return value if isinstance(value, str) else f"{value:.1e}" if value else "0"
 
 
+def operators(results):
+    """Time of a call of `helpers.ops` on the GPU, by the compiled kernel and composed of PyTorch's operators."""
+    record = results.latest("operators-pytorch")
+    rows = []
+    for label, call in OPERATORS.items():
+        kernel, composed = (record.metrics[f"{call}_{form}_us"] for form in ("kernel", "reference"))
+        rows.append({"": label, "kernel, us": rounded(kernel, 1), "composition, us": rounded(composed, 1),
+                     "composition / kernel": ratio(composed / kernel), "record": results.link(record)})  # fmt: skip
+    return markdown(rows)
+
+
 def ceilings(results):
     """What the card reaches by itself."""
     record = results.latest("gpu-ceilings")
@@ -150,4 +167,4 @@ def ceilings(results):
     return markdown([row | {"record": results.link(record)}])
 
 
-TABLES = (published, mini, on_cpu, scaling, gridsample, gridsample_cases, ceilings)
+TABLES = (published, mini, on_cpu, scaling, operators, gridsample, gridsample_cases, ceilings)

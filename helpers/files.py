@@ -60,13 +60,22 @@ def write_new(path: PathLike, text: str) -> Path:
     try:
         with disk_errors(path, every=True):
             part.write_text(text, encoding="utf-8")
-            for number in itertools.count(1):
-                target = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
-                with contextlib.suppress(FileExistsError):
-                    os.link(part, target)
-                    return target
+            target = _link_to_free_name(part, path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+    return target
+
+
+def _link_to_free_name(part: Path, path: Path) -> Path:
+    target = path
+    for number in itertools.count(2):
+        try:
+            os.link(part, target)
+        except FileExistsError:
+            target = path.with_stem(f"{path.stem}-{number}")
+        else:
+            break
+    return target
 
 
 def check_target(path: PathLike, folder: bool = False) -> None:

@@ -117,8 +117,8 @@ def histogram(
 
     `marks` maps a name to a value on the x axis, drawn as a vertical line: a clipping threshold, a maximum.
     """
-    series = values if isinstance(values, dict) else {None: values}
-    series = {name: np.asarray(array, dtype=np.float64).ravel() for name, array in series.items()}
+    given = values if isinstance(values, Mapping) else {None: values}
+    series = {name: np.asarray(array, dtype=np.float64).ravel() for name, array in given.items()}
     for name, array in series.items():
         if array.size == 0 or not np.isfinite(array).all():
             found = "no values" if array.size == 0 else f"{np.count_nonzero(~np.isfinite(array))} values not finite"

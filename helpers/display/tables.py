@@ -4,7 +4,7 @@ import html
 import math
 import numbers
 import time
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from IPython.display import HTML
 
 T = TypeVar("T")
-Rows = Iterable[Mapping[str, Any]]
+Rows = Sequence[Mapping[str, Any]]
 Format = str | Callable[[Any], str]
 RULE = "1px solid rgba(128,128,128,0.35)"
 CELL = f"padding:4px 12px;border:0;border-bottom:{RULE};font-variant-numeric:tabular-nums;"
@@ -70,7 +70,7 @@ def _render(value, style):
         return '<span style="color:#009E73;">✓</span>' if value else '<span style="color:#D55E00;">✗</span>'
     if isinstance(value, list | tuple) and value and all(isinstance(v, numbers.Integral) for v in value):
         return "×".join(map(str, value))
-    return html.escape(number(value) if isinstance(value, numbers.Real) else str(value))
+    return html.escape(number(value) if _is_number(value) else str(value))
 
 
 def number(value: float) -> str:

@@ -54,7 +54,7 @@ def absent(name):
 
 
 class LlamaRMSNorm(nn.Module):
-    """The names of this class and those below are what the exporter recognises a Llama by."""
+    """The names of this class and those below are what the exporter recognizes a Llama by."""
 
     def __init__(self):
         super().__init__()

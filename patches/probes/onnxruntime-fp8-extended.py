@@ -1,4 +1,4 @@
-"""Does ONNX Runtime open an FP8 graph on a CPU at every optimisation level? Exit code 0 yes, 1 no."""
+"""Does ONNX Runtime open an FP8 graph on a CPU at every optimization level? Exit code 0 yes, 1 no."""
 
 import sys
 

@@ -94,11 +94,11 @@ def origin(machine: Machine, path: str | None) -> str:
 def versions(machine: Machine, tier: str, probes: dict[str, Any]) -> Check:
     """Several TensorRT at once: two distributions of one module, or a system library of another version."""
     for name in FLAVORS:
-        found = {distribution: machine.version(distribution) for distribution in bringing(machine, name)}
-        numbers = {version.rsplit(".post")[0] for version in found.values()}
-        if len(numbers) > 1 or sum("-cu" in distribution for distribution in found) > 1:
-            cure = f"{machine.pip} uninstall -y {' '.join(found)} && {setup(machine, tier)}"
-            text = ", ".join(f"{distribution} {version}" for distribution, version in found.items())
+        bring = {distribution: machine.distributions[distribution][0] for distribution in bringing(machine, name)}
+        numbers = {version.rsplit(".post")[0] for version in bring.values()}
+        if len(numbers) > 1 or sum("-cu" in distribution for distribution in bring) > 1:
+            cure = f"{machine.pip} uninstall -y {' '.join(bring)} && {setup(machine, tier)}"
+            text = ", ".join(f"{distribution} {version}" for distribution, version in bring.items())
             return Check("TensorRT versions", FAIL, f"several bring {name}: {text}", cure)
     version = (probes.get("tensorrt") or {}).get("version") or machine.version(*bringing(machine, "tensorrt"))
     libraries = machine.libraries("libnvinfer")

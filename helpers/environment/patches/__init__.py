@@ -129,21 +129,22 @@ def installed(entry: Entry, site: PathLike | None) -> str | None:
     """Version of the target in `site`; for the course's own code "own", or None where the files are absent."""
     if "package" in entry:
         found = distribution(entry, site)
-        return found and found.version
+        return found.version if found else None
     return "own" if all((_root(entry, site) / file["path"]).is_file() for file in entry["files"]) else None
 
 
-def in_range(entry: Entry, version: str) -> bool:
-    """Whether the entry is for this version of its package."""
+def in_range(entry: Entry, version: str | None) -> bool:
+    """Whether the entry is for this version of its package; the course's own code has none."""
     from packaging.specifiers import SpecifierSet
 
-    return "package" not in entry or SpecifierSet(entry["versions"]).contains(version, prereleases=True)
+    if "package" not in entry:
+        return True
+    return version is not None and SpecifierSet(entry["versions"]).contains(version, prereleases=True)
 
 
 def _root(entry, site):
-    if site is None and "package" in entry:
-        return Path(distribution(entry, None).locate_file(""))
-    return Path(site or ROOT)
+    found = distribution(entry, None) if site is None and "package" in entry else None
+    return Path(str(found.locate_file(""))) if found else Path(site or ROOT)
 
 
 def _checked_root(entry, site):

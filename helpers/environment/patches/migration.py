@@ -23,6 +23,7 @@ TENSORRT = (
     "/usr/local/tensorrt/include",
     "/usr/src/tensorrt/include",
 )
+PARTS = ("MAJOR", "MINOR", "PATCH")
 CUDA = ("/usr/local/cuda/include", "/usr/local/cuda/targets/x86_64-linux/include", "/usr/include")
 
 
@@ -45,14 +46,12 @@ def headers_version(headers: PathLike) -> tuple[int, ...]:
     if not path.is_file():
         raise BadInput(path, "no such file", "TensorRT's headers", "give headers=DIR with NvInfer.h in it")
     text = path.read_text(errors="replace")
-    defined = dict(re.findall(r"^#define\s+(\w+)\s+(\d+)", text, re.MULTILINE))
-    parts = [defined.get(f"NV_TENSORRT_{name}") or defined.get(f"TRT_{name}_ENTERPRISE") for name in _PARTS]
-    if None in parts:
+    defined = {name: int(value) for name, value in re.findall(r"^#define\s+(\w+)\s+(\d+)", text, re.MULTILINE)}
+    names = [(f"NV_TENSORRT_{part}", f"TRT_{part}_ENTERPRISE") for part in PARTS]
+    parts = [defined[name] for pair in names for name in [name for name in pair if name in defined][:1]]
+    if len(parts) != len(names):
         raise BadInput(path, "no version", "#define NV_TENSORRT_MAJOR and so on", "use the headers of a release")
-    return tuple(map(int, parts))
-
-
-_PARTS = ("MAJOR", "MINOR", "PATCH")
+    return tuple(parts)
 
 
 def compile_check(

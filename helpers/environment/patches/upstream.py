@@ -49,7 +49,7 @@ def _sources(entry, site):
     if found is None:
         raise BadInput(entry["package"], "not installed", "an installed package", "make setup")
     tops = {file.parts[0] for file in found.files or () if file.parts[0] not in ("..", "__pycache__")}
-    return [(Path(found.locate_file(top)), top) for top in sorted(tops)]
+    return [(Path(str(found.locate_file(top))), top) for top in sorted(tops)]
 
 
 def probe(id: str, site: PathLike | None = None, patches: PathLike = PATCHES) -> tuple[bool, str]:

@@ -33,7 +33,7 @@ def boxes(*centers, label="car", score=1.0, size=(2.0, 4.0, 1.6), yaw=0.0, frame
 
 @pytest.fixture
 def frame():
-    """Six pinhole cameras at the lidar's origin (x right, y forward), grey pictures."""
+    """Six pinhole cameras at the lidar's origin (x right, y forward), gray pictures."""
 
     def lidar2img(azimuth):
         sin, cos = np.sin(np.radians(azimuth)), np.cos(np.radians(azimuth))
@@ -119,8 +119,8 @@ class TestScenes:
         drawn = display.cameras(frame, boxes((0, 20, 0)))
         hit = np.argwhere(near(drawn, CLASS_COLORS["car"])[:600])
         assert hit[:, 1].max() < 532 and hit[:, 0].max() < 300  # CAM_FRONT leads, by the layout of nuScenes
-        grey = pixels(drawn)[450, ::200]
-        assert (grey[:2] < 120).all() and (grey[6:] > 250).all() and "4 cameras" in drawn.alt
+        gray = pixels(drawn)[450, ::200]
+        assert (gray[:2] < 120).all() and (gray[6:] > 250).all() and "4 cameras" in drawn.alt
 
     def test_boxes_of_another_frame_are_refused(self, frame):
         for draw in (display.bev, display.cameras):

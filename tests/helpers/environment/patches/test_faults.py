@@ -57,7 +57,7 @@ def test_tensorrt_llm_export_by_default(verdicts):
     assert "inference_tensor_parallel=1" in patching.manifest()[EXPORT]["avoided_by"]
 
 
-def test_fp8_from_extended_optimisation_on(tmp_path):
+def test_fp8_from_extended_optimization_on(tmp_path):
     id = "onnxruntime-fp8-extended"
     fault, said = upstream.probe(id)
     levels = dict(line.split(": ", 1) for line in said.splitlines())

@@ -102,7 +102,7 @@ def test_without_headers_it_says_so(monkeypatch):
 
 @pytest.mark.parametrize("names", ["NV_TENSORRT_{}", "TRT_{}_ENTERPRISE"])
 def test_the_version_is_read_from_the_headers(tmp_path, names):
-    numbers = zip(migration._PARTS, (10, 3, 1), strict=True)
+    numbers = zip(migration.PARTS, (10, 3, 1), strict=True)
     lines = [f"#define {names.format(part)} {number} //!< version" for part, number in numbers]
     (tmp_path / "NvInferVersion.h").write_text("\n".join(lines))
     assert migration.headers_version(tmp_path) == (10, 3, 1)
@@ -115,7 +115,7 @@ def test_the_version_is_read_from_the_headers(tmp_path, names):
 
 def test_the_compilers_errors_are_reported(tmp_path, copy):
     """With a header of one line; with real headers `compile_check` is what the lesson runs."""
-    (tmp_path / "NvInferVersion.h").write_text("".join(f"#define NV_TENSORRT_{part} 9\n" for part in migration._PARTS))
+    (tmp_path / "NvInferVersion.h").write_text("".join(f"#define NV_TENSORRT_{part} 9\n" for part in migration.PARTS))
     (tmp_path / "NvInfer.h").write_text("#error nothing here\n")
     result = migration.compile_check(tmp_path, tmp_path, copy)
     assert not result["compiles"] and result["version"] == "9.9.9" and result["form"] == "IPluginV2DynamicExt"

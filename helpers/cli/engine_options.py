@@ -52,7 +52,7 @@ BUILD = (
 LOAD = (
     Option("--useCudaGraph", (TRT,), "cuda_graph", _flag("queue the engine as one CUDA graph")),
     Option("--states", (TRT,), "states", _value("inputs that take an output's last value", metavar="INPUT:OUTPUT,...")),
-    Option("--useProfile", (TRT,), "profile", _value("optimisation profile", type=int, metavar="N")),
+    Option("--useProfile", (TRT,), "profile", _value("optimization profile", type=int, metavar="N")),
 )
 SHAPES = ("min", "opt", "max")
 

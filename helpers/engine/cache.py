@@ -15,6 +15,7 @@ from pathlib import Path
 
 from helpers.errors import BadInput
 from helpers.files import atomic, sha256
+from helpers.graph.walk import all_tensors
 
 REBUILD = "python -m helpers engine build --onnx=MODEL.onnx --runtime={runtime}"
 IDENTITY = ("onnx_sha256", "external", "runtime", "version", "compute_capabilities", "options")
@@ -30,13 +31,13 @@ def read_model(path):
         model = onnx.load(path, load_external_data=False)
     except Exception:  # whatever it is, graph.parse meets it again and says what is wrong
         return graph.parse(path)
-    return model if any(tensor.external_data for tensor in tensors(model)) else graph.parse(path)
+    return model if any(tensor.external_data for tensor in all_tensors(model)) else graph.parse(path)
 
 
 def external_files(path, model):
     """Relative names of the external weight files of `model`, which was read from `path`; BadInput if one is absent."""
     names = sorted(
-        {entry.value for tensor in tensors(model) for entry in tensor.external_data if entry.key == "location"}
+        {entry.value for tensor in all_tensors(model) for entry in tensor.external_data if entry.key == "location"}
     )
     root = Path(path).parent
     for name in names:
@@ -47,36 +48,6 @@ def external_files(path, model):
                 root / name, "no such file", f"the external weights of {path}", "copy it beside the ONNX file"
             )
     return names
-
-
-def nodes(model):
-    """Every node of the graph, of the functions and of their subgraphs."""
-    found = [*model.graph.node, *(node for function in model.functions for node in function.node)]
-    for node in found:
-        for attribute in node.attribute:
-            for subgraph in _graphs(attribute):
-                found.extend(subgraph.node)
-    return found
-
-
-def attributes(model):
-    """Every attribute of every node."""
-    return [attribute for node in nodes(model) for attribute in node.attribute]
-
-
-def tensors(model):
-    """Every TensorProto that holds weights or constants: initializers and tensor attributes, at every depth."""
-    found = list(model.graph.initializer)
-    for attribute in attributes(model):
-        found.extend([attribute.t] if attribute.HasField("t") else [])
-        found.extend(attribute.tensors)
-        for subgraph in _graphs(attribute):
-            found.extend(subgraph.initializer)
-    return found
-
-
-def _graphs(attribute):
-    return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
 
 
 def identity(path, model, runtime, version, compute_capabilities, options):

@@ -4,7 +4,6 @@ The engine is the ONNX file itself, opened once to prove that it loads, with the
 session's own optimised form is not kept: it holds kernels chosen for one kind of CPU.
 """
 
-import os
 import shutil
 
 import numpy as np
@@ -12,14 +11,10 @@ import numpy as np
 from helpers.engine import cache
 from helpers.engine.base import Engine, Tensor
 from helpers.errors import BadInput
+from helpers.graph.session import LEVELS, open_session
+from helpers.graph.walk import uses_fp8
 
 SUFFIX = ".onnx"
-LEVELS = {
-    "disable": "ORT_DISABLE_ALL",
-    "basic": "ORT_ENABLE_BASIC",
-    "extended": "ORT_ENABLE_EXTENDED",
-    "all": "ORT_ENABLE_ALL",
-}
 DTYPES = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -41,7 +36,7 @@ def options(threads=None, optimization=None):
 
     Args:
         threads: threads within an operator; None leaves it to ONNX Runtime (one for each core).
-        optimization: graph optimisation level "disable", "basic", "extended" or "all"; None chooses "all", or "basic"
+        optimization: graph optimization level "disable", "basic", "extended" or "all"; None chooses "all", or "basic"
             for a graph with FP8 types, whose fusions at higher levels the CPU kernels do not support.
     """
     if threads is not None and (not isinstance(threads, int) or threads < 1):
@@ -49,18 +44,6 @@ def options(threads=None, optimization=None):
     if optimization is not None and optimization not in LEVELS:
         raise BadInput("option optimization", repr(optimization), f"one of {list(LEVELS)}, or None", "correct it")
     return [], {"threads": threads, "optimization": optimization}
-
-
-def uses_fp8(model):
-    """Whether any tensor of the graph or of its functions has an FP8 type."""
-    from onnx import TensorProto
-
-    fp8 = {value for name, value in TensorProto.DataType.items() if name.startswith("FLOAT8")}
-    types = {tensor.data_type for tensor in cache.tensors(model)}
-    for attribute in cache.attributes(model):
-        types |= {attribute.i} if attribute.name in ("to", "output_dtype") else set()
-    values = (*model.graph.input, *model.graph.output, *model.graph.value_info)
-    return bool(fp8 & (types | {value.type.tensor_type.elem_type for value in values}))
 
 
 def build(onnx_path, model, engine_path, compute_capabilities, options):
@@ -75,25 +58,8 @@ def build(onnx_path, model, engine_path, compute_capabilities, options):
 
 
 def default_level(model):
-    """The graph optimisation level for a model: "all", or "basic" if it has FP8 types."""
+    """The graph optimization level for a model: "all", or "basic" if it has FP8 types."""
     return "basic" if uses_fp8(model) else "all"
-
-
-def open_session(path, level, threads, name=None):
-    """An InferenceSession on the CPU; BadInput with ONNX Runtime's reason if it refuses the file."""
-    import onnxruntime
-
-    settings = onnxruntime.SessionOptions()
-    settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, LEVELS[level])
-    settings.intra_op_num_threads = threads or 0
-    settings.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(os.fspath(path), settings, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exception classes share no base below Exception
-        reason = str(error).replace(os.fspath(path), os.path.basename(path))
-        expected = f"a graph that ONNX Runtime {onnxruntime.__version__} runs on a CPU (optimisation level {level})"
-        fix = "correct what is named; a custom operator needs its definition (helpers.export with plugin=False)"
-        raise BadInput(name or path, reason, expected, fix) from error
 
 
 def load(path, meta, **given):
@@ -108,7 +74,7 @@ def load(path, meta, **given):
             why = "the graph has FP8 types, which the CPU runs at this level or below"
     session = open_session(path, level, chosen["threads"])
     threads = chosen["threads"] or "all"
-    description = f"ONNX Runtime {version()}, CPU, {threads} threads, optimisation {level} ({why})"
+    description = f"ONNX Runtime {version()}, CPU, {threads} threads, optimization {level} ({why})"
     return OnnxRuntimeEngine(path, session, description, meta)
 
 

@@ -6,6 +6,7 @@ Loading and saving are in `helpers.graph.file`, the tables in `helpers.graph.tab
 
 import argparse
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -135,18 +136,19 @@ def with_outputs(
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` with its local functions inlined, and the nodes from inside named `<caller>/<operator>_<tensor>`."""
-    named = {name: node.name for node in model.graph.node for name in node.output}
+    """`model` with its local functions inlined; the nodes of a body are named `<caller>/<operator>_<position>`."""
+    named = {name: node for node in model.graph.node for name in node.output if name}
     flat = onnx.inliner.inline_local_functions(model)
-    owners = {}
-    for node in reversed(flat.graph.node):
-        owner = next((owners[name] for name in node.output if name in owners), None)
-        owner = next((named[name] for name in node.output if name in named), owner)
-        if not node.name:
-            node.name = f"{owner}/{node.op_type}_{node.output[0].rpartition('/')[2]}"
-        for name in node.input:
-            if name not in named:
-                owners.setdefault(name, owner)
+    callers, caller = [], None
+    for node in reversed(flat.graph.node):  # a body ends with what its caller makes
+        caller = next((named[name] for name in node.output if name in named), caller)
+        callers.insert(0, caller)
+    position = Counter()
+    for node, caller in zip(flat.graph.node, callers, strict=True):
+        if (node.op_type, node.domain, node.name) != (caller.op_type, caller.domain, caller.name):
+            stem = caller.name or caller.output[0]
+            node.name = f"{stem}/{node.op_type}_{position[stem]}"
+            position[stem] += 1
     return flat
 
 

@@ -72,7 +72,7 @@ def options(
             that fits counts. Goes with every precision that lets the builder choose, and must be given with "obey".
             Leave out plugins: they choose among the types they support, and 8.6 refuses a constraint on them.
         calibration: `.npz` of `helpers.calibration`, for "int8-implicit", "best" and "obey".
-        shapes: {input name: (smallest, usual, largest) shape}, or a list of such dicts, one per optimisation profile.
+        shapes: {input name: (smallest, usual, largest) shape}, or a list of such dicts, one per optimization profile.
         workspace: limit of the scratch memory, MiB.
         optimization_level: 0 (quickest build) to 5.
         timing_cache: file that remembers measured tactics from build to build; made if absent.
@@ -194,7 +194,7 @@ def load(path, meta, states=None, cuda_graph=False, plugins=(), profile=0):
             after every run; feeds may leave them out.
         cuda_graph: queue the whole engine in one call, captured once for each set of shapes.
         plugins: paths of plugin libraries; by default those that the engine was built with.
-        profile: index of the optimisation profile.
+        profile: index of the optimization profile.
 
     Raises:
         BadInput: an engine of another version, GPU or platform (both sides are named), one that is damaged, a plugin

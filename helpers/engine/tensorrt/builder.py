@@ -14,6 +14,7 @@ from helpers.engine.tensorrt import profiles as tensorrt_profiles
 from helpers.engine.tensorrt import versions as tensorrt_versions
 from helpers.errors import BadInput
 from helpers.files import atomic
+from helpers.graph.walk import has_half, is_quantized
 
 TYPES = {"fp32": "FLOAT", "fp16": "HALF", "int8": "INT8"}
 REAL = ("FLOAT", "HALF")
@@ -36,9 +37,9 @@ def build(onnx_path, model, options, known):
     """
     import tensorrt as trt
 
-    quantized = tensorrt_graph.is_quantized(model)
+    quantized = is_quantized(model)
     _check_graph(onnx_path, options, quantized)
-    if options["precision"] == "fp32" and not known.weak_typing and tensorrt_graph.has_half(model):
+    if options["precision"] == "fp32" and not known.weak_typing and has_half(model):
         where, expected = f"precision 'fp32' for {onnx_path}", "FP32 types, for the graph's types decide"
         raise BadInput(where, "a graph with 16-bit types", expected, "build with precision strong")
     tensorrt_plugins.load(options["plugins"], known)

@@ -4,6 +4,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from helpers.errors import BadInput
+from helpers.graph.walk import attributes
 
 
 def rewrite(view, names):
@@ -38,18 +39,14 @@ class _Body:
         return self.ReduceMean(tensor, axes=axes, keepdims=1)
 
 
-def _attributes(node):
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-
-
 def _dtype(view, name):
     return helper.tensor_dtype_to_np_dtype(view.types.get(name) or TensorProto.FLOAT)
 
 
 def _layer_normalization(view, node):
     """(x - mean) / sqrt(variance + epsilon) · scale + bias over the last axes (ONNX operator LayerNormalization)."""
-    attributes, b = _attributes(node), _Body(view, node)
-    axis = attributes.get("axis", -1)
+    given, b = attributes(node), _Body(view, node)
+    axis = given.get("axis", -1)
     if axis >= 0:
         axis -= len(view.shapes[node.input[0]])
     if len(node.output) > 1:
@@ -57,7 +54,7 @@ def _layer_normalization(view, node):
     axes = list(range(axis, 0))
     centred = b.Sub(node.input[0], b.mean(node.input[0], axes))
     variance = b.mean(b.Mul(centred, centred), axes)
-    epsilon = b.constant(attributes.get("epsilon", 1e-5), _dtype(view, node.input[0]))
+    epsilon = b.constant(given.get("epsilon", 1e-5), _dtype(view, node.input[0]))
     normal = b.Div(centred, b.Sqrt(b.Add(variance, epsilon)))
     if len(node.input) > 2 and node.input[2]:
         b.Add(b.Mul(normal, node.input[1]), node.input[2], output=node.output[0])
@@ -68,21 +65,21 @@ def _layer_normalization(view, node):
 
 def _grid_sample(view, node):
     """Bilinear or nearest sampling of [N, C, H, W] at [N, P, Q, 2], zeros outside (ONNX operator GridSample)."""
-    attributes, b = _attributes(node), _Body(view, node)
-    mode = attributes.get("mode", b"linear").decode()
+    given, b = attributes(node), _Body(view, node)
+    mode = given.get("mode", b"linear").decode()
     image, grid = (view.shapes.get(name, (None,)) for name in node.input)
     if len(image) != 4 or None in (*image, *grid) or mode not in ("bilinear", "linear", "nearest"):
         expected = "bilinear or nearest sampling of an image [N, C, H, W] of fixed shape"
         found = f"{mode} sampling of {image} at {grid}"
         raise BadInput(f"node {node.name!r} (GridSample)", found, expected, "leave it whole")
-    if attributes.get("padding_mode", b"zeros") != b"zeros":
-        raise BadInput(f"node {node.name!r} (GridSample)", attributes["padding_mode"].decode(), "zeros padding",
+    if given.get("padding_mode", b"zeros") != b"zeros":
+        raise BadInput(f"node {node.name!r} (GridSample)", given["padding_mode"].decode(), "zeros padding",
                        "leave it whole")  # fmt: skip
     n, c, h, w = image
     dtype = _dtype(view, node.input[1])
     table = b.Reshape(b.Transpose(node.input[0], perm=[0, 2, 3, 1]), b.constant([n * h * w, c], np.int64))
     offsets = b.constant(np.arange(n).reshape(n, 1, 1) * h * w, np.int64)
-    align = attributes.get("align_corners", 0)
+    align = given.get("align_corners", 0)
     x, y = (_cells(b, node.input[1], axis, size, align, dtype) for axis, size in ((0, w), (1, h)))
     near = mode == "nearest"
     columns, rows = (

@@ -182,7 +182,7 @@ class TensorRtEngine(Engine):
             if _free(self.inputs[name].shape) and not context.set_input_shape(name, shape):
                 least, _, most = map(tuple, self._engine.get_tensor_profile_shape(name, self._profile))
                 raise BadInput(f"input {name!r} of {self.path}", f"shape {tuple(shape)}",
-                               f"{least} to {most}, the range of optimisation profile {self._profile}",
+                               f"{least} to {most}, the range of optimization profile {self._profile}",
                                "choose another profile, or build with a wider one")  # fmt: skip
 
     def _set_addresses(self, context):

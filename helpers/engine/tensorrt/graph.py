@@ -9,14 +9,16 @@ import difflib
 
 import numpy as np
 import onnx
-from onnx import helper, inliner, numpy_helper, shape_inference
+from onnx import helper, numpy_helper, shape_inference
 
 from helpers.engine.tensorrt import decompose as tensorrt_decompose
 from helpers.engine.tensorrt import opset17 as tensorrt_opset17
 from helpers.engine.tensorrt import versions as tensorrt_versions
 from helpers.errors import BadInput
+from helpers.graph import drop_functions
+from helpers.graph.edit import inlined
+from helpers.graph.walk import STANDARD, attributes, node_inputs, opset, shape_of
 
-STANDARD = ("", "ai.onnx")
 LARGEST_INPUT, LARGEST_OUTPUT = 1 << 16, 1 << 20  # elements; larger constants are TensorRT's to fold
 NOT_FOLDED = {"QuantizeLinear", "DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike",
               "RandomUniformLike", "Bernoulli", "Multinomial", "If", "Loop", "Scan"}  # fmt: skip
@@ -36,12 +38,7 @@ def for_version(model, version, plugins=False, decompose=(), outputs=()):
         BadInput: a form that this version has no equal of, an unknown tensor name.
     """
     known = tensorrt_versions.facts(version)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    if plugins:
-        del copy.functions[:]
-    elif copy.functions:
-        copy = _inline(copy)
+    copy = drop_functions(model) if plugins else inlined(model)
     _name_nodes(copy.graph)
     copy = _fold(copy, {*outputs, *(value.name for value in copy.graph.output)})
     _add_outputs(copy, outputs)
@@ -68,36 +65,6 @@ def _check(model, version):
         raise BadInput(f"the graph as rewritten for TensorRT {version}", found, "valid ONNX", fix) from error
 
 
-def _inline(model):
-    """The custom operators' definitions in place of their nodes, each named after the node that it stands for."""
-    functions = {(function.domain, function.name): function.node for function in model.functions}
-    names = []
-    for node in model.graph.node:
-        body = functions.get((node.domain, node.op_type))
-        names += [(node.op_type, node.name)] if body is None else [
-            (inner.op_type, f"{node.name}/{inner.op_type}_{index}") for index, inner in enumerate(body)
-        ]  # fmt: skip
-    inlined = inliner.inline_local_functions(model)
-    if [node.op_type for node in inlined.graph.node] == [op_type for op_type, _ in names]:
-        for node, (_, name) in zip(inlined.graph.node, names, strict=True):
-            node.name = name
-    return inlined
-
-
-def is_quantized(model):
-    """Whether the graph has Q/DQ nodes."""
-    return any(node.op_type == "DequantizeLinear" for node in model.graph.node)
-
-
-def has_half(model):
-    """Whether the graph has weights, inputs or casts of a 16-bit floating-point type."""
-    half = {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-    kinds = {tensor.data_type for tensor in model.graph.initializer}
-    kinds |= {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
-    kinds |= {attribute.i for node in model.graph.node for attribute in node.attribute if attribute.name == "to"}
-    return bool(half & kinds)
-
-
 class View:
     """A model's graph for rewriting: types and shapes by tensor name, constants by value.
 
@@ -110,15 +77,13 @@ class View:
 
     def __init__(self, model):
         self.model, self.graph = model, model.graph
-        self.opset = next(entry.version for entry in model.opset_import if entry.domain in STANDARD)
+        self.opset = opset(model)
         self.types, self.shapes = {}, {}
         for value in (*self.graph.input, *self.graph.value_info, *self.graph.output):
             kind = value.type.tensor_type
             self.types[value.name] = kind.elem_type
             if kind.HasField("shape"):
-                self.shapes[value.name] = tuple(
-                    dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim
-                )
+                self.shapes[value.name] = shape_of(value)
         self.constants = _constants(self.graph)
         for tensor in self.graph.initializer:
             self.types[tensor.name], self.shapes[tensor.name] = tensor.data_type, tuple(tensor.dims)
@@ -153,7 +118,7 @@ class View:
         needed, kept = {out.name for out in self.graph.output}, []
         for node in reversed(self.nodes):
             if needed & set(node.output):
-                needed.update(_names_read(node))
+                needed.update(node_inputs(node))
                 kept.append(node)
         self.nodes = kept[::-1]
         del self.graph.node[:]
@@ -223,7 +188,7 @@ def _fold_once(model, keep):
         else:
             added.update(values)
             constants.update((name, array) for name, array in values.items() if array.size <= LARGEST_INPUT)
-    used = {name for node in nodes for name in _names_read(node)}
+    used = {name for node in nodes for name in node_inputs(node)}
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     weights = [tensor for tensor in model.graph.initializer if tensor.name in used | keep]
@@ -231,15 +196,6 @@ def _fold_once(model, keep):
     del model.graph.initializer[:]
     model.graph.initializer.extend(weights)
     return bool(added)
-
-
-def _names_read(node):
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            yield from (value.name for value in graph.output)
-            for inner in graph.node:
-                yield from _names_read(inner)
 
 
 def _value(view, node, constants):
@@ -250,7 +206,7 @@ def _value(view, node, constants):
         shape = view.shapes.get(node.input[0], (None,))
         if None in shape:
             return None
-        given = {attribute.name: attribute.i for attribute in node.attribute}
+        given = attributes(node)
         return {node.output[0]: np.array(shape[given.get("start", 0) : given.get("end")], np.int64)}
     inputs = [name for name in node.input if name]
     if any(name not in constants for name in inputs):

@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from helpers.errors import BadInput
+from helpers.graph.walk import STANDARD, attributes, bodies
 
 OPSET, IR_VERSION = 17, 8
 EXPORT = "export the model with an opset up to 17, or write the operator in simpler ones"
@@ -29,9 +30,9 @@ def rewrite(view):
 
 
 def _check(view, node):
-    if node.domain not in ("", "ai.onnx"):
+    if node.domain not in STANDARD:
         return
-    if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+    if bodies(node):
         raise _refusal(node, "a node with subgraphs", "a graph without branches and loops")
     if node.op_type not in RULES and _form(node, view.opset) != _form(node, OPSET):
         raise _refusal(node, f"{node.op_type} in its form of opset {view.opset}", "a form that opset 17 has")
@@ -50,12 +51,8 @@ def _refusal(node, found, expected):
     return BadInput(f"node {node.name!r} ({node.op_type})", found, f"{expected} (TensorRT 8.6)", EXPORT)
 
 
-def _attributes(node):
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-
-
-def _made(node, inputs, attributes):
-    return [helper.make_node(node.op_type, inputs, node.output, node.name, **attributes)]
+def _made(node, inputs, given):
+    return [helper.make_node(node.op_type, inputs, node.output, node.name, **given)]
 
 
 def _constant_input(view, node, index):
@@ -68,47 +65,47 @@ def _constant_input(view, node, index):
 
 def _reduction(view, node):
     """Axes from the second input into an attribute."""
-    attributes = _attributes(node)
-    keep_all = attributes.pop("noop_with_empty_axes", 0)
+    given = attributes(node)
+    keep_all = given.pop("noop_with_empty_axes", 0)
     axes = _constant_input(view, node, 1)
     if axes is not None and axes.size:
-        attributes["axes"] = [int(axis) for axis in axes.reshape(-1)]
+        given["axes"] = [int(axis) for axis in axes.reshape(-1)]
     elif keep_all:
         return [helper.make_node("Identity", node.input[:1], node.output, node.name)]
-    return _made(node, node.input[:1], attributes)
+    return _made(node, node.input[:1], given)
 
 
 def _convolution(view, node):
     """`kernel_shape` written out: without it the parser takes a kernel that a node computes for one of size 1."""
-    attributes, weights = _attributes(node), view.shapes.get(node.input[1], ())
-    if "kernel_shape" not in attributes and weights and None not in weights[2:]:
-        attributes["kernel_shape"] = weights[2:]
-    return _made(node, node.input, attributes)
+    given, weights = attributes(node), view.shapes.get(node.input[1], ())
+    if "kernel_shape" not in given and weights and None not in weights[2:]:
+        given["kernel_shape"] = weights[2:]
+    return _made(node, node.input, given)
 
 
 def _split(view, node):
     """`num_outputs` into explicit sizes: equal, the last one smaller where they do not come out even."""
-    attributes = _attributes(node)
-    count = attributes.pop("num_outputs", None)
+    given = attributes(node)
+    count = given.pop("num_outputs", None)
     inputs = list(node.input)
     if count is not None:
         size = view.shapes.get(node.input[0], ())
-        size = size[attributes.get("axis", 0)] if size else None
+        size = size[given.get("axis", 0)] if size else None
         if size is None:
             raise _refusal(node, "a split of a free dimension into equal parts", "a fixed dimension")
         part = -(-size // count)
         sizes = [part] * (count - 1) + [size - part * (count - 1)]
         inputs = [node.input[0], view.constant(f"{node.name}_sizes", np.array(sizes, np.int64))]
-    return _made(node, inputs, attributes)
+    return _made(node, inputs, given)
 
 
 def _shape(view, node):
     """`start` and `end` as a Slice of the whole shape."""
-    attributes = _attributes(node)
-    if not attributes:
+    given = attributes(node)
+    if not given:
         return [node]
     whole = view.fresh(f"{node.output[0]}_whole")
-    bounds = attributes.get("start", 0), attributes.get("end", np.iinfo(np.int32).max)
+    bounds = given.get("start", 0), given.get("end", np.iinfo(np.int32).max)
     start, end = (view.constant(f"{node.name}_bound", np.array([bound], np.int64)) for bound in bounds)
     return [
         helper.make_node("Shape", node.input, [whole], f"{node.name}_whole"),
@@ -125,13 +122,13 @@ def cast_like(view, node):
 
 
 def _cast(view, node):
-    return _made(node, node.input, {"to": _attributes(node)["to"]})
+    return _made(node, node.input, {"to": attributes(node)["to"]})
 
 
 def _pad(view, node):
     """Pads of some axes into pads of all."""
-    attributes = _attributes(node)
-    if attributes.get("mode", b"constant") == b"wrap":
+    given = attributes(node)
+    if given.get("mode", b"constant") == b"wrap":
         raise _refusal(node, "mode wrap", "constant, reflect or edge")
     axes = _constant_input(view, node, 3)
     inputs = list(node.input[:3])
@@ -140,15 +137,15 @@ def _pad(view, node):
         pads = np.zeros((2, rank), np.int64)
         pads[:, axes] = _constant_input(view, node, 1).reshape(2, -1)
         inputs[1] = view.constant(f"{node.name}_pads", pads.reshape(-1))
-    return _made(node, inputs, attributes)
+    return _made(node, inputs, given)
 
 
 def _resize(view, node):
     """Scales or sizes of some axes into those of all."""
-    attributes = _attributes(node)
-    if attributes.pop("antialias", 0) or attributes.pop("keep_aspect_ratio_policy", b"stretch") != b"stretch":
+    given = attributes(node)
+    if given.pop("antialias", 0) or given.pop("keep_aspect_ratio_policy", b"stretch") != b"stretch":
         raise _refusal(node, "antialias or an aspect ratio that is kept", "neither")
-    axes = attributes.pop("axes", None)
+    axes = given.pop("axes", None)
     inputs = list(node.input)
     for index, whole in ((2, np.ones), (3, lambda rank, _: np.array(view.shapes[node.input[0]]))):
         some = _constant_input(view, node, index) if axes else None
@@ -156,7 +153,7 @@ def _resize(view, node):
             full = whole(_rank(view, node), some.dtype).astype(some.dtype)
             full[list(axes)] = some
             inputs[index] = view.constant(f"{node.name}_axes", full)
-    return _made(node, inputs, attributes)
+    return _made(node, inputs, given)
 
 
 def _rank(view, node):
@@ -167,41 +164,41 @@ def _rank(view, node):
 
 
 def _scatter(view, node):
-    attributes = _attributes(node)
-    if attributes.pop("reduction", b"none") != b"none":
+    given = attributes(node)
+    if given.pop("reduction", b"none") != b"none":
         raise _refusal(node, "a reduction, which the parser leaves out", "reduction none")
-    return _made(node, node.input, attributes)
+    return _made(node, node.input, given)
 
 
 def _grid_sample(view, node):
-    attributes = _attributes(node)
-    mode = attributes.get("mode", b"linear")
-    attributes["mode"] = {b"linear": "bilinear", b"cubic": "bicubic"}.get(mode, mode)
-    return _made(node, node.input, attributes)
+    given = attributes(node)
+    mode = given.get("mode", b"linear")
+    given["mode"] = {b"linear": "bilinear", b"cubic": "bicubic"}.get(mode, mode)
+    return _made(node, node.input, given)
 
 
 def _average_pool(view, node):
-    attributes = _attributes(node)
-    if any(step != 1 for step in attributes.pop("dilations", [])):
+    given = attributes(node)
+    if any(step != 1 for step in given.pop("dilations", [])):
         raise _refusal(node, "dilations", "none")
-    return _made(node, node.input, attributes)
+    return _made(node, node.input, given)
 
 
 def _quantize(view, node):
     """Q/DQ with a zero point, which the parser wants, in INT8, which is all it has."""
-    attributes = _attributes(node)
+    given = attributes(node)
     scale = view.types.get(node.input[1])
     point = node.input[2] if len(node.input) > 2 else ""
     integer = point or (node.output[0] if node.op_type == "QuantizeLinear" else node.input[0])
     kind = view.types.get(integer, TensorProto.INT8)
-    if kind != TensorProto.INT8 or scale not in (None, TensorProto.FLOAT) or attributes.get("block_size"):
+    if kind != TensorProto.INT8 or scale not in (None, TensorProto.FLOAT) or given.get("block_size"):
         found = f"{TensorProto.DataType.Name(kind)} with scales in {TensorProto.DataType.Name(scale or 0)}"
         raise _refusal(node, found, "INT8 with FLOAT scales and no blocks")
     if point and point in view.constants and np.any(view.constants[point]):
         raise _refusal(node, "a zero point other than 0", "symmetric quantization")
     if not point:
         point = view.constant(f"{node.name}_zero_point", np.zeros(view.shapes[node.input[1]], np.int8))
-    axis = {"axis": attributes["axis"]} if "axis" in attributes else {}
+    axis = {"axis": given["axis"]} if "axis" in given else {}
     return _made(node, [*node.input[:2], point], axis)
 
 

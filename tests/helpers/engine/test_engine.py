@@ -16,6 +16,7 @@ from helpers import engine
 from helpers.engine import cache, cuda, tensorrt_rtx
 from helpers.engine import onnxruntime as ort
 from helpers.errors import BadInput
+from helpers.graph.walk import uses_fp8
 
 
 def value(name, shape, kind=TensorProto.FLOAT):
@@ -105,7 +106,7 @@ def test_build_and_run(tmp_path, x):
         assert loaded.outputs == {"z": ((2, 5, 4, 4), np.float32)}
         outputs = loaded.run({"x": x})
         assert loaded.session.get_session_options().intra_op_num_threads == 1
-        assert "1 threads, optimisation all" in loaded.description
+        assert "1 threads, optimization all" in loaded.description
     assert list(outputs) == ["z"]
     np.testing.assert_allclose(outputs["z"], expected_conv(weight, x), rtol=1e-5, atol=1e-6)
     assert loaded.meta["onnx_sha256"] == cache.sha256(path)
@@ -262,11 +263,11 @@ def test_fp8_graph_runs_at_basic_and_is_right(tmp_path):
         return (array / np.float32(scale)).astype(ml_dtypes.float8_e4m3fn).astype(np.float32) * np.float32(scale)
 
     with engine.load(engine.build(path, out_dir=tmp_path / "cache")) as loaded:
-        assert "optimisation basic (the graph has FP8 types" in loaded.description
+        assert "optimization basic (the graph has FP8 types" in loaded.description
         y = loaded.run({"x": x})["y"]
     np.testing.assert_allclose(y, rounded(x, 0.01) @ rounded(weight, 0.004), rtol=1e-5, atol=1e-5)
     assert np.abs(y - x @ weight).max() > 1e-3  # FP8 rounding did take place
-    with pytest.raises(BadInput, match="optimisation level all"):
+    with pytest.raises(BadInput, match="optimization level all"):
         engine.load(path, optimization="all")
 
 
@@ -274,10 +275,10 @@ def test_fp8_is_found_in_functions_and_cast_attributes():
     cast = helper.make_node("Cast", ["a"], ["b"], to=TensorProto.FLOAT8E4M3FN)
     function = helper.make_function("d", "F", ["a"], ["b"], [cast], [helper.make_opsetid("", 19)])
     graph = helper.make_graph([helper.make_node("F", ["x"], ["y"], domain="d")], "g", [], [])
-    assert ort.uses_fp8(helper.make_model(graph, functions=[function]))
+    assert uses_fp8(helper.make_model(graph, functions=[function]))
     cast.attribute[0].i = TensorProto.FLOAT16
     function = helper.make_function("d", "F", ["a"], ["b"], [cast], [helper.make_opsetid("", 19)])
-    assert not ort.uses_fp8(helper.make_model(graph, functions=[function]))
+    assert not uses_fp8(helper.make_model(graph, functions=[function]))
 
 
 # -------------------------------------------------------------------------------------------------------- cache

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from helpers.engine.tensorrt import graph as tensorrt_graph
 from helpers.errors import BadInput
+from helpers.graph.walk import is_quantized
 
 VERSIONS = ("8.6.0", "10.13.0", "11.1.0")
 
@@ -83,7 +84,7 @@ def quantized():
 def test_quantized_graph(version):
     model = quantized()
     rewritten = tensorrt_graph.for_version(model, version)
-    assert tensorrt_graph.is_quantized(rewritten) and ops(rewritten)["QuantizeLinear"] == 2  # weights are not folded
+    assert is_quantized(rewritten) and ops(rewritten)["QuantizeLinear"] == 2  # weights are not folded
     assert_same(model, rewritten, {"x": noise(2, 3, 5, 5)})
     if version == "8.6.0":
         for node in rewritten.graph.node:

@@ -361,7 +361,7 @@ def test_free_dimensions(trt, tmp_path, cuda_graph):
             for size in sizes:
                 x = np.random.default_rng(size).standard_normal((size, 2)).astype(np.float32)
                 np.testing.assert_array_equal(loaded.run({"x": x})["y"], 2 * x)
-            with pytest.raises(BadInput, match=r"\(10, 2\)(.|\n)*optimisation profile " + str(profile)):
+            with pytest.raises(BadInput, match=r"\(10, 2\)(.|\n)*optimization profile " + str(profile)):
                 loaded.run({"x": np.zeros((10, 2), np.float32)})
             np.testing.assert_array_equal(loaded.run({"x": x})["y"], 2 * x)
     with pytest.raises(BadInput, match="profile 2"):

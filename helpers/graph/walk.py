@@ -188,7 +188,7 @@ def is_float(data_type: int) -> bool:
 
 def is_quantized(model: onnx.ModelProto) -> bool:
     """Whether the graph has Q/DQ nodes."""
-    return any(node.op_type == "DequantizeLinear" for node in all_nodes(model))
+    return any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in all_nodes(model))
 
 
 def has_half(model: onnx.ModelProto) -> bool:

@@ -21,13 +21,13 @@ from helpers import graph
 from helpers.calibration import CalibrationReader, check_calibration, noise
 from helpers.errors import BadInput
 from helpers.files import atomic, check_distinct
+from helpers.graph import walk
 from helpers.quantize import modelopt
 from helpers.quantize.coverage import METADATA, counts, report
 from helpers.quantize.cpu import for_cpu
 
 __all__ = ["METHODS", "MODES", "Options", "counts", "for_cpu", "quantize", "report"]
 
-STANDARD = ("", "ai.onnx")
 MODES, METHODS = ("int8", "fp8"), ("entropy", "max")
 INPUT_TYPES = {getattr(onnx.TensorProto, name) for name in ("FLOAT", "INT64", "INT32", "INT8", "UINT8", "BOOL")}
 MIN_OPSET = 19  # what Q/DQ nodes need; ModelOpt converts older graphs itself, but drops their functions when it does
@@ -112,20 +112,19 @@ def quantize(
 
 def _load(path):
     model = graph.with_functions(graph.load(path))
-    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+    if walk.is_quantized(model):
         raise BadInput(path, "a model with Q/DQ nodes", "a floating-point model", "quantize the exported file instead")
-    constants = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in constants]
+    values = walk.inputs(model)
     del model.graph.input[:]
-    model.graph.input.extend(inputs)
+    model.graph.input.extend(values)
     model.ir_version = max(model.ir_version, MIN_IR)
-    opset = next(entry.version for entry in model.opset_import if entry.domain in STANDARD)
+    opset = walk.opset(model)
     if model.functions and opset < MIN_OPSET - 1:
         fix = f"export again with opset {MIN_OPSET - 1} or later"
         raise BadInput(path, f"custom operators at opset {opset}", f"opset {MIN_OPSET - 1} or later", fix)
     for part in (model, *model.functions):
         for entry in part.opset_import:  # 19 only adds types and attributes to 18: no node has to change
-            if entry.domain in STANDARD and entry.version == MIN_OPSET - 1:
+            if entry.domain in walk.STANDARD and entry.version == MIN_OPSET - 1:
                 entry.version = MIN_OPSET
     return model
 
@@ -172,6 +171,6 @@ def _check_expressions(expressions, model, path):
 
 
 def _check_quantized(model, path, mode, excluded):
-    if not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+    if not walk.is_quantized(model):
         expected = f"an operator that ModelOpt quantizes in {mode}, other than {', '.join(excluded) or 'none'}"
         raise BadInput(path, "nothing to quantize", expected, "exclude fewer operator types, or use another mode")

@@ -4,9 +4,8 @@ import json
 import re
 from collections import Counter
 
-from onnx import helper, numpy_helper
-
 from helpers import graph
+from helpers.graph.walk import constants, producers
 
 METADATA = "onramp.quantization"
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -68,11 +67,11 @@ class _View:
         self.mode, self.excluded, self.simplified = settings["mode"], settings["excluded"], settings["simplified"]
         self.excluded_nodes = [re.compile(pattern) for pattern in settings["excluded_nodes"]]
         self.shapes = {row["tensor"]: row["shape"] for row in graph.shapes(original)}
-        self.constants = _constants(original)
+        self.constants = constants(original)
         self.outputs = {value.name for value in original.graph.output}
         self.custom = {node.output[0] for node in graph.custom_nodes(original)}
-        self.producer = {name: node for node in quantized.graph.node for name in node.output}
-        self.values = _constants(quantized)
+        self.producer = {name: quantized.graph.node[index] for name, index in producers(quantized).items()}
+        self.values = constants(quantized)
 
     def row(self, node):
         placed = self.producer.get(node.output[0])
@@ -145,12 +144,3 @@ class _View:
         if m == 1 or n == 1:
             return "matrix-vector product"
         return f"{k} to {n} columns, too few" if min(k, n) < MIN_SIZE else "placement rules"
-
-
-def _constants(model):
-    """{tensor name: array} of initializers and Constant nodes."""
-    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            found[node.output[0]] = numpy_helper.to_array(helper.get_attribute_value(node.attribute[0]))
-    return found

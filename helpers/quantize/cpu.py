@@ -8,6 +8,7 @@ from onnx import numpy_helper
 from helpers import graph
 from helpers.errors import BadInput
 from helpers.files import check_distinct
+from helpers.graph.walk import constants, producers, users
 
 
 def for_cpu(path: str | Path, out: str | Path) -> Path:
@@ -23,15 +24,16 @@ def for_cpu(path: str | Path, out: str | Path) -> Path:
     """
     check_distinct(out, path)
     model = graph.load(path)
-    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    producer = {name: node for node in model.graph.node for name in node.output}
+    values = constants(model)
+    producer = {name: model.graph.node[index] for name, index in producers(model).items()}
+    readers = users(model)
     activations = [
         node for node in model.graph.node if node.op_type == "QuantizeLinear" and node.input[0] not in values
     ]
     if not activations:
         raise _foreign(path, "no INT8 activations")
     for node in activations:
-        pair = [node, *(user for user in model.graph.node if node.output[0] in user.input)]
+        pair = [node, *(model.graph.node[index] for index in readers.get(node.output[0], []))]
         _check_pair(pair, values, path)
         zero = np.uint8(0 if _never_negative(node.input[0], producer) else 128)
         model.graph.initializer.append(numpy_helper.from_array(np.array(zero), f"{node.input[0]}_unsigned_zero_point"))

@@ -1,14 +1,14 @@
 """The doctor's checks of Python, tools, folders, memory, disk, data and weights."""
 
 import dataclasses
-import json
 import locale
 from pathlib import Path
 from typing import Any
 
 from helpers.environment.doctor.report import FAIL, OK, WARN, Check, counted
 from helpers.environment.machine import Machine
-from helpers.files import is_lfs_pointer, sha256
+from helpers.errors import BadInput
+from helpers.files import is_lfs_pointer, read_json, sha256
 
 PYTHON = "3.11"
 TABLES = (
@@ -110,25 +110,32 @@ def data(machine: Machine, lessons: list[str], quick: bool = False) -> Check:
     """MiniDrive: there, whole (unless quick), and made by this version of its generator."""
     if not any(LESSONS.get(name, OTHERS).data for name in lessons):
         return Check("MiniDrive", OK, "not needed")
-    folder, cure = machine.root / "data/minidrive", "make data"
+    folder, anew = machine.root / "data/minidrive", "rm -r data/minidrive && make data"
+    if not (folder / "minidrive.json").is_file():
+        found = "incomplete: no minidrive.json" if folder.exists() else "not made yet"
+        return Check("MiniDrive", FAIL, found, "make data")
+    if tables := [name for name in TABLES if not (folder / f"v1.0-mini/{name}.json").is_file()]:
+        return Check("MiniDrive", FAIL, f"tables missing: {', '.join(tables)}", anew)
     try:
-        marker = json.loads((folder / "minidrive.json").read_text())
-    except FileNotFoundError:
-        found = "not made yet" if not folder.exists() else "incomplete: no minidrive.json"
-        return Check("MiniDrive", FAIL, found, cure)
-    except ValueError:
-        return Check("MiniDrive", FAIL, "minidrive.json is damaged", f"rm -r data/minidrive && {cure}")
-    tables = [name for name in TABLES if not (folder / f"v1.0-mini/{name}.json").is_file()]
-    if tables:
-        return Check("MiniDrive", FAIL, f"tables missing: {', '.join(tables)}", f"rm -r data/minidrive && {cure}")
-    missing = [] if quick else _missing_files(folder)
+        marker = _content(folder / "minidrive.json", dict)
+        rows = [] if quick else _content(folder / "v1.0-mini/sample_data.json", list)
+        missing = [row["filename"] for row in rows if not Path(folder, row["filename"]).is_file()]
+    except (BadInput, TypeError, KeyError) as error:
+        name = Path(error.where).name if isinstance(error, BadInput) else "sample_data.json"
+        return Check("MiniDrive", FAIL, f"{name} is damaged", anew)
     if missing:
-        found = f"{counted(len(missing), 'file')} missing, such as {missing[0]}"
-        return Check("MiniDrive", FAIL, found, f"rm -r data/minidrive && {cure}")
+        return Check("MiniDrive", FAIL, f"{counted(len(missing), 'file')} missing, such as {missing[0]}", anew)
     if marker.get("generator") != _generator(machine.root):
-        return Check("MiniDrive", WARN, "made by another version of the generator", cure)
-    found = f"{counted(len(marker.get('names', [])), 'scene')} of {counted(marker.get('frames'), 'frame')}"
+        return Check("MiniDrive", WARN, "made by another version of the generator", "make data")
+    found = f"{counted(len(marker.get('names', [])), 'scene')} of {counted(marker.get('frames', 0), 'frame')}"
     return Check("MiniDrive", OK, found)
+
+
+def _content(path, kind):
+    content = read_json(path, f"a JSON {kind.__name__}", "make data")
+    if not isinstance(content, kind):
+        raise BadInput(path, f"a {type(content).__name__}", f"a {kind.__name__}", "make data")
+    return content
 
 
 def checkpoints(machine: Machine, lessons: list[str]) -> Check:
@@ -144,11 +151,6 @@ def checkpoints(machine: Machine, lessons: list[str]) -> Check:
         said = f"{', '.join(pointers)}: not weights but a git-lfs pointer, a text that stands for them"
         return Check("checkpoints", FAIL, said, "git lfs pull   # without git-lfs: sudo apt-get install -y git-lfs")
     return Check("checkpoints", OK, ", ".join(path.name for path in found))
-
-
-def _missing_files(folder):
-    listed = json.loads((folder / "v1.0-mini/sample_data.json").read_text())
-    return [row["filename"] for row in listed if not Path(folder, row["filename"]).is_file()]
 
 
 def _generator(root):

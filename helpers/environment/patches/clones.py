@@ -15,7 +15,7 @@ from typing import Any
 
 from helpers.environment.patches import PATCHES, Entry
 from helpers.errors import BadInput
-from helpers.files import PathLike, atomic, git, sha256
+from helpers.files import PathLike, atomic, git, read_json, sha256
 
 REVERT = "python -m helpers patch revert --clone"
 
@@ -50,7 +50,7 @@ def apply_to_clone(repo: PathLike, patch_file: PathLike, commit: str, directory:
     commit = _resolve(repo, commit)
     key = {"patch": sha256(patch_file), "commit": commit, "directory": directory}
     if journal.is_file():
-        return _already(repo, json.loads(journal.read_text()), key)
+        return _already(repo, _read(journal), key)
     _require_clean(repo)
     record = key | {"stage": "started", "previous": _head(repo), "files": {}}
     _save(journal, record)
@@ -77,7 +77,7 @@ def revert_clone(repo: PathLike) -> dict[str, Any]:
     journal = _journal(repo)
     if not journal.is_file():
         return {"state": "not applied", "previous": _head(repo), "changed": []}
-    record = json.loads(journal.read_text())
+    record = _read(journal)
     if record["stage"] == "applied":
         _require_unchanged(repo, record)
     _restore(repo, journal, record)
@@ -185,6 +185,14 @@ def _remove_empty(repo, folder):
     while folder != repo and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent
+
+
+def _read(journal):
+    fix = f"put the files of {journal.parent / 'before'} back by hand, then remove {journal.parent}"
+    record = read_json(journal, "the journal of an applied patch", fix)
+    if not isinstance(record, dict) or not {"stage", "previous", "files"} <= record.keys():
+        raise BadInput(journal, "not what was written", "the journal of an applied patch", fix)
+    return record
 
 
 def _save(journal, record):

@@ -80,7 +80,10 @@ def test_disk_counts_what_is_still_to_be_made(tmp_path):
     [
         (lambda data: data.rename(data.parent / "elsewhere"), FAIL, "not made yet"),
         (lambda data: (data / "minidrive.json").unlink(), FAIL, "incomplete"),
-        (lambda data: _rewrite(data / "minidrive.json", "{"), FAIL, "damaged"),
+        (lambda data: _rewrite(data / "minidrive.json", "{"), FAIL, "minidrive.json is damaged"),
+        (lambda data: _rewrite(data / "minidrive.json", "[]"), FAIL, "minidrive.json is damaged"),
+        (lambda data: _rewrite(data / "v1.0-mini/sample_data.json", "["), FAIL, "sample_data.json is damaged"),
+        (lambda data: _rewrite(data / "v1.0-mini/sample_data.json", "[1]"), FAIL, "sample_data.json is damaged"),
         (lambda data: (data / "v1.0-mini/sample.json").unlink(), FAIL, "tables missing: sample"),
         (lambda data: next((data / "samples/CAM_FRONT").iterdir()).unlink(), FAIL, "1 file missing"),
         (lambda data: _rewrite(data / "minidrive.json", '{"generator": "0"}'), WARN, "another version"),

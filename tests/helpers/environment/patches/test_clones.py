@@ -217,6 +217,17 @@ def test_bad_input_is_named(pinned, tmp_path):
     assert git(repo, "branch", "--show-current").strip() == "main"
 
 
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_journal_is_named_with_the_copies_that_are_left(pinned, content):
+    repo, file, first = pinned
+    clones.apply_to_clone(repo, file, first)
+    (repo / ".git/onramp-patch/journal.json").write_text(content)
+    for act in (lambda: clones.revert_clone(repo), lambda: clones.apply_to_clone(repo, file, first)):
+        with pytest.raises(BadInput, match=r"journal\.json") as refusal:
+            act()
+        assert "onramp-patch/before back by hand" in refusal.value.fix
+
+
 def test_the_command(pinned, capsys):
     repo, file, first = pinned
     before, place = tree(repo), ["--clone", str(repo), "--file", str(file)]

@@ -1,0 +1,82 @@
+"""PyTorch to ONNX: one tidy file with nodes named after their modules, and its check against PyTorch."""
+
+import contextlib
+import logging
+import warnings
+
+import numpy as np
+import torch
+
+from helpers import graph
+from helpers.errors import BadInput
+from helpers.export.names import name_after_modules
+from helpers.export.parity import assert_parity, check, difference
+from helpers.export.rewrites import tidy
+from helpers.graph.functions import attach_functions
+
+__all__ = ["OPSET", "assert_parity", "check", "difference", "export", "name_after_modules", "tidy"]
+
+OPSET = 18
+
+
+def export(model, path, plugin=False, opset=OPSET):
+    """Export a model of `helpers.models` to one ONNX file (static shapes, no external data); returns its path.
+
+    Names, order and shapes of inputs and outputs, and types of inputs, are those of `model.config`. Constants are
+    folded and BatchNorm is folded into its Conv. Nodes are named `/module/path/OpType`, with an index in a list as
+    `layers.0`.
+
+    Args:
+        model: module in eval mode with a `config`, whose forward returns a tuple in the order of the outputs.
+        path: the file to write; it is whole or absent.
+        plugin: False attaches the definitions of the custom operators (runs everywhere); True leaves the same nodes
+            bare, for a TensorRT with the plugin library.
+        opset: ONNX opset version.
+    Raises: BadInput for a model in training mode, or a graph that keeps other shapes than `model.config` states.
+    """
+    if model.training:
+        raise BadInput(type(model).__name__, "training mode", "eval mode", "call model.eval() before export")
+    shapes, types = model.config.input_shapes(), model.config.input_types()
+    inputs = {name: torch.from_numpy(np.zeros(shape, types[name])) for name, shape in shapes.items()}
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            model,
+            kwargs=inputs,
+            dynamo=True,
+            opset_version=opset,
+            input_names=list(inputs),
+            output_names=list(model.config.output_shapes()),
+            optimize=False,
+            verbose=False,
+        )
+        tidy(program.model)
+    exported = program.model_proto
+    name_after_modules(exported)
+    if not plugin:
+        attach_functions(exported)
+    _check_interface(exported, shapes, model.config.output_shapes(), path)
+    return graph.save(exported, path)
+
+
+def _check_interface(exported, inputs, outputs, path):
+    for values, expected in ((exported.graph.input, inputs), (exported.graph.output, outputs)):
+        found = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
+        expected = {name: tuple(shape) for name, shape in expected.items()}
+        if list(found.items()) != list(expected.items()):
+            raise BadInput(path, found, expected, "make the model's forward and its config agree")
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Exporter and folder warn about packages that this export does not use and nodes that they leave alone."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -41,7 +41,7 @@ def open_session(
     settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, LEVELS[level])
     settings.intra_op_num_threads = threads or 0
     settings.enable_cpu_mem_arena = arena
-    settings.log_severity_level = 3  # errors only
+    settings.log_severity_level = 4  # what it raises is told once
     in_memory = isinstance(model, onnx.ModelProto)
     name = "the model" if in_memory else os.fspath(model)
     try:

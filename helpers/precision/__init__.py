@@ -14,15 +14,15 @@ import numpy as np
 import onnx
 
 from helpers.errors import BadInput
+from helpers.graph.walk import Block, producers
 from helpers.precision.errors import METRICS, Range
 from helpers.precision.evidence import Evidence
 from helpers.precision.frames import feeds_of
 from helpers.precision.hints import explain
 from helpers.precision.marked import MarkedComparison, Probe
 from helpers.precision.report import Divergence, Input
-from helpers.precision.runners import Arrays, EngineRunner, OnnxRunner, Runner, producers_of
+from helpers.precision.runners import Arrays, EngineRunner, OnnxRunner, Runner
 from helpers.precision.search import Comparison
-from helpers.precision.trace import Block
 from helpers.precision.trials import computed
 from helpers.sequence import Step, as_steps
 
@@ -177,7 +177,7 @@ def _describe_undefined(result, comparison):
 
 
 def _locate(result, comparison, name, frame, node=None):
-    node = node or comparison.model.graph.node[producers_of(comparison.model)[name]]
+    node = node or comparison.model.graph.node[producers(comparison.model)[name]]
     result.found, result.tensor, result.frame, result.tolerance = True, name, frame, comparison.allowed(name)
     result.node, result.op = node.name, node.op_type
     result.module = node.name.strip("/").rpartition("/")[0].replace("/", ".")

@@ -3,8 +3,7 @@
 import numpy as np
 
 from helpers import graph
-from helpers.precision.runners import producers_of
-from helpers.precision.trace import Block
+from helpers.graph.walk import Block, producers
 
 
 class Evidence:
@@ -26,17 +25,16 @@ class Evidence:
         self.block = Block(self.model, name, comparison.known)
         self.definitions = reference.model or graph.with_functions(graph.drop_functions(self.model))
         self.before = Block(reference.model, name, comparison.known) if reference.model else None
-        inside = [n for n in self.block.tensors if n != name]
-        feed = comparison.feeds[error.frame]
-        self.inner = candidate.probe(inside)(feed) if inside and candidate.any_tensor else {}
+        inside = [n for n in self.block.tensors if n != name and n in candidate.names] if candidate.any_tensor else []
+        self.inner = candidate.probe(inside)(comparison.feeds[error.frame]) if inside else {}
         self.inner[name] = ours[name]
 
     def maker(self, name):
         """The node of the candidate that makes `name`, looking through Casts before and behind it."""
-        producers = producers_of(self.model)
-        node = self.model.graph.node[producers[name]]
+        made_by = producers(self.model)
+        node = self.model.graph.node[made_by[name]]
         while node.op_type == "Cast" and node.input[0] in self.inner:
-            node = self.model.graph.node[producers[node.input[0]]]
+            node = self.model.graph.node[made_by[node.input[0]]]
         if node.op_type == "Cast" and np.asarray(self.inner[name]).dtype == np.float16:  # made for the node behind it
             return next((user for user in self.block.nodes if node.output[0] in user.input), node)
         return node

@@ -41,9 +41,10 @@ def explain(evidence):
 def _attributes(e):
     """Attributes that differ, of nodes of the same name or in the bodies of custom operators."""
     if e.before:
-        names = {node.name: node for node in e.before.nodes}
+        same = {_key(node): node for node in e.before.nodes}
         for node in e.block.nodes:
-            if node.name in names and (hint := _different(names[node.name], node, f"{node.op_type} {node.name}", node)):
+            theirs, where = same.get(_key(node)), f"{node.op_type} {node.name}"
+            if theirs and (hint := _different(theirs, node, where, node)):
                 return hint
     bodies = {(f.domain, f.name): f for f in e.definitions.functions}
     for node in e.block.nodes:
@@ -57,6 +58,11 @@ def _attributes(e):
             if hint := _different(theirs, inner, f"{inner.op_type} in the body of {node.op_type}", node):
                 return hint
     return None
+
+
+def _key(node):
+    """What tells that a node of the other graph is the same: its name, which need not be given, or its output."""
+    return node.name or node.output[0]
 
 
 def _different(theirs, ours, where, node):
@@ -92,7 +98,7 @@ def _their_constant(e, node, position):
     """The reference's constant at this input: of the node of the same name, or the module's weight; or None."""
     if e.before is None:
         return e.weight_of(node, position)
-    same = next((n for n in e.before.nodes if n.name == node.name and position < len(n.input)), None)
+    same = next((n for n in e.before.nodes if _key(n) == _key(node) and position < len(n.input)), None)
     tensor = same and e.before.constants.get(same.input[position])
     return None if tensor is None else numpy_helper.to_array(tensor)
 

@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass
 
 from helpers.errors import BadInput
+from helpers.graph.walk import ancestors
 from helpers.precision.errors import number
 from helpers.precision.search import Comparison
-from helpers.precision.trace import ancestors
 
 PATIENCE = 6  # probes that say nothing, after which the search ends
 ABOVE_NOISE = 1.5  # times what the noise reference is off by

@@ -9,7 +9,8 @@ from torch import nn
 
 from helpers import graph
 from helpers.errors import BadInput
-from helpers.precision.runners import Runner, producers_of
+from helpers.graph.walk import node_inputs, producers
+from helpers.precision.runners import Runner
 
 
 class TorchRunner(Runner):
@@ -40,7 +41,7 @@ class TorchRunner(Runner):
         self.unmatched = {}
         zeros = {name: torch.from_numpy(np.zeros(shape, self.types[name])) for name, shape in shapes.items()}
         self._places = self._match(model, zeros)
-        order = producers_of(model)
+        order = producers(model)
         self.names = sorted([*self._places, *self.outputs], key=order.__getitem__)
 
     def probe(self, names):
@@ -159,7 +160,7 @@ class _Leaving:
         self.nodes, self.known = model.graph.node, graph.tensor_types(model)
         self.users = defaultdict(list)
         for node in self.nodes:
-            for name in node.input:
+            for name in node_inputs(node):
                 self.users[name].append(scope(node.name))
         for value in model.graph.output:
             self.users[value.name].append("")

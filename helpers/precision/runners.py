@@ -10,12 +10,12 @@ from types import MappingProxyType
 
 import numpy as np
 import onnx
-import onnx.inliner
 from onnx import helper
 
 from helpers import engine, graph
 from helpers.errors import BadInput
-from helpers.graph.file import is_float
+from helpers.graph import edit, session, walk
+from helpers.graph.walk import is_float
 
 Arrays = dict[str, np.ndarray]
 
@@ -60,30 +60,35 @@ class OnnxRunner(Runner):
     """An ONNX file or model in ONNX Runtime on the CPU, without graph optimization: every tensor keeps its name.
 
     A probe runs only what its tensors need. With `inside` the custom operators are replaced by their definitions, whose
-    nodes are then named `<custom node>/<operator>_<tensor>`.
+    nodes are then named `<custom node>/<operator>_<tensor>`. Sequences are no tensors, and left out.
     """
 
     any_tensor = True
 
     def __init__(self, model: str | Path | onnx.ModelProto, inside: bool = False):
-        self.where = "the model" if isinstance(model, onnx.ModelProto) else str(model)
-        whole = graph.with_functions(model if isinstance(model, onnx.ModelProto) else graph.load(model))
-        self.model = inlined(whole) if inside else whole
-        self._exact = rounding_kept(self.model, self.where)
-        constants = {tensor.name for tensor in self.model.graph.initializer}
-        values = [value for value in self.model.graph.input if value.name not in constants]
-        self.inputs = {value.name: shape_of(value) for value in values}
+        in_memory = isinstance(model, onnx.ModelProto)
+        self.where = "the model" if in_memory else str(model)
+        whole = graph.with_functions(model if in_memory else graph.load(model))
+        self.model = edit.inlined(whole) if inside else whole
+        others, values = walk.others(self.model), walk.inputs(self.model)
+        for value in values:
+            if value.name in others:
+                raise BadInput(f"{self.where}: input {value.name}", "a sequence", "a tensor", "cut the graph behind it")
+        self.inputs = {value.name: walk.shape_of(value) for value in values}
         self.types = {v.name: helper.tensor_dtype_to_np_dtype(v.type.tensor_type.elem_type) for v in values}
-        self.outputs = [value.name for value in self.model.graph.output]
-        self.names = [name for node in self.model.graph.node for name in node.output if name]
+        self.outputs = [value.name for value in self.model.graph.output if value.name not in others]
+        self.names = [name for node in self.model.graph.node for name in node.output if name and name not in others]
+        session.open_session(self.model, "disable", where=self.where)  # a graph that mixes types is refused here
+        self._exact = edit.rounding_kept(self.model)
 
     def probe(self, names):
-        part, needed = marked(self._exact, names)
-        session = open_session(part, self.where)
+        part = edit.cut(self._exact, self.inputs, names)
+        opened = session.open_session(part, "disable", where=self.where)
+        types = {value.name: self.types[value.name] for value in part.graph.input}
 
         def run(feeds):
-            arrays = session.run(list(names), {n: as_type(feeds[n], self.types[n]) for n in needed})
-            return dict(zip(names, arrays, strict=True))
+            given = {name: as_type(feeds[name], dtype) for name, dtype in types.items()}
+            return dict(zip(names, session.run(opened, list(names), given, self.where), strict=True))
 
         return run
 
@@ -122,7 +127,7 @@ class EngineRunner(Runner):
             marked = [name for name in names if name not in self.outputs]
             return engine.build(self.path, self.runtime, self.out_dir, mark_outputs=marked, **self.options)
         with tempfile.TemporaryDirectory() as folder:
-            part = graph.save(_with_outputs(self.model, self._known, names), Path(folder) / "marked.onnx")
+            part = graph.save(edit.with_outputs(self.model, names, self._known), Path(folder) / "marked.onnx")
             return engine.build(part, self.runtime, self.out_dir, **self.options)
 
     def probe(self, names):
@@ -138,120 +143,15 @@ class EngineRunner(Runner):
         return run
 
 
-def shape_of(value):
-    """Shape of a `ValueInfoProto`; a free dimension is None."""
-    return tuple(d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim)
-
-
 def as_type(array, dtype):
     return np.ascontiguousarray(array, dtype)
 
 
-def open_session(model, where):
-    """An InferenceSession that changes nothing in the graph."""
-    import onnxruntime
-
-    settings = onnxruntime.SessionOptions()
-    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    settings.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exception classes share no base below Exception
-        reason = str(error).splitlines()[0]
-        raise BadInput(where, reason, "a graph that ONNX Runtime runs on a CPU", "correct the node it names") from error
-
-
-def rounding_kept(model, where):
-    """A copy of `model` with an Identity behind every FP16 tensor; the model itself if it has none.
-
-    ONNX Runtime computes an operator that has no FP16 kernel in FP32 and then drops the Casts to FP16 and back between
-    two such operators, and with them the rounding and the overflow that other runtimes have. An Identity keeps them.
-    """
-    if onnx.TensorProto.FLOAT16 not in _types(model):
-        return model
-    open_session(model, where)  # a graph that mixes types is refused here
-    known = graph.tensor_types(model)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    del copy.graph.node[:]
-    for node in model.graph.node:
-        copy.graph.node.append(node)
-        node = copy.graph.node[-1]
-        for i, name in enumerate(node.output):
-            if known.get(name, (0, None))[0] == onnx.TensorProto.FLOAT16:
-                node.output[i] = f"{name}/unrounded"
-                copy.graph.node.append(helper.make_node("Identity", [node.output[i]], [name], f"{name}/Identity"))
-    return copy
-
-
-def marked(model, names):
-    """(the part of `model` that computes the tensors `names`, as its outputs; the names of the inputs it needs)."""
-    producers = producers_of(model)
-    kept, needed, todo = set(), set(), list(names)
-    while todo:
-        name = todo.pop()
-        if name in needed or not name:
-            continue
-        needed.add(name)
-        if (index := producers.get(name)) is not None:
-            kept.add(index)
-            todo += model.graph.node[index].input
-    nodes = [model.graph.node[index] for index in sorted(kept)]
-    constants = [tensor for tensor in model.graph.initializer if tensor.name in needed]
-    held = {tensor.name for tensor in constants}
-    inputs = [value for value in model.graph.input if value.name in needed and value.name not in held]
-    outputs = [onnx.ValueInfoProto(name=name) for name in names]
-    made = helper.make_graph(nodes, "probe", inputs, outputs, constants)
-    part = helper.make_model(
-        made, functions=model.functions, opset_imports=model.opset_import, ir_version=model.ir_version
-    )
-    return part, [value.name for value in inputs]
-
-
-def _types(model):
-    """Element types of constants and inputs, and those that Casts give."""
-    made = model.graph
-    types = {tensor.data_type for tensor in made.initializer}
-    types |= {value.type.tensor_type.elem_type for value in [*made.input, *made.output]}
-    return types | {a.i for node in made.node if node.op_type == "Cast" for a in node.attribute if a.name == "to"}
-
-
-def _with_outputs(model, types, names):
-    """A copy of `model` with the tensors `names` as outputs beside its own; `types` as `graph.tensor_types`."""
-    whole = onnx.ModelProto()
-    whole.CopyFrom(model)
-    present = {value.name for value in whole.graph.output}
-    whole.graph.output.extend(helper.make_tensor_value_info(n, *types[n]) for n in names if n not in present)
-    return whole
-
-
 def _varying(model):
     """The tensors that depend on an input, without those that a DequantizeLinear makes."""
-    constants, found, offered = {tensor.name for tensor in model.graph.initializer}, set(), set()
-    found |= {value.name for value in model.graph.input} - constants
+    found, offered = {value.name for value in walk.inputs(model)}, set()
     for node in model.graph.node:
-        if found & set(node.input):
+        if found & set(walk.node_inputs(node)):
             found |= set(node.output)
             offered |= set(node.output) if node.op_type != "DequantizeLinear" else set()
     return offered
-
-
-def producers_of(model):
-    """tensor -> index of the node that makes it."""
-    return {name: index for index, node in enumerate(model.graph.node) for name in node.output if name}
-
-
-def inlined(model):
-    """`model` with its local functions inlined, and the nodes from inside named after the node that called them."""
-    named = {name: node.name for node in model.graph.node for name in node.output}
-    flat = onnx.inliner.inline_local_functions(model)
-    owners = {}
-    for node in reversed(flat.graph.node):
-        owner = next((owners[name] for name in node.output if name in owners), None)
-        owner = next((named[name] for name in node.output if name in named), owner)
-        if not node.name:
-            node.name = f"{owner}/{node.op_type}_{node.output[0].rpartition('/')[2]}"
-        for name in node.input:
-            if name not in named:
-                owners.setdefault(name, owner)
-    return flat

@@ -7,8 +7,8 @@ from onnx import helper
 
 from helpers import graph
 from helpers.errors import BadInput
+from helpers.graph.walk import Block, ancestors
 from helpers.precision.errors import METRICS, undefined
-from helpers.precision.trace import Block, ancestors
 
 CHUNK_BYTES = 256 << 20  # of every runner's tensors that are held at a time
 

@@ -3,12 +3,12 @@
 import itertools
 
 import numpy as np
-import onnx
 from onnx import helper
 
+from helpers.errors import BadInput
+from helpers.graph import edit, session
 from helpers.precision.errors import measure
 from helpers.precision.faults import SWAPPABLE, alternatives, with_attributes
-from helpers.precision.runners import open_session
 
 TRIALS = 40
 
@@ -18,12 +18,11 @@ def repaired(e):
     if e.before or len(e.inner) == 1:
         return None
     feeds = {name: np.asarray(e.theirs[name]) for name in e.block.inputs}
-    part = _part(e, e.block, e.model, feeds)
+    part = _part(e, e.model, feeds)
     for node, choice in itertools.islice(axes(e), TRIALS):
         try:
-            session = open_session(with_attributes(part, node.name, **choice), node.name)
-            made = session.run(None, feeds)[0]
-        except Exception:  # shapes that do not fit: BadInput on opening, a class of ONNX Runtime's own on running
+            made = _run(e, with_attributes(part, node.name, **choice), feeds)
+        except BadInput:  # shapes that do not fit
             continue
         if measure(made, e.theirs[e.name], 0, 0).relative <= e.tolerance:
             ((name, value),) = choice.items()
@@ -37,20 +36,18 @@ def computed(e, arrays):
     """The reference's nodes for the tensor, run on inputs from `arrays`."""
     block, whole = (e.before, e.definitions) if e.before else (e.block, e.model)
     feeds = {name: np.asarray(arrays[name]) for name in block.inputs}
-    return open_session(_part(e, block, whole, feeds), e.name).run(None, feeds)[0]
+    return _run(e, _part(e, whole, feeds), feeds)
 
 
-def _part(e, block, whole, feeds):
-    """A block of the model `whole` as a model."""
-    types = {name: helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in feeds.items()}
-    inputs = [helper.make_tensor_value_info(n, types[n], array.shape) for n, array in feeds.items()]
-    outputs = [onnx.ValueInfoProto(name=e.name)]
-    return helper.make_model(
-        helper.make_graph(block.nodes, "block", inputs, outputs, block.constants.values()),
-        functions=whole.functions,
-        opset_imports=whole.opset_import,
-        ir_version=whole.ir_version,
-    )
+def _part(e, whole, feeds):
+    """What computes the tensor in the model `whole` from arrays like those of `feeds`."""
+    types = {name: (helper.np_dtype_to_tensor_dtype(a.dtype), list(a.shape)) for name, a in feeds.items()}
+    return edit.cut(whole, feeds, [e.name], types)
+
+
+def _run(e, model, feeds):
+    opened = session.open_session(model, "disable", where=e.name)
+    return session.run(opened, None, feeds, e.name)[0]
 
 
 def axes(e):

@@ -22,7 +22,7 @@ from helpers.calibration import CalibrationReader, check_calibration, noise
 from helpers.errors import BadInput
 from helpers.files import atomic, check_distinct
 from helpers.graph import walk
-from helpers.quantize import modelopt
+from helpers.quantize import calibrators, modelopt
 from helpers.quantize.coverage import METADATA, counts, report
 from helpers.quantize.cpu import for_cpu
 
@@ -98,7 +98,7 @@ def quantize(
             calibration, samples = noise(work / "random.npz", shapes, 1, input_types=types), 1
         check_calibration(calibration, shapes, types)
         reader = CalibrationReader(calibration, shapes, samples, options.progress, types)
-        with modelopt.adapted(onnx_path, out), contextlib.closing(reader.bar):
+        with modelopt.adapted(onnx_path, out), calibrators.bounded(onnx_path), contextlib.closing(reader.bar):
             onnx.save(modelopt.slim(model) if options.simplify else model, work / "model.onnx")
             quantized = modelopt.run(work / "model.onnx", part, reader, mode, method, options)
         _check_quantized(quantized, onnx_path, mode, (*options.exclude_op_types, *options.exclude_nodes))

@@ -7,45 +7,50 @@ fixed size, each with the part of the graph that computes it. The scales are the
 
 import contextlib
 import math
-from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx.utils
-import onnxruntime
 from onnxruntime.quantization.calibrate import CalibrationMethod, HistogramCollector, TensorsData
+
+from helpers.graph import edit, session, walk
 
 GROUP_BYTES = 1 << 29  # of activations at a time
 
 
-def collect_histograms(calibrator, reader):
+def collect_histograms(calibrator, reader, where):
     """Fill an entropy calibrator of `onnxruntime.quantization`."""
     options = ("method", "symmetric", "num_bins", "num_quantized_bins", "percentile", "scenario")
     calibrator.collector = HistogramCollector(**{name: getattr(calibrator, name) for name in options})
     model = onnx.load(calibrator.augmented_model_path)
     tensors = {name: [name] for name in calibrator.tensors_to_calibrate}
-    for target, (array,) in _measure(model, tensors, calibrator, reader):
+    for target, (array,) in _measure(model, tensors, calibrator, reader, where):
         calibrator.collector.collect({target: [array]})
 
 
-def collect_ranges(calibrator, reader):
+def collect_ranges(calibrator, reader, where):
     """Fill a min-max calibrator of `onnxruntime.quantization`."""
     model = onnx.load(calibrator.augmented_model_path)
     added = [value.name for value in model.graph.output if value.name not in calibrator.model_original_outputs]
     tensors = {name.rpartition("_")[0]: [name, added[index + 1]] for index, name in enumerate(added) if not index % 2}
     ranges = {}
-    for target, (low, high) in _measure(model, tensors, calibrator, reader):
+    for target, (low, high) in _measure(model, tensors, calibrator, reader, where):
         before = ranges.get(target, (low, high))
         ranges[target] = np.minimum(before[0], low), np.maximum(before[1], high)
     calibrator.calibrate_tensors_range = TensorsData(CalibrationMethod.MinMax, ranges)
 
 
 @contextlib.contextmanager
-def bounded():
-    """ModelOpt collects with the functions above inside this context."""
+def bounded(where: object):
+    """ModelOpt collects with the functions above inside this context; errors name `where`."""
     from modelopt.onnx.quantization import ort_patching
 
-    ours = {"_collect_data_histogram_calibrator": collect_histograms, "_collect_data_minmax_calibrator": collect_ranges}
+    def histograms(calibrator, reader):  # they become methods, which a partial function cannot
+        collect_histograms(calibrator, reader, where)
+
+    def ranges(calibrator, reader):
+        collect_ranges(calibrator, reader, where)
+
+    ours = {"_collect_data_histogram_calibrator": histograms, "_collect_data_minmax_calibrator": ranges}
     theirs = {name: getattr(ort_patching, name) for name in ours}
     try:
         for name, function in ours.items():
@@ -56,17 +61,18 @@ def bounded():
             setattr(ort_patching, name, function)
 
 
-def _measure(model, tensors, calibrator, reader):
+def _measure(model, tensors, calibrator, reader, where):
     """Yield (tensor, its outputs' arrays) for all samples; `tensors` maps a tensor to the outputs that describe it. A
     tensor that shares its scale with others is also yielded under their names.
     """
     shared = calibrator.group_qdq_tensors or {}
     for group in _groups(model, tensors):
         outputs = [output for name in group for output in tensors[name]]
-        session = _session(model, outputs, Path(calibrator.augmented_model_path).with_name("group.onnx"))
+        opened = _session(model, outputs, where)
+        needed = [value.name for value in opened.get_inputs()]
         reader.rewind()
         for inputs in iter(reader.get_next, None):
-            arrays = session.run(outputs, {value.name: inputs[value.name] for value in session.get_inputs()})
+            arrays = session.run(opened, outputs, {name: inputs[name] for name in needed}, where)
             for name in group:
                 measured = [arrays.pop(0) for _ in tensors[name]]
                 for target in dict.fromkeys([name, *(other for other, names in shared.items() if name in names)]):
@@ -88,12 +94,7 @@ def _groups(model, names):
     return groups
 
 
-def _session(model, outputs, path):
+def _session(model, outputs, where):
     """ONNX Runtime on the part of `model` that computes `outputs`, every operator as written (no fusion)."""
-    inputs = [value.name for value in model.graph.input]
-    onnx.save(onnx.utils.Extractor(model).extract_model(inputs, outputs), path)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    part = edit.cut(model, [value.name for value in walk.inputs(model)], outputs)
+    return session.open_session(part, "disable", where=where, arena=False)

@@ -10,7 +10,6 @@ import onnx
 from helpers import graph
 from helpers.errors import BadInput
 from helpers.files import disk_errors
-from helpers.quantize import calibrators
 
 
 def run(path, out, reader, mode, method, options):
@@ -20,7 +19,7 @@ def run(path, out, reader, mode, method, options):
     """
     from modelopt.onnx.quantization import quantize
 
-    with _contained(out.parent), calibrators.bounded():
+    with _contained(out.parent):
         quantize(
             str(path),
             quantize_mode=mode,

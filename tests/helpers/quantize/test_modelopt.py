@@ -11,6 +11,13 @@ from helpers.quantize import Options, quantize, report
 from tests.builders.quantizable import run
 
 PLAIN = "c = Conv<pads=[1,1,1,1]>(x, W) y = Relu(c)"
+BRANCH = """
+c = Conv<pads=[1,1,1,1]>(x, W)
+a = Relu(c)
+z = If(t)<then_branch = p () => (float[1,32,8,8] u) { u = Neg(a) },
+          else_branch = q () => (float[1,32,8,8] v) { v = Abs(a) }>
+y = Conv<pads=[1,1,1,1]>(z, W)
+"""
 
 
 def write(path, body=PLAIN, inputs="", constants=""):
@@ -37,6 +44,12 @@ def agree(path, reference, feeds):
 @pytest.fixture
 def x():
     return np.random.default_rng(1).normal(size=(1, 32, 8, 8)).astype(np.float32)
+
+
+def test_names_that_a_branch_captures_are_kept(tmp_path, x):
+    path = write(tmp_path / "branch.onnx", BRANCH, constants="bool t = {1}")
+    out = quantize(path, tmp_path / "q.onnx")
+    assert convolutions(out, path) == [True, True] and agree(out, path, {"x": x})
 
 
 def test_constants_listed_as_inputs_stay_constants(tmp_path, x):

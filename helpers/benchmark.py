@@ -7,20 +7,26 @@ wait for it before it returns, else only the launch is timed.
 import dataclasses
 import statistics
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from helpers.errors import BadInput
 
+Clock = Callable[[], float]
+Progress = Callable[[Iterable[int]], Iterable[int]]
+Arrays = Mapping[str, np.ndarray]
 
-class Timing(dict):
+
+class Timing(dict[str, float]):
     """Percentiles of a list of calls, in ms: p50, p90, p99 (linear interpolation), mean, min, and their number n.
 
     Attributes:
         samples: float64[n], ms, in the order they were taken.
     """
 
-    def __init__(self, samples):
+    def __init__(self, samples: Iterable[float]) -> None:
         self.samples = np.asarray(samples, dtype=np.float64)
         p50, p90, p99 = (float(value) for value in np.percentile(self.samples, (50, 90, 99), method="linear"))
         super().__init__(p50=p50, p90=p90, p99=p99, mean=float(self.samples.mean()), min=float(self.samples.min()),
@@ -30,7 +36,7 @@ class Timing(dict):
         values = "  ".join(f"{name} {_ms(self[name])}" for name in ("p50", "p90", "p99", "mean", "min"))
         return f"{values} ms  (n = {self['n']})"
 
-    def metrics(self, prefix="latency_ms"):
+    def metrics(self, prefix: str = "latency_ms") -> dict[str, float]:
         """Flat map for a record, such as `latency_ms_p50`."""
         return {f"{prefix}_{name}": value for name, value in self.items()}
 
@@ -52,7 +58,7 @@ class Comparison:
     baseline: str
     rounds: int
 
-    def rows(self):
+    def rows(self) -> list[dict[str, Any]]:
         """list[dict], one per function, for a table."""
         return [
             {
@@ -73,7 +79,7 @@ class Comparison:
         )
 
 
-def latency(fn, warmup=10, iterations=100, clock=time.perf_counter):
+def latency(fn: Callable[[], Any], warmup: int = 10, iterations: int = 100, clock: Clock = time.perf_counter) -> Timing:
     """Time `iterations` calls of `fn()` after `warmup` calls that are not timed; returns a `Timing`."""
     _check(warmup=(warmup, 0), iterations=(iterations, 1))
     for _ in range(warmup):
@@ -81,7 +87,15 @@ def latency(fn, warmup=10, iterations=100, clock=time.perf_counter):
     return Timing(_calls(fn, iterations, clock))
 
 
-def compare(functions, rounds=10, iterations=10, warmup=3, baseline=None, clock=time.perf_counter, progress=iter):
+def compare(
+    functions: Mapping[str, Callable[[], Any]],
+    rounds: int = 10,
+    iterations: int = 10,
+    warmup: int = 3,
+    baseline: str | None = None,
+    clock: Clock = time.perf_counter,
+    progress: Progress = iter,
+) -> Comparison:
     """Time several functions in turns, so that what else the machine does falls on all of them alike.
 
     Args:
@@ -95,9 +109,7 @@ def compare(functions, rounds=10, iterations=10, warmup=3, baseline=None, clock=
     Returns:
         Comparison
     """
-    baseline = baseline or next(iter(functions), None)
-    if baseline not in functions:
-        raise BadInput("baseline", repr(baseline), f"one of {list(functions)}", "name one of the functions")
+    baseline = _baseline(functions, baseline, "functions")
     _check(warmup=(warmup, 0), iterations=(iterations, 1), rounds=(rounds, 1))
     for fn in functions.values():
         for _ in range(warmup):
@@ -109,7 +121,7 @@ def compare(functions, rounds=10, iterations=10, warmup=3, baseline=None, clock=
     return _comparison(samples, baseline)
 
 
-def time_engine(engine, feeds, warmup=10, iterations=100):
+def time_engine(engine: Any, feeds: Arrays, warmup: int = 10, iterations: int = 100) -> dict[str, Timing]:
     """Time an engine of any runtime on one set of inputs.
 
     Returns:
@@ -121,7 +133,15 @@ def time_engine(engine, feeds, warmup=10, iterations=100):
     return {"host": latency(lambda: engine.run(feeds), warmup, iterations)}
 
 
-def compare_engines(engines, feeds, rounds=10, iterations=10, warmup=3, baseline=None, progress=iter):
+def compare_engines(
+    engines: Mapping[str, Any],
+    feeds: Sequence[Arrays],
+    rounds: int = 10,
+    iterations: int = 10,
+    warmup: int = 3,
+    baseline: str | None = None,
+    progress: Progress = iter,
+) -> dict[str, Comparison]:
     """Time several engines in turns, as `compare` does with functions.
 
     Args:
@@ -132,9 +152,7 @@ def compare_engines(engines, feeds, rounds=10, iterations=10, warmup=3, baseline
     Returns:
         dict of the kinds of time that all engines have ("gpu", "host", "enqueue") to `Comparison`.
     """
-    baseline = baseline or next(iter(engines), None)
-    if baseline not in engines:
-        raise BadInput("baseline", repr(baseline), f"one of {list(engines)}", "name one of the engines")
+    baseline = _baseline(engines, baseline, "engines")
     _check(warmup=(warmup, 0), iterations=(iterations, 1), rounds=(rounds, 1), feeds=(len(feeds), 1))
     found = {name: [] for name in engines}
     for turn in progress(range(rounds)):
@@ -145,6 +163,14 @@ def compare_engines(engines, feeds, rounds=10, iterations=10, warmup=3, baseline
         kind: _comparison({name: [turn[kind].samples for turn in turns] for name, turns in found.items()}, baseline)
         for kind in kinds
     }
+
+
+def _baseline(named: Mapping[str, Any], baseline: str | None, noun: str) -> str:
+    """The name to compare with: `baseline`, or the first."""
+    chosen = baseline or next(iter(named), None)
+    if chosen is None or chosen not in named:
+        raise BadInput("baseline", repr(chosen), f"one of {list(named)}", f"name one of the {noun}")
+    return chosen
 
 
 def _order(named, turn):
@@ -162,7 +188,7 @@ def _comparison(samples, baseline):
     return Comparison(timings, speedups, baseline, len(samples[baseline]))
 
 
-def roofline(flops, moved, peak_flops, bandwidth):
+def roofline(flops: float, moved: float, peak_flops: float, bandwidth: float) -> dict[str, Any]:
     """The least time that a piece of work can take on a machine with two ceilings (Williams et al. 2009, roofline).
 
     Args:
@@ -183,7 +209,14 @@ def roofline(flops, moved, peak_flops, bandwidth):
             "bound": "compute" if intensity >= ridge else "memory"}  # fmt: skip
 
 
-def end_to_end(preprocess, run, decode, items, warmup=1, clock=time.perf_counter):
+def end_to_end(
+    preprocess: Callable[[Any], Any],
+    run: Callable[[Any], Any],
+    decode: Callable[[Any], Any],
+    items: Iterable[Any],
+    warmup: int = 1,
+    clock: Clock = time.perf_counter,
+) -> dict[str, Timing]:
     """Time `decode(run(preprocess(item)))` for every item, split by stage.
 
     Args:

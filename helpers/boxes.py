@@ -6,6 +6,7 @@ Needs numpy only.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -53,20 +54,22 @@ class Boxes:
             if array.shape != shape:
                 raise BadInput(f"Boxes.{name}", f"shape {array.shape}", f"shape {shape}", "give one row per box")
             object.__setattr__(self, name, array)
-        beyond = self.labels[(self.labels < 0) | (self.labels >= len(self.classes))] if self.classes else ()
-        if len(beyond):
+        beyond = self.labels[(self.labels < 0) | (self.labels >= len(self.classes))]
+        if self.classes and len(beyond):
             raise BadInput(
                 "Boxes.labels", beyond[0], f"0 to {len(self.classes) - 1}", "pass the class set of the labels"
             )
 
     @classmethod
     def empty(cls, frame: str = "lidar", classes: tuple[str, ...] = ()) -> "Boxes":
-        return cls(*([[]] * len(_COLUMNS)), frame, classes)
+        """No boxes in that frame."""
+        none, pairs, triples = np.zeros(0), np.zeros((0, 2)), np.zeros((0, 3))
+        return cls(triples, triples, none, pairs, none, none, frame, classes)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.centers)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> "Boxes":
         if isinstance(index, (int, np.integer)):
             index = [index]
         return replace(self, **{name: getattr(self, name)[index] for name in _COLUMNS})

@@ -83,7 +83,7 @@ def check_target(path: PathLike, folder: bool = False) -> None:
     _holder(Path(path), folder).rmdir()
 
 
-def check_distinct(output, *inputs):
+def check_distinct(output: PathLike, *inputs: PathLike | None) -> None:
     """BadInput if writing `output` would replace one of `inputs`, whatever the spelling: to be asked before long work.
 
     An input that is None counts for nothing.

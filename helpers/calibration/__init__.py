@@ -9,21 +9,22 @@ sample (about 30 MB). The layout is the one ModelOpt's `--calibration_data_path`
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from helpers.calibration.archive import Specs, check_calibration, specs_of, writer
 from helpers.calibration.reader import CalibrationReader
-from helpers.sequence import Step, rollout
+from helpers.sequence import Arrays, Step, rollout
 
 __all__ = ["CalibrationReader", "check_calibration", "collect", "noise"]
 
 
 def collect(
-    run: Callable,
+    run: Callable[[Arrays], Arrays],
     steps: Iterable[Step],
     out: str | Path,
-    config,
+    config: Any,
     samples: int | None = None,
     seed: int = 0,
     progress: bool = False,

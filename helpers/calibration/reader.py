@@ -53,7 +53,7 @@ class CalibrationReader:
             sample[name] = np.fromfile(self.path, spec.dtype, size, offset=offset).reshape(spec.shape)
         return sample
 
-    def get_next(self):
+    def get_next(self) -> dict[str, np.ndarray] | None:
         """The next sample of the range, or None after its last."""
         if self.position >= self.stop:
             return None
@@ -61,16 +61,16 @@ class CalibrationReader:
         self.bar.update()
         return self[self.position - 1]
 
-    def get_first(self):
+    def get_first(self) -> dict[str, np.ndarray]:
         """The first sample, without moving on."""
         return self[0]
 
-    def rewind(self):
+    def rewind(self) -> None:
         """Start again from the first sample of the range."""
         self.position = self.start
         self.bar.reset()
 
-    def set_range(self, start_index, end_index):
+    def set_range(self, start_index: int, end_index: int) -> None:
         """Let `get_next` draw the samples start_index (included) to end_index (excluded)."""
         self.start, self.stop = start_index, min(end_index, self.samples)
         self.rewind()

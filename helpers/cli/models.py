@@ -5,7 +5,7 @@ import argparse
 from helpers import models
 
 
-def main(argv=None):
+def main(argv: list[str]) -> int:
     """`python -m helpers models [SYSTEM] [--config NAME] [--keys]`."""
     parser = argparse.ArgumentParser("python -m helpers models", description=models.__doc__)
     parser.add_argument("system", nargs="?", help="one of: " + ", ".join(models.SYSTEMS))

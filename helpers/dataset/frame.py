@@ -8,6 +8,7 @@ Needs no torch.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class Frame:
         return np.stack(pictures)
 
 
-def stream(frames: Iterable[Frame], config) -> Iterator[Step]:
+def stream(frames: Iterable[Frame], config: Any) -> Iterator[Step]:
     """The steps of `frames` in time order, read as they are asked for; a sequence begins with every scene.
 
     config: of a system; its `inputs(frame, previous)` makes the feeds, `previous` is None where a scene begins.

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +32,7 @@ def read_image(path: str | os.PathLike, reduce: int = 1) -> np.ndarray:
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
-def preprocess(images: Sequence[np.ndarray], config) -> np.ndarray:
+def preprocess(images: np.ndarray | Sequence[np.ndarray], config: Any) -> np.ndarray:
     """Pictures -> network input, float32 [N,3,H,W].
 
     images: uint8 [N,h,w,3] RGB (or a list of [h,w,3]). config: of a system, with `image_scale`, `image_size` (H, W) and
@@ -40,8 +42,8 @@ def preprocess(images: Sequence[np.ndarray], config) -> np.ndarray:
     normalize. Raises BadInput if the resized picture exceeds the size.
     """
     out = np.zeros((len(images), 3, *config.image_size), np.float32)
-    settings = config.image_scale, config.image_mean, config.image_std
-    in_threads(lambda pair: _normalize_into(*pair, *settings), zip(out, images, strict=True))
+    normalize = partial(_normalize_into, scale=config.image_scale, mean=config.image_mean, std=config.image_std)
+    in_threads(lambda pair: normalize(*pair), zip(out, images, strict=True))
     return out
 
 

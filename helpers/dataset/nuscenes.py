@@ -54,7 +54,7 @@ class Dataset:
     Frames are read from the tables when first asked for and kept; images are read by `Frame.images()`.
     """
 
-    def __init__(self, nusc, split):
+    def __init__(self, nusc: NuScenes, split: str | list[str]) -> None:
         self.nusc, self.dataroot, self.version, self.split = nusc, Path(nusc.dataroot), nusc.version, split
         self.scenes = _scenes_of(nusc, split)
         self._can = NuScenesCanBus(dataroot=str(self.dataroot))
@@ -66,12 +66,12 @@ class Dataset:
         self._check_images()
 
     @cached_property
-    def frames(self):
+    def frames(self) -> list[Frame]:
         """list[Frame] of the whole split."""
         return [self[i] for i in range(len(self))]
 
     @property
-    def tokens(self):
+    def tokens(self) -> list[str]:
         """Sample tokens in order, without reading the frames."""
         return [token for _, _, token in self._places]
 
@@ -160,11 +160,11 @@ class Dataset:
         if not records:
             return Boxes.empty(classes=CLASSES), np.zeros(0, np.int64)
         boxes = Boxes(
-            [r["translation"] for r in records],
-            [r["size"] for r in records],
-            [quaternion_yaw(Quaternion(r["rotation"])) for r in records],
+            np.array([r["translation"] for r in records], np.float64),
+            np.array([r["size"] for r in records], np.float64),
+            np.array([quaternion_yaw(Quaternion(r["rotation"])) for r in records]),
             np.nan_to_num([self.nusc.box_velocity(r["token"])[:2] for r in records]),
-            [CLASSES.index(category_to_detection_name(r["category_name"])) for r in records],
+            np.array([CLASSES.index(category_to_detection_name(r["category_name"])) for r in records]),
             np.ones(len(records)),
             "global",
             CLASSES,

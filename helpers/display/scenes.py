@@ -1,13 +1,27 @@
 """Pictures of a driving scene: the bird's-eye view, images side by side."""
 
-import numpy as np
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from helpers.boxes import require_frame
+import numpy as np
+from numpy.typing import ArrayLike
+
+from helpers.boxes import Boxes, require_frame
 from helpers.display.style import GRID, INK, MUTED, PALETTE, class_color, new_figure, picture
 from helpers.errors import BadInput
 
+if TYPE_CHECKING:
+    from IPython.display import Image
 
-def bev(frame, ground_truth=None, detections=None, path=None, threshold=0.1, extent=51.2):
+
+def bev(
+    frame: Any,
+    ground_truth: Boxes | None = None,
+    detections: Boxes | None = None,
+    path: ArrayLike | None = None,
+    threshold: float = 0.1,
+    extent: float = 51.2,
+) -> "Image":
     """The scene from above, forward up, ± `extent` meters around the lidar.
 
     Args:
@@ -48,33 +62,32 @@ def bev(frame, ground_truth=None, detections=None, path=None, threshold=0.1, ext
     return picture(figure, f"Bird's-eye view of {frame.scene}, frame {frame.index}: {', '.join(counts) or 'ego only'}")
 
 
-def side_by_side(images, titles=None, height=2.6):
+def side_by_side(images: Iterable[ArrayLike], titles: Iterable[str] | None = None, height: float = 2.6) -> "Image":
     """Images [H, W] or [H, W, 3] in one row, each `height` inches high, with `titles` above."""
     from matplotlib.figure import Figure
 
-    images = [np.asarray(image) for image in images]
-    titles = list(titles or [""] * len(images))
-    if not images or len(titles) != len(images):
-        raise BadInput(
-            "side_by_side", f"{len(images)} images, {len(titles)} titles", "one title an image", "match them"
-        )
-    ratios = [image.shape[1] / image.shape[0] for image in images]
+    arrays = [np.asarray(image) for image in images]
+    names = list(titles or [""] * len(arrays))
+    if not arrays or len(names) != len(arrays):
+        found = f"{len(arrays)} images, {len(names)} titles"
+        raise BadInput("side_by_side", found, "one title an image", "match them")
+    ratios = [array.shape[1] / array.shape[0] for array in arrays]
     figure = Figure(figsize=(sum(ratios) * height + 0.1, height + 0.35), dpi=110, layout="constrained")
-    axes = figure.subplots(1, len(images), width_ratios=ratios, squeeze=False)[0]
-    for ax, image, title in zip(axes, images, titles, strict=True):
+    axes = figure.subplots(1, len(arrays), width_ratios=ratios, squeeze=False)[0]
+    for ax, image, title in zip(axes, arrays, names, strict=True):
         ax.imshow(image, cmap="cividis")
         ax.set_title(title, loc="left", fontsize=10, color=INK)
         ax.set_axis_off()
-    return picture(figure, f"Side by side: {', '.join(titles)}")
+    return picture(figure, f"Side by side: {', '.join(names)}")
 
 
-def above(boxes, threshold):
+def above(boxes: Boxes, threshold: float) -> Boxes:
     """The boxes of at least that score; BadInput unless they are in the lidar frame."""
     require_frame(boxes, "lidar")
     return boxes[boxes.scores >= threshold]
 
 
-def colors_of(*groups):
+def colors_of(*groups: Boxes) -> dict[str, str]:
     """Name -> color of the classes that occur in `groups` of boxes, in the order of their class sets."""
     return {
         name: class_color(name, boxes.classes) for boxes in groups for name in boxes.classes if name in set(boxes.names)

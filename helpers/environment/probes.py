@@ -7,9 +7,10 @@ import ctypes
 import json
 import os
 import sys
+from typing import Any
 
 
-def driver():
+def driver() -> dict[str, Any]:
     """CUDA version of the driver (13000 for 13.0) and its GPUs, asked of libcuda."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
@@ -35,7 +36,7 @@ def _gpu(cuda, ordinal):
     return {"name": name.value.decode(), "sm": f"{major.value}.{minor.value}", "memory": memory.value}
 
 
-def package(name):
+def package(name: str) -> dict[str, Any]:
     """Import a module: its version, file, and the TensorRT libraries that came with it."""
     module = __import__(name)
     found = {"version": getattr(module, "__version__", None), "file": getattr(module, "__file__", None)}
@@ -54,7 +55,7 @@ def package(name):
     return found
 
 
-def library(path):
+def library(path: str) -> dict[str, Any]:
     """Load a library, after TensorRT where that is installed, as a program that uses the plugins does."""
     try:
         import tensorrt

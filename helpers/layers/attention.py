@@ -6,7 +6,7 @@ All layers are batch first, add the residual themselves and leave normalization 
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from helpers.ops.ms_deform_attn import ms_deform_attn
 
@@ -21,7 +21,9 @@ class DeformableAttention(nn.Module):
         project: whether to end in a projection and the residual.
     """
 
-    def __init__(self, dims, heads, points, query_dims=None, copies=1, project=True):
+    def __init__(
+        self, dims: int, heads: int, points: int, query_dims: int | None = None, copies: int = 1, project: bool = True
+    ) -> None:
         super().__init__()
         self.heads, self.points, self.copies = heads, points, copies
         self.sampling_offsets = nn.Linear(query_dims or dims, copies * heads * points * 2)
@@ -42,7 +44,7 @@ class DeformableAttention(nn.Module):
         for parameter in (self.sampling_offsets.weight, *self.attention_weights.parameters()):
             nn.init.zeros_(parameter)
 
-    def attend(self, query, value, references, shape):
+    def attend(self, query: Tensor, value: Tensor, references: Tensor, shape: tuple[int, int]) -> Tensor:
         """query [B, Q, query_dims], value [B*k, H*W, C], references [B*k, Q, 1, 2G], shape (H, W) -> [B*k, Q, C].
 
         Each query serves k values: the copies of the offsets if there are any, else the same offsets for all.
@@ -64,7 +66,9 @@ class DeformableAttention(nn.Module):
             entries = entries.expand(-1, total // batch, -1, -1, -1)
         return entries.flatten(0, 1)
 
-    def forward(self, query, position, value, references, shape):
+    def forward(
+        self, query: Tensor, position: Tensor, value: Tensor, references: Tensor, shape: tuple[int, int]
+    ) -> Tensor:
         """query and position [B, Q, C], value [B, H*W, C], references [B, Q, 1, 2] -> [B, Q, C]."""
         return self.output_proj(self.attend(query + position, value, references, shape)) + query
 
@@ -72,10 +76,12 @@ class DeformableAttention(nn.Module):
 class TemporalSelfAttention(DeformableAttention):
     """Deformable attention over the previous and the present bird's-eye map; the mean of both."""
 
-    def __init__(self, dims, heads, points):
+    def __init__(self, dims: int, heads: int, points: int) -> None:
         super().__init__(dims, heads, points, query_dims=2 * dims, copies=2)
 
-    def forward(self, query, position, history, references, shape):
+    def forward(
+        self, query: Tensor, position: Tensor, history: Tensor, references: Tensor, shape: tuple[int, int]
+    ) -> Tensor:
         """query [B, Q, C], position [1, Q, C], history [B, 2, Q, C], references [B, 2, Q, 1, 2] -> [B, Q, C]."""
         feature = torch.cat([history[:, 0], query + position], -1)
         attended = self.attend(feature, history.flatten(0, 1), references.flatten(0, 1), shape)
@@ -85,12 +91,12 @@ class TemporalSelfAttention(DeformableAttention):
 class SpatialCrossAttention(nn.Module):
     """Deformable attention of every query over every camera, weighted by a visibility mask that sums to one or zero."""
 
-    def __init__(self, dims, heads, points):
+    def __init__(self, dims: int, heads: int, points: int) -> None:
         super().__init__()
         self.deformable_attention = DeformableAttention(dims, heads, points, project=False)
         self.output_proj = nn.Linear(dims, dims)
 
-    def forward(self, query, value, references, mask, shape):
+    def forward(self, query: Tensor, value: Tensor, references: Tensor, mask: Tensor, shape: tuple[int, int]) -> Tensor:
         """query [B, Q, C], value [B*cameras, H*W, C], references [B*cameras, Q, 1, 2G], mask [B, cameras, Q, 1]."""
         attended = self.deformable_attention.attend(query, value, references, shape)
         attended = attended.view(*mask.shape[:3], -1) * mask
@@ -108,12 +114,12 @@ class SelfAttention(nn.Module):
             self.out_proj = nn.Linear(dims, dims)
             nn.init.xavier_uniform_(self.in_proj_weight)
 
-    def __init__(self, dims, heads):
+    def __init__(self, dims: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.attn = self.Projections(dims)
 
-    def forward(self, query, position):
+    def forward(self, query: Tensor, position: Tensor) -> Tensor:
         """query [B, Q, C], position [1, Q, C] -> [B, Q, C]; query and key carry the position, the value does not."""
         dims = query.shape[-1]
         weight, bias = self.attn.in_proj_weight, self.attn.in_proj_bias
@@ -131,10 +137,10 @@ class SelfAttention(nn.Module):
 class FeedForward(nn.Module):
     """Linear, ReLU, linear and the residual."""
 
-    def __init__(self, dims, width):
+    def __init__(self, dims: int, width: int) -> None:
         super().__init__()
         expand = nn.Sequential(nn.Linear(dims, width), nn.ReLU(inplace=True))
         self.layers = nn.Sequential(expand, nn.Linear(width, dims))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self.layers(x) + x

@@ -6,8 +6,9 @@ into its form. Needs no torch.
 
 import contextlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
+from typing import Any
 
 import numpy as np
 from nuscenes.eval.common.config import config_factory
@@ -20,8 +21,9 @@ from tqdm.auto import tqdm
 from helpers.boxes import Boxes, require_frame, transform
 from helpers.dataset import Dataset, Frame, stream
 from helpers.errors import BadInput
-from helpers.sequence import Step, rollout
+from helpers.sequence import Arrays, Step, rollout
 
+Run = Callable[[Arrays], Arrays]  # the inputs of one frame to its outputs
 CONFIG = "detection_cvpr_2019"
 ERRORS = {"mATE": "trans_err", "mASE": "scale_err", "mAOE": "orient_err", "mAVE": "vel_err", "mAAE": "attr_err"}
 MOVING = 0.2  # m/s
@@ -145,7 +147,7 @@ def _require_classes(boxes, where):
 
 
 def detect(
-    run, steps: Iterable[Step], config, progress: bool = True, total: int | None = None
+    run: Run, steps: Iterable[Step], config: Any, progress: bool = True, total: int | None = None
 ) -> Iterator[tuple[Frame, Boxes]]:
     """Run a network over frames in order, its states carried within a scene; yield (frame, Boxes in the lidar frame).
 
@@ -162,7 +164,7 @@ def detect(
 
 
 def evaluate(
-    run, dataset: Dataset, config, steps: Iterable[Step] | None = None, progress: bool = True
+    run: Run, dataset: Dataset, config: Any, steps: Iterable[Step] | None = None, progress: bool = True
 ) -> dict[str, float]:
     """Detection metrics (`score`) of a network over a split, or over those `steps` of it that are given.
 

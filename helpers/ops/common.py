@@ -75,7 +75,7 @@ def launch(loaded: ctypes.CDLL, function: str, sizes: ctypes.Structure, tensors:
     with torch.cuda.device_of(tensors[0]):
         code = loaded[function](ctypes.byref(sizes), *addresses, ctypes.c_void_p(stream))
     if code:
-        text = ", ".join(f"{field} {getattr(sizes, field)}" for field, _ in sizes._fields_)
+        text = ", ".join(f"{field} {getattr(sizes, field)}" for field, *_ in sizes._fields_)
         raise BadInput(function, f"error {code}: {library.error_text(loaded, code)}; {text}",
                        "sizes that belong together, addresses of whole pairs, kernels for this GPU",
                        library.MAKE)  # fmt: skip

@@ -47,8 +47,8 @@ def build(target: str = "plugins", out: PathLike | None = None, **variables: Pat
     """
     if target not in OUTPUTS:
         raise BadInput("plugins.build", target, f"one of {', '.join(OUTPUTS)}", MAKE)
-    out = _folder(out)
-    command = ["make", "-C", FOLDER, target, f"OUT={out}", *(f"{name}={value}" for name, value in variables.items())]
+    folder = _folder(out)
+    command = ["make", "-C", FOLDER, target, f"OUT={folder}", *(f"{name}={value}" for name, value in variables.items())]
     environment = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
     try:
         made = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
@@ -59,7 +59,7 @@ def build(target: str = "plugins", out: PathLike | None = None, **variables: Pat
                        f"{OUTPUTS[target]} from {' '.join(map(str, command))}",
                        f"see the head of plugins/Makefile for its variables: {MAKE}")  # fmt: skip
     _newest.cache_clear()
-    return out / OUTPUTS[target]
+    return folder / OUTPUTS[target]
 
 
 def find(target: str = "plugins", out: PathLike | None = None) -> Path | None:
@@ -178,7 +178,7 @@ class use:
 
 def kernels(device: str) -> ctypes.CDLL | None:
     """The chosen library if its kernels take tensors of the device "cuda" or "cpu", else None."""
-    if _chosen == AUTOMATIC:
+    if isinstance(_chosen, str):
         return _newest() if device == "cuda" else None
     return _chosen if _chosen is not None and _device(_chosen) == device else None
 

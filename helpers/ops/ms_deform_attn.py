@@ -169,10 +169,10 @@ def _takes(value, extents, *rest):
     return tuple(tensor.dtype for tensor in (value, *rest)) in FORMS
 
 
-def _kernel(library, value, extents, *rest):
-    output = _fake(value, extents, *rest)
-    value, *rest = map(common.packed, (value, *rest))
-    launch(library, value, _on_device(tuple(extents), value.device), *rest, output)
+def _kernel(library, value, extents, references, offsets, weights):
+    output = _fake(value, extents, references, offsets, weights)
+    value, references, offsets, weights = map(common.packed, (value, references, offsets, weights))
+    launch(library, value, _on_device(tuple(extents), value.device), references, offsets, weights, output)
     return output
 
 

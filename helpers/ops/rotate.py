@@ -110,7 +110,8 @@ def _takes(image, angle, center, interpolation):
 
 def _kernel(library, image, angle, center, interpolation):
     output = _fake(image, angle, center, interpolation)
-    launch(library, *map(common.packed, (image, angle, center)), output, interpolation)
+    image, angle, center = map(common.packed, (image, angle, center))
+    launch(library, image, angle, center, output, interpolation)
     return output
 
 

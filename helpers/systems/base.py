@@ -1,7 +1,8 @@
 """What every system says about one configuration of its network: shapes, states, inputs, decoding. Needs no torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -61,10 +62,10 @@ class Config:
         shapes, types = self.input_shapes(), self.input_types()
         return {name: np.zeros(shapes[name], types[name]) for name in self.states}
 
-    def inputs(self, frame, previous) -> dict[str, np.ndarray]:
+    def inputs(self, frame: Any, previous: Any) -> dict[str, np.ndarray]:
         """The inputs of one `helpers.dataset.Frame` without the states; `previous` is the frame before, or None."""
         raise NotImplementedError
 
-    def decode(self, outputs):
+    def decode(self, outputs: Mapping[str, np.ndarray]) -> Any:
         """What the task scores, such as `helpers.boxes.Boxes`, of the outputs (name -> array) of one frame."""
         raise NotImplementedError

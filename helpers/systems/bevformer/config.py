@@ -1,8 +1,12 @@
 """Configurations of BEVFormer: sizes, shapes, states and which parts need FP32. NumPy only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
+
+from helpers.boxes import Boxes
 from helpers.systems import base
 
 
@@ -50,7 +54,7 @@ class Config(base.Config):
         """(H, W) of the feature map."""
         return self.image_size[0] // self.stride, self.image_size[1] // self.stride
 
-    def input_shapes(self):
+    def input_shapes(self) -> base.Shapes:
         """Name -> shape of the inputs in their order; all float32."""
         return {
             "image": (1, self.num_cameras, 3, *self.image_size),
@@ -60,7 +64,7 @@ class Config(base.Config):
             "lidar2img": (1, self.num_cameras, 4, 4),
         }
 
-    def output_shapes(self):
+    def output_shapes(self) -> base.Shapes:
         """Name -> shape of the outputs in their order; all float32."""
         return {
             "bev_embed": (self.bev_h * self.bev_w, 1, self.embed_dims),
@@ -68,17 +72,17 @@ class Config(base.Config):
             "outputs_coords": (self.decoder_layers, 1, self.num_query, self.code_size),
         }
 
-    def inputs(self, frame, previous):
+    def inputs(self, frame: Any, previous: Any) -> dict[str, np.ndarray]:
         """Network inputs of one frame without `prev_bev`: `helpers.systems.bevformer.inputs.inputs`."""
         from helpers.systems.bevformer.inputs import inputs  # OpenCV and the devkit: shapes alone must not need them
 
         return inputs(frame, previous, self)
 
-    def decode(self, outputs):
+    def decode(self, outputs: Mapping[str, np.ndarray]) -> Boxes:
         """Boxes of one frame in the lidar frame: `helpers.systems.bevformer.decode.decode_outputs`."""
         from helpers.systems.bevformer.decode import decode_outputs
 
-        return decode_outputs(*(outputs[name] for name in self.decoded))
+        return decode_outputs(outputs["outputs_classes"], outputs["outputs_coords"])
 
 
 _PUBLISHED = Config(

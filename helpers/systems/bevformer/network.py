@@ -8,16 +8,17 @@ every camera sees every query and a mask takes the place of the data-dependent g
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from helpers.layers.resnet import FPN, ResNet
+from helpers.systems.bevformer.config import Config
 from helpers.systems.bevformer.transformer import PositionalEncoding, Transformer
 
 
 class Head(nn.Module):
     """Bird's-eye map, object queries and the class and box branches of every decoder layer."""
 
-    def __init__(self, config):
+    def __init__(self, config: Config) -> None:
         super().__init__()
         dims, layers = config.embed_dims, config.decoder_layers
         weights = torch.tensor([1.0] * (config.code_size - 2) + [0.2] * 2)
@@ -31,7 +32,9 @@ class Head(nn.Module):
         self.bev_embedding = nn.Embedding(config.bev_h * config.bev_w, dims)
         self.query_embedding = nn.Embedding(config.num_query, 2 * dims)
 
-    def forward(self, features, prev_bev, use_prev_bev, can_bus, lidar2img):
+    def forward(
+        self, features: Tensor, prev_bev: Tensor, use_prev_bev: Tensor, can_bus: Tensor, lidar2img: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """features [B, cameras, C, H, W]; can_bus [B, 18]; the rest as in `BEVFormer.forward`."""
         bev, results = self.transformer(
             features,
@@ -58,14 +61,16 @@ class Head(nn.Module):
 class BEVFormer(nn.Module):
     """The detector. Frames: LiDAR (meters); the map's columns run along x and its rows along y."""
 
-    def __init__(self, config):
+    def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.pts_bbox_head = Head(config)
         self.img_backbone = ResNet(config.depths, config.base_channels)
         self.img_neck = FPN(self.img_backbone.out_channels, config.embed_dims)
 
-    def forward(self, image, prev_bev, use_prev_bev, can_bus, lidar2img):
+    def forward(
+        self, image: Tensor, prev_bev: Tensor, use_prev_bev: Tensor, can_bus: Tensor, lidar2img: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """One frame of B independent streams (B = 1 in an exported graph); all tensors float32.
 
         Args:
@@ -85,7 +90,7 @@ class BEVFormer(nn.Module):
         return self.pts_bbox_head(features, prev_bev, use_prev_bev, can_bus.view(batch, 18), lidar2img)
 
 
-def inverse_sigmoid(x):
+def inverse_sigmoid(x: Tensor) -> Tensor:
     """Logit with both arguments of the quotient kept above 1e-5."""
     x = x.clamp(0, 1)
     return torch.log(x.clamp(min=1e-5) / (1 - x).clamp(min=1e-5))

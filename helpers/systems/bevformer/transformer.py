@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from helpers.layers.attention import (
     DeformableAttention,
@@ -14,12 +14,13 @@ from helpers.layers.attention import (
 )
 from helpers.ops.common import full_precision
 from helpers.ops.rotate import rotate
+from helpers.systems.bevformer.config import Config
 
 EPSILON = 1e-5
 TINY = 1e-6  # not an addend: graph optimizers take the addition of a tiny constant for a no-op and remove it
 
 
-def ego_shift(can_bus, cell_size, bev_size):
+def ego_shift(can_bus: Tensor, cell_size: tuple[float, float], bev_size: tuple[int, int]) -> Tensor:
     """Motion of the vehicle since the previous frame as a shift of the map.
 
     Args:
@@ -47,7 +48,7 @@ class Projection(nn.Module):
     behind a camera reach 1e7 image widths, beyond half precision.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: Config) -> None:
         super().__init__()
         low, high = torch.tensor(config.pc_range).view(2, 3)
         height = config.pc_range[5] - config.pc_range[2]
@@ -60,7 +61,7 @@ class Projection(nn.Module):
         self.register_buffer("points", points * (high - low) + low, persistent=False)
         self.register_buffer("cells", points[:, 0, :2].contiguous(), persistent=False)
 
-    def forward(self, lidar2img):
+    def forward(self, lidar2img: Tensor) -> tuple[Tensor, Tensor]:
         """lidar2img [B, cameras, 4, 4], pixels of the padded image, to (references, mask).
 
         references [B*cameras, Q, 1, 2*pillar_points] in image units; mask [B, cameras, Q, 1], 1/(number of cameras that
@@ -80,7 +81,7 @@ class Projection(nn.Module):
 class EncoderLayer(nn.Module):
     """Temporal self-attention, spatial cross-attention, feed-forward; a LayerNorm after each."""
 
-    def __init__(self, config):
+    def __init__(self, config: Config) -> None:
         super().__init__()
         dims, heads = config.embed_dims, config.num_heads
         spatial_points = config.pillar_points * config.pillar_offsets
@@ -90,7 +91,16 @@ class EncoderLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(dims) for _ in range(3))
         self.bev_size, self.feature_size = (config.bev_h, config.bev_w), config.feature_size
 
-    def forward(self, query, position, history, map_references, tokens, references, mask):
+    def forward(
+        self,
+        query: Tensor,
+        position: Tensor,
+        history: Tensor,
+        map_references: Tensor,
+        tokens: Tensor,
+        references: Tensor,
+        mask: Tensor,
+    ) -> Tensor:
         temporal, spatial = self.attentions
         query = self.norms[0](temporal(query, position, history, map_references, self.bev_size))
         query = self.norms[1](spatial(query, tokens, references, mask, self.feature_size))
@@ -100,12 +110,21 @@ class EncoderLayer(nn.Module):
 class Encoder(nn.Module):
     """Lifts camera features into the bird's-eye map."""
 
-    def __init__(self, config):
+    def __init__(self, config: Config) -> None:
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.projection = Projection(config)
 
-    def forward(self, query, position, tokens, previous, use_previous, shift, lidar2img):
+    def forward(
+        self,
+        query: Tensor,
+        position: Tensor,
+        tokens: Tensor,
+        previous: Tensor,
+        use_previous: Tensor,
+        shift: Tensor,
+        lidar2img: Tensor,
+    ) -> Tensor:
         """query and previous [B, Q, C], position [1, Q, C], tokens [B*cams, S, C]; use_previous [B], shift [B, 2]."""
         references, mask = self.projection(lidar2img)
         use = use_previous.view(-1, 1, 1, 1)
@@ -122,7 +141,7 @@ class Encoder(nn.Module):
 class DecoderLayer(nn.Module):
     """Self-attention of the object queries, deformable attention over the map, feed-forward; a LayerNorm after each."""
 
-    def __init__(self, config):
+    def __init__(self, config: Config) -> None:
         super().__init__()
         dims, heads = config.embed_dims, config.num_heads
         self.attentions = nn.ModuleList([SelfAttention(dims, heads), DeformableAttention(dims, heads, config.points)])
@@ -130,7 +149,7 @@ class DecoderLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(dims) for _ in range(3))
         self.bev_size = config.bev_h, config.bev_w
 
-    def forward(self, query, position, bev, references):
+    def forward(self, query: Tensor, position: Tensor, bev: Tensor, references: Tensor) -> Tensor:
         query = self.norms[0](self.attentions[0](query, position))
         query = self.norms[1](self.attentions[1](query, position, bev, references, self.bev_size))
         return self.norms[2](self.ffns[0](query))
@@ -139,11 +158,13 @@ class DecoderLayer(nn.Module):
 class Decoder(nn.Module):
     """Object queries that read the map; each layer refines the reference points of the next."""
 
-    def __init__(self, config):
+    def __init__(self, config: Config) -> None:
         super().__init__()
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
 
-    def forward(self, query, position, bev, reference, reg_branches):
+    def forward(
+        self, query: Tensor, position: Tensor, bev: Tensor, reference: Tensor, reg_branches: nn.ModuleList
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
         """query [B, Q, C], position [1, Q, C], bev [B, cells, C], reference [B, Q, 3] in 0..1.
 
         Returns per layer the queries [B, Q, C], the reference points that it started from and its box regression.
@@ -162,7 +183,7 @@ class Decoder(nn.Module):
 class Transformer(nn.Module):
     """Everything between image features and object queries."""
 
-    def __init__(self, config):
+    def __init__(self, config: Config) -> None:
         super().__init__()
         dims, low, high = config.embed_dims, config.pc_range[:2], config.pc_range[3:5]
         self.bev_size = config.bev_h, config.bev_w
@@ -177,8 +198,17 @@ class Transformer(nn.Module):
         self.can_bus_mlp.add_module("norm", nn.LayerNorm(dims))
 
     def forward(
-        self, features, bev_query, position, object_query, reg_branches, prev_bev, use_prev_bev, can_bus, lidar2img
-    ):
+        self,
+        features: Tensor,
+        bev_query: Tensor,
+        position: Tensor,
+        object_query: Tensor,
+        reg_branches: nn.ModuleList,
+        prev_bev: Tensor,
+        use_prev_bev: Tensor,
+        can_bus: Tensor,
+        lidar2img: Tensor,
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
         """Camera features to the map, and the map to object queries.
 
         Args:
@@ -208,14 +238,14 @@ class Transformer(nn.Module):
 class PositionalEncoding(nn.Module):
     """Learned row and column tables -> [1, rows*columns, C], the column's half first."""
 
-    def __init__(self, rows, columns, dims):
+    def __init__(self, rows: int, columns: int, dims: int) -> None:
         super().__init__()
         self.row_embed = nn.Embedding(rows, dims // 2)
         self.col_embed = nn.Embedding(columns, dims // 2)
         nn.init.uniform_(self.row_embed.weight)
         nn.init.uniform_(self.col_embed.weight)
 
-    def forward(self):
+    def forward(self) -> Tensor:
         rows, columns = self.row_embed.weight, self.col_embed.weight
         column_part = columns[None].expand(rows.shape[0], -1, -1)
         row_part = rows[:, None].expand(-1, columns.shape[0], -1)

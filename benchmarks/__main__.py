@@ -1,4 +1,4 @@
-"""Measures BEVFormer on a GPU: PyTorch, torch.compile and TensorRT in every precision, and their accuracy.
+"""Measures a system on a GPU: PyTorch, torch.compile and TensorRT in every precision, and their accuracy.
 
     python -m benchmarks all                       # where PyTorch and TensorRT share one Python
     python -m benchmarks all --tiny --runtime=onnxruntime    # the same path on a CPU, in a few minutes
@@ -26,17 +26,18 @@ import sys
 from pathlib import Path
 
 from benchmarks.session import Session
+from benchmarks.systems import SYSTEMS
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
-STAGES = {
-    "prepare": "prepare",
-    "pytorch": "pytorch",
-    "tensorrt": "engines",
-    "gridsample": "gridsample",
-    "divergence": "divergence",
-    "evaluate": "evaluate",
-    "records": "report",
+STAGES = {  # stage: the modules that do it
+    "prepare": ("prepare",),
+    "pytorch": ("pytorch",),
+    "tensorrt": ("engines", "growth"),
+    "gridsample": ("gridsample",),
+    "divergence": ("divergence",),
+    "evaluate": ("evaluate",),
+    "records": ("report",),
 }
 
 
@@ -48,7 +49,8 @@ def main(argv=None):
     session = Session(options.work, options.only, options.budget, options.retry, command, options.commit)
     for stage in stages(options):
         try:
-            importlib.import_module(f"benchmarks.{STAGES[stage]}").run(session, options)
+            for module in STAGES[stage]:
+                importlib.import_module(f"benchmarks.{module}").run(session, options)
         except ImportError as error:
             print(f"stage {stage}: {error}; run it in the Python that has it", file=sys.stderr)
             return 2
@@ -69,14 +71,17 @@ def stages(options):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("stage", choices=[*STAGES, "all"])
+    parser.add_argument("--system", default="bevformer", choices=SYSTEMS, help="what is measured (bevformer)")
     parser.add_argument("--work", type=Path, default=ROOT / "build/gpu", help="work folder (build/gpu)")
     parser.add_argument("--data", default=ROOT / "data/minidrive", help="data root; MiniDrive is made if absent")
-    parser.add_argument("--checkpoint", default=ROOT / "checkpoints/bevformer_mini.safetensors", help="of the mini")
+    parser.add_argument("--checkpoint", help="of the mini (the one in checkpoints/)")
     parser.add_argument("--out", type=Path, help="folder of the records (results; WORK/records for a trial)")
     parser.add_argument("--shapes", nargs="+", choices=["published", "mini"], default=["published", "mini"],
-                        help="BEVFormer-tiny at its published size with random weights; the trained mini")  # fmt: skip
+                        help="the published size with random weights; the trained mini")  # fmt: skip
     parser.add_argument(
         "--only",
         nargs="+",
@@ -94,6 +99,8 @@ def parse(argv):
     parser.add_argument("--builderOptimizationLevel", dest="level", type=int, metavar="N", help="0 to 5 (TensorRT's)")
     parser.add_argument("--workspace", type=float, default=8192, metavar="MIB", help="scratch memory limit (8192)")
     options = parser.parse_args(argv)
+    options.system = SYSTEMS[options.system]
+    options.checkpoint = options.checkpoint or ROOT / "checkpoints" / options.system.checkpoint
     if options.tactic_sources is not None:
         options.tactic_sources = [] if options.tactic_sources == "none" else options.tactic_sources.split(",")
     if options.tiny:

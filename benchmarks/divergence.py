@@ -16,7 +16,6 @@ from helpers import precision
 from helpers.engine import cache
 from helpers.errors import BadInput
 from helpers.files import sha256
-from helpers.systems.bevformer.config import Config
 
 FRAMES = 2
 SHOWN = 40  # nodes and layers that a result lists
@@ -98,7 +97,7 @@ def search(shape, name, case, reference, candidate, settings):
         noisy = precision.EngineRunner(reference, "onnxruntime", folder) if case.quantized else None
         overrides = dict.fromkeys(set(runner.names) - set(runner.outputs), case.inner)
         options = precision.Options(overrides=overrides, metric=case.metric, noise_reference=noisy, watch=watch)
-        found = precision.first_divergence(reference, runner, given, Config.states, case.tolerance, options)
+        found = precision.first_divergence(reference, runner, given, shape.config.states, case.tolerance, options)
     print(found, flush=True)
     return described(found, case, candidate, shape) | {"layers": layers(runner, found)}
 

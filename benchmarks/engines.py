@@ -13,25 +13,19 @@ from helpers import benchmark, engine
 from helpers.engine import cache
 from helpers.errors import BadInput
 from helpers.files import atomic
-from helpers.systems.bevformer.config import CONFIGS, Config
 
-PROJECTION = dict.fromkeys(Config.fp32, "fp32")
-SAMPLING = dict.fromkeys(Config.fp32_without_plugins, "fp32")
-ENGINES = {
+ENGINES = {  # options of `helpers.engine.build`; constrained: what `config.fp32` says stays in FP32
     "fp32": {"precision": "fp32", "tf32": False},
     "qdq_tf32": {"precision": "explicit", "graph": "_qdq"},  # INT8, and nothing in half precision
-    "fp16": {"precision": "fp16", "layer_precisions": PROJECTION},
+    "fp16": {"precision": "fp16", "constrained": True},
     "tf32": {"precision": "fp32"},
     # INT8 and half precision. TensorRT 8.6.0 gets it wrong whatever is quantized, even a single sum: a slice of the
     # projection hands on other values than it was given, though both are to stay in FP32.
-    "qdq": {"precision": "best", "layer_precisions": PROJECTION, "graph": "_qdq"},
-    "best": {"precision": "best", "layer_precisions": PROJECTION, "calibration": True},  # the longest build
+    "qdq": {"precision": "best", "constrained": True, "graph": "_qdq"},
+    "best": {"precision": "best", "constrained": True, "calibration": True},  # the longest build
     "fp16_all": {"precision": "fp16"},  # negative control: everything in half precision
 }
 CONTROL = "fp16_all"
-# For how time grows: at level 0 the builder takes the first tactic that runs and times none, so several processes may
-# build at once. A timing cache is of no use to it, and the processes would overwrite each other's.
-SCALE = {"precision": "fp16", "layer_precisions": PROJECTION, "optimization_level": 0, "timing_cache": None}
 PLUGIN = "_plugin"
 GRAPH = "_graph"  # run by a CUDA graph
 
@@ -41,12 +35,6 @@ def run(session, options):
     check_runtime(options)
     for shape in options.shapes:
         Shape(session, options, shape).run()
-    if "published" in options.shapes and options.runtime == "tensorrt":
-        sizes = sorted((session.work / "models" / "variants").glob("*.onnx"), key=_by_size)
-        variants = [Variant(session, options, path) for path in sizes]
-        built = [variant.build_piece() for variant in variants]  # all of them before one is timed
-        for variant, found in zip(variants, built, strict=True):
-            variant.time_piece(found)
 
 
 def check_runtime(options):
@@ -71,6 +59,7 @@ class Shape:
 
     def __init__(self, session, options, shape):
         self.session, self.options, self.shape = session, options, shape
+        self.config = options.system.config(shape)
         self.work, self.prefix = session.work, f"{options.runtime}/{shape}"
         self.frames = frames.Frames(self.work / "frames" / shape)
 
@@ -109,29 +98,40 @@ class Shape:
         """Options of `helpers.engine.build` for one of `ENGINES`; ONNX Runtime, the stand-in, has none."""
         if self.options.runtime != "tensorrt":
             return {}
-        settings = {key: value for key, value in _spec(name).items() if key != "graph"} | _common(self)
+        settings = {key: value for key, value in _spec(name).items() if key != "graph"} | self.common()
         if settings.pop("calibration", False):
             settings["calibration"] = self.work / "calibration" / f"{self.shape}.npz"
-        return settings | self.implementation(settings, plugin)
+        constraints = self.implementation(settings, plugin)
+        return settings | constraints
 
     def built(self, onnx, settings):
-        """Build the engine; where it lies and what its side file says of it."""
+        """Build the engine; where it lies and what its metadata file says of it."""
         path = engine.build(onnx, self.options.runtime, self.work / "engines", **settings)
         meta = cache.read_meta(path)
         kept = ("size_bytes", "build_seconds", "flags", "layer_count", "precisions", "constrained_layers", "device")
         return {"engine": str(path.relative_to(self.work))} | {key: meta[key] for key in kept if key in meta}
 
     def implementation(self, settings, plugin):
-        """Options that follow from what computes the custom operators."""
-        if plugin:
-            return {"plugins": [self.options.plugin]}
-        patterns = settings.get("layer_precisions")
-        return {"layer_precisions": patterns | SAMPLING} if patterns else {}
+        """Options that follow from what computes the custom operators; takes "constrained" out of `settings`."""
+        patterns = self.config.fp32 if settings.pop("constrained", False) else ()
+        if patterns and not plugin:
+            patterns += self.config.fp32_without_plugins
+        constraints = {"layer_precisions": dict.fromkeys(patterns, "fp32")} if patterns else {}
+        return constraints | ({"plugins": [self.options.plugin]} if plugin else {})
+
+    def common(self):
+        """Options that all engines share."""
+        return {
+            "workspace": self.options.workspace,
+            "timing_cache": self.work / "timing.cache",
+            "tactic_sources": self.options.tactic_sources,
+            "optimization_level": 0 if self.options.tiny else self.options.level,
+        }
 
     def load(self, path, **options):
         """The engine; one of TensorRT keeps the history on the GPU."""
         if self.options.runtime == "tensorrt":
-            options["states"] = Config.states
+            options["states"] = self.config.states
         return engine.load(self.work / path, self.options.runtime, **options)
 
     def output(self, name):
@@ -141,7 +141,7 @@ class Shape:
     def stream(self, name, path):
         out = self.output(name)
         with self.load(path) as opened:
-            found = frames.stream(opened, self.frames, CONFIGS[self.shape], out)
+            found = frames.stream(opened, self.frames, self.config, out)
         return found | frames.parity(out, self.work / "outputs" / self.shape / "onnxruntime-fp32.npz")
 
     def time(self, timed):
@@ -167,7 +167,7 @@ class Shape:
 
     def feeds(self, opened, index):
         """Inputs of a frame, complete for this engine."""
-        states = [name for name in Config.states if name not in opened.states]
+        states = [name for name in self.config.states if name not in opened.states]
         return self.frames[index] | {name: np.zeros(opened.inputs[name].shape, np.float32) for name in states}
 
     def profile(self, name, path):
@@ -195,56 +195,3 @@ def graph(work, shape, name):
 
 def _spec(name):
     return ENGINES[name.removesuffix(PLUGIN)]
-
-
-def _common(shape):
-    """Options that all engines share."""
-    options = shape.options
-    return {
-        "workspace": options.workspace,
-        "timing_cache": shape.work / "timing.cache",
-        "tactic_sources": options.tactic_sources,
-        "optimization_level": 0 if options.tiny else options.level,
-    }
-
-
-def _by_size(path):
-    kind, _, size = path.stem.partition("_")
-    return ["base", "batch", "bev", "image"].index(kind), int(size.split("x")[0] or 0)
-
-
-class Variant(Shape):
-    """One size of the published network: FP16, built without timing tactics, to see how its time grows.
-
-    Building and timing are two pieces, `tensorrt/scale/build/NAME` and `tensorrt/scale/NAME`: several processes build,
-    each with its own `--only scale/build/NAME`; then one times all, with `--only "scale/b[!u]" scale/image`.
-    """
-
-    def __init__(self, session, options, onnx):
-        super().__init__(session, options, "published")
-        self.onnx, self.prefix, self.plugin = onnx, "tensorrt/scale", bool(options.plugin)
-
-    def build_piece(self):
-        """What was built, None without it."""
-        return self.piece(f"build/{self.onnx.stem}", 60, SCALE | {"plugin": self.plugin}, self.build)
-
-    def time_piece(self, built):
-        name = f"{self.prefix}/{self.onnx.stem}"
-        if built:
-            self.piece(self.onnx.stem, 15, built["engine"], self.time, built["engine"])
-        elif self.session.wants(name):
-            print(f"{name}: skipped, there is no engine of {self.prefix}/build/{self.onnx.stem}")
-
-    def build(self):
-        settings = _common(self) | SCALE
-        return self.built(self.onnx, settings | self.implementation(settings, self.plugin))
-
-    def time(self, path):
-        with self.load(path, cuda_graph=True) as opened:
-            timing = opened.time(self.feeds(opened, 1), 10, 100)
-            memory = opened.memory()
-        settings = "FP16, projection FP32, builder level 0 (first tactic that runs; none timed), CUDA graph"
-        return timing | {"memory_mib": memory, "settings": settings + ", plugin" * self.plugin}
-
-    def feeds(self, opened, index):
-        return frames.resized(self.frames[index], opened.inputs["image"].shape)

@@ -6,7 +6,6 @@ from benchmarks.frames import Frames
 from helpers.dataset import open_dataset
 from helpers.files import sha256
 from helpers.metrics import detection as metrics
-from helpers.systems.bevformer.config import CONFIGS
 
 
 def run(session, options):
@@ -16,7 +15,10 @@ def run(session, options):
     for path in sorted((session.work / "outputs" / "mini").glob("*.npz")):
         depends = sha256(path)
         session.piece(
-            f"evaluate/{path.stem}", lambda path=path: score(path, tokens, dataset, CONFIGS["mini"]), 30, depends
+            f"evaluate/{path.stem}",
+            lambda path=path: score(path, tokens, dataset, options.system.config("mini")),
+            30,
+            depends,
         )
 
 

@@ -42,24 +42,6 @@ class Frames:
         return {name: np.array(array[index]) for name, array in self.arrays.items()}
 
 
-def resized(given, shape):
-    """Inputs of another size and batch than those of the frame `given`, without history.
-
-    The pictures are noise, the calibration of the frame is scaled to their size; all are the same in every stream.
-
-    Args:
-        shape: of the input "image", [B, cameras, 3, H, W].
-    """
-    batch, scale = shape[0], shape[-1] / given["image"].shape[-1]
-    lidar2img = given["lidar2img"] * np.float32([scale, scale, 1, 1])[:, None]
-    return {
-        "image": np.random.default_rng(0).standard_normal(shape, np.float32),
-        "use_prev_bev": np.ones(batch, np.float32),
-        "can_bus": np.tile(given["can_bus"], batch),
-        "lidar2img": np.tile(lidar2img, (batch, 1, 1, 1)),
-    }
-
-
 def write(folder, steps):
     """Write steps of `helpers.dataset.stream` as one array per input."""
     steps = list(steps)

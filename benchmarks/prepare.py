@@ -1,10 +1,9 @@
 """Stage `prepare`: what the other stages read. Needs PyTorch and ModelOpt, no GPU.
 
-Graphs of the published and the mini BEVFormer in floating point and with Q/DQ nodes, calibration sets, pre-processed
+Graphs of the published and the mini network in floating point and with Q/DQ nodes, calibration sets, pre-processed
 frames, reference outputs, variants of other sizes, and the cases of the GridSample check.
 """
 
-import dataclasses
 import itertools
 import time
 from pathlib import Path
@@ -13,47 +12,7 @@ from benchmarks import frames, gridsample
 from helpers import benchmark, calibration, engine, quantize
 from helpers.dataset import open_dataset, stream
 from helpers.export import export
-from helpers.models import create, load_checkpoint
-from helpers.systems.bevformer.config import CONFIGS, Config
-
-VARIANTS = {
-    "base": {},
-    **{f"batch_{batch}": {"batch": batch} for batch in (2, 4, 8)},
-    **{f"bev_{size}": {"bev_h": size, "bev_w": size} for size in (100, 150)},
-    **{f"image_{h}x{w}": {"image_size": (h, w)} for h, w in ((736, 1280), (928, 1600))},
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant(Config):
-    """A configuration for B streams at once, each with six cameras; for timing."""
-
-    batch: int = 1
-
-    def input_shapes(self):
-        bev, image, one = super().input_shapes()["prev_bev"], super().input_shapes()["image"], self.batch
-        return {
-            "image": (one, *image[1:]),
-            "prev_bev": (bev[0], one, bev[2]),
-            "use_prev_bev": (one,),
-            "can_bus": (18 * one,),
-            "lidar2img": (one, self.num_cameras, 4, 4),
-        }
-
-    def output_shapes(self):
-        return {name: (shape[0], self.batch, *shape[2:]) for name, shape in super().output_shapes().items()}
-
-
-def variant(name, base="published"):
-    """The configuration of a variant."""
-    fields = {field.name: getattr(CONFIGS[base], field.name) for field in dataclasses.fields(Config)}
-    return Variant(**fields | {"name": name} | VARIANTS[name])
-
-
-def network(shape, checkpoint):
-    """The mini with its trained weights; the published configuration with seeded random ones."""
-    model = create("bevformer", shape)
-    return load_checkpoint(model, checkpoint) if shape == "mini" else model
+from helpers.models import create
 
 
 def run(session, options):
@@ -66,24 +25,26 @@ def run(session, options):
         _prepare_shape(session, options, shape)
     session.piece("prepare/gridsample", lambda: gridsample.prepare(work / "gridsample"), 30)
     if "published" in options.shapes:
-        for name in VARIANTS:
-            _prepare_variant(session, name)
+        for name in options.system.variants:
+            _prepare_variant(session, options.system, name)
 
 
 def _prepare_shape(session, options, shape):
     work, settings = session.work, {"tiny": options.tiny}
     onnx = work / "models" / f"{shape}.onnx"
-    session.piece(f"prepare/{shape}/export", lambda: _export(network(shape, options.checkpoint), onnx), 60)
+    session.piece(
+        f"prepare/{shape}/export", lambda: _export(options.system.network(shape, options.checkpoint), onnx), 60
+    )
     session.piece(f"prepare/{shape}/frames", lambda: _frames(work, options, shape), 60, settings)
     session.piece(f"prepare/{shape}/preprocess", lambda: _preprocess_time(options, shape), 20, settings)
-    session.piece(f"prepare/{shape}/reference", lambda: _reference(work, shape), 90, settings)
+    session.piece(f"prepare/{shape}/reference", lambda: _reference(work, options, shape), 90, settings)
     session.piece(f"prepare/{shape}/calibration", lambda: _calibration(work, options, shape), 60, settings)
     session.piece(f"prepare/{shape}/qdq", lambda: _quantize(work, options, shape), 180, settings)
 
 
-def _prepare_variant(session, name):
+def _prepare_variant(session, system, name):
     path = session.work / "models" / "variants" / f"{name}.onnx"
-    session.piece(f"prepare/variants/{name}", lambda: _export(create("bevformer", variant(name)), path), 45)
+    session.piece(f"prepare/variants/{name}", lambda: _export(create(system.name, system.variant(name)), path), 45)
 
 
 def _export(model, path):
@@ -99,13 +60,15 @@ def _count(options, shape):
 
 def _frames(work, options, shape):
     dataset = open_dataset(options.data, "v1.0-mini", "mini_val")
-    frames.write(work / "frames" / shape, itertools.islice(stream(dataset, CONFIGS[shape]), _count(options, shape)))
+    frames.write(
+        work / "frames" / shape, itertools.islice(stream(dataset, options.system.config(shape)), _count(options, shape))
+    )
     return {"frames": len(frames.Frames(work / "frames" / shape)), "split": "mini_val"}
 
 
 def _preprocess_time(options, shape):
     """Milliseconds from the six JPEG files of a frame to the network's inputs, all cores."""
-    config = CONFIGS[shape]
+    config = options.system.config(shape)
     kept = list(itertools.islice(iter(open_dataset(options.data, "v1.0-mini", "mini_val")), 2 if options.tiny else 8))
     turns = itertools.cycle(range(1, len(kept)))
 
@@ -116,15 +79,15 @@ def _preprocess_time(options, shape):
     return benchmark.latency(one, warmup=2, iterations=3 if options.tiny else 24).metrics("ms")
 
 
-def _reference(work, shape):
+def _reference(work, options, shape):
     out = work / "outputs" / shape / "onnxruntime-fp32.npz"
     with engine.load(work / "models" / f"{shape}.onnx", "onnxruntime") as network:
-        return frames.stream(network, frames.Frames(work / "frames" / shape), CONFIGS[shape], out)
+        return frames.stream(network, frames.Frames(work / "frames" / shape), options.system.config(shape), out)
 
 
 def _calibration(work, options, shape):
     """The mini: eight frames from the start of training scenes, as lesson 04; published: four, for timing only."""
-    config, split = CONFIGS[shape], "mini_val" if options.tiny else "mini_train"
+    config, split = options.system.config(shape), "mini_val" if options.tiny else "mini_train"
     dataset = open_dataset(options.data, "v1.0-mini", split)
     count = 2 if options.tiny else {"mini": 8}.get(shape, 4)
     chosen = [frame for frame in dataset if frame.index < 2][:count]
@@ -137,7 +100,7 @@ def _calibration(work, options, shape):
 def _quantize(work, options, shape):
     method = "entropy" if shape == "mini" and not options.tiny else "max"
     started, source = time.perf_counter(), work / "models" / f"{shape}.onnx"
-    excluded, calibrated = CONFIGS[shape].unquantized, work / "calibration" / f"{shape}.npz"
+    excluded, calibrated = options.system.config(shape).unquantized, work / "calibration" / f"{shape}.npz"
     out = quantize.quantize(source, source.with_name(f"{shape}_qdq.onnx"), "int8", method, calibrated,
                             quantize.Options(exclude_nodes=excluded))  # fmt: skip
     rows = quantize.counts(quantize.report(out, source))

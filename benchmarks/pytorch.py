@@ -2,23 +2,25 @@
 
 FP16 is `model.half()` with the projection, the coordinates and the box regression in FP32, as the model itself demands;
 "autocast" is PyTorch's own choice of types. The GPU time is that of the network alone; the host time has the copies
-both ways, as the engines' has.
+both ways, as the engines' has. The custom operators are composed of PyTorch's own, also where the compiled library is
+there: these are the figures of somebody without it.
 """
 
 import contextlib
 import signal
 import time
+from functools import partial
 
 import numpy as np
 import torch
 
 from benchmarks import frames
-from benchmarks.prepare import VARIANTS, network, variant
 from benchmarks.runner import Runner, tf32
 from helpers import benchmark
 from helpers.errors import BadInput
 from helpers.export import difference
 from helpers.models import create
+from helpers.ops import library
 
 COMPILE_LIMIT = 300  # seconds, where no budget is nearer
 COMPILED_TIMING = 10  # seconds, after compiling
@@ -36,24 +38,31 @@ def run(session, options):
     if not torch.cuda.is_available():
         raise BadInput("torch", "no GPU that PyTorch can use", "an NVIDIA GPU", "run this stage on a machine with one")
     session.piece("pytorch/ceilings", ceilings, 20)
-    networks = {shape: (network(shape, options.checkpoint), frames.Frames(session.work / "frames" / shape))
+    with library.use(None):
+        _pieces(session, options)
+
+
+def _pieces(session, options):
+    system = options.system
+    networks = {shape: (system.network(shape, options.checkpoint), frames.Frames(session.work / "frames" / shape))
                 for shape in options.shapes}  # fmt: skip
     for shape, (model, kept) in networks.items():
-        session.piece(f"pytorch/{shape}/eager", lambda m=model, k=kept: eager(m, k, options.tiny), 60)
+        session.piece(f"pytorch/{shape}/eager", lambda m=model, k=kept: eager(system, m, k, options.tiny), 60)
         for precision in ("fp32", "tf32", "fp16"):
             out = session.work / "outputs" / shape / f"pytorch-{precision}.npz"
             session.piece(f"pytorch/{shape}/stream/{precision}",
-                          lambda m=model, k=kept, p=precision, o=out: stream(m, k, p, o), 20)  # fmt: skip
+                          lambda m=model, k=kept, p=precision, o=out: stream(system, m, k, p, o), 20)  # fmt: skip
     if "published" in options.shapes:
-        for name in VARIANTS:
-            session.piece(f"pytorch/scale/{name}", lambda n=name: scale(n, networks["published"][1]), 12)
+        for name in system.variants:
+            session.piece(f"pytorch/scale/{name}", lambda n=name: scale(system, n, networks["published"][1]), 12)
     for name, (precision, settings, seconds) in COMPILED.items():
         for shape, (model, kept) in networks.items():
-            piece = lambda m=model, k=kept, p=precision, s=settings: compiled(m, k, p, s, session.until)  # noqa: E731
+            network = partial(Runner, system, model, precision)
+            piece = partial(compiled, network, kept, precision, settings, session.until)
             session.piece(f"pytorch/{shape}/{name}", piece, seconds)
 
 
-def eager(model, kept, tiny):
+def eager(system, model, kept, tiny):
     """Eager and CUDA-graphed runs of every precision, in turns."""
     runners, refused, memory = {}, {}, {}
     for precision in ("fp32", "tf32", "fp16", "autocast"):
@@ -63,7 +72,7 @@ def eager(model, kept, tiny):
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
                 before = torch.cuda.memory_allocated()
-                runner = Runner(model, precision, graph)
+                runner = Runner(system, model, precision, graph)
                 runner.run(kept[0])
                 memory[name] = (torch.cuda.max_memory_allocated() - before) / 2**20
                 runners[name] = runner
@@ -103,20 +112,21 @@ def _limit(seconds):
         signal.signal(signal.SIGALRM, before)
 
 
-def compiled(model, kept, precision, settings, until=float("inf")):
+def compiled(network, kept, precision, settings, until=float("inf")):
     """torch.compile, in turns with eager of the same precision, and how far its outputs are from eager's.
 
     Args:
+        network: function of `settings` to a `Runner`.
         until: when the budget ends (`time.monotonic`); the compiler has until shortly before.
     """
     torch.compiler.reset()
     started = time.perf_counter()
     with _limit(max(1, min(COMPILE_LIMIT, until - time.monotonic() - COMPILED_TIMING))):
-        runner = Runner(model, precision, settings=settings)
+        runner = network(settings=settings)
         for _ in range(3):
             runner.run(kept[0])
     ready = time.perf_counter() - started
-    plain = Runner(model, precision)
+    plain = network()
     errors = to_eager(runner, plain, kept[0])
     found = benchmark.compare_engines({precision: plain, "compiled": runner}, [kept[0]], rounds=5, iterations=10)
     speedup = found["gpu"].speedups["compiled"][0]
@@ -136,18 +146,18 @@ def to_eager(runner, plain, feeds):
     return errors
 
 
-def stream(model, kept, precision, out):
+def stream(system, model, kept, precision, out):
     """All frames with history; outputs as the engines' are kept."""
-    runner = Runner(model, precision)
+    runner = Runner(system, model, precision)
     found = frames.stream(runner, kept, model.config, out)
     return found | frames.parity(out, out.with_name("onnxruntime-fp32.npz"))
 
 
-def scale(name, kept):
+def scale(system, name, kept):
     """One size of the published network, eager, FP32 without TF32."""
-    config = variant(name)
-    runner = Runner(create("bevformer", config), "fp32")
-    feeds = frames.resized(kept[1], config.input_shapes()["image"])
+    config = system.variant(name)
+    runner = Runner(system, create(system.name, config), "fp32")
+    feeds = system.resized(kept[1], config.input_shapes())
     return runner.time(feeds, 5, 30) | {"settings": "eager, FP32 without TF32"}
 
 

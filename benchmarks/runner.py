@@ -6,24 +6,24 @@ import time
 import torch
 
 from helpers import benchmark
-from helpers.models import create
 
 
 class Runner:
     """A model in one precision with its inputs and outputs on the GPU; the interface of an engine.
 
     Args:
+        system: of `benchmarks.systems`, whose network `model` is.
         precision: "fp32", "tf32", "fp16" or "autocast".
         graph: run by a CUDA graph.
         settings: options of torch.compile, None for eager.
     """
 
-    def __init__(self, model, precision, graph=False, settings=None):
+    def __init__(self, system, model, precision, graph=False, settings=None):
         self.precision, self.wants_graph, self.graph, self.states = precision, graph, None, model.config.states
-        self.model = half(model) if precision == "fp16" else on_gpu(model)
+        self.model = system.half(model) if precision == "fp16" else system.on_gpu(model)
         self.forward = torch.compile(self.model, dynamic=False, **settings) if settings is not None else self.model
         shapes, dtype = model.config.input_shapes(), torch.float16 if precision == "fp16" else torch.float32
-        keep = {"lidar2img": torch.float32}
+        keep = dict.fromkeys(system.keep_fp32, torch.float32)
         self.device = {n: torch.zeros(s, dtype=keep.get(n, dtype), device="cuda") for n, s in shapes.items()}
         self.host = {name: torch.zeros_like(tensor, device="cpu").pin_memory() for name, tensor in self.device.items()}
         self.names, self.results = list(model.config.output_shapes()), {}
@@ -98,24 +98,6 @@ class Runner:
                 for name, value in (("gpu", start.elapsed_time(end)), ("host", host * 1e3), ("enqueue", enqueue * 1e3)):
                     samples[name].append(value)
         return {name: benchmark.Timing(values) for name, values in samples.items()}
-
-
-def on_gpu(model):
-    made = create("bevformer", model.config)
-    made.load_state_dict(model.state_dict())
-    return made.cuda()
-
-
-def half(model):
-    """A copy in half precision on the GPU whose projection stays in FP32 and hands on a half-precision mask."""
-    made = on_gpu(model).half()
-    projection = made.pts_bbox_head.transformer.encoder.projection
-    fresh = create("bevformer", model.config).pts_bbox_head
-    for name, buffer in fresh.transformer.encoder.projection.named_buffers():
-        setattr(projection, name, buffer.cuda())
-    made.pts_bbox_head.low, made.pts_bbox_head.high = fresh.low.cuda(), fresh.high.cuda()
-    projection.register_forward_hook(lambda module, given, found: (found[0], found[1].half()))
-    return made
 
 
 @contextlib.contextmanager

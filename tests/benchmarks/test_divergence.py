@@ -89,14 +89,19 @@ def test_settings_are_those_of_the_engines_but_for_the_timing_cache(work, tmp_pa
     made = {name: divergence.build_options(shape, case) for name, case in divergence.CASES.items()}
     assert made["fp32"]["precision"] == "fp32" and not made["fp32"]["tf32"]
     assert made["fp16_all"]["precision"] == "fp16" and "layer_precisions" not in made["fp16_all"]
-    assert made["qdq"]["precision"] == "best" and made["qdq"]["layer_precisions"] == engines.PROJECTION
+    assert made["qdq"]["precision"] == "best" and made["qdq"]["layer_precisions"] == dict.fromkeys(
+        shape.config.fp32, "fp32"
+    )
     for settings in made.values():
         assert settings["plugins"] == [library] and settings["tactic_sources"] == []
         assert settings["optimization_level"] == 2 and settings["workspace"] == 8192
         assert settings["timing_cache"] == str(work / "divergence" / "timing.cache")
     chosen.plugin = None
     native = divergence.build_options(shape, divergence.CASES["qdq"])
-    assert native["layer_precisions"] == engines.PROJECTION | engines.SAMPLING and "plugins" not in native
+    assert (
+        set(native["layer_precisions"]) == {*shape.config.fp32, *shape.config.fp32_without_plugins}
+        and "plugins" not in native
+    )
 
 
 def test_engines_of_tensorrt(work, trt, tmp_path):

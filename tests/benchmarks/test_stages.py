@@ -1,6 +1,7 @@
 """The measuring script: its pieces, and every stage on a toy network with ONNX Runtime and recorded TensorRT APIs."""
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import sys
@@ -12,8 +13,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import __main__ as measure_gpu
-from benchmarks import engines, evaluate, frames, report
+from benchmarks import comparison, engines, evaluate, frames, measured, report
 from benchmarks.session import Session, gpu_state, provenance
+from benchmarks.systems import SYSTEMS
 from helpers import benchmark, calibration, engine, records
 from helpers.dataset import open_dataset
 from helpers.errors import BadInput
@@ -23,6 +25,7 @@ from tests.fakes import tensorrt as fake_tensorrt
 
 SHAPES = {"image": (1, 6, 3, 4, 4), "prev_bev": (4, 1, 2), "use_prev_bev": (1,), "can_bus": (18,),
           "lidar2img": (1, 6, 4, 4)}  # fmt: skip
+SYSTEM = SYSTEMS["bevformer"]
 PROJECTION = "/pts_bbox_head/transformer/encoder/projection/Mul"
 SAMPLING = "/pts_bbox_head/transformer/encoder/layers.0/attentions.1/MultiScaleDeformableAttnTRT2/Mul_0"
 
@@ -257,7 +260,7 @@ def test_sizes_are_measured_on_noise_with_a_scaled_calibration(trt, work, sizes)
     found = result(work, "tensorrt/scale/base")
     assert found["gpu"]["n"] == 100 and "level 0" in found["settings"]
     assert [config.builder_optimization_level for _, config in trt._built] == [0, 0, 0]
-    ((_, metrics, _),) = report.scaling(Session(work).pieces())
+    ((_, metrics, _),) = report.scaling(Session(work).pieces(), SYSTEM.name)
     assert metrics["base_gpu_ms_p50"] == found["gpu"]["p50"] and metrics["base_activations_mib"] >= 0
     assert {key.rsplit("_gpu", 1)[0] for key in metrics if key.endswith("p50")} == {"base", "batch_2", "image_736x1280"}
 
@@ -298,7 +301,7 @@ def test_sizes_of_other_settings_are_not_put_side_by_side(tmp_path):
         session.piece(f"tensorrt/scale/{name}", lambda s=settings: timing | {"settings": s})
     pieces = session.pieces()
     pieces["tensorrt/scale/base"]["date"] = "2026-01-31T12:00:00+00:00"
-    ((_, metrics, _),) = report.scaling(pieces)
+    ((_, metrics, _),) = report.scaling(pieces, SYSTEM.name)
     assert metrics == {"settings": "level 0", "batch_2_gpu_ms_p50": 1.0, "batch_2_gpu_ms_p99": 2.0}
 
 
@@ -344,13 +347,12 @@ def test_outputs_that_are_not_finite_are_no_detections(work, minidrive):
 
 def test_batched_variants_are_the_streams_side_by_side():
     torch = pytest.importorskip("torch")
-    from benchmarks import prepare
     from helpers.models import create
 
-    config = prepare.variant("batch_2", "mini")
+    config = SYSTEM.variant("batch_2", "mini")
     small = {"image_size": (64, 96), "bev_h": 6, "bev_w": 6}
-    config = prepare.dataclasses.replace(config, **small)
-    one = prepare.dataclasses.replace(CONFIGS["mini"], **small)
+    config = dataclasses.replace(config, **small)
+    one = dataclasses.replace(CONFIGS["mini"], **small)
     feeds = {name: torch.randn(shape) for name, shape in config.input_shapes().items()}
     both, single = create("bevformer", config), create("bevformer", one)
     with torch.no_grad():
@@ -364,18 +366,17 @@ def test_batched_variants_are_the_streams_side_by_side():
 
 def test_half_model_is_near_and_its_projection_stays_fp32(monkeypatch):
     torch = pytest.importorskip("torch")
-    from benchmarks import prepare, runner
     from helpers.models import create
 
     for kind in (torch.Tensor, torch.nn.Module):
         monkeypatch.setattr(kind, "cuda", lambda self, *arguments: self)
-    config = prepare.dataclasses.replace(CONFIGS["mini"], image_size=(64, 96), bev_h=6, bev_w=6)
+    config = dataclasses.replace(CONFIGS["mini"], image_size=(64, 96), bev_h=6, bev_w=6)
     model = create("bevformer", config)
     feeds = {name: torch.randn(shape) for name, shape in config.input_shapes().items()}
     feeds["lidar2img"] *= 300
     with torch.inference_mode():
         expected = model(**feeds)
-        half = runner.half(model)
+        half = SYSTEM.half(model)
         found = half(**{n: t if n == "lidar2img" else t.half() for n, t in feeds.items()})
     assert found[0].dtype == torch.float16
     assert half.pts_bbox_head.transformer.encoder.projection.points.dtype == torch.float32
@@ -390,7 +391,7 @@ def pytorch(monkeypatch):
     from benchmarks import pytorch
 
     class Counter:
-        def __init__(self, model, precision, settings=None):
+        def __init__(self, settings=None):
             self.frames, self.factor = 0, 1.01 if settings is not None else 1.0
 
         def reset(self):
@@ -414,7 +415,7 @@ def pytorch(monkeypatch):
 ])  # fmt: skip
 def test_a_budget_cuts_off_the_longest_compilers_first(pytorch, work, monkeypatch, budget, left):
     shutil.copytree(work / "frames" / "mini", work / "frames" / "published")
-    monkeypatch.setattr(pytorch, "network", lambda *_: None)
+    monkeypatch.setattr(type(SYSTEM), "network", lambda *_: None)
     for name in ("ceilings", "eager", "stream", "scale", "compiled"):
         monkeypatch.setattr(pytorch, name, lambda *_: {})
     names = []
@@ -436,8 +437,8 @@ def test_a_budget_cuts_off_the_longest_compilers_first(pytorch, work, monkeypatc
 
 def test_a_compiled_network_is_held_against_eager(pytorch, tmp_path):
     session = Session(tmp_path)
-    session.piece("pytorch/mini/compile_fp16", lambda: pytorch.compiled(None, [{}], "fp16", {}))
-    ((name, metrics, _),) = report.engines(session.pieces())
+    session.piece("pytorch/mini/compile_fp16", lambda: pytorch.compiled(pytorch.Runner, [{}], "fp16", {}))
+    ((name, metrics, _),) = report.engines(session.pieces(), SYSTEM.name)
     assert name == "bevformer-mini-pytorch-compile_fp16"
     assert metrics["bev_embed_rel_to_eager"] == pytest.approx(0.01) and metrics["outputs_classes_rel_to_eager"] == 0
     assert metrics["speedup_over_eager"] == pytest.approx(1.01) and 0 <= metrics["compile_seconds"] < 1
@@ -448,7 +449,7 @@ def test_a_compiled_network_is_held_against_eager(pytorch, tmp_path):
         def run(self, feeds):
             return {"bev_embed": np.float32([np.nan, 1])}
 
-    whole = pytorch.Runner(None, "fp16")
+    whole = pytorch.Runner()
     assert pytorch.to_eager(whole, Broken(), {}) == {"bev_embed_rel_to_eager": "not finite"}
 
 
@@ -459,9 +460,8 @@ def test_a_compiler_ends_with_the_budget(pytorch, monkeypatch):
                 with contextlib.suppress(Exception):  # as compilers do
                     time.sleep(1)
 
-    monkeypatch.setattr(pytorch, "Runner", Slow)
     with pytest.raises(TimeoutError, match="not ready after 1 s"):
-        pytorch.compiled(None, [{}], "fp16", {}, time.monotonic() + pytorch.COMPILED_TIMING)
+        pytorch.compiled(Slow, [{}], "fp16", {}, time.monotonic() + pytorch.COMPILED_TIMING)
 
 
 def test_ratios_and_table_name_both_sides():
@@ -477,13 +477,13 @@ def test_ratios_and_table_name_both_sides():
         "tensorrt/published/time": entry | {"result": {"gpu": {"fp32": timing(12.0), "qdq": timing(3.0)}}},
         "pytorch/published/eager": entry | {"result": {"gpu": {"fp32": timing(24.0)}}},
     }
-    lines = report.ratios(pieces)
+    lines = comparison.ratios(pieces, SYSTEM)
     assert any("FP32 / qdq (native): 4.00 (published 3.13)" in line for line in lines)
     assert any("PyTorch eager FP32" in line and "/ qdq (native): 8.00" in line for line in lines)
     pieces["tensorrt/published/time"]["result"]["gpu"] |= {"fp32_plugin": timing(6.0), "qdq_plugin": timing(2.0)}
-    metrics = report._metrics(pieces, "tensorrt", "published", "qdq_plugin")
+    metrics = measured.metrics_of(pieces, "tensorrt", "published", "qdq_plugin")
     assert (metrics["speedup_over_fp32"], metrics["speedup_over_fp32_plugin"]) == (6, 3)
-    row = next(row for row in report.table(pieces, "published") if row["engine"] == "tensorrt qdq")
+    row = next(row for row in comparison.table(pieces, "published", SYSTEM) if row["engine"] == "tensorrt qdq")
     assert row["A40, published"] == 6.02 and row["over FP32, published"] == pytest.approx(3.126, abs=1e-3)
 
 

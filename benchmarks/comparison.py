@@ -1,0 +1,57 @@
+"""What was measured beside what is published: the table and the ratios that the stage `records` prints."""
+
+from benchmarks import measured
+
+
+def table(pieces, shape, system):
+    """Rows for `text`: every engine beside the published figures."""
+    rows = []
+    for runtime in measured.RUNTIMES:
+        for name, _ in measured.named(pieces, runtime, shape):
+            found = measured.metrics_of(pieces, runtime, shape, name)
+            known = system.published.get(name.removesuffix(measured.PLUGIN), {}) if runtime == "tensorrt" else {}
+            rows.append({
+                "engine": f"{runtime} {name}",
+                "GPU ms": found.get("gpu_ms_p50"), "p99": found.get("gpu_ms_p99"),
+                "graph": found.get("graph_gpu_ms_p50"), "host": found.get("host_ms_p50"),
+                "end to end": found.get("end_to_end_ms"), "over FP32": found.get("speedup_over_fp32"),
+                "MiB": found.get("engine_mib"), "NDS": found.get("NDS"), "mAP": found.get("mAP"),
+                "finite": str(found.get("finite", "")),
+                "A40, published": known.get("ms"),
+                "over FP32, published": system.published["fp32"]["ms"] / known["ms"] if known else None,
+            })  # fmt: skip
+    return rows
+
+
+def text(rows):
+    """Aligned columns."""
+    cells = [{key: _cell(value) for key, value in row.items()} for row in rows]
+    widths = {key: max(len(key), *(len(row[key]) for row in cells)) for key in cells[0]}
+    lines = ["  ".join(key.ljust(width) for key, width in widths.items())]
+    lines += ["  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip() for row in cells]
+    return "\n".join(lines)
+
+
+def _cell(value):
+    return "" if value is None else value if isinstance(value, str) else f"{value:.3f}"
+
+
+def ratios(pieces, system, shape="published"):
+    """Lines with the ratios that are to be beaten; FP32 with TF32 allowed is what trtexec measures by default."""
+    timings, _ = measured.timings_of(pieces, "tensorrt", shape)
+    eager, _ = measured.timings_of(pieces, "pytorch", shape)
+    first = eager.get("fp32", {}).get("gpu", {}).get("p50")
+    lines = []
+    for plugin in ("", measured.PLUGIN):
+        for graph in ("", measured.GRAPH):
+            medians = {name: timings.get(name + plugin + graph, {}).get("gpu", {}).get("p50") for name in
+                       ("fp32", "tf32", *system.goals)}  # fmt: skip
+            how = f"{'plugin' if plugin else 'native'}{', CUDA graph' if graph else ''}"
+            for name, goal in system.goals.items():
+                bases = {"TensorRT FP32": medians["fp32"], "TensorRT TF32": medians["tf32"]}
+                bases |= {"PyTorch eager FP32, another process on this GPU,": first if "qdq" in name else None}
+                for base, ms in bases.items():
+                    if ms and medians[name]:
+                        note = f" (published {goal})" if goal and base == "TensorRT FP32" else ""
+                        lines.append(f"{base} / {name} ({how}): {ms / medians[name]:.2f}{note}")
+    return lines

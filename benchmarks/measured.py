@@ -1,0 +1,77 @@
+"""What the pieces of a work folder say of every engine: its times, its size, its accuracy."""
+
+DETECTION = ("NDS", "mAP", "mATE", "mASE", "mAOE", "mAVE", "mAAE", "frames", "finite", "frames_not_finite")
+SHAPES = ("published", "mini")
+RUNTIMES = ("pytorch", "tensorrt", "onnxruntime")
+GRAPH, PLUGIN = "_graph", "_plugin"
+COMPILED, TO_EAGER = ("compile_seconds", "speedup_over_eager"), "_rel_to_eager"  # of a network that was compiled
+
+
+def named(pieces, runtime, shape):
+    """[(name, entry)] of what was timed, then of what was streamed alone: the negative control."""
+    timings, entry = timings_of(pieces, runtime, shape)
+    prefix = f"{runtime}/{shape}/stream/"
+    streamed = {key.removeprefix(prefix): one for key, one in pieces.items() if key.startswith(prefix)}
+    alone = [(name, one) for name, one in streamed.items() if "result" in one and name not in timings]
+    return [(name, entry(name)) for name in timings if not name.endswith(GRAPH)] + alone
+
+
+def timings_of(pieces, runtime, shape):
+    """({name: {"gpu", "host", "enqueue"}}, function of a name to its entry)."""
+    whole = f"{runtime}/{shape}/" + ("eager" if runtime == "pytorch" else "time")
+    timings, sources = {}, {}
+    for name, found in _by_name(pieces.get(whole)).items():
+        timings[name], sources[name] = found, whole
+    if runtime == "pytorch":
+        for key, entry in pieces.items():
+            if key.startswith(f"pytorch/{shape}/compile") and "result" in entry:
+                name = key.rsplit("/", 1)[1]
+                timings[name], sources[name] = _by_name(entry)["compiled"], key
+    return timings, lambda name: pieces[sources[name]]
+
+
+def _by_name(entry):
+    """{name: {kind: percentiles}} of a piece that timed several engines."""
+    result = (entry or {}).get("result") or {}
+    found = {}
+    for kind in ("gpu", "host", "enqueue"):
+        for name, timing in result.get(kind, {}).items():
+            found.setdefault(name, {})[kind] = timing
+    return found
+
+
+def metrics_of(pieces, runtime, shape, name):
+    """Flat map of all that is known of one engine."""
+    timings, _ = timings_of(pieces, runtime, shape)
+    result = lambda key: (pieces.get(key) or {}).get("result") or {}  # noqa: E731
+    metrics = {}
+    for prefix, one in (("", timings.get(name, {})), ("graph_", timings.get(name + GRAPH, {}))):
+        for kind, timing in one.items():
+            metrics |= {f"{prefix}{kind}_ms_{key}": timing[key] for key in ("p50", "p99", "n")}
+    before = result(f"prepare/{shape}/preprocess").get("ms_p50")
+    host = [metrics[key] for key in ("host_ms_p50", "graph_host_ms_p50") if key in metrics]
+    if before and host:
+        metrics |= {"preprocess_ms_p50": before, "end_to_end_ms": before + min(host)}
+    kind = "gpu" if "gpu" in timings.get(name, {}) else "host"
+    for baseline in ("fp32", f"fp32{PLUGIN}" if name.endswith(PLUGIN) else "fp32"):
+        if baseline in timings and name in timings:
+            metrics[f"speedup_over_{baseline}"] = timings[baseline][kind]["p50"] / timings[name][kind]["p50"]
+    built = result(f"{runtime}/{shape}/build/{name}")
+    if built:
+        metrics |= {"engine_mib": built["size_bytes"] / 2**20, "build_seconds": built["build_seconds"]}
+    whole = "eager" if runtime == "pytorch" else "time"
+    memory = result(f"{runtime}/{shape}/{whole}").get("memory_mib", {}).get(name)
+    if isinstance(memory, dict):
+        metrics |= {f"memory_{key}_mib": value for key, value in memory.items()}
+    elif memory:
+        metrics["memory_peak_mib"] = memory
+    compiled = result(f"{runtime}/{shape}/{name}")
+    metrics |= {key: value for key, value in compiled.items() if key in COMPILED or key.endswith(TO_EAGER)}
+    streamed = result(f"{runtime}/{shape}/stream/{name}")
+    metrics |= {key: value for key, value in streamed.items() if key != "frames"}
+    scores = result(f"evaluate/{runtime}-{name}") if shape == "mini" else {}
+    return metrics | {key: scores[key] for key in DETECTION if key in scores} | {"weights": _weights(shape)}
+
+
+def _weights(shape):
+    return "trained, MiniDrive" if shape == "mini" else "random, seed 0: for timing only"

@@ -1,0 +1,6 @@
+"""The systems that can be measured, and what a measurement has to know of each besides its configuration."""
+
+from benchmarks.systems.base import System
+from benchmarks.systems.bevformer import BEVFormer
+
+SYSTEMS: dict[str, System] = {system.name: system for system in (BEVFormer(),)}

@@ -1,0 +1,52 @@
+"""What a measurement asks of a system; the defaults are those of a system with nothing of its own."""
+
+from typing import ClassVar
+
+from helpers import models
+
+
+class System:
+    """One system of `helpers.models`.
+
+    Attributes:
+        name: its key in `helpers.models.SYSTEMS`.
+        checkpoint: file name of the trained mini in `checkpoints/`.
+        published: engine name -> published figures ("ms", accuracy) of the same network.
+        goals: engine name -> published ratio of FP32 over it, None where there is none.
+        variants: name -> fields of the configuration, sizes to see how the time grows; in order of size.
+        keep_fp32: inputs that stay in FP32 where the network runs in half precision.
+    """
+
+    name = ""
+    checkpoint = ""
+    published: ClassVar[dict[str, dict[str, float]]] = {}
+    goals: ClassVar[dict[str, float | None]] = {}
+    variants: ClassVar[dict[str, dict]] = {}
+    keep_fp32: tuple[str, ...] = ()
+
+    def config(self, shape):
+        """The configuration "published" or "mini"."""
+        return models.config(self.name, shape)
+
+    def network(self, shape, checkpoint):
+        """The mini with its trained weights; the published configuration with seeded random ones."""
+        model = models.create(self.name, shape)
+        return models.load_checkpoint(model, checkpoint) if shape == "mini" else model
+
+    def variant(self, name, base="published"):
+        """The configuration of one of `variants`."""
+        raise NotImplementedError
+
+    def resized(self, given, shapes):
+        """Inputs of the shapes (name -> shape) made from those of a real frame, without states."""
+        raise NotImplementedError
+
+    def on_gpu(self, model):
+        """A copy of the network on the GPU."""
+        made = models.create(self.name, model.config)
+        made.load_state_dict(model.state_dict())
+        return made.cuda()
+
+    def half(self, model):
+        """A copy on the GPU in half precision, but for what `config.fp32` says."""
+        return self.on_gpu(model).half()

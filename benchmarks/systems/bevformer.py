@@ -1,0 +1,81 @@
+"""BEVFormer: published figures, sizes, and what stays in FP32 where PyTorch runs it in half precision."""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+
+from benchmarks.systems.base import System
+from helpers import models
+from helpers.systems.bevformer.config import Config
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant(Config):
+    """A configuration for B streams at once, each with six cameras; for timing."""
+
+    batch: int = 1
+
+    def input_shapes(self):
+        bev, image, one = super().input_shapes()["prev_bev"], super().input_shapes()["image"], self.batch
+        return {
+            "image": (one, *image[1:]),
+            "prev_bev": (bev[0], one, bev[2]),
+            "use_prev_bev": (one,),
+            "can_bus": (18 * one,),
+            "lidar2img": (one, self.num_cameras, 4, 4),
+        }
+
+    def output_shapes(self):
+        return {name: (shape[0], self.batch, *shape[2:]) for name, shape in super().output_shapes().items()}
+
+
+class BEVFormer(System):
+    """BEVFormer-tiny and its mini."""
+
+    name = "bevformer"
+    checkpoint = "bevformer_mini.safetensors"
+    # NVIDIA A40, TensorRT 10.3.0.26, plugin nv_half2, median GPU compute time, nuScenes val (NVIDIA/DL4AGX).
+    published: ClassVar = {
+        "fp32": {"ms": 18.82, "NDS": 0.354, "mAP": 0.252},
+        "fp16": {"ms": 9.36, "NDS": 0.354, "mAP": 0.251},
+        "best": {"ms": 6.20, "NDS": 0.353, "mAP": 0.250},
+        "qdq": {"ms": 6.02, "NDS": 0.352, "mAP": 0.251},
+        "qdq_tf32": {"ms": 6.02, "NDS": 0.352, "mAP": 0.251},  # the same engine: ours without half precision
+    }
+    goals: ClassVar = {"fp16": 2.01, "best": None, "qdq": 3.13, "qdq_tf32": 3.13}
+    variants: ClassVar = {
+        "base": {},
+        **{f"batch_{batch}": {"batch": batch} for batch in (2, 4, 8)},
+        **{f"bev_{size}": {"bev_h": size, "bev_w": size} for size in (100, 150)},
+        **{f"image_{h}x{w}": {"image_size": (h, w)} for h, w in ((736, 1280), (928, 1600))},
+    }
+    keep_fp32 = ("lidar2img",)
+
+    def variant(self, name, base="published"):
+        chosen = self.config(base)
+        fields = {field.name: getattr(chosen, field.name) for field in dataclasses.fields(Config)}
+        return Variant(**fields | {"name": name} | self.variants[name])
+
+    def resized(self, given, shapes):
+        """The pictures are noise, the calibration of the frame is scaled to their size; all streams are alike."""
+        shape = shapes["image"]
+        batch, scale = shape[0], shape[-1] / given["image"].shape[-1]
+        lidar2img = given["lidar2img"] * np.float32([scale, scale, 1, 1])[:, None]
+        return {
+            "image": np.random.default_rng(0).standard_normal(shape, np.float32),
+            "use_prev_bev": np.ones(batch, np.float32),
+            "can_bus": np.tile(given["can_bus"], batch),
+            "lidar2img": np.tile(lidar2img, (batch, 1, 1, 1)),
+        }
+
+    def half(self, model):
+        """The projection stays in FP32 and hands on a half-precision mask."""
+        made = super().half(model)
+        projection = made.pts_bbox_head.transformer.encoder.projection
+        fresh = models.create(self.name, model.config).pts_bbox_head
+        for name, buffer in fresh.transformer.encoder.projection.named_buffers():
+            setattr(projection, name, buffer.cuda())
+        made.pts_bbox_head.low, made.pts_bbox_head.high = fresh.low.cuda(), fresh.high.cuda()
+        projection.register_forward_hook(lambda module, given, found: (found[0], found[1].half()))
+        return made

@@ -6,7 +6,7 @@ from helpers.cli import arrays
 from helpers.precision import STRATEGIES, OnnxRunner, Options, first_divergence
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """`python -m helpers divergence REFERENCE.onnx CANDIDATE.onnx`: exit code 0 if equal, 1 if not, 2 for bad input.
 
     A tensor that is not a number in both files is not equal.

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from helpers.quantize import METHODS, MODES, Options, counts, quantize, report
 
+DESCRIPTION = "Quantize an ONNX file; custom nodes keep their functions and stay in floating point."
 
-def main(argv=None):
+
+def main(argv: list[str]) -> int:
     """`python -m helpers quantize`: the option names are those of ModelOpt's own command."""
-    parser = argparse.ArgumentParser("python -m helpers quantize", description=quantize.__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("python -m helpers quantize", description=DESCRIPTION)
     parser.add_argument("--onnx_path", type=Path, required=True, help="floating-point model")
     parser.add_argument("--output_path", type=Path, help="default: beside the model, as NAME.quant.onnx")
     parser.add_argument("--calibration_data_path", type=Path, help=".npz; without it ranges are random (timing only)")

@@ -26,7 +26,7 @@ class Range(NamedTuple):
     dtype: str
 
     @classmethod
-    def of(cls, array):
+    def of(cls, array: np.ndarray) -> "Range":
         array = np.asarray(array)
         values = array if array.dtype.kind != "f" else array[np.isfinite(array)]
         numbers = values.size and array.dtype.kind in "fiub"
@@ -38,7 +38,7 @@ class Range(NamedTuple):
         return f"{self.dtype} {number(self.low)} to {number(self.high)}{extra}"
 
 
-def measure(a, b, tolerance, frame):
+def measure(a: np.ndarray, b: np.ndarray, tolerance: float, frame: int) -> Error:
     """The `Error` of array `a` against the reference `b`; what is NaN in both, or the same infinity, is no error."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
@@ -57,7 +57,7 @@ def measure(a, b, tolerance, frame):
     return Error(np.inf if broken.any() else float(apart.max() / scale), share, frame)
 
 
-def undefined(a, b):
+def undefined(a: np.ndarray, b: np.ndarray) -> float:
     """Share of the elements that are not a number in both arrays."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or not a.size or "f" not in (a.dtype.kind, b.dtype.kind):
@@ -65,7 +65,7 @@ def undefined(a, b):
     return float(((a != a) & (b != b)).mean())
 
 
-def measure_rms(a, b, tolerance, frame):
+def measure_rms(a: np.ndarray, b: np.ndarray, tolerance: float, frame: int) -> Error:
     """As `measure`, but `relative` is the root mean square of a-b over that of b: what a few elements do hardly counts.
 
     That is the measure for INT8, where one rounding that falls to the other side moves a value by a whole step.
@@ -81,6 +81,6 @@ def measure_rms(a, b, tolerance, frame):
 METRICS = {"max": measure, "rms": measure_rms}
 
 
-def number(value):
+def number(value: float) -> str:
     """Four significant digits."""
     return f"{value:.4g}"

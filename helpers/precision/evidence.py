@@ -1,6 +1,7 @@
 """What is known of a tensor that differs: its arrays in both runners, and the nodes that compute it."""
 
 import numpy as np
+import onnx
 
 from helpers import graph
 from helpers.graph.walk import Block, producers
@@ -29,7 +30,7 @@ class Evidence:
         self.inner = candidate.probe(inside)(comparison.feeds[error.frame]) if inside else {}
         self.inner[name] = ours[name]
 
-    def maker(self, name):
+    def maker(self, name: str) -> onnx.NodeProto:
         """The node of the candidate that makes `name`, looking through Casts before and behind it."""
         made_by = producers(self.model)
         node = self.model.graph.node[made_by[name]]
@@ -39,7 +40,7 @@ class Evidence:
             return next((user for user in self.block.nodes if node.output[0] in user.input), node)
         return node
 
-    def cast_to(self, name):
+    def cast_to(self, name: str) -> str:
         """The tensor that both runners have and that a Cast of the candidate makes of `name`; else `name`."""
         users = [node for node in self.block.nodes if node.op_type == "Cast" and name in node.input]
         return next((node.output[0] for node in users if node.output[0] in self.theirs), name)

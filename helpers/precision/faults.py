@@ -5,6 +5,7 @@ write the copy with `graph.save(copy, path)`.
 """
 
 import itertools
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 import onnx
@@ -16,7 +17,7 @@ from helpers.errors import BadInput
 SWAPPABLE = ("Transpose", "Concat", "Gather", "Softmax")
 
 
-def half(model, pattern):
+def half(model: onnx.ModelProto, pattern: str) -> onnx.ModelProto:
     """Compute the nodes whose name matches `pattern` (such as "*/encoder/projection/*") in FP16.
 
     Casts are put around each of them, so every tensor keeps its name and its type.
@@ -45,7 +46,7 @@ def half(model, pattern):
     return copy
 
 
-def swap_axis(model, name, **attributes):
+def swap_axis(model: onnx.ModelProto, name: str, **attributes) -> onnx.ModelProto:
     """Let the node `name` (Transpose, Concat, Gather or Softmax) take another axis.
 
     It is the first that keeps the shape of the output, or the one that `attributes` names (`axis=1`, `perm=[...]`),
@@ -66,7 +67,7 @@ def swap_axis(model, name, **attributes):
     )
 
 
-def align_corners(model, operator=None):
+def align_corners(model: onnx.ModelProto, operator: str | None = None) -> onnx.ModelProto:
     """Toggle `align_corners` in the first GridSample of the graph, or in the body of a custom `operator`."""
     copy = _copy(model)
     bodies = [function.node for function in copy.functions if function.name == operator]
@@ -79,14 +80,14 @@ def align_corners(model, operator=None):
     return copy
 
 
-def with_attributes(model, name, **attributes):
+def with_attributes(model: onnx.ModelProto, name: str, **attributes) -> onnx.ModelProto:
     """A copy of `model` in which the node `name` has other attributes."""
     copy = _copy(model)
     _set(_node(copy, name), **attributes)
     return copy
 
 
-def alternatives(node, known):
+def alternatives(node: onnx.NodeProto, known: Mapping[str, tuple]) -> Iterator[dict]:
     """Other values of the attribute that says which axis `node` works along, as dicts."""
     rank = len(known[node.output[0]][1] if node.op_type != "Gather" else known[node.input[0]][1])
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}

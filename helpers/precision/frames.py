@@ -1,12 +1,15 @@
 """What both runners are fed: the frames, checked, with the states as the reference has them."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from helpers.errors import BadInput
-from helpers.sequence import rollout
+from helpers.precision.runners import Arrays, Runner
+from helpers.sequence import Step, rollout
 
 
-def feeds_of(reference, steps, states):
+def feeds_of(reference: Runner, steps: list[Step], states: Mapping[str, str]) -> list[Arrays]:
     """All inputs of every one of the `steps`: its own, and those of `states` as the runner `reference` has them."""
     if not steps:
         raise BadInput("frames", "none", "at least one dict of arrays", "pass a list of frames")

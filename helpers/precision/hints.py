@@ -4,9 +4,11 @@ import itertools
 from math import prod, sqrt
 
 import numpy as np
+import onnx
 from onnx import helper, numpy_helper
 
 from helpers.precision.errors import measure, number
+from helpers.precision.evidence import Evidence
 from helpers.precision.trials import repaired
 
 HALF_MAX = 65504
@@ -30,7 +32,7 @@ MOVES = {
 DECISIONS = {"Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal", "Round", "Floor", "Ceil", "ArgMax", "TopK"}
 
 
-def explain(evidence):
+def explain(evidence: Evidence) -> tuple[str, str, onnx.NodeProto | None]:
     """(kind, text, node or None) by the first rule that applies."""
     rules = (_attributes, _constants, _overflow, _layout, _half, _decision, _carried, repaired, _size_of_half)
     found = next((hint for rule in rules if (hint := rule(evidence))), None)
@@ -197,7 +199,7 @@ def _samples_nearest(node, model):
 def _carried(e):
     """An input that is already off, within its own tolerance."""
     errors = {name: measure(e.ours[name], e.theirs[name], 0, 0).relative for name in e.block.inputs if name in e.theirs}
-    name = max(errors, key=errors.get, default=None)
+    name = max(errors, key=lambda tensor: errors[tensor], default=None)
     if name is None or errors[name] < e.tolerance / 20:
         return None
     text = (

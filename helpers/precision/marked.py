@@ -6,11 +6,13 @@ the marked tensors; they are set aside, and the search goes on around them.
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from helpers.errors import BadInput
 from helpers.graph.walk import ancestors
 from helpers.precision.errors import number
+from helpers.precision.runners import Arrays
 from helpers.precision.search import Comparison
 
 PATIENCE = 6  # probes that say nothing, after which the search ends
@@ -22,7 +24,8 @@ class Probe:
     """One engine: the marked tensors with their errors, the errors of the network's outputs, and what it says.
 
     `verdict` is "good" or "bad" (the worst of the marked tensors; without any, of the outputs), "hides" (the outputs
-    are right with these marked) or "refused" (by the builder; `reason` says why). `allowed` are the tolerances of all.
+    are right with these marked), "nan" (not a number in both) or "refused" (by the builder; `reason` says why).
+    `allowed` are the tolerances of all.
     """
 
     marked: dict
@@ -60,10 +63,10 @@ class MarkedComparison(Comparison):
         self._watch, self._at_once, self._target = options.watch, candidate.at_once, None
         self._expected, self._sources = {}, {}
 
-    def allowed(self, name):
+    def allowed(self, name: str) -> float:
         return max(super().allowed(name), ABOVE_NOISE * self._noise.get(name, 0))
 
-    def measure(self, names):
+    def measure(self, names: Iterable[str]) -> bool:
         """Fill in the errors of `names`; False if the probe says nothing of them."""
         names = [name for name in names if name not in self.errors]
         return not names or self._accept(names, self._probe(names), names)
@@ -94,12 +97,14 @@ class MarkedComparison(Comparison):
         errors = self._errors(names, run)
         seconds = time.perf_counter() - started
         relative = {name: error.relative for name, error in errors.items()}
-        bad = any(self.exceeds(name, errors[name]) for name in marked or self.outputs)
-        verdict = "bad" if bad else "good"
+        judged = marked or self.outputs
+        verdict = "nan" if self.undefined.keys() & set(judged) else "good"
+        if any(self.exceeds(name, errors[name]) for name in judged):
+            verdict = "bad"
         if self._target and not self.exceeds(self._target, errors[self._target]):
             verdict = "hides"
-        marked, outputs = ({n: relative[n] for n in group} for group in (marked, self.outputs))
-        self._note(Probe(marked, outputs, seconds, verdict, {name: self.allowed(name) for name in errors}))
+        found, outputs = ({n: relative[n] for n in group} for group in (marked, self.outputs))
+        self._note(Probe(found, outputs, seconds, verdict, {name: self.allowed(name) for name in errors}))
         return errors
 
     def _errors(self, names, run):
@@ -137,7 +142,7 @@ class MarkedComparison(Comparison):
         if self._watch:
             self._watch(probe)
 
-    def arrays(self, names, feed):
+    def arrays(self, names: list[str], feed: Arrays) -> tuple[Arrays, Arrays]:
         """As `Comparison.arrays`; a tensor is taken from the engine that its error was measured in."""
         ours = {}
         for source in {tuple(self._sources[name]) for name in names}:
@@ -145,10 +150,10 @@ class MarkedComparison(Comparison):
             ours |= {name: found[name] for name in names if tuple(self._sources[name]) == source}
         return self.reference.probe(names)(feed), ours
 
-    def same_engine(self, names):
+    def same_engine(self, names: list[str]) -> bool:
         return len({tuple(self._sources[name]) for name in names}) == 1
 
-    def bisect(self):
+    def bisect(self) -> str | None:
         """As `Comparison.bisect`; what cannot be told apart because of marked outputs is told in `notes`."""
         self.measure(self.outputs)
         above = ancestors(self.model, self.names)

@@ -38,7 +38,7 @@ class TorchRunner(Runner):
         shapes, self.types = module.config.input_shapes(), module.config.input_types()
         self.inputs = {name: tuple(shape) for name, shape in shapes.items()}
         self.outputs = [value.name for value in model.graph.output]
-        self.unmatched = {}
+        self.unmatched: dict[str, str] = {}
         zeros = {name: torch.from_numpy(np.zeros(shape, self.types[name])) for name, shape in shapes.items()}
         self._places = self._match(model, zeros)
         order = producers(model)

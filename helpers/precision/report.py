@@ -62,7 +62,7 @@ class Divergence:
     notes: list = field(default_factory=list)
     log: list = field(default_factory=list)
 
-    def rows(self):
+    def rows(self) -> list[dict]:
         """One row per input and one for the found tensor, for `helpers.display.table`."""
         return [
             {

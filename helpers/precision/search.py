@@ -1,14 +1,17 @@
 """How `helpers.precision` looks for the first bad tensor: in order, or by bisection from the outputs up."""
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from math import prod
 
+import numpy as np
 from onnx import helper
 
 from helpers import graph
 from helpers.errors import BadInput
 from helpers.graph.walk import Block, ancestors
-from helpers.precision.errors import METRICS, undefined
+from helpers.precision.errors import METRICS, Error, undefined
+from helpers.precision.runners import Arrays, Runner
 
 CHUNK_BYTES = 256 << 20  # of every runner's tensors that are held at a time
 
@@ -30,11 +33,13 @@ class Comparison:
         hides, refused, notes, log: as of `Divergence`; empty where a probe changes nothing.
     """
 
-    def __init__(self, reference, candidate, feeds, tolerance, options):
+    def __init__(self, reference: Runner, candidate: Runner, feeds: list[Arrays], tolerance: float, options):
         self.metric = METRICS[options.metric]
         self.reference, self.candidate, self.feeds = reference, candidate, feeds
         self.tolerance, self.overrides = tolerance, options.overrides
         self.model = reference.model or candidate.model
+        if self.model is None:
+            raise BadInput("runners", "neither has a graph", "one that has", "compare with an ONNX file")
         shared = set(reference.names) & set(candidate.names)
         self.names = [name for node in self.model.graph.node for name in node.output if name in shared]
         if not self.names:
@@ -46,47 +51,48 @@ class Comparison:
         self.errors, self.undefined, self.probes = {}, {}, 0
         self.hides, self.refused, self.notes, self.log = [], [], [], []
 
-    def allowed(self, name):
+    def allowed(self, name: str) -> float:
         return [self.tolerance, *(t for pattern, t in self.overrides.items() if fnmatchcase(name, pattern))][-1]
 
-    def exceeds(self, name, error):
+    def exceeds(self, name: str, error: Error) -> bool:
         return not error.relative <= self.allowed(name)
 
-    def bad(self, name):
+    def bad(self, name: str) -> bool:
         return self.exceeds(name, self.errors[name])
 
-    def measure(self, names):
-        """Fill in the errors of `names`: the worst frame of each."""
+    def measure(self, names: Iterable[str]) -> bool:
+        """Fill in the errors of `names`: the worst frame of each; False if the probe says nothing of them."""
         names = [name for name in names if name not in self.errors]
         if not names:
-            return
+            return True
         self.probes += 1
         a, b = self.candidate.probe(names), self.reference.probe(names)
         for index, feed in enumerate(self.feeds):
             ours, theirs = a(feed), b(feed)
             for name in names:
                 self.add(self.errors, name, ours.pop(name), theirs.pop(name), index)
+        return True
 
-    def add(self, errors, name, ours, theirs, frame):
+    def add(self, errors: dict[str, Error], name: str, ours: np.ndarray, theirs: np.ndarray, frame: int):
         """Put the error of one frame into `errors` if it is the worst so far, and note what is NaN in both."""
         if share := undefined(ours, theirs):
             self.undefined.setdefault(name, (share, frame))
         error = self.metric(ours, theirs, self.allowed(name), frame)
         errors[name] = max(errors.get(name, error), error, key=lambda e: e.relative)
 
-    def arrays(self, names, feed):
+    def arrays(self, names: list[str], feed: Arrays) -> tuple[Arrays, Arrays]:
         """(the reference's, the candidate's) arrays of `names` by name."""
         return self.reference.probe(names)(feed), self.candidate.probe(names)(feed)
 
-    def same_engine(self, names):
+    def same_engine(self, names: list[str]) -> bool:
         """Whether the candidate's values of `names` are of one engine, which is another one for every probe."""
         return False
 
-    def worst(self):
+    def worst(self) -> tuple[str, float]:
         name = max(self.errors, key=lambda n: self.errors[n].relative / max(self.allowed(n), 1e-30))
         return name, self.errors[name].relative
 
-    def walk(self, names):
+    def walk(self, names: Iterable[str]) -> str | None:
         """The first bad one of `names`, or None."""
         for chunk in self._chunks(names):
             self.measure(chunk)
@@ -108,14 +114,14 @@ class Comparison:
         if chunk:
             yield chunk
 
-    def bisect(self):
+    def bisect(self) -> str | None:
         """A bad tensor whose compared inputs are good, found from the outputs up; None if all outputs are good."""
         self.measure(self.outputs)
         above = ancestors(self.model, self.names)
-        suspects = [above[name] for name in self.outputs if self.bad(name)]
-        if not suspects:
+        bad = [name for name in self.outputs if self.bad(name)]
+        if not bad:
             return None
-        suspects = min(suspects, key=len)
+        suspects = min((above[name] for name in bad), key=len)
         while len(suspects) > 1:
             inner = [name for name in self.names if name in suspects][:-1]
             name = min(inner, key=lambda n: abs(2 * len(above[n] & suspects) - len(suspects)))
@@ -132,6 +138,6 @@ class Comparison:
             return self.walk([name for name in self.names if name in above])
         return found
 
-    def compared_inputs(self, name):
+    def compared_inputs(self, name: str) -> list[str]:
         """The nearest tensors in `known` that `name` is computed from."""
         return [tensor for tensor in Block(self.model, name, self.known).inputs if tensor in self.known]

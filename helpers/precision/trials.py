@@ -3,17 +3,20 @@
 import itertools
 
 import numpy as np
+import onnx
 from onnx import helper
 
 from helpers.errors import BadInput
 from helpers.graph import edit, session
 from helpers.precision.errors import measure
+from helpers.precision.evidence import Evidence
 from helpers.precision.faults import SWAPPABLE, alternatives, with_attributes
+from helpers.precision.runners import Arrays
 
 TRIALS = 40
 
 
-def repaired(e):
+def repaired(e: Evidence) -> tuple[str, str, onnx.NodeProto] | None:
     """A node that makes the block agree when it takes another axis: tried out, where attributes cannot be compared."""
     if e.before or len(e.inner) == 1:
         return None
@@ -32,7 +35,7 @@ def repaired(e):
     return None
 
 
-def computed(e, arrays):
+def computed(e: Evidence, arrays: Arrays) -> np.ndarray:
     """The reference's nodes for the tensor, run on inputs from `arrays`."""
     block, whole = (e.before, e.definitions) if e.before else (e.block, e.model)
     feeds = {name: np.asarray(arrays[name]) for name in block.inputs}
@@ -50,7 +53,7 @@ def _run(e, model, feeds):
     return session.run(opened, None, feeds, e.name)[0]
 
 
-def axes(e):
+def axes(e: Evidence) -> list[tuple[onnx.NodeProto, dict]]:
     """(node, other attributes), first those that keep the output's shape."""
     known = {name: (0, list(np.shape(array))) for name, array in (e.ours | e.inner).items()}
     nodes = [n for n in e.block.nodes if n.op_type in SWAPPABLE and all(x in known for x in (n.input[0], n.output[0]))]

@@ -7,17 +7,19 @@ fixed size, each with the part of the graph that computes it. The scales are the
 
 import contextlib
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import onnx
 from onnxruntime.quantization.calibrate import CalibrationMethod, HistogramCollector, TensorsData
 
+from helpers.calibration import CalibrationReader
 from helpers.graph import edit, session, walk
 
 GROUP_BYTES = 1 << 29  # of activations at a time
 
 
-def collect_histograms(calibrator, reader, where):
+def collect_histograms(calibrator, reader: CalibrationReader, where: object):
     """Fill an entropy calibrator of `onnxruntime.quantization`."""
     options = ("method", "symmetric", "num_bins", "num_quantized_bins", "percentile", "scenario")
     calibrator.collector = HistogramCollector(**{name: getattr(calibrator, name) for name in options})
@@ -27,7 +29,7 @@ def collect_histograms(calibrator, reader, where):
         calibrator.collector.collect({target: [array]})
 
 
-def collect_ranges(calibrator, reader, where):
+def collect_ranges(calibrator, reader: CalibrationReader, where: object):
     """Fill a min-max calibrator of `onnxruntime.quantization`."""
     model = onnx.load(calibrator.augmented_model_path)
     added = [value.name for value in model.graph.output if value.name not in calibrator.model_original_outputs]
@@ -40,7 +42,7 @@ def collect_ranges(calibrator, reader, where):
 
 
 @contextlib.contextmanager
-def bounded(where: object):
+def bounded(where: object) -> Iterator[None]:
     """ModelOpt collects with the functions above inside this context; errors name `where`."""
     from modelopt.onnx.quantization import ort_patching
 

@@ -3,6 +3,8 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 
 from helpers import graph
 from helpers.graph.walk import constants, producers
@@ -29,7 +31,7 @@ PASSIVE = (
 MIN_SIZE = 16  # ModelOpt leaves matrices and channels below 16: no tensor core kernel is faster there
 
 
-def report(path, reference):
+def report(path: str | Path, reference: str | Path) -> list[dict]:
     """One row for each node of `reference` that could be quantized, that is custom, or that reads quantized data.
 
     Returns:
@@ -46,7 +48,7 @@ def report(path, reference):
     return rows
 
 
-def counts(rows):
+def counts(rows: Iterable[dict]) -> list[dict]:
     """Rows of `report` by operator: {op, nodes, quantized, left, why left}, most nodes first."""
     table = []
     for op, total in Counter(row["op"] for row in rows).most_common():

@@ -4,15 +4,18 @@ import contextlib
 import io
 import tempfile
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 
 import onnx
 
 from helpers import graph
+from helpers.calibration import CalibrationReader
 from helpers.errors import BadInput
 from helpers.files import disk_errors
 
 
-def run(path, out, reader, mode, method, options):
+def run(path: Path, out: Path, reader: CalibrationReader, mode: str, method: str, options) -> onnx.ModelProto:
     """The model of the file `path`, quantized by ModelOpt.
 
     ModelOpt rewrites its input file in place and writes others beside it and `out`: give it a folder of its own.
@@ -38,7 +41,7 @@ def run(path, out, reader, mode, method, options):
 
 
 @contextlib.contextmanager
-def adapted(path, out):
+def adapted(path: Path, out: Path) -> Iterator[None]:
     """Whatever ModelOpt, onnxslim, ONNX Runtime or onnx raise in the block becomes a BadInput that names `path`.
 
     A full disk is told by the name of `out`; a package that is absent stays what it is.
@@ -87,7 +90,7 @@ def _quiet():
         yield
 
 
-def slim(model):
+def slim(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model` simplified by onnxslim, which breaks constants inside function bodies: so it gets the graph without them,
     but with known shapes.
     """

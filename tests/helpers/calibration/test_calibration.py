@@ -219,6 +219,19 @@ def test_two_states_and_integer_inputs(tmp_path):
         CalibrationReader(path, MIXED, input_types={"age": np.int32})
 
 
+def test_scalars_are_joined_to_one_axis(tmp_path):
+    shapes, types = {"x": (1, 4), "s": (), "n": ()}, {"n": np.int64}
+    steps = [Step({"x": np.ones((1, 4), "f4"), "s": np.float32(k / 2), "n": np.int64(k)}, k == 0) for k in range(3)]
+    path = collect(lambda feeds: {}, steps, tmp_path / "scalars.npz", config({}, shapes, **types))
+    with np.load(path) as archive:
+        assert archive["s"].tolist() == [0, 0.5, 1] and archive["n"].tolist() == [0, 1, 2]
+    assert check_calibration(path, shapes, types) == 3
+    samples = list(CalibrationReader(path, shapes, input_types=types))
+    assert [(sample["s"].shape, float(sample["s"]), int(sample["n"])) for sample in samples] == [
+        ((), k / 2, k) for k in range(3)
+    ]
+
+
 def test_noise_leaves_integers_at_zero(tmp_path):
     path = noise(tmp_path / "noise.npz", MIXED, samples=3, input_types=TYPES)
     sample = CalibrationReader(path, MIXED, input_types=TYPES).get_first()

@@ -11,6 +11,7 @@ from helpers.errors import BadInput
 from helpers.precision import Options, first_divergence
 from helpers.sequence import Step
 from tests.builders.graphs import chain, model_of
+from tests.fakes.runners import Recorder
 
 X = [{"x": np.float32([1, 2, 3, 4])}]
 
@@ -132,3 +133,7 @@ def test_what_can_be_compared():
         first_divergence(chain(), 5, X)
     with pytest.raises(BadInput, match="another module"):
         first_divergence(nn.Identity(), nn.Identity(), X)
+    bare = Recorder(chain(), {})
+    bare.model = None
+    with pytest.raises(BadInput, match="neither has a graph"):
+        first_divergence(bare, bare, X)

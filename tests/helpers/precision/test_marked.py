@@ -5,6 +5,7 @@ import types
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 from helpers import graph
 from helpers.engine.tensorrt import graph as tensorrt_graph
@@ -13,7 +14,7 @@ from helpers.precision import EngineRunner, OnnxRunner, Options, first_divergenc
 from helpers.precision.errors import measure
 from helpers.precision.marked import PATIENCE
 from tests.builders.bevformer import drive
-from tests.builders.graphs import chain, quantized
+from tests.builders.graphs import chain, model_of, quantized
 from tests.fakes import tensorrt as fake_tensorrt
 from tests.fakes.runners import FakeEngine
 
@@ -54,6 +55,15 @@ def test_marked_tensors_are_those_of_the_graph(small_mini, tmp_path, monkeypatch
 def searched(engine, **more):
     frames, options = [{"x": np.float32([1, 2, 3, 4])}], Options(**more)
     return first_divergence(chain(length=10), engine, frames, tolerance=1e-2, options=options)
+
+
+def test_what_is_not_a_number_in_both_engines_is_its_own_answer(tmp_path):
+    nodes = [helper.make_node("Sqrt", ["x"], ["r"]), helper.make_node("Neg", ["r"], ["y"])]
+    path = graph.save(model_of(nodes, {"x": [4]}, ["y"]), tmp_path / "root.onnx")
+    runner = EngineRunner(path, "onnxruntime", tmp_path / "engines")
+    found = first_divergence(path, runner, [{"x": np.float32([1, -1, 4, 9])}])
+    assert (found.tensor, found.kind, found.share, found.probes) == ("y", "nan", 0.25, 1)
+    assert [probe.verdict for probe in found.log] == ["nan"]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])

@@ -39,10 +39,10 @@ def run(session, options):
 
 def check_runtime(options):
     """BadInput where the runtime is not installed, or has no GPU."""
-    version = engine.available()[options.runtime]
-    if not version[0].isdigit():
+    found = engine.available()[options.runtime]
+    if not found:
         fix = "run this stage where TensorRT and its GPU are; on a CPU: --runtime=onnxruntime"
-        raise BadInput(f"runtime {options.runtime}", version, "an installed runtime and its GPU", fix)
+        raise BadInput(f"runtime {options.runtime}", found.reason, "an installed runtime and its GPU", fix)
 
 
 def names(options, shape):
@@ -148,13 +148,12 @@ class Shape:
         """Every engine, queued and as a CUDA graph, in turns over several frames."""
         rounds, iterations = (2, 2) if self.options.tiny else (10, 20)
         modes = {"": {}, GRAPH: {"cuda_graph": True}} if self.options.runtime == "tensorrt" else {"": {}}
-        loaded, memory = {}, {}
+        loaded = {}
         try:
             for name, path in timed.items():
                 for suffix, options in modes.items():
                     loaded[name + suffix] = self.load(path, **options)
-                if hasattr(loaded[name], "memory"):
-                    memory[name] = loaded[name].memory()
+            memory = {name: used for name in timed if (used := loaded[name].memory())}
             feeds = [self.feeds(opened, index) for index in range(min(4, len(self.frames)))
                      for opened in [next(iter(loaded.values()))]]  # fmt: skip
             found = benchmark.compare_engines(loaded, feeds, rounds, iterations, warmup=3)

@@ -121,18 +121,6 @@ def compare(
     return _comparison(samples, baseline)
 
 
-def time_engine(engine: Any, feeds: Arrays, warmup: int = 10, iterations: int = 100) -> dict[str, Timing]:
-    """Time an engine of any runtime on one set of inputs.
-
-    Returns:
-        dict of "gpu" (between events around the engine's work), "host" (with the copies both ways) and "enqueue" (the
-        call that queues it) to `Timing`; an engine on the CPU has "host" alone.
-    """
-    if hasattr(engine, "time"):
-        return engine.time(feeds, warmup, iterations)
-    return {"host": latency(lambda: engine.run(feeds), warmup, iterations)}
-
-
 def compare_engines(
     engines: Mapping[str, Any],
     feeds: Sequence[Arrays],
@@ -157,7 +145,7 @@ def compare_engines(
     found = {name: [] for name in engines}
     for turn in progress(range(rounds)):
         for name in _order(engines, turn):
-            found[name].append(time_engine(engines[name], feeds[turn % len(feeds)], warmup, iterations))
+            found[name].append(engines[name].time(feeds[turn % len(feeds)], warmup, iterations))
     kinds = [kind for kind in found[baseline][0] if all(kind in turns[0] for turns in found.values())]
     return {
         kind: _comparison({name: [turn[kind].samples for turn in turns] for name, turns in found.items()}, baseline)

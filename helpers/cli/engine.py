@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from helpers import benchmark, engine
-from helpers.cli import arrays
-from helpers.cli import engine_options as command_options
-from helpers.engine import cache, tensorrt_rtx
+from helpers.cli import arrays, engine_options, numbers
+from helpers.cli.engine_options import ORT, RTX, TRT, refuse_unless
+from helpers.engine import cache
 from helpers.errors import BadInput
-from helpers.files import atomic, check_target
+from helpers.files import atomic, check_distinct, check_target
 
 KINDS = {"gpu": "GPU compute", "host": "host", "enqueue": "enqueue"}
+INPUTS = ("onnx", "loadEngine", "loadInputs", "calibration")
+OUTPUTS = ("saveEngine", "timing_cache", "saveOutputs", "exportTimes", "exportProfile")
 
 
 def main(argv):
@@ -41,11 +43,11 @@ def _parser():
         if name != "build":
             sub.add_argument("--loadEngine", metavar="FILE", required=name == "inspect", help="an engine to load")
         if name in ("run", "bench"):
-            command_options.add_load(sub)
+            engine_options.add_load(sub)
             sub.add_argument("--loadInputs", metavar="FILE.npz", help="arrays by input name (default: seeded noise)")
-            sub.add_argument("--shapes", type=command_options.shapes, default={},
+            sub.add_argument("--shapes", type=engine_options.shapes, default={},
                              help="input:1x3x4,... for free dimensions")  # fmt: skip
-            sub.add_argument("--seed", type=int, default=0, help="seed of the noise")
+            sub.add_argument("--seed", type=numbers.whole(0, 2**63), default=0, help="seed of the noise")
         sub.add_argument("--dumpLayerInfo", action="store_true", help="print the layers")
     commands.choices["build"].add_argument("--skipInference", action="store_true", help="accepted: build never runs")
     commands.choices["run"].add_argument("--saveOutputs", metavar="FILE.npz", help="write the outputs")
@@ -54,40 +56,43 @@ def _parser():
 
 
 def _add_bench_options(parser):
-    parser.add_argument("--warmUp", type=float, default=200, metavar="MS", help="milliseconds of warm-up (200)")
-    parser.add_argument("--iterations", type=int, default=100, help="timed runs, at least (100)")
-    parser.add_argument("--duration", type=float, default=0, metavar="S", help="seconds of timed runs, at least (0)")
-    parser.add_argument("--percentile", type=_percentiles, default=[90, 99], metavar="P,...", help="(90,99)")
+    parser.add_argument(
+        "--warmUp", type=numbers.real(0, 3.6e6), default=200, metavar="MS", help="milliseconds of warm-up (200)"
+    )
+    parser.add_argument("--iterations", type=numbers.whole(1, 10**6), default=100, help="timed runs, at least (100)")
+    parser.add_argument(
+        "--duration", type=numbers.real(0, 86400), default=0, metavar="S", help="seconds of timed runs, at least (0)"
+    )
+    parser.add_argument("--percentile", type=numbers.several(0, 100), default=[90, 99], metavar="P,...", help="(90,99)")
     parser.add_argument("--exportTimes", metavar="FILE.json", help="write every run's milliseconds")
     parser.add_argument("--dumpProfile", action="store_true", help="tensorrt: print the time of every layer")
     parser.add_argument("--exportProfile", metavar="FILE.json", help="tensorrt: write the time of every layer")
-
-
-def _percentiles(text):
-    return [float(item) for item in text.split(",")]
 
 
 def _add_build_options(parser):
     parser.add_argument("--onnx", metavar="FILE", required=parser.prog.endswith("build"), help="ONNX file")
     parser.add_argument("--runtime", default="onnxruntime", choices=list(engine.RUNTIMES))
     parser.add_argument("--cache", default="build/engines", metavar="FOLDER", help="engine cache (build/engines)")
-    parser.add_argument("--saveEngine", metavar="FILE", help="copy the engine and its side file here")
-    command_options.add_build(parser)
-    command_options.add_plugins(parser)
+    parser.add_argument("--saveEngine", metavar="FILE", help="copy the engine and its metadata file here")
+    engine_options.add_build(parser)
+    engine_options.add_plugins(parser)
 
 
 def _build(arguments):
     options = _build_options(arguments)
-    if arguments.runtime == "tensorrt_rtx":
-        layers = tensorrt_rtx.layers(arguments.onnx)
+    runtime = arguments.runtime
+    if arguments.dumpLayerInfo:
+        refuse_unless(runtime, "--dumpLayerInfo", (TRT, RTX))
+    layers = engine.get_runtime(runtime).layers(arguments.onnx)
+    if layers:
         kinds = collections.Counter(layer["type"] for layer in layers)
         print(
-            f"{len(layers)} layers: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()), flush=True
+            f"{len(layers)} layers: {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}", flush=True
         )
         _print_layers(layers if arguments.dumpLayerInfo else [])
-    path = _built(arguments, options, None if arguments.runtime == "onnxruntime" else _announce)
+    path = _built(arguments, options, None if runtime == ORT else _announce)
     meta = cache.read_meta(path)
-    if arguments.runtime == "tensorrt" and arguments.dumpLayerInfo:
+    if runtime == TRT and arguments.dumpLayerInfo:
         _print_layers(meta["layers"])
     print(f"{meta['runtime']} {meta['version']}  {meta['size_bytes'] / 2**20:.2f} MiB  {meta['build_seconds']} s")
     print(path)
@@ -105,10 +110,24 @@ def _announce():
 
 def _build_options(arguments):
     """Keyword arguments for `engine.build`; BadInput for what could be seen only after the build."""
-    options = command_options.build_options(arguments)
-    if arguments.saveEngine:
-        check_target(arguments.saveEngine)
+    options = engine_options.build_options(arguments)
+    _check_files(arguments)
     return options
+
+
+def _check_files(arguments):
+    """BadInput if an output cannot be written, or is an input or another output."""
+    given = {name: value for name, value in vars(arguments).items() if value}
+    taken = [*(given[name] for name in INPUTS if name in given), *given.get("plugins", ())]
+    if "loadEngine" in given:
+        taken.append(cache.metadata_file(given["loadEngine"]))
+    outputs = [given[name] for name in OUTPUTS if name in given]
+    if "saveEngine" in given:
+        outputs.append(cache.metadata_file(given["saveEngine"]))
+    for path in outputs:
+        check_distinct(path, *taken)
+        check_target(path)
+        taken.append(path)
 
 
 def _built(arguments, options, starting=None):
@@ -119,19 +138,17 @@ def _built(arguments, options, starting=None):
 def _opened(arguments):
     if (arguments.onnx is None) == (arguments.loadEngine is None):
         raise BadInput("engine", "both or none of --onnx and --loadEngine", "one of them", "name one file")
+    _check_files(arguments)
     runtime = arguments.runtime if arguments.onnx else engine.runtime_of(arguments.loadEngine)
-    options = command_options.load_options(arguments, runtime)
+    for flag in ("dumpLayerInfo", "dumpProfile", "exportProfile"):
+        if vars(arguments).get(flag):
+            refuse_unless(runtime, f"--{flag}", (TRT,))
+    options = engine_options.load_options(arguments, runtime)
     path = _built(arguments, _build_options(arguments)) if arguments.onnx else arguments.loadEngine
     opened = engine.load(path, **options)
     if arguments.dumpLayerInfo:
-        _print_layers(_layers(opened))
+        _print_layers(opened.layers())
     return opened
-
-
-def _layers(opened):
-    if not hasattr(opened, "layers"):
-        raise BadInput("--dumpLayerInfo", f"an engine of {opened.description}", "one of TensorRT", "leave it out")
-    return opened.layers()
 
 
 def _run(arguments):
@@ -152,6 +169,8 @@ def _run(arguments):
 
 def _inspect(arguments):
     meta = engine.inspect(arguments.loadEngine)
+    if arguments.dumpLayerInfo:
+        refuse_unless(meta["runtime"], "--dumpLayerInfo", (TRT, RTX))
     layers = meta.pop("layers", [])
     print(json.dumps(meta, indent=2))
     _print_layers(layers if arguments.dumpLayerInfo else [])
@@ -161,13 +180,10 @@ def _inspect(arguments):
 def _bench(arguments):
     with _opened(arguments) as opened:
         feeds = _feeds(opened, arguments)
-        wants_profile = arguments.dumpProfile or arguments.exportProfile
-        if wants_profile and not hasattr(opened, "profile"):
-            raise BadInput("--dumpProfile", opened.description, "an engine of TensorRT", "leave it out")
         print(opened.description)
         timings = _timings(opened, feeds, arguments)
-        profile = opened.profile(feeds) if wants_profile else []
-        memory = opened.memory() if hasattr(opened, "memory") else {}
+        profile = opened.profile(feeds) if arguments.dumpProfile or arguments.exportProfile else []
+        memory = opened.memory()
     for kind, timing in timings.items():
         values = np.percentile(timing.samples, arguments.percentile)
         marks = "  ".join(f"p{p:g} {value:.3f}" for p, value in zip(arguments.percentile, values, strict=True))
@@ -190,7 +206,7 @@ def _timings(opened, feeds, arguments):
         opened.run(feeds)
     samples, until = {}, time.perf_counter() + arguments.duration
     while not samples or time.perf_counter() < until:
-        for kind, timing in benchmark.time_engine(opened, feeds, 1, arguments.iterations).items():
+        for kind, timing in opened.time(feeds, 1, arguments.iterations).items():
             samples.setdefault(kind, []).append(timing.samples)
     return {kind: benchmark.Timing(np.concatenate(parts)) for kind, parts in samples.items()}
 
@@ -203,9 +219,12 @@ def _write_json(path, content):
 
 
 def _feeds(opened, arguments):
-    """Arrays from --loadInputs, else seeded noise."""
-    shapes = {name: arguments.shapes.get(name, tensor.shape) for name, tensor in opened.inputs.items()}
+    """Arrays from --loadInputs, else seeded noise; of the --shapes, where they fit the inputs."""
+    shapes = {name: tensor.shape for name, tensor in opened.inputs.items()}
+    for name, shape in arguments.shapes.items():
+        arrays.check_shape(f"--shapes={name}:...", name, shape, shapes)
+    shapes |= arguments.shapes
     if arguments.loadInputs:
-        return arrays.load(arguments.loadInputs, {name: tensor.shape for name, tensor in opened.inputs.items()})
+        return arrays.load(arguments.loadInputs, shapes)
     types = {name: tensor.dtype for name, tensor in opened.inputs.items()}
     return arrays.noise(shapes, types, "pass --shapes={name}:...", arguments.seed)

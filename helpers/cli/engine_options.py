@@ -1,8 +1,10 @@
 """Options of `python -m helpers engine`, by runtime, with trtexec's names where it has them."""
 
+import re
 from typing import NamedTuple
 
-from helpers.engine.tensorrt import versions as tensorrt_versions
+from helpers.cli import numbers
+from helpers.engine.tensorrt import versions
 from helpers.errors import BadInput
 
 ORT, TRT, RTX = "onnxruntime", "tensorrt", "tensorrt_rtx"
@@ -27,7 +29,7 @@ def _value(text, **settings):
 
 
 BUILD = (
-    Option("--threads", (ORT,), "threads", _value("threads within an operator", type=int)),
+    Option("--threads", (ORT,), "threads", _value("threads within an operator", type=numbers.whole(1, 4096))),
     Option("--optimization", (ORT,), "optimization", _value("disable, basic, extended or all")),
     Option("--computeCapability", (RTX,), "compute_capability", _value("GPUs to build for", metavar="8.6,8.9")),
     Option("--builderOptimizationLevel", (TRT, RTX), "optimization_level", _value("0 to 5", type=int, metavar="N")),
@@ -52,7 +54,7 @@ BUILD = (
 LOAD = (
     Option("--useCudaGraph", (TRT,), "cuda_graph", _flag("queue the engine as one CUDA graph")),
     Option("--states", (TRT,), "states", _value("inputs that take an output's last value", metavar="INPUT:OUTPUT,...")),
-    Option("--useProfile", (TRT,), "profile", _value("optimization profile", type=int, metavar="N")),
+    Option("--useProfile", (TRT,), "profile", _value("optimization profile", type=numbers.whole(0, 1000), metavar="N")),
 )
 SHAPES = ("min", "opt", "max")
 
@@ -83,25 +85,40 @@ def _add(parser, options):
 
 def shapes(text):
     """{"x": (1, 3, 4)} from "x:1x3x4,..."; a name may itself contain colons."""
-    return {name: tuple(int(size) for size in shape.split("x")) for name, shape in pairs(text).items()}
+    found = {name: tuple(int(size) for size in shape.split("x")) for name, shape in pairs(text).items()}
+    if any(size < 0 for shape in found.values() for size in shape):
+        raise BadInput("shapes", text, "sizes from 0", "correct it")
+    return found
 
 
 def pairs(text):
-    """{"a": "b"} from "a:b,..."; the left side may contain colons."""
-    return {name: value for name, _, value in (item.rpartition(":") for item in text.split(","))}
+    """{"a": "b"} from "a:b,..."; the left side may contain colons. BadInput for half a pair or a name given twice."""
+    found = {}
+    for item in text.split(","):
+        name, _, value = item.rpartition(":")
+        if not name or not value or name in found:
+            raise BadInput(repr(item), f"in {text!r}", "NAME:VALUE,... with every name once", "correct it")
+        found[name] = value
+    return found
+
+
+def refuse_unless(runtime, flag, runtimes):
+    """BadInput if `flag` does not belong to this runtime but to `runtimes`."""
+    if runtime not in runtimes:
+        raise BadInput(f"--runtime={runtime}", f"options of {' and '.join(runtimes)}: {[flag]}", "its own options only",
+                       f"leave them out, or pass --runtime={runtimes[0]}")  # fmt: skip
 
 
 def build_options(arguments):
     """Keyword arguments for `engine.build`; options of another runtime are refused by name."""
     given = _given(arguments, BUILD, arguments.runtime)
-    if arguments.plugins and arguments.runtime != TRT:
-        _refuse(arguments.runtime, ["--plugins"], (TRT,))
+    if arguments.plugins:
+        refuse_unless(arguments.runtime, "--plugins", (TRT,))
     if "workspace" in given:
         given["workspace"] = _workspace(given["workspace"])
     profile = _profile(arguments)
-    if profile and arguments.runtime not in (TRT, RTX):
-        _refuse(arguments.runtime, ["--minShapes"], (TRT, RTX))
     if profile:
+        refuse_unless(arguments.runtime, "--minShapes", (TRT, RTX))
         given["shapes"] = profile
     if "compute_capability" in given:
         given["compute_capability"] = given["compute_capability"].split(",")
@@ -122,22 +139,15 @@ def _given(arguments, options, runtime):
     found = {}
     for option in options:
         value = getattr(arguments, option.name)
-        if value is None:
-            continue
-        if runtime not in option.runtimes:
-            _refuse(runtime, [option.flag], option.runtimes)
-        found[option.name] = value
+        if value is not None:
+            refuse_unless(runtime, option.flag, option.runtimes)
+            found[option.name] = value
     return found
-
-
-def _refuse(runtime, flags, runtimes):
-    raise BadInput(f"--runtime={runtime}", f"options of {' and '.join(runtimes)}: {flags}", "its own options only",
-                   f"leave them out, or pass --runtime={runtimes[0]}")  # fmt: skip
 
 
 def _workspace(text):
     pool, _, size = text.partition(":")
-    if pool != "workspace" or not size.replace(".", "", 1).isdigit():
+    if pool != "workspace" or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", size):
         raise BadInput("--memPoolSize", text, "workspace:MiB, such as workspace:1024", "correct it")
     return float(size)
 
@@ -192,9 +202,9 @@ def _tactic_sources(text):
     """Names that remain: "-A,-B" takes sources away from all that this version has, "+A,+B" takes these alone."""
     import tensorrt
 
-    known = tensorrt_versions.facts(tensorrt.__version__).tactic_sources
+    known = versions.facts(tensorrt.__version__).tactic_sources
     signs, names = {item[:1] for item in text.split(",")}, [item[1:] for item in text.split(",")]
     if signs not in ({"-"}, {"+"}):
         raise BadInput("--tacticSources", text, "-NAME,... or +NAME,...", "give every name the same sign")
-    tensorrt_versions.check_names("tactic_sources", names, known, tensorrt.__version__)
+    versions.check_names("tactic_sources", names, known, tensorrt.__version__)
     return names if signs == {"+"} else [name for name in known if name not in names]

@@ -1,61 +1,88 @@
 """Build, cache, load, inspect and run an engine: one interface over several runtimes. Needs no torch.
 
-A runtime is a module of this package with
-
-- `SUFFIX`: file name ending of its engines,
-- `version()`: the installed version (ImportError if it is not installed),
-- `options(**options) -> (compute capabilities, options)`: checked and completed, ready for the cache key,
-- `build(onnx_path, model, engine_path, compute_capabilities, options) -> dict`: writes the engine, returns details,
-- `load(path, meta, **options) -> Engine`,
-
-and, where it needs them,
-
-- `key_options(options)`: the part of the options that makes an engine another one,
-- `compatible(meta, version)`: whether an engine of another version may be loaded,
-- `is_engine(path)`: whether a file without a side file is one of its engines.
+A runtime is a subclass of `helpers.engine.base.Runtime`; `RUNTIMES` says where it is, and it is imported when it is
+asked for.
 """
 
+import dataclasses
+import functools
 import importlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from helpers.engine import cache
-from helpers.engine.base import Engine, Tensor
+from helpers.engine.base import Engine, Runtime, Tensor, make_options
 from helpers.errors import BadInput
+from helpers.files import PathLike
 
-__all__ = ["RUNTIMES", "Engine", "Tensor", "available", "build", "inspect", "load", "main", "runtime_of"]
+__all__ = [
+    "RUNTIMES", "Availability", "Engine", "Runtime", "Tensor",
+    "available", "build", "get_runtime", "inspect", "load", "runtime_of",
+]  # fmt: skip
 
 RUNTIMES = {
-    "onnxruntime": "helpers.engine.onnxruntime",
-    "tensorrt": "helpers.engine.tensorrt",
-    "tensorrt_rtx": "helpers.engine.tensorrt_rtx",
+    "onnxruntime": "helpers.engine.onnxruntime:OnnxRuntime",
+    "tensorrt": "helpers.engine.tensorrt:TensorRt",
+    "tensorrt_rtx": "helpers.engine.tensorrt_rtx:TensorRtRtx",
 }
 
 
-def available():
-    """dict of runtime name to its installed version, or to the reason why it cannot be used."""
+@dataclasses.dataclass(frozen=True)
+class Availability:
+    """Whether a runtime can be used here; true if it can.
+
+    Attributes:
+        version: the installed version, None if it cannot be used.
+        reason: why it cannot be used, "" if it can.
+    """
+
+    version: str | None
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.version is not None
+
+
+def available() -> dict[str, Availability]:
+    """Which runtimes can be used on this machine, by name."""
     found = {}
-    for name, module in RUNTIMES.items():
+    for name in RUNTIMES:
         try:
-            found[name] = importlib.import_module(module).version()
+            found[name] = Availability(get_runtime(name).version())
         except ImportError as error:
-            found[name] = f"not installed ({error})"
+            found[name] = Availability(None, f"not installed ({error})")
         except OSError as error:
-            found[name] = f"cannot be used ({error})"
+            found[name] = Availability(None, f"cannot be used ({error})")
     return found
 
 
-def _runtime(name):
+@functools.cache
+def get_runtime(name: str) -> Runtime:
+    """The runtime of this name, installed or not; BadInput if there is none."""
     if name not in RUNTIMES:
         raise BadInput("runtime", repr(name), f"one of {list(RUNTIMES)}", "name an installed runtime")
-    module = importlib.import_module(RUNTIMES[name])
+    module, _, runtime = RUNTIMES[name].partition(":")
+    return getattr(importlib.import_module(module), runtime)()
+
+
+def _usable(name):
+    """(runtime, installed version); BadInput if it is unknown or cannot be used here."""
+    runtime = get_runtime(name)
     try:
-        return module, module.version()
+        return runtime, runtime.version()
     except (ImportError, OSError) as error:
         fix = "python -m helpers doctor says what is missing; or name another runtime"
         raise BadInput(f"runtime {name}", error, "a runtime that is installed and runs here", fix) from error
 
 
-def build(onnx_path, runtime="onnxruntime", out_dir="build/engines", starting=None, **options):
+def build(
+    onnx_path: PathLike,
+    runtime: str = "onnxruntime",
+    out_dir: PathLike = "build/engines",
+    starting: Callable[[], object] | None = None,
+    **options: Any,
+) -> Path:
     """Build an engine, or find it in the cache.
 
     Args:
@@ -63,7 +90,7 @@ def build(onnx_path, runtime="onnxruntime", out_dir="build/engines", starting=No
         runtime: one of `RUNTIMES`.
         out_dir: the cache folder.
         starting: function that is called when the engine is not in the cache and all that was given is in order.
-        options: see the runtime's `options` function.
+        options: see the runtime's `build_options`.
 
     Returns:
         Path of the engine; `<engine>.json` beside it says what it was made from.
@@ -72,67 +99,55 @@ def build(onnx_path, runtime="onnxruntime", out_dir="build/engines", starting=No
         BadInput: the file is not whole ONNX, the runtime refuses it (the node and the reason are named), an option is
             unknown, `out_dir` cannot be written, or the disk is full. Nothing half written is left.
     """
-    module, version = _runtime(runtime)
-    compute_capabilities, options = module.options(**options)
+    builder, version = _usable(runtime)
+    settings = make_options(builder.build_options, runtime, options)
     model = cache.read_model(onnx_path)
-    keyed = module.key_options(options) if hasattr(module, "key_options") else options
-    made_from = cache.identity(onnx_path, model, runtime, version, compute_capabilities, keyed)
+    keyed, capabilities = builder.key_options(settings), builder.compute_capabilities(settings)
+    made_from = cache.identity(onnx_path, model, runtime, version, capabilities, keyed)
 
     def make(part):
         if starting:
             starting()
-        return module.build(Path(onnx_path), model, part, compute_capabilities, options)
+        return builder.build(Path(onnx_path), model, part, settings)
 
-    return cache.fetch(out_dir, onnx_path, made_from, module.SUFFIX, make)
+    return cache.fetch(out_dir, onnx_path, made_from, builder.suffix, make)
 
 
-def runtime_of(path):
+def runtime_of(path: PathLike) -> str:
     """Name of the runtime that built the engine at `path`.
 
-    Without a side file, an ONNX file is ONNX Runtime's and a plan, as trtexec writes it, is TensorRT's.
+    Without a metadata file, an ONNX file is ONNX Runtime's and a plan, as trtexec writes it, is TensorRT's.
     """
-    return (
-        next((name for name in ("onnxruntime", "tensorrt") if _plain(path, name)), None)
-        or cache.read_meta(path)["runtime"]
-    )
+    bare = next((name for name in RUNTIMES if _is_bare(path, name)), None)
+    return bare or cache.read_meta(path)["runtime"]
 
 
-def _plain(path, runtime):
-    """Whether `path` is a file of this runtime without a side file."""
-    path = Path(path)
-    if cache.side_file(path).exists():
-        return False
-    if runtime == "onnxruntime":
-        return path.suffix == ".onnx"
-    module = importlib.import_module(RUNTIMES[runtime])
-    return hasattr(module, "is_engine") and path.is_file() and module.is_engine(path)
+def _is_bare(path, runtime):
+    """Whether `path` is an engine of this runtime without a metadata file."""
+    return not cache.metadata_file(path).exists() and get_runtime(runtime).is_engine(path)
 
 
-def load(path, runtime=None, **options):
+def load(path: PathLike, runtime: str | None = None, **options: Any) -> Engine:
     """Load an engine, by default with the runtime that built it.
 
-    ONNX Runtime also takes a plain ONNX file, TensorRT a plain plan (one that has no side file).
+    ONNX Runtime also takes a plain ONNX file, TensorRT a plain plan (one that has no metadata file).
+
+    Args:
+        options: see the runtime's `load_options`.
 
     Raises:
         BadInput: the engine is damaged, of another runtime or version, or this machine cannot run it.
     """
     path, runtime = Path(path), runtime or runtime_of(path)
-    module, version = _runtime(runtime)
+    loader, version = _usable(runtime)
+    settings = make_options(loader.load_options, runtime, options)
     if not path.is_file():
         raise BadInput(path, "no such file", "an engine or an ONNX file", cache.REBUILD.format(runtime=runtime))
-    compatible = getattr(module, "compatible", None)
-    meta = {} if _plain(path, runtime) else cache.verify(path, runtime, version, compatible)
-    return module.load(path, meta, **options)
+    meta = {} if _is_bare(path, runtime) else cache.verify(path, runtime, version, loader.compatible)
+    return loader.load(path, meta, settings)
 
 
-def inspect(path):
-    """What the side file says of the engine at `path` (dict); BadInput if the engine is damaged. Runs nowhere."""
+def inspect(path: PathLike) -> dict[str, Any]:
+    """What the metadata file says of the engine at `path`; BadInput if the engine is damaged. Runs nowhere."""
     meta = cache.read_meta(path)
     return cache.verify(path, meta["runtime"], meta["version"])
-
-
-def main(argv):
-    """`python -m helpers engine build|run|inspect|bench`."""
-    from helpers.cli import engine as command
-
-    return command.main(argv)

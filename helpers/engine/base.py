@@ -1,10 +1,17 @@
-"""What every runtime's engine looks like from outside: named tensors in, named tensors out, checked."""
+"""What every runtime and every engine look like from outside: each runtime subclasses both and says what differs."""
 
-from typing import ClassVar, NamedTuple
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from helpers.benchmark import Timing, latency
 from helpers.errors import BadInput
+from helpers.files import PathLike
+
+Arrays = Mapping[str, np.ndarray]
 
 
 class Tensor(NamedTuple):
@@ -13,36 +20,42 @@ class Tensor(NamedTuple):
     shape: tuple[int | str, ...]
     dtype: np.dtype
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.dtype} [{', '.join(map(str, self.shape))}]"
 
 
 class Engine:
-    """A loaded engine. Runtimes subclass it and define `_run`.
+    """A loaded engine: named tensors in, named tensors out, checked. A runtime's engine defines `_run`.
 
     Attributes:
         inputs, outputs: dict of tensor name to `Tensor(shape, dtype)`, in the graph's order.
         description: one line saying what runs and how.
-        meta: the side file's content ({} for an ONNX file that did not come from the cache).
+        meta: the metadata file's content ({} for a file that did not come from the cache).
         states: dict of input name to output name, for inputs that the engine keeps itself; `feeds` may leave them out.
     """
 
-    states: ClassVar[dict] = {}
-
-    def __init__(self, path, inputs, outputs, description, meta):
-        self.path, self.inputs, self.outputs = path, inputs, outputs
-        self.description, self.meta = description, meta
+    def __init__(
+        self,
+        path: Path,
+        inputs: Mapping[str, Tensor],
+        outputs: Mapping[str, Tensor],
+        description: str,
+        meta: dict[str, Any],
+        states: Mapping[str, str] | None = None,
+    ) -> None:
+        self.path, self.inputs, self.outputs = path, dict(inputs), dict(outputs)
+        self.description, self.meta, self.states = description, meta, dict(states or {})
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Release what the runtime holds."""
 
-    def run(self, feeds):
+    def run(self, feeds: Arrays) -> dict[str, np.ndarray]:
         """Run once.
 
         Args:
@@ -58,16 +71,48 @@ class Engine:
         self.check(feeds)
         return self._run(feeds)
 
-    def _run(self, feeds):
+    def _run(self, feeds: Arrays) -> dict[str, np.ndarray]:
         raise NotImplementedError
 
-    def check(self, feeds):
+    def time(self, feeds: Arrays, warmup: int = 10, iterations: int = 100) -> dict[str, Timing]:
+        """Time `iterations` runs on one set of inputs after `warmup` runs that are not timed; states go on.
+
+        Returns:
+            dict of "host" (with the copies both ways), on a GPU also "gpu" (between events around the engine's work)
+            and "enqueue" (the call that queues it) to `Timing`, in ms.
+        """
+        return {"host": latency(lambda: self.run(feeds), warmup, iterations)}
+
+    def reset(self) -> None:
+        """Set the states to zero, as before the first frame; without states there is nothing to set."""
+
+    def layers(self) -> list[dict[str, Any]]:
+        """Layers as the builder fused them, where the runtime tells: index, name, type, precision, inputs, outputs.
+
+        Raises:
+            BadInput: the runtime does not tell.
+        """
+        raise BadInput(self.description, "no list of layers", "an engine of the runtime tensorrt", "leave it out")
+
+    def profile(self, feeds: Arrays, iterations: int = 10) -> list[dict[str, Any]]:
+        """Mean time of each layer, where the runtime tells: layer, type, precision, ms and share of the sum.
+
+        Raises:
+            BadInput: the runtime does not tell.
+        """
+        raise BadInput(self.description, "no times of layers", "an engine of the runtime tensorrt", "leave it out")
+
+    def memory(self) -> dict[str, float]:
+        """MiB by purpose, such as weights and activations; {} where the runtime does not tell."""
+        return {}
+
+    def check(self, feeds: Arrays) -> None:
         """Raise BadInput unless `feeds` fits `inputs`."""
         for name in feeds:
             if name not in self.inputs:
                 raise BadInput(f"input {name!r} of {self.path}", "no such input", f"one of {list(self.inputs)}",
                                "rename the array or leave it out")  # fmt: skip
-        sizes = {}
+        sizes: dict[str, int] = {}
         for name, tensor in self.inputs.items():
             if name not in feeds and name in self.states:
                 continue
@@ -76,6 +121,69 @@ class Engine:
                     f"input {name!r} of {self.path}", "nothing given", tensor, "pass an array under this name"
                 )
             _check_array(f"input {name!r} of {self.path}", feeds[name], tensor, sizes)
+
+
+@dataclasses.dataclass
+class NoOptions:
+    """What a runtime without options takes."""
+
+
+class Runtime:
+    """A way to build and load engines. One instance serves all calls, so it keeps nothing.
+
+    Attributes:
+        name: as in `helpers.engine.RUNTIMES`.
+        suffix: file name ending of its engines.
+        build_options, load_options: dataclasses of the options of `helpers.engine.build` and `load`; making one checks
+            and completes them.
+    """
+
+    name: ClassVar[str]
+    suffix: ClassVar[str] = ".engine"
+    build_options: ClassVar[type] = NoOptions
+    load_options: ClassVar[type] = NoOptions
+
+    def version(self) -> str:
+        """The installed version; ImportError if it is not installed, OSError if it cannot be used on this machine."""
+        raise NotImplementedError
+
+    def compute_capabilities(self, options: Any) -> list[str]:
+        """Compute capabilities of the GPUs that an engine is built for; none if it needs no GPU."""
+        return []
+
+    def key_options(self, options: Any) -> dict[str, Any]:
+        """The part of the build options that makes an engine another one, for the cache's key."""
+        return dataclasses.asdict(options)
+
+    def build(self, onnx_path: Path, model: Any, engine_path: Path, options: Any) -> dict[str, Any]:
+        """Write the engine of `model`, which was read from `onnx_path`; returns details for the metadata file."""
+        raise NotImplementedError
+
+    def load(self, path: Path, meta: dict[str, Any], options: Any) -> Engine:
+        """Load the engine at `path`, whose metadata file holds `meta` ({} without one)."""
+        raise NotImplementedError
+
+    def compatible(self, meta: dict[str, Any], version: str) -> bool:
+        """Whether an engine of another version of this runtime may be loaded by `version`."""
+        return False
+
+    def is_engine(self, path: PathLike) -> bool:
+        """Whether a file without a metadata file is an engine of this runtime."""
+        return False
+
+    def layers(self, onnx_path: PathLike) -> list[dict[str, Any]]:
+        """Layers of the network that the parser makes of an ONNX file, before a build; [] where it does not tell."""
+        return []
+
+
+def make_options(options: type, runtime: str, given: dict[str, Any]) -> Any:
+    """An instance of the dataclass `options`; BadInput for a name that it does not have."""
+    names = [field.name for field in dataclasses.fields(options)]
+    for name in given:
+        if name not in names:
+            raise BadInput(f"option {name}", f"no such option of the runtime {runtime}", f"some of {names}",
+                           "leave it out, or name another runtime")  # fmt: skip
+    return options(**given)
 
 
 def _check_array(where, array, tensor, sizes):

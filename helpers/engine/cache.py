@@ -1,8 +1,8 @@
 """A content-addressed cache of engines.
 
-An entry is a folder `<model>-<runtime>-<key>` with the engine, a JSON side file beside it (`<engine>.json`), and the
-external weight files where the engine is an ONNX file that has them. The key is the SHA-256 of the entry's identity:
-ONNX bytes, external weights, runtime and version, compute capabilities and options.
+An entry is a folder `<model>-<runtime>-<key>` with the engine, a JSON metadata file beside it (`<engine>.json`), and
+the external weight files where the engine is an ONNX file that has them. The key is the SHA-256 of the entry's
+identity: ONNX bytes, external weights, runtime and version, compute capabilities and options.
 """
 
 import contextlib
@@ -11,19 +11,20 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from helpers.errors import BadInput
-from helpers.files import atomic, sha256
-from helpers.graph.walk import all_tensors
+from helpers.files import PathLike, atomic, read_json, sha256
 
 REBUILD = "python -m helpers engine build --onnx=MODEL.onnx --runtime={runtime}"
 IDENTITY = ("onnx_sha256", "external", "runtime", "version", "compute_capabilities", "options")
 
 
-def read_model(path):
+def read_model(path: PathLike) -> Any:
     """The ModelProto at `path`, its external weights not read; BadInput if it is absent, not whole ONNX or damaged."""
-    import onnx
+    import onnx  # which running an engine does without
 
     from helpers import graph
 
@@ -31,18 +32,30 @@ def read_model(path):
         model = onnx.load(path, load_external_data=False)
     except Exception:  # whatever it is, graph.parse meets it again and says what is wrong
         return graph.parse(path)
-    return model if any(tensor.external_data for tensor in all_tensors(model)) else graph.parse(path)
+    return model if _locations(model) else graph.parse(path)
 
 
-def external_files(path, model):
-    """Relative names of the external weight files of `model`, which was read from `path`; BadInput if one is absent."""
-    names = sorted(
-        {entry.value for tensor in all_tensors(model) for entry in tensor.external_data if entry.key == "location"}
-    )
-    root = Path(path).parent
+def _locations(model):
+    """Names of the external weight files that a model asks for."""
+    from helpers.graph.walk import all_tensors
+
+    entries = (entry for tensor in all_tensors(model) for entry in tensor.external_data)
+    return sorted({entry.value for entry in entries if entry.key == "location"})
+
+
+def external_files(path: PathLike, model: Any) -> list[str]:
+    """Relative names of the external weight files of `model`, which was read from `path`.
+
+    Raises:
+        BadInput: a file is absent, lies outside the folder of `path`, or has a name that the cache needs.
+    """
+    names, root = _locations(model), Path(path).parent
+    taken = f"{Path(path).stem}.onnx", f"{Path(path).stem}.onnx.json"
     for name in names:
-        if not (root / name).resolve().is_relative_to(root.resolve()):
-            raise BadInput(path, f"external weights at {name!r}", "a file beside the ONNX file", "save the model again")
+        inside = _stays_inside(name) and (root / name).resolve().is_relative_to(root.resolve())
+        if not inside or str(Path(name)) in taken:
+            raise BadInput(path, f"external weights at {name!r}", f"a file beside the ONNX file, not one of {taken}",
+                           "save the model again")  # fmt: skip
         if not (root / name).is_file():
             raise BadInput(
                 root / name, "no such file", f"the external weights of {path}", "copy it beside the ONNX file"
@@ -50,36 +63,50 @@ def external_files(path, model):
     return names
 
 
-def identity(path, model, runtime, version, compute_capabilities, options):
+def _stays_inside(name):
+    """Whether a name in a file, taken from any folder, leads to a file within that folder."""
+    path = Path(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def identity(
+    path: PathLike, model: Any, runtime: str, version: str, compute_capabilities: list[str], options: dict[str, Any]
+) -> dict[str, Any]:
     """What an entry is made from; two builds with equal identity are the same engine."""
     external = {name: sha256(Path(path).parent / name) for name in external_files(path, model)}
     values = (sha256(path), external, runtime, version, list(compute_capabilities), options)
     return json.loads(json.dumps(dict(zip(IDENTITY, values, strict=True))))
 
 
-def key(made_from):
+def key(made_from: dict[str, Any]) -> str:
     """Hex digest of an identity."""
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
-def side_file(engine):
-    """Path of the JSON side file of `engine`."""
+def metadata_file(engine: PathLike) -> Path:
+    """Path of the JSON metadata file of `engine`."""
     engine = Path(engine)
     return engine.with_name(engine.name + ".json")
 
 
-def entry_path(out_dir, onnx_path, made_from, suffix):
+def entry_path(out_dir: PathLike, onnx_path: PathLike, made_from: dict[str, Any], suffix: str) -> Path:
     """Where the engine of this identity lies in the cache folder."""
     stem = Path(onnx_path).stem
     return Path(out_dir) / f"{stem}-{made_from['runtime']}-{key(made_from)[:16]}" / f"{stem}{suffix}"
 
 
-def fetch(out_dir, onnx_path, made_from, suffix, make):
+def fetch(
+    out_dir: PathLike,
+    onnx_path: PathLike,
+    made_from: dict[str, Any],
+    suffix: str,
+    make: Callable[[Path], dict[str, Any]],
+) -> Path:
     """The engine of this identity: the entry that is there if it is whole, else a new one.
 
     Args:
         make: function of a path that writes the engine there (and its external files beside it) and returns what the
-            side file should say besides the identity.
+            metadata file should say besides the identity.
     """
     engine = entry_path(out_dir, onnx_path, made_from, suffix)
     if engine.parent.exists():
@@ -102,7 +129,7 @@ def fetch(out_dir, onnx_path, made_from, suffix, make):
             "date": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
             **details,
         }
-        side_file(part).write_text(json.dumps(meta, indent=1) + "\n")
+        metadata_file(part).write_text(json.dumps(meta, indent=1) + "\n")
     return engine
 
 
@@ -110,18 +137,17 @@ def _files(folder):
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
-def damage(engine, made_from=None):
+def damage(engine: PathLike, made_from: dict[str, Any] | None = None) -> str | None:
     """Why the entry cannot be used (None if it can): a part is absent or its bytes are not those that were written."""
     engine = Path(engine)
     try:
-        meta = json.loads(side_file(engine).read_text())
-        stored = {name: meta[name] for name in IDENTITY}
-        files = {engine.name: meta["sha256"], **meta["beside"]}
-        if key(stored) != meta["key"] or (made_from is not None and stored != made_from):
-            return f"its side file {side_file(engine).name} was changed"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"its side file {side_file(engine).name} cannot be read ({type(error).__name__}: {error})"
-    for name, digest in files.items():
+        meta = read_meta(engine)
+    except BadInput as error:
+        return f"{Path(error.where).name}: {error.found}"
+    stored = {name: meta[name] for name in IDENTITY}
+    if key(stored) != meta["key"] or (made_from is not None and stored != made_from):
+        return f"its metadata file {metadata_file(engine).name} was changed"
+    for name, digest in {engine.name: meta["sha256"], **meta["beside"]}.items():
         file = engine.parent / name
         if not file.is_file():
             return f"{name} is absent"
@@ -130,28 +156,30 @@ def damage(engine, made_from=None):
     return None
 
 
-def read_meta(engine):
-    """The side file of `engine` as a dict; BadInput if the engine or the side file is absent or unreadable."""
-    engine, side = Path(engine), side_file(engine)
-    rebuild = REBUILD.format(runtime="RUNTIME")
+def read_meta(engine: PathLike) -> dict[str, Any]:
+    """The metadata file of `engine`; BadInput if it or the engine is absent, unreadable, or names foreign files."""
+    engine, path = Path(engine), metadata_file(engine)
+    expected, rebuild = f"the metadata file that was written with {engine.name}", REBUILD.format(runtime="RUNTIME")
     if not engine.is_file():
         raise BadInput(engine, "no such file", "an engine", rebuild)
-    if not side.is_file():
-        raise BadInput(side, "no such file", f"the side file that was written with {engine.name}", rebuild)
-    try:
-        meta = json.loads(side.read_text())
-        for name in (*IDENTITY, "key", "sha256", "beside"):
-            meta[name]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(side, f"{type(error).__name__}: {error}", "the side file as it was written", rebuild) from error
+    meta = read_json(path, expected, rebuild)
+    names = (*IDENTITY, "key", "sha256", "beside")
+    absent = [name for name in names if name not in meta] if isinstance(meta, dict) else names
+    if absent or not isinstance(meta["beside"], dict):
+        raise BadInput(path, f"no values of {', '.join(absent or ['beside'])}", expected, rebuild)
+    for name in meta["beside"]:
+        if not _stays_inside(name):
+            raise BadInput(path, f"a file at {name!r}", "files beside the engine", rebuild)
     return meta
 
 
-def verify(engine, runtime, version, compatible=None):
-    """The side file's content of an engine that may be loaded by this runtime and version.
+def verify(
+    engine: PathLike, runtime: str, version: str, compatible: Callable[[dict[str, Any], str], bool] | None = None
+) -> dict[str, Any]:
+    """The metadata of an engine that may be loaded by this runtime and version.
 
     Args:
-        compatible: function of (side file's content, version) that says whether another version's engine may be loaded.
+        compatible: function of (metadata, version) that says whether another version's engine may be loaded.
 
     Raises:
         BadInput: the engine is of another runtime or version (both are named), or is damaged.
@@ -168,12 +196,12 @@ def verify(engine, runtime, version, compatible=None):
     return meta
 
 
-def save_as(engine, path):
-    """Copy an engine of the cache, its side file and its external files to `path`; returns `path`."""
+def save_as(engine: PathLike, path: PathLike) -> Path:
+    """Copy an engine of the cache, its metadata file and its external files to `path`; returns `path`."""
     engine, path = Path(engine), Path(path)
     meta = read_meta(engine)
     beside = [(engine.parent / name, path.parent / name) for name in meta["beside"]]
-    with contextlib.ExitStack() as stack:  # left in reverse: the engine comes last, as a side file alone loads nothing
-        for source, target in [(engine, path), (side_file(engine), side_file(path)), *beside]:
+    with contextlib.ExitStack() as stack:  # left in reverse: the engine comes last, as metadata alone loads nothing
+        for source, target in [(engine, path), (metadata_file(engine), metadata_file(path)), *beside]:
             shutil.copyfile(source, stack.enter_context(atomic(target)))
     return path

@@ -1,21 +1,23 @@
 """ONNX Runtime on the CPU: runs everywhere, and gives the figures of the CPU tier.
 
-The engine is the ONNX file itself, opened once to prove that it loads, with the session options in its side file. A
-session's own optimised form is not kept: it holds kernels chosen for one kind of CPU.
+The engine is the ONNX file itself, opened once to prove that it loads, with the session options in its metadata file. A
+session's own optimized form is not kept: it holds kernels chosen for one kind of CPU. What needs onnx is imported where
+it is used: a machine that only runs TensorRT's engines asks this module too whether a file is one of its own.
 """
 
+import dataclasses
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from helpers.engine import cache
-from helpers.engine.base import Engine, Tensor
+from helpers.engine.base import Engine, Runtime, Tensor
 from helpers.errors import BadInput
-from helpers.graph.session import LEVELS, open_session
-from helpers.graph.walk import uses_fp8
+from helpers.files import PathLike
 
-SUFFIX = ".onnx"
-DTYPES = {
+DTYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
@@ -24,58 +26,74 @@ DTYPES = {
 }
 
 
-def version():
-    """Version of the installed onnxruntime."""
-    import onnxruntime
+@dataclasses.dataclass
+class SessionOptions:
+    """How ONNX Runtime runs a graph, for building and for loading.
 
-    return onnxruntime.__version__
-
-
-def options(threads=None, optimization=None):
-    """Session options.
-
-    Args:
+    Attributes:
         threads: threads within an operator; None leaves it to ONNX Runtime (one for each core).
         optimization: graph optimization level "disable", "basic", "extended" or "all"; None chooses "all", or "basic"
             for a graph with FP8 types, whose fusions at higher levels the CPU kernels do not support.
     """
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise BadInput("option threads", repr(threads), "a whole number from 1, or None", "correct it")
-    if optimization is not None and optimization not in LEVELS:
-        raise BadInput("option optimization", repr(optimization), f"one of {list(LEVELS)}, or None", "correct it")
-    return [], {"threads": threads, "optimization": optimization}
+
+    threads: int | None = None
+    optimization: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
+            raise BadInput("option threads", repr(self.threads), "a whole number from 1, or None", "correct it")
+        if self.optimization not in (None, "disable", "basic", "extended", "all"):
+            expected = "disable, basic, extended, all, or None"
+            raise BadInput("option optimization", repr(self.optimization), expected, "correct it")
 
 
-def build(onnx_path, model, engine_path, compute_capabilities, options):
-    """Copy the ONNX file and its external weights, and open the copy to prove that ONNX Runtime takes it."""
-    for name in cache.external_files(onnx_path, model):
-        (engine_path.parent / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(onnx_path.parent / name, engine_path.parent / name)
-    shutil.copyfile(onnx_path, engine_path)
-    level = options["optimization"] or default_level(model)
-    open_session(engine_path, level, options["threads"], onnx_path)
-    return {"optimization": level, "nodes": len(model.graph.node)}
+class OnnxRuntime(Runtime):
+    """ONNX Runtime on the CPU."""
+
+    name, suffix = "onnxruntime", ".onnx"
+    build_options = load_options = SessionOptions
+
+    def version(self) -> str:
+        import onnxruntime
+
+        return onnxruntime.__version__
+
+    def is_engine(self, path: PathLike) -> bool:
+        return Path(path).suffix == self.suffix
+
+    def build(self, onnx_path: Path, model: Any, engine_path: Path, options: SessionOptions) -> dict[str, Any]:
+        """Copy the ONNX file and its external weights, and open the copy to prove that ONNX Runtime takes it."""
+        from helpers.graph.session import open_session
+
+        for name in cache.external_files(onnx_path, model):
+            (engine_path.parent / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(onnx_path.parent / name, engine_path.parent / name)
+        shutil.copyfile(onnx_path, engine_path)
+        level, _ = _level(model, options.optimization)
+        open_session(engine_path, level, options.threads, onnx_path)
+        return {"optimization": level, "nodes": len(model.graph.node)}
+
+    def load(self, path: Path, meta: dict[str, Any], options: SessionOptions) -> "OnnxRuntimeEngine":
+        """An engine over an InferenceSession; options given here win over those of the metadata file."""
+        from helpers.graph.session import open_session
+
+        built = SessionOptions(**meta.get("options", {}))
+        threads = options.threads or built.threads
+        level, why = _level(cache.read_model(path), options.optimization or built.optimization)
+        session = open_session(path, level, threads)
+        description = f"ONNX Runtime {self.version()}, CPU, {threads or 'all'} threads, optimization {level} ({why})"
+        return OnnxRuntimeEngine(path, session, description, meta)
 
 
-def default_level(model):
-    """The graph optimization level for a model: "all", or "basic" if it has FP8 types."""
-    return "basic" if uses_fp8(model) else "all"
+def _level(model, asked):
+    """(graph optimization level, why it is this one)."""
+    from helpers.graph.walk import uses_fp8
 
-
-def load(path, meta, **given):
-    """An engine over an InferenceSession; options given here win over those of the side file."""
-    given = {**meta.get("options", {}), **given}
-    _, chosen = options(**given)
-    model = cache.read_model(path)
-    level, why = chosen["optimization"], "as asked"
-    if level is None:
-        level, why = default_level(model), "default"
-        if level == "basic":
-            why = "the graph has FP8 types, which the CPU runs at this level or below"
-    session = open_session(path, level, chosen["threads"])
-    threads = chosen["threads"] or "all"
-    description = f"ONNX Runtime {version()}, CPU, {threads} threads, optimization {level} ({why})"
-    return OnnxRuntimeEngine(path, session, description, meta)
+    if asked is not None:
+        return asked, "as asked"
+    if uses_fp8(model):
+        return "basic", "the graph has FP8 types, which the CPU runs at this level or below"
+    return "all", "default"
 
 
 class OnnxRuntimeEngine(Engine):
@@ -89,7 +107,9 @@ class OnnxRuntimeEngine(Engine):
         super().__init__(path, inputs, outputs, description, meta)
 
     def _run(self, feeds):
-        return dict(zip(self._names, self.session.run(self._names, feeds), strict=True))
+        from helpers.graph.session import run
+
+        return dict(zip(self._names, run(self.session, self._names, feeds, self.path), strict=True))
 
     def close(self):
         self.session = None

@@ -8,27 +8,25 @@ says so and names the GPU at hand. The builder has no target for Hopper (9.0); `
 """
 
 import contextlib
+import dataclasses
 import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from helpers.engine import cache
+from helpers.engine.base import Engine, Runtime
 from helpers.engine.cuda import device_capability
-from helpers.engine.tensorrt import log as tensorrt_log
-from helpers.engine.tensorrt import profiles as tensorrt_profiles
+from helpers.engine.tensorrt import messages, profiles
+from helpers.engine.tensorrt.options import check_numbers
 from helpers.errors import BadInput
+from helpers.files import PathLike
 
-SUFFIX = ".engine"
 DEFAULT_CAPABILITIES = ("8.6", "8.9", "12.0")
 REPEATED = "already exists, the output tensors"  # said of a function body that is used more than once
 
 
-def version():
-    """Version of the installed tensorrt_rtx."""
-    import tensorrt_rtx
-
-    return tensorrt_rtx.__version__
-
-
-def targets():
+def targets() -> list[str]:
     """Compute capabilities that the installed builder can build for, such as ["7.5", "8.0", "8.6", "8.9", "12.0"]."""
     import tensorrt_rtx
 
@@ -36,33 +34,83 @@ def targets():
     return [f"{name[2:-1]}.{name[-1]}" for name in names if re.fullmatch(r"SM\d+", name)]
 
 
-def options(compute_capability=DEFAULT_CAPABILITIES, shapes=None, optimization_level=None, workspace=None):
-    """Builder options.
+@dataclasses.dataclass
+class BuilderOptions:
+    """What the builder may do.
 
-    Args:
+    Attributes:
         compute_capability: one or a list of `targets()`, such as "8.9".
-        shapes: dict of input name to (smallest, usual, largest) shape; needed for every input with a free dimension.
+        shapes: {input name: (min, opt, max) shape}; needed for every input with a free dimension.
         optimization_level: 0 (quickest build) to 5, as the builder defines it; None leaves its default.
         workspace: limit of the scratch memory, MiB; None leaves the builder's default.
     """
-    names = [compute_capability] if isinstance(compute_capability, str) else list(compute_capability)
-    for name in names or [None]:
-        if name not in targets():
-            fix = "name the compute capability of an RTX GPU; other GPUs need the tensorrt runtime"
-            raise BadInput("option compute_capability", repr(name), f"one or more of {targets()}", fix)
-    if optimization_level not in (None, *range(6)):
-        raise BadInput("option optimization_level", repr(optimization_level), "0 to 5, or None", "correct it")
-    if workspace is not None and workspace <= 0:
-        raise BadInput("option workspace", repr(workspace), "MiB above 0, or None", "correct it")
-    chosen = {
-        "shapes": tensorrt_profiles.checked(shapes),
-        "optimization_level": optimization_level,
-        "workspace": workspace,
-    }
-    return sorted(names, key=float), chosen
+
+    compute_capability: str | Sequence[str] = DEFAULT_CAPABILITIES
+    shapes: Mapping[str, Sequence] | None = None
+    optimization_level: int | None = None
+    workspace: float | None = None
+
+    def __post_init__(self) -> None:
+        given = self.compute_capability
+        names = [given] if isinstance(given, str) else list(given)
+        for name in names or [""]:
+            if name not in targets():
+                fix = "name the compute capability of an RTX GPU; other GPUs need the tensorrt runtime"
+                raise BadInput("option compute_capability", repr(name), f"one or more of {targets()}", fix)
+        check_numbers(self.workspace, self.optimization_level)
+        self.compute_capability, self.shapes = sorted(names, key=float), profiles.checked(self.shapes)
 
 
-def layers(onnx_path):
+class TensorRtRtx(Runtime):
+    """TensorRT-RTX, for building alone."""
+
+    name, build_options = "tensorrt_rtx", BuilderOptions
+
+    def version(self) -> str:
+        import tensorrt_rtx
+
+        return tensorrt_rtx.__version__
+
+    def compute_capabilities(self, options: BuilderOptions) -> list[str]:
+        return list(options.compute_capability)
+
+    def key_options(self, options: BuilderOptions) -> dict[str, Any]:
+        chosen = dataclasses.asdict(options)
+        del chosen["compute_capability"]
+        return chosen
+
+    def layers(self, onnx_path: PathLike) -> list[dict[str, Any]]:
+        return layers(onnx_path)
+
+    def build(self, onnx_path: Path, model: Any, engine_path: Path, options: BuilderOptions) -> dict[str, Any]:
+        """Parse, list the layers, build for all named compute capabilities and write one engine file."""
+        with _network(onnx_path) as (builder, network, log):
+            table, config = _layers(network), _config(builder, options)
+            profiles.add(onnx_path, builder, network, config, options.shapes)
+            engine = builder.build_serialized_network(network, config)
+            if engine is None:
+                capabilities = ", ".join(options.compute_capability)
+                raise BadInput(onnx_path, f"the builder refused the network:\n{log}", f"a network that TensorRT-RTX "
+                               f"{self.version()} builds for compute capability {capabilities}",
+                               "see the builder's messages; drop a compute capability or rewrite the operator"
+                               )  # fmt: skip
+            engine_path.write_bytes(engine)
+        return {"layer_count": len(table), "warnings": log.warnings(), "layers": table}
+
+    def load(self, path: Path, meta: dict[str, Any], options: Any) -> Engine:
+        """Refuse, with the reason: this module builds engines and leaves running them to an RTX GPU's own tools."""
+        built, here = ", ".join(meta["compute_capabilities"]), device_capability()
+        found = f"this machine's GPU has compute capability {here}" if here else "this machine has no NVIDIA GPU"
+        if here in meta["compute_capabilities"]:
+            found += ", which fits, but Onramp does not run TensorRT-RTX engines"
+        elif here is not None and here not in targets():
+            found += f", which TensorRT-RTX {self.version()} does not target"
+        raise BadInput(path, found, f"an RTX GPU of compute capability {built}, which this engine was built for",
+                       f"copy it to such a machine and run: tensorrt_rtx --loadEngine={path.name}; "
+                       "here, use the runtime onnxruntime")  # fmt: skip
+
+
+def layers(onnx_path: PathLike) -> list[dict[str, Any]]:
     """The network's layers as the parser makes them, before the builder fuses them.
 
     Returns:
@@ -76,41 +124,18 @@ def layers(onnx_path):
         return _layers(network)
 
 
-def build(onnx_path, model, engine_path, compute_capabilities, options):
-    """Parse, list the layers, build for all named compute capabilities and write one engine file."""
+def _config(builder, options):
     import tensorrt_rtx as trt
 
-    with _network(onnx_path) as (builder, network, log):
-        table = _layers(network)
-        config = builder.create_builder_config()
-        config.num_compute_capabilities = len(compute_capabilities)
-        for index, name in enumerate(compute_capabilities):
-            config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{name.replace('.', '')}"), index)
-        if options["optimization_level"] is not None:
-            config.builder_optimization_level = options["optimization_level"]
-        if options["workspace"] is not None:
-            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(options["workspace"] * 2**20))
-        tensorrt_profiles.add(onnx_path, builder, network, config, options["shapes"])
-        engine = builder.build_serialized_network(network, config)
-        if engine is None:
-            raise BadInput(onnx_path, f"the builder refused the network:\n{log}", f"a network that TensorRT-RTX "
-                           f"{version()} builds for compute capability {', '.join(compute_capabilities)}",
-                           "see the builder's messages; drop a compute capability or rewrite the operator")  # fmt: skip
-        engine_path.write_bytes(engine)
-    return {"layer_count": len(table), "warnings": log.warnings(), "layers": table}
-
-
-def load(path, meta, **options):
-    """Refuse, with the reason: this module builds engines and leaves running them to an RTX GPU's own tools."""
-    built, here = ", ".join(meta["compute_capabilities"]), device_capability()
-    found = "this machine has no NVIDIA GPU" if here is None else f"this machine's GPU has compute capability {here}"
-    if here in meta["compute_capabilities"]:
-        found += ", which fits, but Onramp does not run TensorRT-RTX engines"
-    elif here is not None and here not in targets():
-        found += f", which TensorRT-RTX {version()} does not target"
-    raise BadInput(path, found, f"an RTX GPU of compute capability {built}, which this engine was built for",
-                   f"copy it to such a machine and run: tensorrt_rtx --loadEngine={path.name}; "
-                   "here, use the runtime onnxruntime")  # fmt: skip
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = len(options.compute_capability)
+    for index, name in enumerate(options.compute_capability):
+        config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{name.replace('.', '')}"), index)
+    if options.optimization_level is not None:
+        config.builder_optimization_level = options.optimization_level
+    if options.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(options.workspace * 2**20))
+    return config
 
 
 @contextlib.contextmanager
@@ -119,15 +144,15 @@ def _network(onnx_path):
     import tensorrt_rtx as trt
 
     cache.read_model(onnx_path)
-    logger = tensorrt_log.recorder(trt, skip=REPEATED)
-    log = tensorrt_log.Messages(logger.messages)
+    logger = messages.recorder(trt, skip=REPEATED)
+    log = messages.Messages(logger.messages)
     builder = trt.Builder(logger)
     network = builder.create_network(0)
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(onnx_path)):
         errors = _reasons(map(parser.get_error, range(parser.num_errors)))
         raise BadInput(onnx_path, "; ".join(errors) or f"the parser refused the file:\n{log}",
-                       f"operators that TensorRT-RTX {version()} parses", "rewrite the node, or define it by a "
+                       f"operators that TensorRT-RTX {trt.__version__} parses", "rewrite the node, or define it by a "
                        "model-local function of standard operators (helpers.export with plugin=False)")  # fmt: skip
     yield builder, network, log
 

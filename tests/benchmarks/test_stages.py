@@ -18,7 +18,6 @@ from benchmarks.session import Session, gpu_state, provenance
 from benchmarks.systems import SYSTEMS
 from helpers import benchmark, calibration, engine, records
 from helpers.dataset import open_dataset
-from helpers.errors import BadInput
 from helpers.sequence import Step
 from helpers.systems.bevformer.config import CONFIGS
 from tests.fakes import tensorrt as fake_tensorrt
@@ -485,29 +484,3 @@ def test_ratios_and_table_name_both_sides():
     assert (metrics["speedup_over_fp32"], metrics["speedup_over_fp32_plugin"]) == (6, 3)
     row = next(row for row in comparison.table(pieces, "published", SYSTEM) if row["engine"] == "tensorrt qdq")
     assert row["A40, published"] == 6.02 and row["over FP32, published"] == pytest.approx(3.126, abs=1e-3)
-
-
-def test_engines_of_all_kinds_are_compared_in_what_they_share():
-    class Timed:
-        def time(self, feeds, warmup, iterations):
-            return {"gpu": benchmark.Timing([feeds] * iterations), "host": benchmark.Timing([2.0 * feeds] * iterations)}
-
-    class Plain:
-        def run(self, feeds):
-            return feeds
-
-    both = benchmark.compare_engines({"a": Timed(), "b": Timed()}, [1.0, 3.0], rounds=4, iterations=2)
-    assert set(both) == {"gpu", "host"} and both["gpu"].timings["a"]["n"] == 8
-    assert sorted(set(both["gpu"].timings["b"].samples)) == [1.0, 3.0] and both["host"].timings["a"]["min"] == 2.0
-    assert set(benchmark.compare_engines({"a": Timed(), "b": Plain()}, [1.0], rounds=1, iterations=1)) == {"host"}
-    with pytest.raises(BadInput, match="feeds"):
-        benchmark.compare_engines({"a": Timed()}, [])
-
-
-def test_roofline_has_two_ceilings():
-    low = benchmark.roofline(flops=2e9, moved=1e9, peak_flops=100e12, bandwidth=2e12)
-    assert low["bound"] == "memory" and low["attainable"] == 4e12 and low["least_ms"] == pytest.approx(0.5)
-    high = benchmark.roofline(flops=1e12, moved=1e9, peak_flops=100e12, bandwidth=2e12)
-    assert high["bound"] == "compute" and high["ridge"] == 50 and high["least_ms"] == pytest.approx(10)
-    with pytest.raises(BadInput, match="moved"):
-        benchmark.roofline(1, 0, 1, 1)

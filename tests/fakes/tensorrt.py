@@ -18,7 +18,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from helpers.engine.tensorrt import log as tensorrt_log
+from helpers.engine.tensorrt import messages
 from helpers.ops import library
 from tests.fakes import cuda as fake_cuda
 
@@ -157,8 +157,8 @@ class IOptimizationProfile(Described):
     def __init__(self):
         self._shapes = {}
 
-    def set_shape(self, name, smallest, usual, largest):
-        self._shapes[name] = [list(smallest), list(usual), list(largest)]
+    def set_shape(self, name, least, usual, most):
+        self._shapes[name] = [list(least), list(usual), list(most)]
 
 
 class ITensor(Described):
@@ -410,14 +410,14 @@ def installed(monkeypatch, version):
     """The module of `version`, which `import tensorrt` gives within the block, with a stand-in for the driver."""
     with fake_cuda.installed(monkeypatch) as driver:
         yield install(monkeypatch, version, driver)
-    tensorrt_log.logger.cache_clear()
+    messages.logger.cache_clear()
 
 
 def install(monkeypatch, version, driver):
     """Make `import tensorrt` give the module of `version`, and return it; what was kept of another is forgotten."""
     made = module(version, driver)
     monkeypatch.setitem(sys.modules, "tensorrt", made)
-    tensorrt_log.logger.cache_clear()
+    messages.logger.cache_clear()
     library._loaded.clear()
     return made
 

@@ -24,8 +24,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from helpers import calibration, engine
-from helpers.engine import cache, cuda, tensorrt
-from helpers.engine.tensorrt import versions as tensorrt_versions
+from helpers.engine import cache, cuda
+from helpers.engine.tensorrt import plan, versions
 from helpers.errors import BadInput
 
 LIMITS = {
@@ -151,7 +151,12 @@ def build(path, **options):
 
 def half():
     """A precision below FP32 where the version has one by a flag."""
-    return "fp16" if tensorrt_versions.facts(tensorrt.version()).weak_typing else "strong"
+    return "fp16" if versions.facts(version()).weak_typing else "strong"
+
+
+def version():
+    """Of the TensorRT at hand, if it can be used."""
+    return engine.get_runtime("tensorrt").version()
 
 
 def refused(function, *words):
@@ -171,13 +176,13 @@ def images(folder):
 
 @check
 def every_precision(folder):
-    known = tensorrt_versions.facts(tensorrt.version())
+    known = versions.facts(version())
     plain, quantized = network(folder), network(folder, "net_qdq", quantized=True)
     noise = calibration.noise(folder / "calib.npz", {"x": (1, 3, 32, 32)}, samples=8)
     feeds = images(folder)
-    for precision in tensorrt_versions.PRECISIONS:
+    for precision in versions.PRECISIONS:
         try:
-            tensorrt_versions.check_precision(known, precision)
+            versions.check_precision(known, precision)
         except BadInput as error:
             rows.append((precision, "refused", error.found))
             continue
@@ -276,7 +281,7 @@ def marked_outputs_and_patterns(folder):
     expected = dict(zip(["top", "sampled", "normal", "share"], ReferenceEvaluator(model).run(None, feeds)))  # noqa: B905
     assert relative(outputs, expected) < 1e-4
     refused(lambda: build(path, mark_outputs=["normel"]), "normel")
-    if tensorrt_versions.facts(tensorrt.version()).weak_typing:
+    if versions.facts(version()).weak_typing:
         refused(lambda: build(path, precision="obey", layer_precisions={"*nothing*": "fp32"}), "*nothing*")
         meta = engine.inspect(build(path, precision="obey", layer_precisions={"*_FORCEFP32": "fp32"}))
         assert meta["constrained_layers"] >= 2, meta["constrained_layers"]
@@ -302,7 +307,7 @@ def timing_cache(folder):
 def engines_that_must_not_load(folder):
     built = build(network(folder))
     whole = built.read_bytes()
-    assert tensorrt.plan_version(built) == ".".join(tensorrt.version().split(".")[:3]), tensorrt.plan_version(built)
+    assert plan.plan_version(built) == ".".join(version().split(".")[:3]), plan.plan_version(built)
     built.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
     refused(lambda: engine.load(built), "SHA-256")
     built.write_bytes(whole)
@@ -311,16 +316,16 @@ def engines_that_must_not_load(folder):
     with engine.load(bare) as loaded:
         assert relative(loaded.run(images(folder)), reference(folder / "net.onnx", images(folder))) < 2e-3
     bare.write_bytes(whole[:24] + bytes([7, 2, 1]) + whole[27:])
-    print(refused(lambda: engine.load(bare), "7.2.1", tensorrt.version()))
-    side = cache.side_file(built)
-    meta = json.loads(side.read_text())
+    print(refused(lambda: engine.load(bare), "7.2.1", version()))
+    metadata = cache.metadata_file(built)
+    meta = json.loads(metadata.read_text())
     changed = meta | {"compute_capabilities": ["8.7"]}
     changed["key"] = cache.key({name: changed[name] for name in cache.IDENTITY})
-    side.write_text(json.dumps(changed))
+    metadata.write_text(json.dumps(changed))
     print(refused(lambda: engine.load(built), "8.7", cuda.device().capability, cuda.device().name))
-    side.write_text(json.dumps(meta | {"platform": "windows-amd64"}))
-    print(refused(lambda: engine.load(built), "windows-amd64", tensorrt.platform_name()))
-    side.write_text(json.dumps(meta))
+    metadata.write_text(json.dumps(meta | {"platform": "windows-amd64"}))
+    print(refused(lambda: engine.load(built), "windows-amd64", plan.platform_name()))
+    metadata.write_text(json.dumps(meta))
     for label, data in (
         ("cut in half", whole[: len(whole) // 2]),
         ("a byte changed", whole[:-99] + b"\x7f" + whole[-98:]),
@@ -329,7 +334,7 @@ def engines_that_must_not_load(folder):
         command = [sys.executable, "-m", "helpers", "engine", "run", f"--loadEngine={bare}"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2])
         last = (done.stderr.strip().splitlines() or [""])[0]
-        rows.append((f"plan without side file, {label}", f"exit {done.returncode}", last[:110]))
+        rows.append((f"plan without metadata file, {label}", f"exit {done.returncode}", last[:110]))
         if label == "cut in half":
             assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
 
@@ -353,14 +358,13 @@ def main():
     parser.add_argument("--only", metavar="CHECK", choices=[function.__name__ for function in checks])
     only = parser.parse_args().only
     try:
-        version, device = tensorrt.version(), cuda.device()
+        installed, device = version(), cuda.device()
     except (ImportError, OSError) as error:
         sys.exit(f"error: {error}")
     if only:
         return run(next(function for function in checks if function.__name__ == only))
-    print(
-        f"TensorRT {version}, {device.name} ({device.capability}), driver for CUDA {device.driver_version}", flush=True
-    )
+    where = f"{device.name} ({device.capability}), driver for CUDA {device.driver_version}"
+    print(f"TensorRT {installed}, {where}", flush=True)
     failed = 0
     for function in checks:  # each in a process of its own: a crash ends one check, not all
         command = [sys.executable, "-X", "faulthandler", "-m", "tests.gpu.check_tensorrt", "--only", function.__name__]

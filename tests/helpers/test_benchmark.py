@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.benchmark import Timing, compare, end_to_end, latency
+from helpers.benchmark import Timing, compare, compare_engines, end_to_end, latency, roofline
+from helpers.engine import Engine
 from helpers.errors import BadInput
 
 
@@ -134,3 +135,52 @@ def test_bad_numbers_are_named():
 
 def test_real_clock():
     assert 0 < latency(lambda: sum(range(1000)), warmup=1, iterations=5)["min"] < 1000
+
+
+class Plain(Engine):
+    """An engine without a GPU."""
+
+    def __init__(self):
+        super().__init__("plain", {}, {}, "plain", {})
+        self.seen = []
+
+    def run(self, feeds):
+        self.seen.append(feeds)
+        return feeds
+
+
+class Timed(Plain):
+    def time(self, feeds, warmup=10, iterations=100):
+        self.seen.append((feeds, warmup, iterations))
+        return {"gpu": Timing([feeds] * iterations), "host": Timing([2.0 * feeds] * iterations)}
+
+
+def test_engines_of_all_kinds_are_compared_in_what_they_share():
+    both = compare_engines({"a": Timed(), "b": Timed()}, [1.0, 3.0], rounds=4, iterations=2)
+    assert set(both) == {"gpu", "host"} and both["gpu"].timings["a"]["n"] == 8
+    assert sorted(set(both["gpu"].timings["b"].samples)) == [1.0, 3.0] and both["host"].timings["a"]["min"] == 2.0
+    assert set(compare_engines({"a": Timed(), "b": Plain()}, [1.0], rounds=1, iterations=1)) == {"host"}
+    with pytest.raises(BadInput, match="feeds"):
+        compare_engines({"a": Timed()}, [])
+
+
+def test_engines_are_warm_at_the_start_of_each_of_their_turns():
+    plain, timed = Plain(), Timed()
+    compare_engines({"plain": plain, "timed": timed}, [1.0, 3.0], rounds=3, iterations=2, warmup=4)
+    assert timed.seen == [(1.0, 4, 2), (3.0, 4, 2), (1.0, 4, 2)]
+    assert plain.seen == [1.0] * 6 + [3.0] * 6 + [1.0] * 6
+
+
+def test_an_engine_without_a_time_of_its_own_is_timed_on_the_host_when_it_is_warm():
+    plain = Plain()
+    times = plain.time(5.0, warmup=2, iterations=3)
+    assert list(times) == ["host"] and times["host"]["n"] == 3 and len(plain.seen) == 5
+
+
+def test_roofline_has_two_ceilings():
+    low = roofline(flops=2e9, moved=1e9, peak_flops=100e12, bandwidth=2e12)
+    assert low["bound"] == "memory" and low["attainable"] == 4e12 and low["least_ms"] == pytest.approx(0.5)
+    high = roofline(flops=1e12, moved=1e9, peak_flops=100e12, bandwidth=2e12)
+    assert high["bound"] == "compute" and high["ridge"] == 50 and high["least_ms"] == pytest.approx(10)
+    with pytest.raises(BadInput, match="moved"):
+        roofline(1, 0, 1, 1)

@@ -6,12 +6,8 @@ import warnings
 from pathlib import Path
 
 from helpers.engine import cuda
-from helpers.engine.tensorrt import calibrator as tensorrt_calibrator
-from helpers.engine.tensorrt import graph as tensorrt_graph
-from helpers.engine.tensorrt import log as tensorrt_log
-from helpers.engine.tensorrt import plugins as tensorrt_plugins
-from helpers.engine.tensorrt import profiles as tensorrt_profiles
-from helpers.engine.tensorrt import versions as tensorrt_versions
+from helpers.engine.tensorrt import graph, messages, plugins, profiles, versions
+from helpers.engine.tensorrt.calibrator import entropy_calibrator
 from helpers.errors import BadInput
 from helpers.files import atomic
 from helpers.graph.walk import has_half, is_quantized
@@ -26,11 +22,11 @@ def build(onnx_path, model, options, known):
     Args:
         onnx_path: where `model` was read; its external weights lie beside it.
         model: ModelProto.
-        options: as `helpers.engine.tensorrt.options` completes them.
-        known: `tensorrt_versions.Facts` of the installed TensorRT.
+        options: checked.
+        known: facts of the installed TensorRT.
 
     Returns:
-        (bytes-like plan, calibration table or b"", dict for the side file).
+        (bytes-like plan, calibration table or b"", dict for the metadata file).
 
     Raises:
         BadInput: with TensorRT's messages.
@@ -39,43 +35,40 @@ def build(onnx_path, model, options, known):
 
     quantized = is_quantized(model)
     _check_graph(onnx_path, options, quantized)
-    if options["precision"] == "fp32" and not known.weak_typing and has_half(model):
+    if options.precision == "fp32" and not known.weak_typing and has_half(model):
         where, expected = f"precision 'fp32' for {onnx_path}", "FP32 types, for the graph's types decide"
         raise BadInput(where, "a graph with 16-bit types", expected, "build with precision strong")
-    tensorrt_plugins.load(options["plugins"], known)
-    written = tensorrt_graph.for_version(
-        model, known.version, bool(options["plugins"]), options["decompose"], options["mark_outputs"]
-    )
-    with tensorrt_log.captured() as log, contextlib.ExitStack() as stack:
-        builder = trt.Builder(tensorrt_log.logger())
-        names = tensorrt_versions.creation_flags(known, options["precision"])
+    plugins.load(options.plugins, known)
+    uses_plugins = bool(options.plugins)
+    written = graph.for_version(model, known.version, uses_plugins, options.decompose, options.mark_outputs)
+    with messages.captured() as log, contextlib.ExitStack() as stack:
+        builder = trt.Builder(messages.logger())
+        names = versions.creation_flags(known, options.precision)
         network = builder.create_network(_mask(trt.NetworkDefinitionCreationFlag, names))
         _parse(trt, onnx_path, written, network, known)
-        constrained = _constrain(trt, network, written, options["layer_precisions"])
+        constrained = _constrain(trt, network, written, options.layer_precisions)
         config = builder.create_builder_config()
-        int8 = quantized or bool(options["calibration"])
-        capability, patterns = cuda.device().capability, bool(options["layer_precisions"])
-        flags = tensorrt_versions.flags(known, options["precision"], int8, patterns, capability)
+        int8 = quantized or bool(options.calibration)
+        capability, patterns = cuda.device().capability, bool(options.layer_precisions)
+        flags = versions.flags(known, options.precision, int8, patterns, capability)
         if quantized and "FP16" in flags and not known.half_beside_qdq:
             warnings.warn(f"{onnx_path}: TensorRT {known.version} was seen to compute wrong values where half "
                           "precision is allowed beside Q/DQ nodes; hold the outputs against ONNX Runtime's, or build "
                           "with precision explicit", stacklevel=2)  # fmt: skip
         _configure(trt, config, options, flags)
-        profiles = [
-            tensorrt_profiles.add(onnx_path, builder, network, config, shapes) for shapes in options["shapes"] or [{}]
-        ]
-        calibrator = _calibrate(network, config, options, quantized, profiles[0])
+        added = [profiles.add(onnx_path, builder, network, config, shapes) for shapes in options.shapes or [{}]]
+        calibrator = _calibrate(network, config, options, quantized, added[0])
         if calibrator:
             stack.callback(calibrator.close)
-        _open_timing_cache(config, options["timing_cache"], known)
+        _open_timing_cache(config, options.timing_cache, known)
         plan = builder.build_serialized_network(network, config)
         if calibrator and calibrator.error:
             raise calibrator.error
         if plan is None:
             raise BadInput(onnx_path, f"the builder refused the network:\n{log}",
-                           f"a network that TensorRT {known.version} builds with precision {options['precision']}",
+                           f"a network that TensorRT {known.version} builds with precision {options.precision}",
                            "see the builder's messages")  # fmt: skip
-        _save_timing_cache(config, options["timing_cache"])
+        _save_timing_cache(config, options.timing_cache)
         details = {"flags": flags, "network_layers": network.num_layers, "constrained_layers": constrained,
                    "warnings": log.warnings()}  # fmt: skip
         return plan, calibrator.table if calibrator else b"", details
@@ -83,16 +76,16 @@ def build(onnx_path, model, options, known):
 
 def _check_graph(onnx_path, options, quantized):
     """BadInput where the precision and the graph, or the calibration set, do not belong together."""
-    precision, calibration = options["precision"], options["calibration"]
+    precision, calibration = options.precision, options.calibration
     where = f"precision {precision!r} for {onnx_path}"
     if precision == "explicit" and not quantized:
-        raise BadInput(where, "a graph without Q/DQ nodes", "a quantized graph", tensorrt_versions.QDQ)
+        raise BadInput(where, "a graph without Q/DQ nodes", "a quantized graph", versions.QDQ)
     if quantized and (precision in ("fp32", "fp16", "int8-implicit") or calibration):
         expected = "a graph without them" if precision != "best" else "no calibration set: the graph has its own ranges"
         raise BadInput(where, "a graph with Q/DQ nodes", expected, "use precision explicit or best, or obey")
     if precision in ("int8-implicit", "best") and not quantized and not calibration:
         raise BadInput(where, "neither Q/DQ nodes nor a calibration set", "one of them, for the ranges of INT8",
-                       f"pass calibration=FILE.npz, or {tensorrt_versions.QDQ}")  # fmt: skip
+                       f"pass calibration=FILE.npz, or {versions.QDQ}")  # fmt: skip
 
 
 def _mask(enum, names):
@@ -101,7 +94,7 @@ def _mask(enum, names):
 
 def _parse(trt, onnx_path, model, network, known):
     """Parse `model`; BadInput with the first reason for every operator that the parser refuses."""
-    parser = trt.OnnxParser(network, tensorrt_log.logger())
+    parser = trt.OnnxParser(network, messages.logger())
     if parser.parse(model.SerializeToString(), str(onnx_path)):
         return
     reasons = {}
@@ -153,32 +146,32 @@ def _set_precision(trt, layer, precision):
 def _configure(trt, config, options, flags):
     for name in flags:
         config.set_flag(getattr(trt.BuilderFlag, name))
-    if options["tf32"]:
+    if options.tf32:
         config.set_flag(trt.BuilderFlag.TF32)
     else:
         config.clear_flag(trt.BuilderFlag.TF32)
-    if options["version_compatible"]:
+    if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
-    if options["hardware_compatible"]:
-        config.hardware_compatibility_level = getattr(trt.HardwareCompatibilityLevel, options["hardware_compatible"])
-    if options["optimization_level"] is not None:
-        config.builder_optimization_level = options["optimization_level"]
-    if options["workspace"] is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(options["workspace"] * 2**20))
-    if options["tactic_sources"] is not None:
-        config.set_tactic_sources(_mask(trt.TacticSource, options["tactic_sources"]))
+    if options.hardware_compatible:
+        config.hardware_compatibility_level = getattr(trt.HardwareCompatibilityLevel, options.hardware_compatible)
+    if options.optimization_level is not None:
+        config.builder_optimization_level = options.optimization_level
+    if options.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(options.workspace * 2**20))
+    if options.tactic_sources is not None:
+        config.set_tactic_sources(_mask(trt.TacticSource, options.tactic_sources))
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
 
 
 def _calibrate(network, config, options, quantized, profile):
     """Attach the calibrator if ranges are needed; returns it, or None."""
-    if quantized or not options["calibration"]:
+    if quantized or not options.calibration:
         return None
     shapes = {tensor.name: tuple(tensor.shape) for tensor in map(network.get_input, range(network.num_inputs))}
     if profile is not None:
-        shapes.update((name, tuple(three[1])) for name, three in options["shapes"][0].items())
+        shapes.update((name, tuple(three[1])) for name, three in options.shapes[0].items())
         config.set_calibration_profile(profile)
-    calibrator = tensorrt_calibrator.calibrator(options["calibration"], shapes)
+    calibrator = entropy_calibrator(options.calibration, shapes)
     config.int8_calibrator = calibrator
     return calibrator
 

@@ -4,7 +4,7 @@ from helpers.calibration import CalibrationReader
 from helpers.engine import cuda
 
 
-def calibrator(path, input_shapes):
+def entropy_calibrator(path, input_shapes):
     """A trt.IInt8EntropyCalibrator2 that feeds the set sample by sample.
 
     Args:

@@ -7,8 +7,8 @@ from helpers.errors import BadInput
 from helpers.graph.walk import attributes
 
 
-def rewrite(view, names):
-    """Write the named operators of a `tensorrt_graph.View` in simpler ones; BadInput for a name without a rule."""
+def decompose_operators(view, names):
+    """Write the named operators of a `graph.View` in simpler ones; BadInput for a name without a rule."""
     for name in names:
         if name not in RULES:
             raise BadInput("option decompose", repr(name), f"some of {list(RULES)}", "correct it")
@@ -52,10 +52,10 @@ def _layer_normalization(view, node):
     if len(node.output) > 1:
         raise BadInput(f"node {node.name!r}", "outputs for mean and deviation", "one output", "leave it whole")
     axes = list(range(axis, 0))
-    centred = b.Sub(node.input[0], b.mean(node.input[0], axes))
-    variance = b.mean(b.Mul(centred, centred), axes)
+    centered = b.Sub(node.input[0], b.mean(node.input[0], axes))
+    variance = b.mean(b.Mul(centered, centered), axes)
     epsilon = b.constant(given.get("epsilon", 1e-5), _dtype(view, node.input[0]))
-    normal = b.Div(centred, b.Sqrt(b.Add(variance, epsilon)))
+    normal = b.Div(centered, b.Sqrt(b.Add(variance, epsilon)))
     if len(node.input) > 2 and node.input[2]:
         b.Add(b.Mul(normal, node.input[1]), node.input[2], output=node.output[0])
     else:
@@ -97,7 +97,7 @@ def _grid_sample(view, node):
 
 
 def _cells(b, grid, axis, size, align, dtype):
-    """Coordinates -1..1 in cells, where 0 is the centre of the first; what is far outside is brought near."""
+    """Coordinates -1..1 in cells, where 0 is the center of the first; what is far outside is brought near."""
     value = b.Gather(grid, b.constant(axis, np.int64), axis=3)
     value = b.Add(value, b.constant(1, dtype))
     if align:

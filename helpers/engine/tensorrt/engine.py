@@ -1,47 +1,46 @@
 """A TensorRT engine on the GPU: buffers that are kept, pinned staging, one stream, states, CUDA graph, timing."""
 
 import time
-
-import numpy as np
+from pathlib import Path
+from typing import Any
 
 from helpers.benchmark import Timing
 from helpers.engine import cuda
-from helpers.engine.base import Engine, Tensor
-from helpers.engine.tensorrt import layers as tensorrt_layers
-from helpers.engine.tensorrt import log as tensorrt_log
+from helpers.engine.base import Engine
+from helpers.engine.tensorrt import inspector, messages
+from helpers.engine.tensorrt.options import LoadOptions
+from helpers.engine.tensorrt.plan import Plan
+from helpers.engine.tensorrt.tensors import Buffer, check_states, is_free, tensors_of
 from helpers.errors import BadInput
 
-DTYPES = {"FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32, "INT64": np.int64,
-          "BOOL": np.bool_, "UINT8": np.uint8}  # fmt: skip
 MIB = 2**20
 
 
 class TensorRtEngine(Engine):
-    """See `helpers.engine.tensorrt.load`.
+    """A plan with its execution context, buffers and stream; `helpers.engine.tensorrt.TensorRt.load` makes it."""
 
-    Attributes:
-        states: {input name: output name}.
-    """
-
-    def __init__(self, path, meta, known, runtime, engine, states, cuda_graph, profile, loaded_bytes):
-        self._known, self._runtime, self._engine = known, runtime, engine
-        self._device, self._loaded_bytes, self._profile = cuda.device(), loaded_bytes, profile
-        inputs, outputs = _tensors(path, engine)
-        self.states = _checked_states(path, states, inputs, outputs)
-        graph = ", CUDA graph" if cuda_graph else ""
+    def __init__(self, path: Path, meta: dict[str, Any], plan: Plan, options: LoadOptions) -> None:
+        self._plan: Any = plan
+        self._engine, self._device = plan.engine, cuda.device()
+        inputs, outputs = tensors_of(path, plan.engine)
+        check_states(path, options.states or {}, inputs, outputs)
+        graph = ", CUDA graph" if options.cuda_graph else ""
         asked = meta.get("options", {}).get("precision", "precision unknown")
-        description = f"TensorRT {known.version}, {self._device.name} ({self._device.capability}), {asked}{graph}"
-        super().__init__(path, inputs, outputs, description, meta)
-        self._use_graph, self._graph, self._shapes = cuda_graph, None, None
+        where = f"{self._device.name} ({self._device.capability})"
+        description = f"TensorRT {plan.known.version}, {where}, {asked}{graph}"
+        super().__init__(path, inputs, outputs, description, meta, options.states)
+        self._use_graph, self._profile = options.cuda_graph, options.profile
+        self._graph, self._shapes = None, None
         self._stream = self._device.stream()
         self._context = self._new_context()
-        self._buffers = {name: _Buffer(self._device, tensor.dtype) for name, tensor in (inputs | outputs).items()}
-        if not any(_free(tensor.shape) for tensor in inputs.values()):
+        self._buffers = {name: Buffer(self._device, tensor.dtype) for name, tensor in (inputs | outputs).items()}
+        if not any(is_free(tensor.shape) for tensor in inputs.values()):
             self._bind({name: tensor.shape for name, tensor in inputs.items()})
         self.reset()
 
     def reset(self):
         """Set the states to zero, as before the first frame."""
+        self._device.activate()  # this thread may not be the one that loaded the engine
         for name in self.states:
             buffer = self._buffers[name]
             buffer.resize(self.inputs[name].shape)
@@ -57,12 +56,7 @@ class TensorRtEngine(Engine):
         return {name: self._buffers[name].array().copy() for name in self.outputs}
 
     def time(self, feeds, warmup=10, iterations=100):
-        """Time `iterations` runs after `warmup` runs; states go on from run to run.
-
-        Returns:
-            dict of "gpu" (between events around the engine's work), "host" (copies both ways included) and "enqueue"
-            (the call that queues the work) to `Timing`, in ms.
-        """
+        """Time runs on the GPU, on the host and queued, as `Engine.time` says."""
         self.check(feeds)
         if warmup < 0 or iterations < 1:
             raise BadInput("time", f"warmup {warmup}, iterations {iterations}", "at least 0 and 1", "correct it")
@@ -94,9 +88,11 @@ class TensorRtEngine(Engine):
             share of the sum, in the engine's order.
         """
         self.check(feeds)
+        if iterations < 1:
+            raise BadInput("profile", f"iterations {iterations}", "at least 1", "correct it")
         self._bind(self._shapes_of(feeds))
         self._upload(feeds)
-        context, profiler = self._new_context(), tensorrt_layers.profiler()
+        context, profiler = self._new_context(), inspector.profiler()
         self._set_shapes(context, self._shapes)
         self._set_addresses(context)
         context.profiler = profiler
@@ -105,7 +101,7 @@ class TensorRtEngine(Engine):
             self._stream.synchronize()
             if turn == 0:
                 profiler.total.clear()
-        known = {layer["name"]: layer for layer in tensorrt_layers.layers(self._engine, context)}
+        known = {layer["name"]: layer for layer in inspector.layers(self._engine, context)}
         total = sum(profiler.total.values()) or 1.0
         return [
             {
@@ -119,15 +115,15 @@ class TensorRtEngine(Engine):
         ]
 
     def layers(self):
-        """Rows of `helpers.engine.tensorrt.layers.layers`."""
-        return tensorrt_layers.layers(self._engine, self._context if self._shapes else None)
+        """Layers as `helpers.engine.tensorrt.inspector.layers` lists them."""
+        return inspector.layers(self._engine, self._context if self._shapes else None)
 
     def memory(self):
         """MiB of engine_file, weights (GPU memory that loading took, code included), activations, tensors (in, out)."""
         return {
             "engine_file": self.path.stat().st_size / MIB,
-            "weights": self._loaded_bytes / MIB,
-            "activations": getattr(self._engine, self._known.device_memory) / MIB,
+            "weights": self._plan.loaded_bytes / MIB,
+            "activations": getattr(self._engine, self._plan.known.device_memory) / MIB,
             "tensors": sum(buffer.size for buffer in self._buffers.values()) / MIB,
         }
 
@@ -140,12 +136,12 @@ class TensorRtEngine(Engine):
         for buffer in self._buffers.values():
             buffer.free()
         self._stream.close()
-        self._context = self._engine = self._runtime = None
+        self._context = self._engine = self._plan = None
 
     def _new_context(self):
         count = max(1, self._engine.num_optimization_profiles)
         known = 0 <= self._profile < count  # asked for another one, 8.6 crashes
-        with tensorrt_log.captured() as log:
+        with messages.captured() as log:
             context = self._engine.create_execution_context() if known else None
             chosen = context is not None and (
                 self._profile == 0 or context.set_optimization_profile_async(self._profile, self._stream.handle)
@@ -162,7 +158,7 @@ class TensorRtEngine(Engine):
 
     def _bind(self, shapes):
         """Make the context and the buffers fit the inputs' shapes; does nothing if they did not change."""
-        self._device.activate()  # this thread may not be the one that loaded the engine
+        self._device.activate()
         if shapes == self._shapes:
             return
         self._drop_graph()
@@ -179,7 +175,7 @@ class TensorRtEngine(Engine):
 
     def _set_shapes(self, context, shapes):
         for name, shape in shapes.items():
-            if _free(self.inputs[name].shape) and not context.set_input_shape(name, shape):
+            if is_free(self.inputs[name].shape) and not context.set_input_shape(name, shape):
                 least, _, most = map(tuple, self._engine.get_tensor_profile_shape(name, self._profile))
                 raise BadInput(f"input {name!r} of {self.path}", f"shape {tuple(shape)}",
                                f"{least} to {most}, the range of optimization profile {self._profile}",
@@ -221,63 +217,10 @@ class TensorRtEngine(Engine):
 
     def _execute(self, context):
         if not context.execute_async_v3(self._stream.handle):
-            found = f"TensorRT could not run it:\n{tensorrt_log.recent()}"
+            found = f"TensorRT could not run it:\n{messages.recent()}"
             raise BadInput(self.path, found, "an engine that runs", "see the messages")
 
     def _drop_graph(self):
         graph, self._graph = self._graph, None
         if graph is not None:
             graph.close()
-
-
-class _Buffer:
-    """A tensor's memory on the GPU and its pinned copy on the host; grows, never shrinks."""
-
-    def __init__(self, device, dtype):
-        self._device, self._dtype = device, np.dtype(dtype)
-        self.shape, self.size, self.memory, self.host = None, 0, None, None
-
-    def resize(self, shape):
-        self.shape = tuple(shape)
-        self.size = int(np.prod(shape, dtype=np.int64)) * self._dtype.itemsize
-        if self.memory is None or self.size > self.memory.size:
-            self.free()
-            self.memory, self.host = self._device.allocate(self.size), self._device.pinned(self.size)
-
-    def array(self):
-        """The pinned copy as an array."""
-        return self.host.array(self.shape, self._dtype)
-
-    def free(self):
-        for memory in (self.memory, self.host):
-            if memory is not None:
-                memory.free()
-        self.memory = self.host = None
-
-
-def _free(shape):
-    return any(isinstance(size, str) for size in shape)
-
-
-def _tensors(path, engine):
-    """({input: Tensor}, {output: Tensor}) in the engine's order."""
-    inputs, outputs = {}, {}
-    for index in range(engine.num_io_tensors):
-        name = engine.get_tensor_name(index)
-        kind = engine.get_tensor_dtype(name).name
-        if kind not in DTYPES:
-            raise BadInput(f"{name!r} of {path}", kind, f"one of {list(DTYPES)}", "cast it inside the graph")
-        shape = tuple(f"{name}.{axis}" if size < 0 else size for axis, size in enumerate(engine.get_tensor_shape(name)))
-        found = inputs if engine.get_tensor_mode(name).name == "INPUT" else outputs
-        found[name] = Tensor(shape, np.dtype(DTYPES[kind]))
-    return inputs, outputs
-
-
-def _checked_states(path, states, inputs, outputs):
-    for name, source in states.items():
-        where = f"states {{{name!r}: {source!r}}} of {path}"
-        if name not in inputs or source not in outputs:
-            raise BadInput(where, "no such tensor", f"one of {list(inputs)}: one of {list(outputs)}", "correct it")
-        if inputs[name] != outputs[source] or _free(inputs[name].shape):
-            raise BadInput(where, f"{inputs[name]} and {outputs[source]}", "one fixed shape and type", "export it so")
-    return dict(states)

@@ -11,9 +11,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
-from helpers.engine.tensorrt import decompose as tensorrt_decompose
-from helpers.engine.tensorrt import opset17 as tensorrt_opset17
-from helpers.engine.tensorrt import versions as tensorrt_versions
+from helpers.engine.tensorrt import opset17, versions
+from helpers.engine.tensorrt.decompose import decompose_operators
 from helpers.errors import BadInput
 from helpers.graph import drop_functions
 from helpers.graph.edit import inlined
@@ -37,16 +36,16 @@ def for_version(model, version, plugins=False, decompose=(), outputs=()):
     Raises:
         BadInput: a form that this version has no equal of, an unknown tensor name.
     """
-    known = tensorrt_versions.facts(version)
+    known = versions.facts(version)
     copy = drop_functions(model) if plugins else inlined(model)
     _name_nodes(copy.graph)
     copy = _fold(copy, {*outputs, *(value.name for value in copy.graph.output)})
     _add_outputs(copy, outputs)
     view = View(copy)
-    view.replace({"CastLike": tensorrt_opset17.cast_like})
-    tensorrt_decompose.rewrite(view, decompose)
+    view.replace({"CastLike": opset17.cast_like})
+    decompose_operators(view, decompose)
     if known.opset is not None and view.opset > known.opset:
-        tensorrt_opset17.rewrite(view)
+        opset17.rewrite(view)
     view.write()
     _name_nodes(copy.graph)
     if not any(tensor.external_data for tensor in copy.graph.initializer):  # the checker would look for the files here

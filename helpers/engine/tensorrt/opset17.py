@@ -18,7 +18,7 @@ EXPORT = "export the model with an opset up to 17, or write the operator in simp
 
 
 def rewrite(view):
-    """Bring a `tensorrt_graph.View` down to opset 17.
+    """Bring a `graph.View` down to opset 17.
 
     Raises:
         BadInput: naming the node, for a form that opset 17 does not have.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from helpers.engine.tensorrt import log as tensorrt_log
+from helpers.engine.tensorrt import messages
 from helpers.engine.tensorrt.versions import Facts
 from helpers.errors import BadInput
 from helpers.files import PathLike
@@ -25,8 +25,8 @@ def load(paths: Sequence[PathLike], known: Facts) -> None:
     """
     import tensorrt as trt
 
-    with tensorrt_log.captured() as log:
-        trt.init_libnvinfer_plugins(tensorrt_log.logger(), "")
+    with messages.captured() as log:
+        trt.init_libnvinfer_plugins(messages.logger(), "")
         for path in paths:
             if known.registry_loads_plugins:
                 library.load_once(path, "registry", partial(_register, trt.get_plugin_registry(), log, known))

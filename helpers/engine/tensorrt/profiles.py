@@ -1,15 +1,15 @@
-"""Optimisation profiles: for every input with free dimensions, the smallest, usual and largest shape."""
+"""Optimization profiles: min, opt and max shapes of every input with free dimensions."""
 
 from helpers.errors import BadInput
 
 
 def checked(shapes):
-    """{input: [smallest, usual, largest]} as lists; BadInput unless they are of one rank and in this order."""
+    """{input: [min, opt, max]} as lists; BadInput unless they are of one rank and in this order."""
     profile = {name: [list(shape) for shape in three] for name, three in (shapes or {}).items()}
     for name, three in profile.items():
         ordered = len(three) == 3 and len(set(map(len, three))) == 1
         if not ordered or any(not a <= b <= c for a, b, c in zip(*three, strict=True)):
-            expected = "(smallest, usual, largest) of one rank, in this order"
+            expected = "(min, opt, max) of one rank, in this order"
             raise BadInput(f"option shapes[{name!r}]", three, expected, "correct it")
     return profile
 
@@ -31,7 +31,7 @@ def add(onnx_path, builder, network, config, shapes):
         if name not in shapes:
             found = f"free dimensions {tuple(inputs[name].shape)} and no shapes"
             fix = "pass shapes, or --minShapes, --optShapes and --maxShapes"
-            raise BadInput(f"input {name!r} of {onnx_path}", found, "smallest, usual and largest shape", fix)
+            raise BadInput(f"input {name!r} of {onnx_path}", found, "min, opt and max shapes", fix)
     if not free:
         return None
     profile = builder.create_optimization_profile()

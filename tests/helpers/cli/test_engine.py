@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from helpers import __main__ as cli
-from helpers.cli import engine_options as command_options
+from helpers.cli import engine_options
 from helpers.errors import BadInput
 from tests.fakes import tensorrt as fake_tensorrt
 
@@ -147,9 +147,9 @@ def parsed(*arguments):
     """Options for `engine.build` from the command line of the runtime tensorrt."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runtime", default="tensorrt")
-    command_options.add_build(parser)
-    command_options.add_plugins(parser)
-    return command_options.build_options(parser.parse_args(arguments))
+    engine_options.add_build(parser)
+    engine_options.add_plugins(parser)
+    return engine_options.build_options(parser.parse_args(arguments))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from helpers import engine
-from helpers.engine import cache, cuda, tensorrt_rtx
-from helpers.engine import onnxruntime as ort
+from helpers.engine import Availability, cache, cuda, tensorrt_rtx
+from helpers.engine.onnxruntime import OnnxRuntime
 from helpers.errors import BadInput
 from helpers.graph.walk import uses_fp8
 
@@ -56,8 +56,8 @@ def x():
 
 
 def meta_edited(path, **changes):
-    side = cache.side_file(path)
-    side.write_text(json.dumps(json.loads(side.read_text()) | changes))
+    metadata = cache.metadata_file(path)
+    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | changes))
 
 
 def flip_byte(path, position=-3):
@@ -83,9 +83,10 @@ def test_import_needs_no_torch():
 def test_available_names_versions_and_reasons(monkeypatch):
     import onnxruntime
 
-    assert engine.available()["onnxruntime"] == onnxruntime.__version__
+    assert engine.available()["onnxruntime"] == Availability(onnxruntime.__version__)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    assert engine.available()["tensorrt_rtx"].startswith("not installed")
+    found = engine.available()["tensorrt_rtx"]
+    assert not found and found.version is None and found.reason.startswith("not installed")
     with pytest.raises(BadInput, match="runtime tensorrt_rtx"):
         engine.build("any.onnx", "tensorrt_rtx")
 
@@ -291,7 +292,7 @@ def runtime(request):
 
 def test_cache_hit_does_not_build_again(tmp_path, conv, runtime, monkeypatch):
     first = engine.build(conv, runtime, tmp_path / "cache")
-    monkeypatch.setattr(f"helpers.engine.{runtime}.build", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr(type(engine.get_runtime(runtime)), "build", lambda *_: pytest.fail("built again"))
     assert engine.build(conv, runtime, tmp_path / "cache") == first
 
 
@@ -305,7 +306,7 @@ def test_key_depends_on_everything(tmp_path, conv, monkeypatch):
     built += [engine.build(conv, "tensorrt_rtx", out, compute_capability=name) for name in ("8.6", "8.9")]
     save_conv(conv, batch=1)
     built.append(engine.build(conv, out_dir=out))
-    monkeypatch.setattr(ort, "version", lambda: "0.0.1")
+    monkeypatch.setattr(OnnxRuntime, "version", lambda self: "0.0.1")
     built.append(engine.build(conv, out_dir=out))
     assert len(set(built)) == 6
 
@@ -313,7 +314,7 @@ def test_key_depends_on_everything(tmp_path, conv, monkeypatch):
 @pytest.mark.parametrize("how", ["flip", "truncate", "remove", "side", "no side", "edit"])
 def test_damaged_entry_is_rebuilt_with_a_notice_and_never_loaded(tmp_path, conv, runtime, how, capsys):
     path = engine.build(conv, runtime, tmp_path / "cache")
-    whole, side = path.read_bytes(), cache.side_file(path)
+    whole, side = path.read_bytes(), cache.metadata_file(path)
     if how == "flip":
         flip_byte(path, len(whole) // 2)
     elif how == "truncate":
@@ -338,8 +339,8 @@ def test_damaged_entry_is_rebuilt_with_a_notice_and_never_loaded(tmp_path, conv,
 
 def test_engine_of_another_version_is_refused_with_both_sides(tmp_path, conv, runtime, monkeypatch):
     path = engine.build(conv, runtime, tmp_path / "cache")
-    here = engine.available()[runtime]
-    monkeypatch.setattr(f"helpers.engine.{runtime}.version", lambda: "9.9.9")
+    here = engine.available()[runtime].version
+    monkeypatch.setattr(type(engine.get_runtime(runtime)), "version", lambda self: "9.9.9")
     with pytest.raises(BadInput, match=rf"built by {runtime} {here}(.|\n)*built by {runtime} 9\.9\.9"):
         engine.load(path)
     meta_edited(path, version="9.9.9")  # a forged version does not help
@@ -365,7 +366,7 @@ def test_full_disk_leaves_nothing(tmp_path, conv, runtime, monkeypatch):
     assert left_over(tmp_path / "cache") == []
 
 
-def test_full_disk_while_the_side_file_is_written(tmp_path, conv, monkeypatch):
+def test_full_disk_while_the_metadata_file_is_written(tmp_path, conv, monkeypatch):
     monkeypatch.setattr(Path, "write_text", no_space)
     with pytest.raises(BadInput, match="disk is full"):
         engine.build(conv, out_dir=tmp_path / "cache")
@@ -398,14 +399,14 @@ def test_rtx_layers(conv):
     assert (second["name"], second["type"]) == ("relu", "ACTIVATION")
 
 
-def test_rtx_side_file_says_what_was_built(tmp_path, conv):
+def test_rtx_metadata_file_says_what_was_built(tmp_path, conv):
     options = {"compute_capability": ["12.0", "8.9"], "optimization_level": 1, "workspace": 64}
     path = engine.build(conv, "tensorrt_rtx", tmp_path / "cache", **options)
     meta = engine.inspect(path)
     assert meta["compute_capabilities"] == ["8.9", "12.0"] and meta["layer_count"] == len(meta["layers"]) == 2
     assert meta["options"] == {"shapes": {}, "optimization_level": 1, "workspace": 64}
     assert meta["size_bytes"] == path.stat().st_size > 0 and meta["build_seconds"] > 0
-    assert meta["version"] == tensorrt_rtx.version() and meta["onnx_sha256"] == cache.sha256(conv)
+    assert meta["version"] == engine.available()["tensorrt_rtx"].version and meta["onnx_sha256"] == cache.sha256(conv)
 
 
 @pytest.mark.parametrize("capability", ["9.0", "89", [], ["8.9", "1.0"]])

@@ -8,7 +8,7 @@ import pytest
 from onnx import helper
 
 from helpers import graph
-from helpers.engine.tensorrt import graph as tensorrt_graph
+from helpers.engine.tensorrt.graph import for_version
 from helpers.errors import BadInput
 from helpers.precision import EngineRunner, OnnxRunner, Options, first_divergence
 from helpers.precision.errors import measure
@@ -33,10 +33,10 @@ def test_every_tensor_that_is_offered_can_be_marked_for_8_6(paths, name, plugins
     makers = {out: node for node in runner.model.graph.node for out in node.output}
     made_by = {makers[tensor].op_type for tensor in runner.names}
     assert len(runner.names) > 400 and not {"DequantizeLinear", "QuantizeLinear"} & made_by
-    written = tensorrt_graph.for_version(onnx.load(runner.path), "8.6.0", plugins, outputs=runner.names).graph
+    written = for_version(onnx.load(runner.path), "8.6.0", plugins, outputs=runner.names).graph
     assert {value.name for value in written.output} == set(runner.names)
     for tensor in runner.names[::250]:
-        alone = tensorrt_graph.for_version(onnx.load(runner.path), "8.6.0", plugins, outputs=[tensor]).graph
+        alone = for_version(onnx.load(runner.path), "8.6.0", plugins, outputs=[tensor]).graph
         assert [value.name for value in alone.output if value.name not in runner.outputs] == [tensor]
 
 

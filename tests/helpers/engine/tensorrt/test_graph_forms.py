@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from helpers.engine.tensorrt import graph as tensorrt_graph
+from helpers.engine.tensorrt.graph import for_version
 from helpers.errors import BadInput
 from helpers.graph.walk import is_quantized
 
@@ -83,7 +83,7 @@ def quantized():
 @pytest.mark.parametrize("version", VERSIONS)
 def test_quantized_graph(version):
     model = quantized()
-    rewritten = tensorrt_graph.for_version(model, version)
+    rewritten = for_version(model, version)
     assert is_quantized(rewritten) and ops(rewritten)["QuantizeLinear"] == 2  # weights are not folded
     assert_same(model, rewritten, {"x": noise(2, 3, 5, 5)})
     if version == "8.6.0":
@@ -108,7 +108,7 @@ def test_modelopts_graph(tmp_path):
     calib = calibration.noise(tmp_path / "calib.npz", {"x": (1, 3, 12, 12)}, samples=2)
     quantize.quantize(tmp_path / "plain.onnx", tmp_path / "int8.onnx", calibration=calib)
     model = onnx.load(tmp_path / "int8.onnx")
-    rewritten = tensorrt_graph.for_version(model, "8.6.0")
+    rewritten = for_version(model, "8.6.0")
     assert ops(rewritten)["DequantizeLinear"] == ops(model)["DequantizeLinear"] > 0
     assert rewritten.opset_import[0].version == 17
     assert_same(model, rewritten, {"x": noise(1, 3, 12, 12)})
@@ -144,7 +144,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_later_forms_become_those_of_opset_17(form):
     model = FORMS[form]
-    rewritten = tensorrt_graph.for_version(model, "8.6.0")
+    rewritten = for_version(model, "8.6.0")
     assert rewritten.opset_import[0].version == 17
     for node in rewritten.graph.node:  # what the parser does not know of would be passed over
         schema = onnx.defs.get_schema(node.op_type, 17, "")
@@ -159,7 +159,7 @@ def test_start_and_end_of_a_shape_that_is_not_known():
     model = make(
         nodes, [value("x", ["a", "b", "c"])], [value("s", [2], TensorProto.INT64), value("t", [2], TensorProto.INT64)]
     )
-    rewritten = tensorrt_graph.for_version(model, "8.6.0")
+    rewritten = for_version(model, "8.6.0")
     assert ops(rewritten) == {"Shape": 2, "Slice": 2}
     assert_same(model, rewritten, {"x": noise(2, 3, 4)})
 
@@ -169,7 +169,7 @@ def test_cast_like_takes_the_known_type():
              helper.make_node("CastLike", ["x", "i"], ["y"], "/like")]  # fmt: skip
     model = make(nodes, [value("x", [2, 3])], [value("y", [2, 3], TensorProto.INT32)])
     for version in VERSIONS:
-        rewritten = tensorrt_graph.for_version(model, version)
+        rewritten = for_version(model, version)
         assert ops(rewritten) == {"Cast": 1}
         assert_same(model, rewritten, {"x": 5 * noise(2, 3)})
 
@@ -185,7 +185,7 @@ def test_constants_are_folded_until_nothing_more_is_constant():
     ]
     model = make(nodes, [value("x", [2, 3, 4])], [value("y", [2, 3, 4])])
     for version in VERSIONS:
-        rewritten = tensorrt_graph.for_version(model, version)
+        rewritten = for_version(model, version)
         assert ops(rewritten) == {"Mul": 1} and len(rewritten.graph.initializer) == 1
         assert_same(model, rewritten, {"x": noise(2, 3, 4)})
 
@@ -193,7 +193,7 @@ def test_constants_are_folded_until_nothing_more_is_constant():
 def test_a_constant_output_stays_an_output():
     model = make([helper.make_node("Shape", ["x"], ["s"], "/shape"), helper.make_node("Relu", ["x"], ["y"], "/relu")],
                  [value("x", [2, 3])], [value("s", [2], TensorProto.INT64), value("y", [2, 3])])  # fmt: skip
-    rewritten = tensorrt_graph.for_version(model, "8.6.0")
+    rewritten = for_version(model, "8.6.0")
     assert [out.name for out in rewritten.graph.output] == ["s", "y"]
     assert_same(model, rewritten, {"x": noise(2, 3)})
 
@@ -203,9 +203,9 @@ def test_a_marked_output_of_unknown_rank_is_refused():
              helper.make_node("ReduceSum", ["y"], ["z"], "/sum", keepdims=0)]  # fmt: skip
     inputs = [value("x", [6]), value("s", ["rank"], TensorProto.INT64)]
     model = make(nodes, inputs, [value("z", [])])
-    tensorrt_graph.for_version(model, "8.6.0")
+    for_version(model, "8.6.0")
     with pytest.raises(BadInput, match=r"rewritten for TensorRT 8\.6\.0"):
-        tensorrt_graph.for_version(model, "8.6.0", outputs=["y"])
+        for_version(model, "8.6.0", outputs=["y"])
 
 
 def test_external_weights_are_left_where_they_are(tmp_path):
@@ -214,7 +214,7 @@ def test_external_weights_are_left_where_they_are(tmp_path):
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
     light = onnx.load(tmp_path / "m.onnx", load_external_data=False)
     for version in VERSIONS:
-        (kept,) = tensorrt_graph.for_version(light, version).graph.initializer
+        (kept,) = for_version(light, version).graph.initializer
         assert {entry.key: entry.value for entry in kept.external_data}["location"] == "m.data"
 
 
@@ -224,7 +224,7 @@ def test_functions_are_inlined_with_unique_names():
     nodes = [helper.make_node("Square", ["x"], ["s"], "/s", domain="trt.plugins"),
              helper.make_node("Square", ["s"], ["y"], "/t", domain="trt.plugins")]  # fmt: skip
     model = make(nodes, [value("x", [2])], [value("y", [2])], functions=[square], opsets=[("trt.plugins", 1)])
-    rewritten = tensorrt_graph.for_version(model, "10.13.0", outputs=["s"])
+    rewritten = for_version(model, "10.13.0", outputs=["s"])
     names = [node.name for node in rewritten.graph.node]
     assert ops(rewritten) == {"Mul": 2} and names == ["/s/Mul_0", "/t/Mul_0"]  # a pattern such as "/s/*" finds them
     assert [out.name for out in rewritten.graph.output] == ["y", "s"]
@@ -262,8 +262,8 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_forms_without_an_equal_are_refused_for_8_6_only(what):
     with pytest.raises(BadInput, match=rf"node 'op' (.|\n)*{what}"):
-        tensorrt_graph.for_version(REFUSED[what], "8.6.0")
-    tensorrt_graph.for_version(REFUSED[what], "10.13.0")
+        for_version(REFUSED[what], "8.6.0")
+    for_version(REFUSED[what], "10.13.0")
 
 
 # ------------------------------------------------------------------------------------------------ simpler operators
@@ -279,7 +279,7 @@ def test_layer_normalization(opset, axis, scale, bias):
     ]
     model = one("LayerNormalization", (3, 4, 5), weights=weights, opset=opset, axis=axis, epsilon=1e-3)
     for version in VERSIONS:
-        rewritten = tensorrt_graph.for_version(model, version, decompose=["LayerNormalization"])
+        rewritten = for_version(model, version, decompose=["LayerNormalization"])
         assert "LayerNormalization" not in ops(rewritten)
         assert_same(model, rewritten, {"x": 3 * noise(3, 4, 5) + 1}, atol=2e-6)
 
@@ -295,7 +295,7 @@ def test_grid_sample(mode, align):
     model = make(nodes, [value("x", [2, 3, 5, 4]), value("grid", [2, 6, 7, 2])], [value("y", [2, 3, 6, 7])])
     feeds = {"x": noise(2, 3, 5, 4), "grid": grid}
     for version in VERSIONS:
-        rewritten = tensorrt_graph.for_version(model, version, decompose=["GridSample"])
+        rewritten = for_version(model, version, decompose=["GridSample"])
         assert "GridSample" not in ops(rewritten)
         assert_same(model, rewritten, feeds, atol=1e-6)
     for far in (1e30, np.inf):  # an index would overflow, a difference would be NaN
@@ -305,7 +305,7 @@ def test_grid_sample(mode, align):
 
 def test_grid_sample_of_opset_20():
     model = FORMS["grid sample"]
-    rewritten = tensorrt_graph.for_version(model, "10.13.0", decompose=["GridSample"])
+    rewritten = for_version(model, "10.13.0", decompose=["GridSample"])
     assert "GridSample" not in ops(rewritten)
     assert_same(model, rewritten, {"x": noise(1, 1, 3, 3)}, atol=1e-6)
 
@@ -315,4 +315,4 @@ def test_grid_sample_that_cannot_be_decomposed(attribute):
     nodes = [helper.make_node("GridSample", ["x", "grid"], ["y"], "op", **attribute)]
     model = make(nodes, [value("x", [1, 1, 5, 4]), value("grid", [1, 6, 7, 2])], [value("y", None)])
     with pytest.raises(BadInput, match=next(iter(attribute.values()))):
-        tensorrt_graph.for_version(model, "8.6.0", decompose=["GridSample"])
+        for_version(model, "8.6.0", decompose=["GridSample"])

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from helpers.engine.tensorrt import graph as tensorrt_graph
+from helpers.engine.tensorrt.graph import for_version
 from tests.helpers.engine.tensorrt.test_graph_forms import attributes, noise, ops, run
 
 
@@ -30,7 +30,7 @@ def network(mini):
 )
 def test_mini_bevformer_computes_the_same(network, version, decompose, limit):
     model, feeds, expected = network
-    rewritten = tensorrt_graph.for_version(model, version, decompose=decompose)
+    rewritten = for_version(model, version, decompose=decompose)
     assert not rewritten.functions and {node.domain for node in rewritten.graph.node} == {""}
     assert not set(decompose) & set(ops(rewritten))
     for before, after in zip(expected, run(rewritten, feeds), strict=True):
@@ -38,7 +38,7 @@ def test_mini_bevformer_computes_the_same(network, version, decompose, limit):
 
 
 def test_mini_bevformer_has_the_forms_of_opset_17(network):
-    rewritten = tensorrt_graph.for_version(network[0], "8.6.0")
+    rewritten = for_version(network[0], "8.6.0")
     assert rewritten.opset_import[0].version == 17 and rewritten.ir_version == 8
     found = ops(rewritten)
     assert (
@@ -56,7 +56,7 @@ def test_mini_bevformer_with_plugins_keeps_its_nodes(network):
     custom = collections.Counter(node.op_type for node in model.graph.node if node.domain == "trt.plugins")
     assert sum(custom.values()) == 8
     for version, domain in (("8.6.0", ""), ("10.13.0", "trt.plugins")):
-        kept = tensorrt_graph.for_version(model, version, plugins=True)
+        kept = for_version(model, version, plugins=True)
         assert not kept.functions
         assert (
             collections.Counter(n.op_type for n in kept.graph.node if n.op_type in custom and n.domain == domain)

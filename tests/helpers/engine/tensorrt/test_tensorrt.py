@@ -10,11 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from helpers import calibration, engine
-from helpers.engine import cache, cuda, tensorrt
-from helpers.engine.tensorrt import engine as tensorrt_run
-from helpers.engine.tensorrt import log as tensorrt_log
-from helpers.engine.tensorrt import plugins as tensorrt_plugins
-from helpers.engine.tensorrt import versions as tensorrt_versions
+from helpers.engine import cache, cuda
+from helpers.engine.tensorrt import inspector, messages, plan, plugins, tensors, versions
 from helpers.errors import BadInput
 from helpers.ops import library as plugin_library
 from tests.fakes import cuda as fake_cuda
@@ -34,7 +31,7 @@ def install(monkeypatch, driver):
     """Function that makes `import tensorrt` give the API of a version."""
 
     yield lambda version: fake_tensorrt.install(monkeypatch, version, driver)
-    tensorrt_log.logger.cache_clear()
+    messages.logger.cache_clear()
 
 
 @pytest.fixture(params=fake_tensorrt.VERSIONS)
@@ -197,7 +194,7 @@ def test_what_a_version_cannot_do_is_refused_with_the_way_it_does_it(install, mo
 @pytest.mark.parametrize("version", ["8.5.3", "7.2.1"])
 def test_older_versions_are_refused(version):
     with pytest.raises(BadInput, match=f"{version}(.|\n)*8.6"):
-        tensorrt_versions.facts(version)
+        versions.facts(version)
 
 
 def save_quantized(path):
@@ -483,8 +480,6 @@ def test_profile_and_layers(trt, model, feeds):
 
 
 def test_precision_of_a_layer_by_its_weights_or_first_input():
-    from helpers.engine.tensorrt import layers as tensorrt_layers
-
     def tensor(kind):
         return {"Name": "t", "Dimensions": [1, 3], "Format/Datatype": kind}
 
@@ -511,7 +506,7 @@ def test_precision_of_a_layer_by_its_weights_or_first_input():
         patch.setitem(
             sys.modules, "tensorrt", types.SimpleNamespace(LayerInformationFormat=types.SimpleNamespace(JSON=1))
         )
-        rows = tensorrt_layers.layers(fake)
+        rows = inspector.layers(fake)
     assert [row["precision"] for row in rows] == ["int8", "int8", "fp16", "int32", ""]
     assert rows[1]["inputs"] == "1x3:int8" and rows[1]["outputs"] == "1x3:fp32" and rows[4]["name"] == "only a name"
 
@@ -589,15 +584,15 @@ def test_plugin_library_is_loaded_the_versions_way(trt, tmp_path, monkeypatch):
     monkeypatch.setattr(cuda.ctypes, "CDLL", dlopen)
     with pytest.raises(BadInput, match=r"'/Twice'(.|\n)*Plugin not found(.|\n)*plugins="):
         built(path)
-    monkeypatch.setattr(tensorrt, "deserialize", lambda *arguments: (None, None))
-    monkeypatch.setattr(tensorrt.tensorrt_layers, "layers", lambda engine: [])
+    monkeypatch.setattr(plan, "deserialize", lambda *arguments: plan.Plan(None, None, None, 0))
+    monkeypatch.setattr(inspector, "layers", lambda engine: [])
     made = built(path, plugins=[library])
     assert (opened, trt._libraries) == (([str(library)], []) if trt._major == 8 else ([], [str(library)]))
     node = trt._built[0][0]._model.graph.node[0]
     assert (node.op_type, node.domain) == ("Twice", "" if trt._major == 8 else "trt.plugins")
     plugin_library._loaded.clear()
     meta = cache.read_meta(made)
-    assert tensorrt_plugins.check(made, meta, []) == [str(library)]  # found where it was
+    assert plugins.check(made, meta, []) == [str(library)]  # found where it was
     library.write_bytes(b"Plugin Thrice")
     with pytest.raises(BadInput, match=r"libtwice\.so with SHA-256"):
         engine.load(made)
@@ -629,15 +624,15 @@ def test_engine_of_another_version_names_both(install, model):
     install("10.13.0")
     with pytest.raises(BadInput, match=r"tensorrt 8\.6\.0(.|\n)*tensorrt 10\.13\.0"):
         engine.load(path)
-    cache.side_file(path).unlink()
+    cache.metadata_file(path).unlink()
     with pytest.raises(BadInput, match=r"TensorRT 8\.6\.0, by its header(.|\n)*TensorRT 10\.13\.0"):
         engine.load(path)
 
 
-def test_plan_without_side_file_runs(trt, model, feeds, tmp_path):
+def test_plan_without_metadata_file_runs(trt, model, feeds, tmp_path):
     bare = tmp_path / "bare.plan"
     bare.write_bytes(built(model).read_bytes())
-    assert engine.runtime_of(bare) == "tensorrt" and tensorrt.plan_version(bare) == trt.__version__
+    assert engine.runtime_of(bare) == "tensorrt" and plan.plan_version(bare) == trt.__version__
     with engine.load(bare) as loaded:
         assert_equal(loaded.run(feeds), step(**feeds))
         assert loaded.meta == {} and "precision unknown" in loaded.description
@@ -653,18 +648,18 @@ def test_version_compatible_engines_load_in_later_versions_of_the_release(instal
     install("8.6.0")
     path = built(model, version_compatible=True)
     meta = cache.read_meta(path)
-    assert [tensorrt.compatible(meta, version) for version in ("8.6.1", "8.6.0", "8.5.9", "10.0.0")] == [
+    assert [plan.compatible(meta, version) for version in ("8.6.1", "8.6.0", "8.5.9", "10.0.0")] == [
         True,
         True,
         False,
         False,
     ]
-    assert not tensorrt.compatible(meta | {"options": {}}, "8.6.1")
+    assert not plan.compatible(meta | {"options": {}}, "8.6.1")
     trt = install("8.6.0")
     trt.__version__ = "8.6.1"
     with engine.load(path) as loaded:
         assert_equal(loaded.run(feeds), step(**feeds))
-        assert loaded._runtime.engine_host_code_allowed is True
+        assert loaded._plan.runtime.engine_host_code_allowed is True
 
 
 @pytest.mark.parametrize(
@@ -686,7 +681,7 @@ def test_engine_of_another_gpu(trt, model, driver, capability, level, runs):
 
 def test_engine_of_another_platform(trt, model, monkeypatch):
     path = built(model)
-    monkeypatch.setattr(tensorrt, "platform_name", lambda: "linux-aarch64")
+    monkeypatch.setattr(plan, "platform_name", lambda: "linux-aarch64")
     with pytest.raises(BadInput, match=r"linux-x86_64(.|\n)*linux-aarch64"):
         engine.load(path)
 
@@ -703,26 +698,26 @@ def test_damaged_engine(trt, model):
 def test_no_gpu_and_a_package_without_libraries(install, model, monkeypatch):
     install("8.6.0")
     monkeypatch.setattr(cuda, "device_capability", lambda: None)
-    assert engine.available()["tensorrt"].startswith("cannot be used (TensorRT 8.6.0 is installed, but")
+    assert engine.available()["tensorrt"].reason.startswith("cannot be used (TensorRT 8.6.0 is installed, but")
     with pytest.raises(BadInput, match="no NVIDIA GPU"):
         built(model)
     monkeypatch.setitem(sys.modules, "tensorrt", fake_stub := type(sys)("tensorrt"))
     assert not hasattr(fake_stub, "Builder")
-    assert "without its libraries" in engine.available()["tensorrt"]
+    assert "without its libraries" in engine.available()["tensorrt"].reason
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    assert engine.available()["tensorrt"].startswith("not installed")
+    assert engine.available()["tensorrt"].reason.startswith("not installed")
 
 
 def test_types_of_tensors(trt):
     """Every type that the version's engines can have at their ends is known, or refused by name."""
-    unknown = {name for name in trt.DataType.__members__ if name not in tensorrt_run.DTYPES}
+    unknown = {name for name in trt.DataType.__members__ if name not in tensors.DTYPES}
     assert unknown <= {"FP8", "BF16", "INT4", "FP4", "E8M0"}
 
 
 @pytest.mark.parametrize("version", fake_tensorrt.VERSIONS)
 def test_facts_agree_with_the_recorded_api(version):
     api = json.loads((fake_tensorrt.DESCRIPTIONS / f"{version}.json").read_text())
-    known, enums, classes = tensorrt_versions.facts(version), api["enums"], api["classes"]
+    known, enums, classes = versions.facts(version), api["enums"], api["classes"]
     flags = enums["BuilderFlag"]
     assert known.weak_typing == all(name in flags for name in ("FP16", "INT8", "OBEY_PRECISION_CONSTRAINTS"))
     assert known.weak_typing == ("int8_calibrator" in classes["IBuilderConfig"] and "precision" in classes["ILayer"])

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+from typing import Any
 
 
 @functools.lru_cache(maxsize=1)
@@ -12,7 +13,7 @@ def logger():
     return recorder(tensorrt)
 
 
-def recorder(trt, skip=None):
+def recorder(trt: Any, skip: str | None = None) -> Any:
     """A logger of the module `trt` that keeps warnings and errors in `messages`, except those that contain `skip`."""
 
     class Logger(trt.ILogger):

@@ -1,0 +1,78 @@
+"""An engine's inputs and outputs: their names, shapes and types, and the memory behind them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from helpers.engine.base import Tensor
+from helpers.errors import BadInput
+
+Tensors = Mapping[str, Tensor]
+DTYPES: dict[str, type[np.generic]] = {
+    "FLOAT": np.float32,
+    "HALF": np.float16,
+    "INT8": np.int8,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+}
+
+
+class Buffer:
+    """A tensor's memory on the GPU and its pinned copy on the host; grows, never shrinks."""
+
+    def __init__(self, device, dtype):
+        self._device, self._dtype = device, np.dtype(dtype)
+        self.shape: tuple[int, ...] = ()
+        self.size = 0
+        self.memory: Any = None
+        self.host: Any = None
+
+    def resize(self, shape):
+        self.shape = tuple(shape)
+        self.size = int(np.prod(shape, dtype=np.int64)) * self._dtype.itemsize
+        if self.memory is None or self.size > self.memory.size:
+            self.free()
+            self.memory, self.host = self._device.allocate(self.size), self._device.pinned(self.size)
+
+    def array(self):
+        """The pinned copy as an array."""
+        return self.host.array(self.shape, self._dtype)
+
+    def free(self):
+        for memory in (self.memory, self.host):
+            if memory is not None:
+                memory.free()
+        self.memory = self.host = None
+
+
+def is_free(shape: tuple[int | str, ...]) -> bool:
+    """Whether a shape has a free dimension."""
+    return any(isinstance(size, str) for size in shape)
+
+
+def tensors_of(path: Path, engine: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """({input: Tensor}, {output: Tensor}) in the engine's order."""
+    inputs, outputs = {}, {}
+    for index in range(engine.num_io_tensors):
+        name = engine.get_tensor_name(index)
+        kind = engine.get_tensor_dtype(name).name
+        if kind not in DTYPES:
+            raise BadInput(f"{name!r} of {path}", kind, f"one of {list(DTYPES)}", "cast it inside the graph")
+        shape = tuple(f"{name}.{axis}" if size < 0 else size for axis, size in enumerate(engine.get_tensor_shape(name)))
+        found = inputs if engine.get_tensor_mode(name).name == "INPUT" else outputs
+        found[name] = Tensor(shape, np.dtype(DTYPES[kind]))
+    return inputs, outputs
+
+
+def check_states(path: Path, states: Mapping[str, str], inputs: Tensors, outputs: Tensors) -> None:
+    """BadInput unless every state is an input of fixed shape that an output of its shape and type feeds."""
+    for name, source in states.items():
+        where = f"states {{{name!r}: {source!r}}} of {path}"
+        if name not in inputs or source not in outputs:
+            raise BadInput(where, "no such tensor", f"one of {list(inputs)}: one of {list(outputs)}", "correct it")
+        if inputs[name] != outputs[source] or is_free(inputs[name].shape):
+            raise BadInput(where, f"{inputs[name]} and {outputs[source]}", "one fixed shape and type", "export it so")

@@ -9,11 +9,12 @@ import pytest
 import tensorrt_rtx as trt
 import torch
 
-from helpers import export
+from helpers import export, graph
 from helpers.errors import BadInput
 from helpers.graph.functions import attach_functions
 from helpers.ops.ms_deform_attn import ms_deform_attn
 from helpers.ops.rotate import rotate
+from tests.builders.functions import with_plugins
 from tests.helpers.ops.operands import attention_inputs
 
 
@@ -114,3 +115,8 @@ def test_tensorrt_rtx_builds_the_functions():
     config.num_compute_capabilities = 1
     config.set_compute_capability(trt.ComputeCapability.SM89, 0)
     assert builder.build_serialized_network(network, config) is not None
+
+
+def test_known_plugins_are_those_with_a_definition():
+    model = with_plugins(graph.DOMAIN)
+    assert {function.name for function in graph.with_functions(model).functions} == set(graph.PLUGINS)

@@ -9,8 +9,8 @@ import torch
 
 from helpers import models
 from helpers.systems.bevformer.config import CONFIGS
+from helpers.systems.bevformer.encoder import Projection, ego_shift
 from helpers.systems.bevformer.network import BEVFormer
-from helpers.systems.bevformer.transformer import Projection, ego_shift
 
 CAMERA_YAWS = (0, -55, 55, 180, 110, -110)  # degrees from straight ahead, in the models' camera order
 TINY = dataclasses.replace(

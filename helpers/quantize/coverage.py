@@ -101,7 +101,8 @@ class _View:
                 continue
             quantize = self.producer.get(dequantize.input[0])
             constant = quantize is None or quantize.input[0] in self.values
-            (weights if constant else data).append(self.values[dequantize.input[1]])
+            if (scale := self.values.get(dequantize.input[1])) is not None:
+                (weights if constant else data).append(scale)
         return data, weights
 
     def _rounded(self, node, data):
@@ -142,7 +143,10 @@ class _View:
 
     def _why_matrix(self, node):
         """ModelOpt leaves matrix-vector products and small matrices: m or n is 1, or k or n below 16."""
-        (*_, m, k), (*_, n) = self.shapes[node.input[0]], self.shapes[node.output[0]]
-        if m == 1 or n == 1:
+        left, right, out = (self.shapes[name] for name in (*node.input[:2], node.output[0]))
+        if left is None or right is None or out is None:
+            return "shape not known"
+        if min(len(left), len(right)) < 2 or 1 in (left[-2], out[-1]):
             return "matrix-vector product"
+        k, n = left[-1], out[-1]
         return f"{k} to {n} columns, too few" if min(k, n) < MIN_SIZE else "placement rules"

@@ -1,6 +1,9 @@
 """What the report says of every node."""
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper, parser
 
 from helpers.quantize import counts, report
 from tests.builders.quantizable import scales
@@ -26,3 +29,19 @@ def test_report_names_every_candidate_with_its_reason(int8):
     assert rows["Conv_0"]["weight_scales"] == f"{found['w0'].min():.2g} – {found['w0'].max():.2g}"
     table = {row["op"]: (row["nodes"], row["quantized"], row["left"]) for row in counts(rows.values())}
     assert table["Conv"] == (4, 3, 1) and table["MatMul"] == (3, 0, 3) and table["Add"] == (2, 1, 1)
+
+
+def test_products_whose_shapes_are_not_known_or_of_one_axis(tmp_path):
+    """The graph does not run on zeros, so the shape of its Reshape stays open."""
+    model = parser.parse_model("""
+        <ir_version: 8, opset_import: ["": 17]>
+        g (float[2,32] x, int64[2] i, float[32] v) => (float[a,b] y, float[2] z, float d) <int64[2] k = {4,64}> {
+          s = Div(k, i)  r = Reshape(x, s)  y = MatMul(r, w)  z = MatMul(x, v)  d = MatMul(v, v)
+        }
+    """)
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((32, 32), np.float32), "w"))
+    for node in model.graph.node:
+        node.name = node.output[0]
+    onnx.save(model, tmp_path / "open.onnx")
+    rows = {row["node"]: row["why"] for row in report(tmp_path / "open.onnx", tmp_path / "open.onnx")}
+    assert rows == {"y": "shape not known", "z": "matrix-vector product", "d": "matrix-vector product"}

@@ -8,7 +8,7 @@ from helpers.errors import BadInput
 
 COMMANDS = {
     "models": ("helpers.cli.models", "list the systems, their configurations and parameters"),
-    "graph": ("helpers.graph", "operators, custom operators, shapes and cost of an ONNX file"),
+    "graph": ("helpers.cli.graph", "operators, custom operators, shapes and cost of an ONNX file"),
     "engine": ("helpers.cli.engine", "build, run, inspect and benchmark engines"),
     "divergence": ("helpers.cli.divergence", "find the first tensor in which two ONNX files differ"),
     "quantize": ("helpers.cli.quantize", "quantize an ONNX file with calibration data"),

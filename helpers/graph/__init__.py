@@ -1,19 +1,11 @@
 """ONNX graphs: load with care, tables of what is inside, cut, edit, name. No torch."""
 
-from helpers.graph.edit import main, postprocess, subgraph
-from helpers.graph.file import (
-    DIGEST,
-    DOMAIN,
-    PLUGINS,
-    custom_nodes,
-    digest,
-    drop_functions,
-    load,
-    parse,
-    save,
-    with_functions,
-)
-from helpers.graph.tables import cost_by_block, custom_ops, op_table, shapes, tensor_types
+from helpers.graph.cost import cost_by_block
+from helpers.graph.edit import postprocess, subgraph
+from helpers.graph.file import DIGEST, digest, load, parse, save
+from helpers.graph.functions import DOMAIN, PLUGINS, custom_nodes, drop_functions, with_functions
+from helpers.graph.tables import custom_ops, op_table, shapes
+from helpers.graph.types import tensor_types
 
 __all__ = [
     "DIGEST",
@@ -25,7 +17,6 @@ __all__ = [
     "digest",
     "drop_functions",
     "load",
-    "main",
     "op_table",
     "parse",
     "postprocess",

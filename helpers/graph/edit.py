@@ -1,11 +1,7 @@
-"""Reads and edits ONNX graphs: load with care, tables of what is inside, subgraphs, post-processing for plugins. No
-torch.
+"""Cuts and edits ONNX graphs: parts between named tensors, more outputs, inlined functions, post-processing."""
 
-Loading and saving are in `helpers.graph.file`, the tables in `helpers.graph.tables`; all are reached from here.
-"""
-
-import argparse
 import difflib
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,83 +11,49 @@ import onnx.inliner
 from onnx import TensorProto, helper
 
 from helpers.errors import BadInput
-from helpers.graph.file import (
-    DIGEST,
-    DOMAIN,
-    PLUGINS,
-    custom_nodes,
-    digest,
-    drop_functions,
-    is_known,
-    load,
-    parse,
-    read,
-    save,
-    unknown_operator,
-    with_functions,
-)
-from helpers.graph.tables import cost_by_block, custom_ops, op_table, shapes, tensor_types
-from helpers.graph.walk import all_nodes, attributes, initializers, part
+from helpers.files import check_distinct
+from helpers.graph.file import parse, save
+from helpers.graph.functions import DOMAIN, FUNCTIONS, attach_functions, check_known, drop_functions
+from helpers.graph.types import Shape, kind_of, tensor_types, values
+from helpers.graph.walk import bodies, copy, element_types, initializers, part
 
-__all__ = [
-    "DIGEST",
-    "DOMAIN",
-    "PLUGINS",
-    "cost_by_block",
-    "custom_nodes",
-    "custom_ops",
-    "digest",
-    "drop_functions",
-    "load",
-    "main",
-    "op_table",
-    "parse",
-    "postprocess",
-    "save",
-    "shapes",
-    "subgraph",
-    "tensor_types",
-    "with_functions",
-]
+Types = Mapping[str, tuple[int, Shape]]
 
 
-def subgraph(path, out, inputs, outputs):
+def subgraph(
+    path: str | os.PathLike[str], out: str | os.PathLike[str], inputs: Iterable[str], outputs: Iterable[str]
+) -> Path:
     """Write the part of a graph between the tensors `inputs` and `outputs` to `out`, with its functions. Returns `out`.
 
-    Raises: BadInput for a tensor that does not exist, or outputs that need an input which is not listed.
+    Raises: BadInput for a tensor that does not exist, outputs that need an input which is not listed, or an `out` that
+        is `path`.
     """
-    model = read(path)
-    known = tensor_types(model)
-    for name in [*inputs, *outputs]:
+    check_distinct(out, path)
+    model, inputs, outputs = parse(path), list(inputs), list(outputs)
+    known = values(model)
+    for name in (*inputs, *outputs):
         if name not in known:
             close = difflib.get_close_matches(name, known, 3, 0.4)
-            raise BadInput(
-                f"{path}: tensor {name}", "no such tensor", f"e.g. {', '.join(close)}", "see graph.shapes(model)"
-            )
-    del model.graph.value_info[:]
-    listed = {value.name for value in [*model.graph.input, *model.graph.output]}
-    model.graph.value_info.extend(
-        helper.make_tensor_value_info(name, *known[name])
-        for node in model.graph.node
-        for name in node.output
-        if name in known and name not in listed
-    )
-    part = onnx.utils.Extractor(model).extract_model(list(inputs), list(outputs))
-    part.graph.name = Path(out).stem
-    made = {name for node in part.graph.node for name in node.output} | {t.name for t in part.graph.initializer}
-    needed = {name for node in part.graph.node for name in node.input if name} | set(outputs)
-    if open_ends := sorted(needed - made - set(inputs)):
-        raise BadInput(
-            f"{path}: outputs {list(outputs)}", f"need {open_ends} too", "all inputs listed", "add them to inputs"
-        )
-    return save(part, out)
+            expected = f"e.g. {', '.join(close)}"
+            raise BadInput(f"{path}: tensor {name}", "no such tensor", expected, "see graph.shapes(model)")
+    for name in inputs:
+        if kind_of(known[name]) != "tensor":
+            raise BadInput(f"{path}: input {name}", f"a {kind_of(known[name])}", "a tensor", "cut the graph behind it")
+    try:
+        made = cut(model, inputs, outputs, tensor_types(model))
+    except BadInput as error:
+        raise BadInput(f"{path}: {error.where}", error.found, error.expected, error.fix) from None
+    made.graph.name = Path(out).stem
+    ends = {value.name for value in (*made.graph.input, *made.graph.output)}
+    inside = [name for node in made.graph.node for name in node.output if name and name not in ends]
+    made.graph.value_info.extend(known[name] for name in inside if known[name].HasField("type"))
+    for value in made.graph.output:
+        value.CopyFrom(known[value.name])
+    return save(made, out)
 
 
 def cut(
-    model: onnx.ModelProto,
-    inputs: Iterable[str],
-    outputs: Iterable[str],
-    types: Mapping[str, tuple[int, list[int]]] | None = None,
+    model: onnx.ModelProto, inputs: Iterable[str], outputs: Iterable[str], types: Types | None = None
 ) -> onnx.ModelProto:
     """The part of `model` that computes the tensors `outputs` from those of `inputs` that they need, as a model.
 
@@ -103,31 +65,39 @@ def cut(
     inputs, outputs, types = list(inputs), list(outputs), types or {}
     indices, begins = part(model, outputs, inputs)
     held, own = initializers(model), {value.name: value for value in model.graph.input}
-    if missing := sorted(set(begins) - set(inputs) - set(held)):
+    sparse = [tensor for tensor in model.graph.sparse_initializer if tensor.values.name in begins]
+    constant = held.keys() | {tensor.values.name for tensor in sparse}
+    if missing := sorted(set(begins) - set(inputs) - constant):
         raise BadInput(f"outputs {outputs}", f"need {missing} too", "all inputs listed", "add them to inputs")
-    begin = [name for name in inputs if name in begins]
+    nodes = [model.graph.node[index] for index in indices]
     made = helper.make_graph(
-        [model.graph.node[index] for index in indices],
+        nodes,
         model.graph.name or "part",
-        [helper.make_tensor_value_info(n, *types[n]) if n in types else own[n] for n in begin],
+        [helper.make_tensor_value_info(n, *types[n]) if n in types else own[n] for n in inputs if n in begins],
         [onnx.ValueInfoProto(name=name) for name in outputs],
         [held[name] for name in begins if name in held and name not in inputs],
+        sparse_initializer=sparse,
     )
     return helper.make_model(
-        made, functions=model.functions, opset_imports=model.opset_import, ir_version=model.ir_version
+        made, functions=_used(model, nodes), opset_imports=model.opset_import, ir_version=model.ir_version
     )
 
 
-def copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of `model`, to be changed."""
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    return made
+def _used(model, nodes):
+    """The functions of `model` that `nodes` need."""
+    bodies_of = {(function.domain, function.name): function.node for function in model.functions}
+    todo, used = list(nodes), set()
+    while todo:
+        node = todo.pop()
+        todo += [inner for body in bodies(node) for inner in body.node]
+        key = node.domain, node.op_type
+        if key in bodies_of and key not in used:
+            used.add(key)
+            todo += bodies_of[key]
+    return [function for function in model.functions if (function.domain, function.name) in used]
 
 
-def with_outputs(
-    model: onnx.ModelProto, names: Iterable[str], types: Mapping[str, tuple[int, list[int]]]
-) -> onnx.ModelProto:
+def with_outputs(model: onnx.ModelProto, names: Iterable[str], types: Types) -> onnx.ModelProto:
     """A copy of `model` with the tensors `names` as outputs beside its own; `types` as of `graph.tensor_types`."""
     whole = copy(model)
     present = {value.name for value in whole.graph.output}
@@ -139,7 +109,7 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model` with its local functions inlined; the nodes of a body are named `<caller>/<operator>_<position>`."""
     named = {name: node for node in model.graph.node for name in node.output if name}
     flat = onnx.inliner.inline_local_functions(model)
-    callers, caller = [], None
+    callers, caller = [], model.graph.node[-1]
     for node in reversed(flat.graph.node):  # a body ends with what its caller makes
         caller = next((named[name] for name in node.output if name in named), caller)
         callers.insert(0, caller)
@@ -158,7 +128,7 @@ def rounding_kept(model: onnx.ModelProto) -> onnx.ModelProto:
     ONNX Runtime computes an operator that has no FP16 kernel in FP32 and then drops the Casts to FP16 and back between
     two such operators, and with them the rounding and the overflow that other runtimes have. An Identity keeps them.
     """
-    if TensorProto.FLOAT16 not in _element_types(model):
+    if TensorProto.FLOAT16 not in element_types(model):
         return model
     known, kept = tensor_types(model), copy(model)
     del kept.graph.node[:]
@@ -172,95 +142,44 @@ def rounding_kept(model: onnx.ModelProto) -> onnx.ModelProto:
     return kept
 
 
-def _element_types(model):
-    """Element types of constants, inputs and outputs, and those that Casts give."""
-    types = {tensor.data_type for tensor in model.graph.initializer}
-    types |= {value.type.tensor_type.elem_type for value in [*model.graph.input, *model.graph.output]}
-    return types | {attributes(node).get("to") for node in all_nodes(model) if node.op_type == "Cast"}
-
-
-def postprocess(path, out=None, functions=True):
+def postprocess(
+    path: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, functions: bool = True
+) -> Path:
     """Prepare a graph with custom operators for ONNX Runtime and plugins; returns the path of `*_post.onnx` (or `out`).
 
     Finds the custom nodes whatever domain they came in, moves them to `trt.plugins` (opset import 1), and fills the
     types and shapes of all tensors, by onnx-graphsurgeon. With `functions` the bodies stay attached, so that ONNX
     Runtime can run the file on a CPU; without them the plugin library has to be there.
 
-    Raises: BadInput naming the first node of an operator that nothing defines.
+    Raises: BadInput naming the first node of an operator that nothing defines, or an `out` that is `path`.
     """
     import onnx_graphsurgeon as gs
 
     path = Path(path)
+    out = Path(out or path.with_name(f"{path.stem}_post.onnx"))
+    check_distinct(out, path)
     model = parse(path)
-    for node in custom_nodes(model):
-        if not is_known(node, model):
-            raise unknown_operator(path, node)
-    bodies = list(model.functions)
-    surgeon = gs.import_onnx(drop_functions(model))
-    for node in surgeon.nodes:
-        if node.op in PLUGINS:
+    check_known(model, path)
+    moved = copy(model)
+    for node in moved.graph.node:
+        if node.op_type in FUNCTIONS:
             node.domain = DOMAIN
-    surgeon.import_domains = [d for d in surgeon.import_domains if d.domain != DOMAIN] + [
-        helper.make_opsetid(DOMAIN, 1)
-    ]
-    moved = gs.export_onnx(surgeon)
-    moved.functions.extend(bodies)
-    whole = with_functions(moved)
+    others = [entry for entry in model.opset_import if entry.domain != DOMAIN]
+    del moved.opset_import[:]
+    moved.opset_import.extend([*others, helper.make_opsetid(DOMAIN, 1)])
+    if functions:
+        try:
+            attach_functions(moved)
+        except BadInput as error:
+            raise BadInput(f"{path}: {error.where}", error.found, error.expected, error.fix) from None
+    surgeon = gs.import_onnx(drop_functions(moved))
     tensors = surgeon.tensors()
-    for name, (dtype, shape) in tensor_types(whole).items():
-        if isinstance(tensor := tensors.get(name), gs.Variable):
+    for name, (dtype, shape) in tensor_types(moved).items():
+        if isinstance(tensor := tensors.get(name), gs.Variable) and dtype:
             tensor.dtype, tensor.shape = helper.tensor_dtype_to_np_dtype(dtype), shape
     finished = gs.export_onnx(surgeon.toposort(), ir_version=model.ir_version)
     if functions:
-        finished.functions.extend(whole.functions)
+        finished.functions.extend(moved.functions)
         present = {entry.domain for entry in finished.opset_import}
-        finished.opset_import.extend(entry for entry in whole.opset_import if entry.domain not in present)
-    return save(finished, out or path.with_name(f"{path.stem}_post.onnx"))
-
-
-def _print(rows):
-    columns = list(rows[0])
-    cells = [columns, *([f"{row[c]:,}" if type(row[c]) is int else str(row[c]) for c in columns] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    for line in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    print()
-
-
-def _brief(row):
-    """A row of `custom_ops` that fits a terminal: shapes without tensor names."""
-    shapes_only = {
-        side: " ".join(f"[{text.rpartition('[')[2]}" for text in row[side]) for side in ("inputs", "outputs")
-    }
-    return {"op": row["op"], "node": row["node"]} | shapes_only | {"defined": row["defined"]}
-
-
-def main(argv):
-    """`python -m helpers graph FILE`: operators and custom operators; options for shapes, blocks and
-    post-processing.
-    """
-    parser = argparse.ArgumentParser("python -m helpers graph", description=main.__doc__)
-    parser.add_argument("file")
-    parser.add_argument("--shapes", action="store_true", help="every tensor with its shape")
-    parser.add_argument("--blocks", action="store_true", help="parameters and FLOPs by block")
-    parser.add_argument("--depth", type=int, default=3, help="parts of the module path that make a block")
-    parser.add_argument(
-        "--postprocess", action="store_true", help="write FILE's *_post.onnx for ONNX Runtime and plugins"
-    )
-    arguments = parser.parse_args(argv)
-    if arguments.postprocess:
-        print(postprocess(arguments.file))
-        return 0
-    model = load(arguments.file)
-    table = op_table(model)
-    print(f"{arguments.file}: {sum(row['count'] for row in table)} nodes\n")
-    _print(table)
-    if custom := custom_ops(model):
-        _print([_brief(row) for row in custom])
-    if arguments.shapes:
-        _print(shapes(model))
-    if arguments.blocks:
-        blocks = cost_by_block(model, arguments.depth)
-        total = {key: sum(row[key] for row in blocks) for key in ("nodes", "parameters", "flops")}
-        _print([*blocks, {"block": "total"} | total])
-    return 0
+        finished.opset_import.extend(entry for entry in moved.opset_import if entry.domain not in present)
+    return save(finished, out)

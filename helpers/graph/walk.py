@@ -10,6 +10,13 @@ from onnx import helper, numpy_helper
 STANDARD = {"", "ai.onnx"}
 
 
+def copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of `model`, to be changed."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    return made
+
+
 def attributes(node: onnx.NodeProto) -> dict:
     """Attribute name -> value; of a body the `onnx.GraphProto`."""
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
@@ -89,15 +96,8 @@ def opset(model: onnx.ModelProto) -> int:
 
 
 def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
-    """Shape of a value; a free dimension is None."""
-    return tuple(d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim)
-
-
-def others(model: onnx.ModelProto) -> set[str]:
-    """Names of what is no tensor in the main graph: sequences and optionals."""
-    made = onnx.shape_inference.infer_shapes(model).graph
-    values = [*made.input, *made.value_info, *made.output]
-    return {value.name for value in values if value.type.WhichOneof("value") not in (None, "tensor_type")}
+    """Shape of a value; a free dimension is None, also one that the file writes as 0 or -1."""
+    return tuple(d.dim_value if d.dim_value > 0 else None for d in value.type.tensor_type.shape.dim)
 
 
 def ancestors(model: onnx.ModelProto, names: Iterable[str]) -> dict[str, frozenset[str]]:

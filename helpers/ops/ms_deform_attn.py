@@ -11,10 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from helpers.errors import BadInput
-from helpers.graph import DOMAIN
+from helpers.graph.functions import DOMAIN
+from helpers.graph.functions.ms_deform_attn import OP_TYPE
 from helpers.ops import common
-
-OP_TYPE = "MultiScaleDeformableAttnTRT2"
 
 
 def ms_deform_attn(

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from helpers.errors import BadInput
-from helpers.graph import DOMAIN
+from helpers.graph.functions import DOMAIN
+from helpers.graph.functions.rotate import BILINEAR, NEAREST, OP_TYPE
 from helpers.ops import common
 
-OP_TYPE = "RotateTRT2"
-INTERPOLATION = {"bilinear": 0, "nearest": 1}
+INTERPOLATION = {"bilinear": BILINEAR, "nearest": NEAREST}
 
 
 def rotate(

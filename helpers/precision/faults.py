@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from helpers import graph
 from helpers.errors import BadInput
+from helpers.graph import walk
 
 SWAPPABLE = ("Transpose", "Concat", "Gather", "Softmax")
 
@@ -22,9 +23,9 @@ def half(model: onnx.ModelProto, pattern: str) -> onnx.ModelProto:
 
     Casts are put around each of them, so every tensor keeps its name and its type.
     """
-    copy, known = _copy(model), graph.tensor_types(model)
+    made, known = walk.copy(model), graph.tensor_types(model)
     nodes, touched = [], 0
-    for node in copy.graph.node:
+    for node in made.graph.node:
         floats = {name for name in (*node.input, *node.output) if known.get(name, (0, None))[0] == TensorProto.FLOAT}
         if not fnmatchcase(node.name, pattern) or not floats:
             nodes.append(node)
@@ -40,10 +41,10 @@ def half(model: onnx.ModelProto, pattern: str) -> onnx.ModelProto:
                 node.output[i] = f"{node.name}/half_output_{i}"
                 nodes.append(_cast(node.output[i], name, TensorProto.FLOAT))
     if not touched:
-        raise _no_node(copy, pattern)
-    del copy.graph.node[:]
-    copy.graph.node.extend(nodes)
-    return copy
+        raise _no_node(made, pattern)
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    return made
 
 
 def swap_axis(model: onnx.ModelProto, name: str, **attributes) -> onnx.ModelProto:
@@ -54,13 +55,13 @@ def swap_axis(model: onnx.ModelProto, name: str, **attributes) -> onnx.ModelProt
     """
     node, known = _node(model, name), graph.tensor_types(model)
     for choice in [attributes] if attributes else alternatives(node, known):
-        copy = with_attributes(model, name, **choice)
-        shape = _output_shape(_node(copy, name), known, copy.opset_import)
+        made = with_attributes(model, name, **choice)
+        shape = _output_shape(_node(made, name), known, made.opset_import)
         if shape == known[node.output[0]][1]:
-            return copy
+            return made
         if attributes and shape:
-            del copy.graph.value_info[:]  # notes of shapes, some of which have changed
-            return copy
+            del made.graph.value_info[:]  # notes of shapes, some of which have changed
+            return made
     expected = f"one of {', '.join(SWAPPABLE)} with equal extents"
     raise BadInput(
         f"node {name}", "no other axis keeps the shape", expected, "take another node, or give the attribute"
@@ -69,36 +70,36 @@ def swap_axis(model: onnx.ModelProto, name: str, **attributes) -> onnx.ModelProt
 
 def align_corners(model: onnx.ModelProto, operator: str | None = None) -> onnx.ModelProto:
     """Toggle `align_corners` in the first GridSample of the graph, or in the body of a custom `operator`."""
-    copy = _copy(model)
-    bodies = [function.node for function in copy.functions if function.name == operator]
-    samples = [node for nodes in bodies or [copy.graph.node] for node in nodes if node.op_type == "GridSample"]
+    made = walk.copy(model)
+    bodies = [function.node for function in made.functions if function.name == operator]
+    samples = [node for nodes in bodies or [made.graph.node] for node in nodes if node.op_type == "GridSample"]
     if not samples or (operator and not bodies):
         raise BadInput(f"operator {operator or 'GridSample'}", "no GridSample", "a graph or a body that samples",
                        "see graph.op_table and graph.custom_ops")  # fmt: skip
     now = next((a.i for a in samples[0].attribute if a.name == "align_corners"), 0)
     _set(samples[0], align_corners=1 - now)
-    return copy
+    return made
 
 
 def with_attributes(model: onnx.ModelProto, name: str, **attributes) -> onnx.ModelProto:
     """A copy of `model` in which the node `name` has other attributes."""
-    copy = _copy(model)
-    _set(_node(copy, name), **attributes)
-    return copy
+    made = walk.copy(model)
+    _set(_node(made, name), **attributes)
+    return made
 
 
 def alternatives(node: onnx.NodeProto, known: Mapping[str, tuple]) -> Iterator[dict]:
     """Other values of the attribute that says which axis `node` works along, as dicts."""
     rank = len(known[node.output[0]][1] if node.op_type != "Gather" else known[node.input[0]][1])
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    given = walk.attributes(node)
     if node.op_type == "Transpose":
-        perm = list(attributes["perm"])
+        perm = list(given["perm"])
         for i, j in itertools.combinations(range(rank), 2):
             swapped = list(perm)
             swapped[i], swapped[j] = perm[j], perm[i]
             yield {"perm": swapped}
     elif node.op_type in SWAPPABLE:
-        present = attributes.get("axis", -1 if node.op_type == "Softmax" else 0) % rank
+        present = given.get("axis", -1 if node.op_type == "Softmax" else 0) % rank
         yield from ({"axis": axis} for axis in range(rank) if axis != present)
 
 
@@ -122,12 +123,6 @@ def _retype(node):
 
 def _cast(source, made, to):
     return helper.make_node("Cast", [source], [made], f"{made}/Cast", to=to)
-
-
-def _copy(model):
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy
 
 
 def _node(model, name):

@@ -5,8 +5,9 @@ from math import prod, sqrt
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
+from helpers.graph.walk import attributes
 from helpers.precision.errors import measure, number
 from helpers.precision.evidence import Evidence
 from helpers.precision.trials import repaired
@@ -68,7 +69,7 @@ def _key(node):
 
 
 def _different(theirs, ours, where, node):
-    a, b = ({x.name: helper.get_attribute_value(x) for x in n.attribute if x.name != "to"} for n in (ours, theirs))
+    a, b = ({name: value for name, value in attributes(n).items() if name != "to"} for n in (ours, theirs))
     for name in [*b, *(name for name in a if name not in b)]:
         if str(a.get(name)) != str(b.get(name)):
             kind = "layout" if name in LAYOUT else "mode"

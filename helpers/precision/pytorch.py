@@ -168,7 +168,7 @@ class _Leaving:
     def of(self, path):
         """[(tensor, shape)] made in module `path` and used outside of it, in graph order."""
         return [
-            (name, tuple(self.known[name][1] or ()))
+            (name, tuple(self.known.get(name, (0, None))[1] or ()))
             for node in self.nodes
             if _within(scope(node.name), path)
             for name in node.output

@@ -15,6 +15,7 @@ from onnx import helper
 from helpers import engine, graph
 from helpers.errors import BadInput
 from helpers.graph import edit, session, walk
+from helpers.graph.types import non_tensors
 from helpers.graph.walk import is_float
 
 Arrays = dict[str, np.ndarray]
@@ -70,7 +71,7 @@ class OnnxRunner(Runner):
         self.where = "the model" if in_memory else str(model)
         whole = graph.with_functions(model if in_memory else graph.load(model))
         self.model = edit.inlined(whole) if inside else whole
-        others, values = walk.others(self.model), walk.inputs(self.model)
+        others, values = non_tensors(self.model), walk.inputs(self.model)
         for value in values:
             if value.name in others:
                 raise BadInput(f"{self.where}: input {value.name}", "a sequence", "a tensor", "cut the graph behind it")

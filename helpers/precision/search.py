@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from math import prod
 
 import numpy as np
 from onnx import helper
 
 from helpers import graph
 from helpers.errors import BadInput
+from helpers.graph.types import count
 from helpers.graph.walk import Block, ancestors
 from helpers.precision.errors import METRICS, Error, undefined
 from helpers.precision.runners import Arrays, Runner
@@ -106,7 +106,8 @@ class Comparison:
         for name in names:
             dtype, shape = types.get(name, (0, None))
             width = helper.tensor_dtype_to_np_dtype(dtype).itemsize if dtype else 4
-            size += prod(shape or [2**18]) * width
+            elements = count(shape)
+            size += (2**18 if elements is None else elements) * width
             chunk.append(name)
             if size > CHUNK_BYTES:
                 yield chunk

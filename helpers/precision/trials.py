@@ -7,7 +7,7 @@ import onnx
 from onnx import helper
 
 from helpers.errors import BadInput
-from helpers.graph import edit, session
+from helpers.graph import edit, session, walk
 from helpers.precision.errors import measure
 from helpers.precision.evidence import Evidence
 from helpers.precision.faults import SWAPPABLE, alternatives, with_attributes
@@ -29,7 +29,7 @@ def repaired(e: Evidence) -> tuple[str, str, onnx.NodeProto] | None:
             continue
         if measure(made, e.theirs[e.name], 0, 0).relative <= e.tolerance:
             ((name, value),) = choice.items()
-            now = next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), "the default")
+            now = walk.attributes(node).get(name, "the default")
             text = f"wrong axis: {node.op_type} {node.name}: {name} is {now}; with {name} = {value} the runners agree"
             return "layout", text, node
     return None

@@ -4,6 +4,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from helpers.errors import BadInput
+from helpers.graph.functions.body import Body
 from helpers.graph.walk import attributes
 
 
@@ -15,26 +16,24 @@ def decompose_operators(view, names):
     view.replace({name: RULES[name] for name in names})
 
 
-class _Body:
-    """Nodes in the place of one node: every operator is a method that takes and returns tensor names."""
+class _Replacement(Body):
+    """Nodes in the place of one node."""
 
     def __init__(self, view, node):
-        self.view, self.node, self.nodes = view, node, []
+        super().__init__(view.opset)
+        self.view, self.node = view, node
 
-    def __getattr__(self, op_type):
-        def add(*inputs, output=None, **attributes):
-            stem = f"{self.node.name}/{op_type}"
-            output = output or self.view.fresh(stem)
-            self.nodes.append(helper.make_node(op_type, inputs, [output], f"{stem}_{len(self.nodes)}", **attributes))
-            return output
+    def tensor_name(self, op_type, position):
+        return self.view.fresh(f"{self.node.name}/{op_type}")
 
-        return add
+    def node_name(self, op_type):
+        return f"{self.node.name}/{op_type}_{len(self.nodes)}"
 
     def constant(self, value, dtype=np.float32):
         return self.view.constant(f"{self.node.name}/constant", np.asarray(value, dtype))
 
     def mean(self, tensor, axes):
-        if self.view.opset >= 18:
+        if self.opset >= 18:
             return self.ReduceMean(tensor, self.constant(axes, np.int64), keepdims=1)
         return self.ReduceMean(tensor, axes=axes, keepdims=1)
 
@@ -45,7 +44,7 @@ def _dtype(view, name):
 
 def _layer_normalization(view, node):
     """(x - mean) / sqrt(variance + epsilon) · scale + bias over the last axes (ONNX operator LayerNormalization)."""
-    given, b = attributes(node), _Body(view, node)
+    given, b = attributes(node), _Replacement(view, node)
     axis = given.get("axis", -1)
     if axis >= 0:
         axis -= len(view.shapes[node.input[0]])
@@ -65,7 +64,7 @@ def _layer_normalization(view, node):
 
 def _grid_sample(view, node):
     """Bilinear or nearest sampling of [N, C, H, W] at [N, P, Q, 2], zeros outside (ONNX operator GridSample)."""
-    given, b = attributes(node), _Body(view, node)
+    given, b = attributes(node), _Replacement(view, node)
     mode = given.get("mode", b"linear").decode()
     image, grid = (view.shapes.get(name, (None,)) for name in node.input)
     if len(image) != 4 or None in (*image, *grid) or mode not in ("bilinear", "linear", "nearest"):

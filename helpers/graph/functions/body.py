@@ -1,0 +1,60 @@
+"""Builds nodes of standard operators: the bodies of function definitions, and what stands for one node."""
+
+from functools import partial
+
+from onnx import NodeProto, TensorProto, helper
+
+
+class Body:
+    """Nodes in the order in which they are added: every operator is a method that takes and returns tensor names.
+
+    `body.Add("a", "b")` adds a node and returns the name of what it makes. Keywords are attributes, but for `output`,
+    the name to make, and `outputs`, the number of tensors to make.
+
+    Attributes:
+        nodes: list of `onnx.NodeProto`.
+        opset: version of ONNX's operators that the nodes are of.
+    """
+
+    def __init__(self, opset: int):
+        self.nodes: list[NodeProto] = []
+        self.opset = opset
+
+    def __getattr__(self, op_type):
+        if not op_type[:1].isupper():
+            raise AttributeError(op_type)
+        return partial(self.add, op_type)
+
+    def add(self, op_type, *inputs, outputs=1, output=None, **attributes):
+        """Add one node; returns the name of its output, or the list of them."""
+        names = [output] if output else [self.tensor_name(op_type, position) for position in range(outputs)]
+        self.nodes.append(helper.make_node(op_type, inputs, names, self.node_name(op_type), **attributes))
+        return names[0] if len(names) == 1 else names
+
+    def tensor_name(self, op_type: str, position: int) -> str:
+        """A new name for an output of the next node."""
+        return f"{op_type}_{len(self.nodes)}_{position}"
+
+    def node_name(self, op_type: str) -> str | None:
+        """Name of the next node."""
+        return None
+
+    def ints(self, *values):
+        return self.Constant(value_ints=values)
+
+    def real(self, value):
+        return self.Constant(value_float=value)
+
+    def float(self, tensor):
+        return self.Cast(tensor, to=TensorProto.FLOAT)
+
+    def extent(self, tensor, axis):
+        """The size of one axis, as an integer tensor [1]."""
+        return self.Shape(tensor, start=axis, end=axis + 1)
+
+    def grid_sample(self, image, grid, nearest=False):
+        """Zeros outside, corners not aligned, as TensorRT's plugins sample."""
+        linear = "linear" if self.opset >= 20 else "bilinear"
+        return self.GridSample(
+            image, grid, mode="nearest" if nearest else linear, padding_mode="zeros", align_corners=0
+        )

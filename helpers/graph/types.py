@@ -1,0 +1,135 @@
+"""Types and shapes of what is in a graph: what the file states, what inference adds, what a run on zeros tells."""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+import onnx
+from onnx import helper, shape_inference
+
+from helpers.errors import BadInput
+from helpers.graph.functions import custom_nodes, is_defined, with_functions
+from helpers.graph.session import open_session, run
+from helpers.graph.walk import copy, inputs, node_inputs
+
+Shape = list[int | str | None] | None  # sizes; a free dimension is its name, or None; None where the rank is unknown
+COUNTING = {"Compress", "NonMaxSuppression", "NonZero", "Unique"}  # what they make is as long as the values say
+MOST_BYTES = 2 << 30  # of zeros that a graph is run on
+
+
+def tensor_types(model: onnx.ModelProto) -> dict[str, tuple[int, Shape]]:
+    """Tensor -> (ONNX element type, shape) for all tensors of the main graph; what is no tensor is left out.
+
+    A shape is a list of sizes, in which a free dimension is its name, or None; it is None where the rank is unknown.
+    Shapes behind custom operators come from their definitions. What inference leaves open is read off one run on zeros,
+    if all inputs have fixed shapes and the graph runs on zeros.
+    """
+    return {name: type_of(value) for name, value in values(model).items() if kind_of(value) == "tensor"}
+
+
+def values(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+    """Name -> what is known of every value of the main graph, as `tensor_types` finds it out."""
+    whole = inferred(model)
+    found = stated(whole.graph)
+    produced = {name: found.get(name) for node in whole.graph.node for name in node.output if name}
+    unsure = _depend_on_values(whole)
+    missing = [name for name, value in produced.items() if name not in unsure and not _is_settled(value)]
+    if missing and _runs_on_zeros(whole):
+        found |= _by_running(whole, missing)
+    return {name: onnx.ValueInfoProto(name=name) for name in produced} | found
+
+
+def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of `model` with its custom operators' definitions, where it can have them, and all types it implies."""
+    try:
+        whole = with_functions(model)
+    except BadInput:  # nodes that disagree, an old opset: their types stay unknown
+        whole = copy(model)
+    for value in (*whole.graph.input, *whole.graph.output, *whole.graph.value_info):
+        for size in value.type.tensor_type.shape.dim:
+            if size.HasField("dim_value") and size.dim_value <= 0:  # so some exporters write a free dimension
+                size.ClearField("dim_value")
+    try:
+        return shape_inference.infer_shapes(whole, data_prop=True)
+    except Exception:  # its exceptions have no class in common; what the file states remains
+        return whole
+
+
+def stated(graph: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
+    """Name -> what a graph, or a body, states of its values and constants."""
+    found = {value.name: value for value in (*graph.value_info, *graph.output, *graph.input)}
+    for tensor in graph.initializer:
+        found[tensor.name] = helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+    return found
+
+
+def kind_of(value: onnx.ValueInfoProto) -> str:
+    """ "tensor", "sequence", "optional", "map" or "sparse_tensor"; what is not known is taken for a tensor."""
+    return (value.type.WhichOneof("value") or "tensor_type").removesuffix("_type")
+
+
+def non_tensors(model: onnx.ModelProto) -> dict[str, str]:
+    """Name -> kind of what is no tensor in the main graph: sequences and optionals."""
+    kinds = {name: kind_of(value) for name, value in stated(inferred(model).graph).items()}
+    return {name: kind for name, kind in kinds.items() if kind != "tensor"}
+
+
+def type_of(value: onnx.ValueInfoProto) -> tuple[int, Shape]:
+    """(ONNX element type, shape) of a tensor."""
+    tensor = value.type.tensor_type
+    return tensor.elem_type, [_size(dim) for dim in tensor.shape.dim] if tensor.HasField("shape") else None
+
+
+def _size(dim):
+    if dim.HasField("dim_value"):
+        return dim.dim_value
+    return None if dim.dim_param.startswith("unk__") else dim.dim_param or None  # a name that inference made up
+
+
+def count(shape: Shape) -> int | None:
+    """Number of elements; None if it is not known."""
+    return prod(shape) if shape is not None and all(isinstance(size, int) for size in shape) else None
+
+
+def text(shape: Shape) -> str:
+    """A shape as a reader wants it, such as "[N, 3]", "[?, 3]" or "[?]"."""
+    sizes = ["?"] if shape is None else ["?" if size is None else str(size) for size in shape]
+    return f"[{', '.join(sizes)}]"
+
+
+def _is_settled(value):
+    return value is not None and (kind_of(value) != "tensor" or count(type_of(value)[1]) is not None)
+
+
+def _depend_on_values(model):
+    """Names of what is computed from the result of an operator that counts: zeros would not tell its shape."""
+    found = set()
+    for node in model.graph.node:
+        if node.op_type in COUNTING or not found.isdisjoint(node_inputs(node)):
+            found.update(node.output)
+    return found
+
+
+def _runs_on_zeros(model):
+    given = inputs(model)
+    counts = [count(type_of(value)[1]) if kind_of(value) == "tensor" else None for value in given]
+    if None in counts or 8 * sum(counts) > MOST_BYTES:
+        return False
+    return all(is_defined(node, model) for node in custom_nodes(model))
+
+
+def _by_running(model: onnx.ModelProto, names: Sequence[str]):
+    """What one run on zeros tells of the tensors `names`; nothing of a graph that does not run on zeros."""
+    del model.graph.output[:], model.graph.value_info[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    types = {value.name: type_of(value) for value in inputs(model)}
+    zeros = {name: np.zeros(shape, helper.tensor_dtype_to_np_dtype(dtype)) for name, (dtype, shape) in types.items()}
+    try:
+        arrays = run(open_session(model, "disable"), list(names), zeros)
+    except BadInput:
+        return {}
+    return {
+        name: helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in zip(names, arrays, strict=True)
+        if isinstance(array, np.ndarray)
+    }

@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from helpers import graph
 from helpers.errors import BadInput
@@ -83,3 +84,40 @@ def test_load_points_to_postprocess(tmp_path):
 def test_graphs_need_no_torch(postprocessed):
     code = "import sys; from helpers import graph; graph.custom_ops(sys.argv[1]); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code, postprocessed[0]], check=True)
+
+
+def test_absent_and_short_external_weights_are_named(plain, tmp_path):
+    onnx.save(plain, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    assert graph.load(tmp_path / "m.onnx").graph.initializer[0].raw_data
+    with open(tmp_path / "m.data", "r+b") as weights:
+        weights.truncate(100)
+    with pytest.raises(BadInput, match="100 bytes") as caught:
+        graph.load(tmp_path / "m.onnx")
+    assert str(caught.value.where).endswith("m.data")
+    (tmp_path / "m.data").unlink()
+    with pytest.raises(BadInput, match="no such file") as caught:
+        graph.load(tmp_path / "m.onnx")
+    assert str(caught.value.where).endswith("m.data") and "copy it beside" in caught.value.fix
+
+
+def test_a_model_of_two_gibibytes_is_not_called_damaged(tmp_path):
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> g (float[1,1024] x) => (float[1,600000] y) { y = MatMul(x, w) }'
+    )
+    weight = model.graph.initializer.add(name="w", data_type=1, dims=[1024, 600000], data_location=1)
+    weight.external_data.add(key="location", value="big.data")
+    (tmp_path / "big.onnx").write_bytes(model.SerializeToString())
+    with open(tmp_path / "big.data", "wb") as weights:
+        weights.truncate(4 * 1024 * 600000)  # without blocks on the disk
+    with pytest.raises(BadInput, match=r"2\.3 GiB"):
+        graph.load(tmp_path / "big.onnx")
+
+
+def test_load_refuses_nan_in_a_constant_node(tmp_path):
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> g (float[2] x) => (float[2] y) { w = Constant() y = Add(x, w) }'
+    )
+    values = numpy_helper.from_array(np.float32([1, np.nan]), "w")
+    model.graph.node[0].attribute.append(helper.make_attribute("value", values))
+    with pytest.raises(BadInput, match="NaN"):
+        graph.load(graph.save(model, tmp_path / "nan.onnx"))

@@ -1,7 +1,8 @@
 """Tables of graphs made by hand, against counts by hand."""
 
 import numpy as np
-from onnx import helper
+import pytest
+from onnx import TensorProto, helper
 
 from helpers import graph
 from tests.builders.functions import FLOAT, D, M, N, P, Q, made
@@ -67,3 +68,36 @@ def test_cost_counts_weights_behind_dequantize():
 def test_cost_of_plugins(postprocessed):
     (row,) = graph.cost_by_block(postprocessed[1])
     assert row == {"block": "(top)", "nodes": 4, "parameters": 2, "flops": 10 * N * Q * M * P * D}
+
+
+@pytest.mark.parametrize("op", ["MatMul", "Gemm"])
+def test_cost_of_a_free_batch_is_unknown_and_says_why(op):
+    """Not that of a batch of one, and the parameters are counted all the same."""
+    nodes = [helper.make_node(op, ["x", "w"], ["y"], name=f"/head/{op}")]
+    model = made(nodes, [("x", FLOAT, ["N", 3])], [("y", FLOAT, ["N", 2])], [("w", np.ones((3, 2), np.float32))])
+    (row,) = graph.cost_by_block(model)
+    assert row["flops"] is None and row["parameters"] == 6
+    assert f"/head/{op}" in row["why"] and "[N, 3]" in row["why"]
+
+
+def test_a_graph_that_does_not_run_on_zeros_has_tables():
+    nodes = [
+        helper.make_node("Div", ["eights", "i"], ["s"]),
+        helper.make_node("Reshape", ["x", "s"], ["y"]),
+        helper.make_node("Neg", ["x"], ["z"]),
+    ]
+    inputs, outputs = (
+        [("x", FLOAT, [2, 4]), ("i", TensorProto.INT64, [2])],
+        [("y", FLOAT, ["a", "b"]), ("z", FLOAT, None)],
+    )
+    rows = {row["tensor"]: row for row in graph.shapes(made(nodes, inputs, outputs, [("eights", np.array([8, 8]))]))}
+    assert rows["z"]["shape"] == [2, 4] and None not in (rows["s"]["shape"], rows["y"]["dtype"])
+
+
+def test_a_sequence_is_told_as_one():
+    nodes = [
+        helper.make_node("SplitToSequence", ["x"], ["parts"]),
+        helper.make_node("ConcatFromSequence", ["parts"], ["y"], axis=0),
+    ]
+    rows = {row["tensor"]: row for row in graph.shapes(made(nodes, [("x", FLOAT, [3, 2])], [("y", FLOAT, None)]))}
+    assert rows["parts"]["dtype"] == "sequence" and rows["y"]["shape"] == [3, 2]

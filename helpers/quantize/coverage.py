@@ -149,4 +149,6 @@ class _View:
         if min(len(left), len(right)) < 2 or 1 in (left[-2], out[-1]):
             return "matrix-vector product"
         k, n = left[-1], out[-1]
+        if not (isinstance(k, int) and isinstance(n, int)):
+            return "shape not known"
         return f"{k} to {n} columns, too few" if min(k, n) < MIN_SIZE else "placement rules"

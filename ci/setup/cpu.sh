@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Creates .venv from the pinned lock of the CPU tier. Returns at once when it already holds what the lock says, in the
-# folder where it was made: a copy of the folder must not run the code of the first one.
+# Creates .venv from the lock of the CPU tier, every file checked against its hash. Returns at once when it already holds
+# what the lock says, in the folder where it was made: a copy of the folder must not run the code of the first one.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
@@ -15,46 +15,44 @@ fail() { printf 'set-up: %s\n' "$@" >&2; exit 1; }
 [ "$(uname -sm)" = "Linux x86_64" ] ||
     fail "found $(uname -sm), but $lock is made for Linux on x86-64 (on Windows: use WSL2)"
 
-find_python() {
-    local candidate
-    for candidate in "${PYTHON:-}" python3.11 python3 python; do
-        if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
-            command -v "$candidate"
-            return
-        fi
-    done
-    return 1
-}
+install() { "$venv" -m pip install --no-deps --no-build-isolation --require-hashes "$@"; }
+pinned() { grep "^$1==" "$lock"; }
 
-# The public index has only CUDA builds of torch; where no CPU build is found, the CPU index of pytorch.org has it.
+# The public index has only CUDA builds of torch; where no CPU build is found, the CPU index of pytorch.org has it: the
+# same file, by its hash.
 install_torch() {
-    local pin log
-    pin=$(grep '^torch==' "$lock")
+    local log
     log=$(mktemp)
-    if ! "$venv" -m pip install --no-deps "$pin" 2>&1 | tee "$log"; then
-        grep -q 'No matching distribution' "$log" || fail "pip could not install $pin (its message is above)"
-        echo "set-up: taking $pin from https://download.pytorch.org/whl/cpu"
-        "$venv" -m pip install --no-deps --index-url https://download.pytorch.org/whl/cpu "$pin"
+    if ! install -r <(pinned torch) 2>&1 | tee "$log"; then
+        grep -q 'No matching distribution' "$log" || fail "pip could not install torch (its message is above)"
+        echo "set-up: taking torch from https://download.pytorch.org/whl/cpu"
+        install --index-url https://download.pytorch.org/whl/cpu -r <(pinned torch)
     fi
     rm -f "$log"
 }
 
+# Whether .venv was made in this folder (its programs name their Python by the full path), by the Python of the lock.
+usable() {
+    grep -qsF "$(pwd -P)/.venv/bin/python" .venv/bin/pip &&
+        "$venv" -c "import sys, pip; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" 2>/dev/null
+}
+
 started=$SECONDS
 venv=.venv/bin/python
-if ! "$venv" -m pip --version >/dev/null 2>&1; then
-    python=$(find_python) || fail \
-        "Python 3.11 was not found (tried \$PYTHON, python3.11, python3, python)" \
-        "install it (Debian/Ubuntu: sudo apt install python3.11 python3.11-venv; any Linux: uv python install 3.11)," \
-        "then run make again, or name it: make PYTHON=/path/to/python3.11 ..."
+version=$(sed -n '1s/.*CPython \([0-9.]*\).*/\1/p' "$lock")
+[ -n "$version" ] || fail "the first line of $lock does not say for which Python it is (fix: git restore $lock)"
+if ! usable; then
+    [ ! -L .venv ] || fail ".venv is a link to $(readlink .venv), an environment of another folder (fix: rm .venv)"
+    python=$(ci/setup/python.sh "$version")
     echo "set-up: creating .venv with $python"
-    "$python" -m venv --clear .venv || fail \
-        "'$python -m venv' failed (Debian/Ubuntu: sudo apt install python3.11-venv)"
+    "$python" -m venv --clear .venv || fail "'$python -m venv' failed (its message is above)"
 fi
 
 rm -f "$stamp"
 echo "set-up: installing $(grep -c '==' "$lock") pinned packages from $lock"
+install --quiet -r <(pinned setuptools) # builds the few that have no wheel
 install_torch
-"$venv" -m pip install --no-deps -r "$lock"
+install -r "$lock"
 "$venv" -m pip install --no-deps --no-build-isolation --quiet -e .
 wanted >"$stamp"
 echo "set-up: .venv is ready after $((SECONDS - started)) s"

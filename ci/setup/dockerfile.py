@@ -159,8 +159,8 @@ def _run_breaches(text):
         for wanted in ("apt-get update", "--no-install-recommends", "--yes", "rm -rf /var/lib/apt/lists/*"):
             if wanted not in text:
                 yield f"apt-get install without {wanted} in the same RUN"
-    if re.search(r"\bpip3? install\b", text) and not re.search(r"--no-deps .*--requirement|--constraint", text):
-        yield "pip install without a lock (--no-deps --requirement LOCK)"
+    if re.search(r"\bpip3? install\b", text) and not re.search(r"--no-deps --require-hashes .*--requirement", text):
+        yield "pip install without a lock (--no-deps --require-hashes --requirement LOCK)"
     if re.search(r"\b(sudo|curl|wget|trusted-host)\b", text):
         yield "sudo, curl, wget and --trusted-host have no place in these images"
 

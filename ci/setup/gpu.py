@@ -83,30 +83,46 @@ def choose(wanted, gpus):
 
 
 def find_python(wanted):
-    """A Python of version `wanted` ('3.11'): $PYTHON, this one, or one on PATH."""
-    check = f"import sys, venv, ensurepip; sys.exit('%d.%d' % sys.version_info[:2] != '{wanted}')"
-    for candidate in (os.environ.get("PYTHON"), sys.executable, f"python{wanted}", "python3"):
-        path = candidate and shutil.which(candidate)
-        if path and subprocess.run([path, "-c", check], capture_output=True).returncode == 0:
-            return path
-    fix = f"Debian/Ubuntu: sudo apt install python{wanted} python{wanted}-venv; any Linux: uv python install {wanted}"
-    raise Refused(f"no Python {wanted} with venv", f"Python {wanted}, for the wheels of this tier", fix)
+    """A Python of version `wanted` ('3.11'), fetched by uv where there is none (ci/setup/python.sh)."""
+    environment = os.environ | {"PYTHON": os.environ.get("PYTHON") or sys.executable}
+    command = [ROOT / "ci/setup/python.sh", wanted]
+    result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    if result.returncode:
+        fix = f"see above, or name it: make gpu PYTHON=/path/to/python{wanted}"
+        raise Refused(f"no Python {wanted} with venv", f"Python {wanted}, for the wheels of this tier", fix)
+    return result.stdout.strip()
+
+
+def steps(lock):
+    """What pip installs from the text of a lock, in order, as (options, requirements).
+
+    Setuptools first, which builds the few packages without a wheel; all that has hashes; last what has none, since its
+    files are on another index, with that index.
+    """
+    lines = [line for line in lock.splitlines() if line and not line.startswith("#")]
+    hashed = [line for line in lines if "--hash=" in line]
+    checked = ["--require-hashes", "--no-build-isolation"]
+    found = [(checked, [line for line in hashed if line.startswith("setuptools==")])]
+    found += [(checked, hashed), ([], [line for line in lines if line not in hashed])]
+    return [(options, requirements) for options, requirements in found if requirements]
 
 
 def install(name, python):
     """Make the tier's environment; it is complete, or it is gone."""
-    tier, lock = TIERS[name], ROOT / f"requirements/{name}.txt"
-    folder, content = ROOT / tier["folder"], f"{name}\n{lock.read_text()}"
+    tier, lock = TIERS[name], (ROOT / f"requirements/{name}.txt").read_text()
+    folder, content = ROOT / tier["folder"], f"{name}\n{ROOT}\n{lock}"
     stamp = folder / "installed-from"
     if stamp.exists() and stamp.read_text() == content:
         return print(f"make gpu: {folder.name} already holds {name}")
-    own = folder / "bin/python"
+    own, part = folder / "bin/python", folder / "requirements.txt"
     pip = [own, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--no-deps"]
     show = f"import {tier['imports']} as module; print('{tier['imports']}', module.__version__)"
     packages = "import sysconfig; print(sysconfig.get_path('purelib'))"
     try:
         subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([*pip, "-r", lock], check=True)
+        for options, requirements in steps(lock):
+            part.write_text("\n".join(requirements))
+            subprocess.run([*pip, *options, "-r", part], check=True)
         target = subprocess.run([own, "-c", packages], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         (Path(target) / "onramp.pth").write_text(f"{ROOT}\n")
         subprocess.run([own, "-c", show], check=True)

@@ -21,7 +21,7 @@ RUN apt-get update \\
 FROM tools AS course
 LABEL org.opencontainers.image.title="x" org.opencontainers.image.licenses="Apache-2.0"
 COPY requirements requirements
-RUN pip install --no-deps --requirement requirements/cpu.txt
+RUN pip install --no-deps --require-hashes --requirement requirements/cpu.txt
 USER 1010:1010
 HEALTHCHECK --timeout=60s CMD ["true"]
 """
@@ -49,6 +49,7 @@ def test_the_dockerfile_keeps_the_rules():
         ("COPY requirements ", "COPY requirement ", "no such file"),
         ("COPY requirements ", "COPY .git ", ".dockerignore keeps it out"),
         (" --no-deps", "", "without a lock"),
+        (" --require-hashes", "", "without a lock"),
         ("USER 1010:1010", "ENV HF_TOKEN=hf_x\nUSER 1010:1010", "keep a secret"),
         ("org.opencontainers.image.licenses", "licence", "no label org.opencontainers.image.licenses"),
         ("RUN pip", "RUN curl x | sh && pip", "no place"),

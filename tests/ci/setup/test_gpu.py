@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from packaging.version import Version
@@ -12,8 +13,9 @@ from helpers.files import ROOT
 from tests.ci.setup.locks import TIERS
 
 FAKE_PYTHON = """#!/bin/bash
-# Stands for the tier's Python and its pip: notes what it is asked; $FAILS names what fails.
+# Stands for the tier's Python and its pip: notes what it is asked, and each list of pins; $FAILS names what fails.
 echo "$*" >>"$CALLS"
+case "$*" in *" -r "*) cp "${@: -1}" "$CALLS.$(ls "$CALLS".* 2>/dev/null | wc -l)" ;; esac
 case "$FAILS" in ?*) case "$*" in *"$FAILS"*) exit 1 ;; esac ;; esac
 case "$*" in
     *"-m venv"*) for last; do :; done; mkdir -p "$last/bin" "$last/site" && cp "$0" "$last/bin/python" ;;
@@ -26,10 +28,11 @@ esac
 def make_gpu(tmp_path):
     """Function (what nvidia-smi prints or None, *arguments, fails="") -> the finished process; root at tmp_path."""
     (tmp_path / "bin").mkdir()
-    for name in ("ci/setup/gpu.py", *(f"requirements/{file}" for file in os.listdir(ROOT / "requirements"))):
+    locks = [f"requirements/{file}" for file in os.listdir(ROOT / "requirements")]
+    for name in ("ci/setup/gpu.py", "ci/setup/python.sh", *locks):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    for tool in ("bash", "mkdir", "cp", "dirname"):
+    for tool in ("bash", "cat", "cp", "dirname", "ls", "mkdir", "wc"):
         (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
     python = tmp_path / "bin/fake-python"
     python.write_text(FAKE_PYTHON)
@@ -51,6 +54,12 @@ def make_gpu(tmp_path):
 
     run.root = tmp_path
     return run
+
+
+def locked(tier):
+    """The lines of a lock without its comments, sorted."""
+    lines = (ROOT / f"requirements/{tier}.txt").read_text().splitlines()
+    return sorted(line for line in lines if not line.startswith("#"))
 
 
 H100 = "NVIDIA H100 80GB HBM3, 580.159.04, 9.0\\n"
@@ -93,7 +102,15 @@ def test_make_gpu_installs_the_tier_that_fits(make_gpu, said, arguments, tier):
     done = make_gpu(said, *arguments)
     assert done.returncode == 0, done.stderr
     folder, calls = make_gpu.root / TIERS[tier]["folder"], make_gpu.root / "calls"
-    assert f"--no-deps -r {make_gpu.root}/requirements/{tier}.txt" in calls.read_text()
+    installs = [call for call in calls.read_text().splitlines() if " install " in call]
+    lists = [Path(f"{calls}.{i}").read_text().splitlines() for i in range(len(installs))]
+    assert sorted(lists[-2] + lists[-1] if len(lists) == 3 else lists[-1]) == locked(tier)
+    for call, pinned in zip(installs, lists, strict=True):
+        assert "--no-deps" in call and ("--require-hashes --no-build-isolation" in call) == ("--hash=" in pinned[0])
+        assert all(("--hash=" in pin) == ("--hash=" in pinned[0]) for pin in pinned)
+    if tier != "edge":
+        assert lists[0][0].startswith("setuptools==") and lists[-1][0] == "--extra-index-url https://pypi.nvidia.com"
+        assert all(pin.startswith(("--", "tensorrt")) for pin in lists[-1])
     assert (folder / "site/onramp.pth").read_text() == f"{make_gpu.root}\n"
     calls.unlink()
     again = make_gpu(said, *arguments)

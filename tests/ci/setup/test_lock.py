@@ -1,14 +1,18 @@
 """The locks of the tiers: exact, satisfied, of one CUDA; and how they are made."""
 
+import hashlib
 import re
+import subprocess
+import sys
 import tomllib
+import zipfile
 
 import pytest
 from packaging.specifiers import SpecifierSet
 
 from ci.setup import lock
 from helpers.files import ROOT
-from tests.ci.setup.locks import TIERS, pins
+from tests.ci.setup.locks import TIERS, hashes, pins
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -18,15 +22,31 @@ def test_every_requirement_is_satisfied_by_the_lock(tier):
         assert requirement.specifier.contains(pinned[name], prereleases=True), (requirement, pinned[name])
 
 
-@pytest.mark.parametrize("tier", TIERS)
-def test_locks_are_exact_sorted_and_name_no_other_index(tier):
-    lines = (ROOT / f"requirements/{tier}.txt").read_text().splitlines()
-    names = [line.split("==")[0] for line in lines if not line.startswith(("#", "-"))]
-    assert all(re.fullmatch(r"[a-z0-9-]+==[\w.+]+", line) for line in lines if not line.startswith(("#", "-")))
+@pytest.mark.parametrize("name", lock.NAMES)
+def test_locks_are_exact_sorted_hashed_and_name_no_other_index(name):
+    lines = (ROOT / f"requirements/{name}.txt").read_text().splitlines()
+    pinned = [line for line in lines if not line.startswith(("#", "-"))]
+    foreign = {pin for pin in hashes(name) if lock.FROM_NVIDIA.match(pin)}
+    assert all(re.fullmatch(r"[a-z0-9-]+==[\w.+]+( --hash=sha256:[0-9a-f]{64})*", line) for line in pinned)
+    assert {line for line in pinned if "--hash" not in line} == foreign
+    names = [line.split("==")[0] for line in pinned]
     assert names == sorted(set(names))
-    assert f"CPython {TIERS[tier]['python']}" in lines[0]
-    index = ["--extra-index-url https://pypi.nvidia.com"] if tier in ("trt10", "trt11", "trtllm") else []
-    assert [line for line in lines if line.startswith("-")] == index
+    assert f"CPython {' and '.join(lock.pythons(name))}," in lines[0]
+    index = ["--extra-index-url https://pypi.nvidia.com"] if name in ("trt10", "trt11", "trtllm") else []
+    assert [line for line in lines if line.startswith("-")] == index and bool(index) == bool(foreign)
+
+
+def test_cpu_torch_is_the_one_file_that_both_indexes_have():
+    """The wheel at hand and that of download.pytorch.org/whl/cpu, as other projects have locked it."""
+    published = "sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
+    assert hashes("cpu")["torch==2.13.0+cpu"] == [published]
+
+
+@pytest.mark.parametrize("tier", ["trt10", "trt11"])
+def test_gpu_tiers_take_the_files_that_the_cpu_tier_takes(tier):
+    own = hashes(tier)
+    for pin, cpu in hashes("cpu").items():
+        assert pin.startswith("torch==") or set(cpu) <= set(own[pin]), pin
 
 
 @pytest.mark.parametrize("tier", ["trt10", "trt11"])
@@ -58,7 +78,6 @@ def test_pythons_of_the_tiers():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for tier in ("cpu", "trt10", "trt11"):
         assert SpecifierSet(project["requires-python"]).contains(f"{TIERS[tier]['python']}.2")
-    assert "(3, 11)" in (ROOT / "ci/setup/cpu.sh").read_text()
     assert pins("edge")["tensorrt"] == "8.6.0" and TIERS["edge"]["python"] == "3.10"
     assert all(name in ("numpy", "tensorrt") or name.startswith("nvidia-") for name in pins("edge"))
 
@@ -70,23 +89,43 @@ def test_a_tier_s_requirement_takes_the_place_of_its_namesake(tmp_path):
     assert {name: str(requirement) for name, requirement in found.items()} == {"torch": "torch==2", "numpy": "NumPy<2"}
 
 
-def test_lock_is_exact_and_has_no_cuda():
-    pins = [line for line in (ROOT / "requirements/cpu.txt").read_text().splitlines() if not line.startswith("#")]
-    assert all(line.count("==") == 1 for line in pins)
-    names = [line.split("==")[0] for line in pins]
-    assert names == sorted(set(names))
-    assert not [name for name in names if name.startswith(("nvidia-cu", "cuda", "triton"))]
+def test_the_cpu_lock_has_no_cuda():
+    assert not [name for name in pins("cpu") if name.startswith(("nvidia-cu", "cuda", "triton"))]
+
+
+def pylock(**packages):
+    """What uv says of files on the index: the first letters of their hashes, by package; "sdist:..." for a source."""
+    lines = []
+    for pin, digests in packages.items():
+        lines += ["[[packages]]", f'name = "{pin}"', 'version = "1"']
+        if digests[0].startswith("sdist:"):
+            lines.append(f'sdist = {{hashes = {{sha256 = "{digests[0].removeprefix("sdist:")}"}}}}')
+        else:
+            lines.append("wheels = [" + ", ".join(f'{{hashes = {{sha256 = "{d}"}}}}' for d in digests) + "]")
+    return "\n".join(lines)
 
 
 def test_lock_of_another_tier(tmp_path, fake_uv, capsys):
-    uv = fake_uv("zlib-ng==1\ntensorrt-cu13==11.4\ntensorrt-cu13-bindings==11.4\ntorch==2.13.0\n")
-    assert lock.main(["trt11", "--uv", uv, "--out", str(tmp_path / "lock.txt")]) == 0
+    files = pylock(zlib_ng=["c", "b"], torch=["d"], tensorrt_cu13_bindings=["sdist:e"])
+    uv = fake_uv("zlib-ng==1\ntensorrt-cu13==1\ntensorrt-cu13-bindings==1\ntorch==1\n", pylock=files)
+    (tmp_path / "old.txt").write_text("zlib-ng==0.9 --hash=sha256:a\nnumpy==0.1\n")
+    arguments = ["--uv", uv, "--out", str(tmp_path / "lock.txt"), "--constraint", str(tmp_path / "old.txt")]
+    assert lock.main(["trt11", *arguments]) == 0
     text = (tmp_path / "lock.txt").read_text()
-    assert "with uv 9.9.9 from pypi.org" in text
-    assert "#   tensorrt-cu13==11.4\n--extra-index-url" in text and "#   tensorrt-cu13-bindings" not in text
+    assert "with uv 9.9.9." in text
+    assert "#   tensorrt-cu13==1\n--extra-index-url" in text and "#   tensorrt-cu13-bindings" not in text
+    assert text.partition("pypi.nvidia.com\n")[2].splitlines() == [
+        "tensorrt-cu13==1",
+        "tensorrt-cu13-bindings==1 --hash=sha256:e",
+        "torch==1 --hash=sha256:d",
+        "zlib-ng==1 --hash=sha256:b --hash=sha256:c",
+    ]
     kept = (tmp_path / "calls.constraint").read_text().split()
-    assert "numpy==1.26.4" in kept and not [pin for pin in kept if pin.startswith("torch==")]
-    assert "--python-version 3.11" in (tmp_path / "calls").read_text()
+    assert "numpy==1.26.4" in kept and "zlib-ng==0.9" in kept
+    assert not [pin for pin in kept if pin.startswith("torch==") or "hash" in pin or pin == "numpy==0.1"]
+    calls = (tmp_path / "calls").read_text()
+    assert "--python-version 3.11 --python-platform x86_64-manylinux_2_28" in calls
+    assert "--python-version 3.12 --python-platform x86_64-manylinux_2_40" in calls  # for the container's Python
 
 
 def test_a_lock_that_cannot_be_resolved_stays_as_it_was(tmp_path, fake_uv, capsys):
@@ -95,3 +134,32 @@ def test_a_lock_that_cannot_be_resolved_stays_as_it_was(tmp_path, fake_uv, capsy
     assert (tmp_path / "lock.txt").read_text() == "as it was"
     assert lock.main(["trtllm", "--uv", str(tmp_path / "nowhere")]) == 2
     assert "pip install uv" in capsys.readouterr().err
+
+
+@pytest.fixture
+def install_tiny(tmp_path):
+    """Function (digest of the lock, python="this") -> pip's (exit code, message) for a lock of one tiny wheel."""
+    wheel = tmp_path / "wheels/tiny-1-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny.py", "")
+        archive.writestr("tiny-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n")
+        archive.writestr("tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("tiny-1.dist-info/RECORD", "")
+
+    def run(digest=None):
+        digest = digest or hashlib.sha256(wheel.read_bytes()).hexdigest()
+        (tmp_path / "lock.txt").write_text(f"tiny==1 --hash=sha256:{digest}\n")
+        command = [sys.executable, "-m", "pip", "install", "--isolated", "--no-index", "--find-links", wheel.parent]
+        command += ["--no-deps", "--no-build-isolation", "--require-hashes", "--target", tmp_path / "site"]
+        done = subprocess.run([*command, "-r", tmp_path / "lock.txt"], capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_a_file_of_another_hash_is_refused(install_tiny, tmp_path):
+    status, said = install_tiny("0" * 64)
+    assert status != 0 and "DO NOT MATCH THE HASHES" in said and not (tmp_path / "site/tiny.py").exists()
+    status, said = install_tiny()
+    assert status == 0 and (tmp_path / "site/tiny.py").exists(), said

@@ -11,7 +11,7 @@ from helpers.environment.machine import Machine
 from helpers.files import ROOT
 from tests.helpers.environment.doctor.builders import compiled, install, machine, only
 
-PINNED = re.search(r"^onnxruntime==(\S+)$", (ROOT / "requirements/cpu.txt").read_text(), re.MULTILINE)[1]
+PINNED = re.search(r"^onnxruntime==(\S+)", (ROOT / "requirements/cpu.txt").read_text(), re.MULTILINE)[1]
 
 
 ORT = "get_available_providers = lambda: ['CPUExecutionProvider']"
@@ -127,7 +127,7 @@ def test_two_onnx_runtimes(site):
             "onnxruntime",
             "raise AttributeError(\"module 'onnxruntime' has no attribute 'SessionOptions'\")",
             FAIL,
-            f"uninstall -y onnxruntime onnxruntime-gpu && {Machine().pip} install $(grep '^onnxruntime==' ",
+            f"uninstall -y onnxruntime onnxruntime-gpu && {Machine().pip} install $(grep -o '^onnxruntime==[^ ]*' ",
         ),
         ("onnxruntime", "raise ImportError('odd')", FAIL, f"--force-reinstall --no-deps onnxruntime=={PINNED}"),
     ],

@@ -93,6 +93,12 @@ def check_distinct(output: PathLike, *inputs: PathLike | None) -> None:
             raise BadInput(output, "the output is also an input", "a file of its own", "give the output another name")
 
 
+def stays_inside(name: PathLike) -> bool:
+    """Whether a name in a file, taken from any folder, leads to a file within that folder."""
+    path = Path(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
 def _holder(path, folder):
     """A new folder beside `path`, in which it can be written; BadInput if it cannot."""
     with disk_errors(path, every=True):

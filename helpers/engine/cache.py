@@ -16,31 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import BadInput
-from helpers.files import PathLike, atomic, read_json, sha256
+from helpers.files import PathLike, atomic, read_json, sha256, stays_inside
 
 REBUILD = "python -m helpers engine build --onnx=MODEL.onnx --runtime={runtime}"
 IDENTITY = ("onnx_sha256", "external", "runtime", "version", "compute_capabilities", "options")
 
 
 def read_model(path: PathLike) -> Any:
-    """The ModelProto at `path`, its external weights not read; BadInput if it is absent, not whole ONNX or damaged."""
-    import onnx  # which running an engine does without
+    """The ModelProto at `path`, its external weights not read into it.
 
-    from helpers import graph
+    Raises:
+        BadInput: the file is absent, not whole ONNX or damaged, or has weights that are no numbers.
+    """
+    from helpers.graph.file import check_weights, parse  # onnx, which running an engine does without
 
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception:  # whatever it is, graph.parse meets it again and says what is wrong
-        return graph.parse(path)
-    return model if _locations(model) else graph.parse(path)
-
-
-def _locations(model):
-    """Names of the external weight files that a model asks for."""
-    from helpers.graph.walk import all_tensors
-
-    entries = (entry for tensor in all_tensors(model) for entry in tensor.external_data)
-    return sorted({entry.value for entry in entries if entry.key == "location"})
+    model = parse(path, weights=False)
+    check_weights(model, path)
+    return model
 
 
 def external_files(path: PathLike, model: Any) -> list[str]:
@@ -49,24 +41,14 @@ def external_files(path: PathLike, model: Any) -> list[str]:
     Raises:
         BadInput: a file is absent, lies outside the folder of `path`, or has a name that the cache needs.
     """
-    names, root = _locations(model), Path(path).parent
+    from helpers.graph import file
+
+    names = file.external_files(path, model)
     taken = f"{Path(path).stem}.onnx", f"{Path(path).stem}.onnx.json"
     for name in names:
-        inside = _stays_inside(name) and (root / name).resolve().is_relative_to(root.resolve())
-        if not inside or str(Path(name)) in taken:
-            raise BadInput(path, f"external weights at {name!r}", f"a file beside the ONNX file, not one of {taken}",
-                           "save the model again")  # fmt: skip
-        if not (root / name).is_file():
-            raise BadInput(
-                root / name, "no such file", f"the external weights of {path}", "copy it beside the ONNX file"
-            )
+        if str(Path(name)) in taken:
+            raise BadInput(path, f"external weights at {name!r}", f"another name than {taken}", "save the model again")
     return names
-
-
-def _stays_inside(name):
-    """Whether a name in a file, taken from any folder, leads to a file within that folder."""
-    path = Path(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def identity(
@@ -168,7 +150,7 @@ def read_meta(engine: PathLike) -> dict[str, Any]:
     if absent or not isinstance(meta["beside"], dict):
         raise BadInput(path, f"no values of {', '.join(absent or ['beside'])}", expected, rebuild)
     for name in meta["beside"]:
-        if not _stays_inside(name):
+        if not stays_inside(name):
             raise BadInput(path, f"a file at {name!r}", "files beside the engine", rebuild)
     return meta
 

@@ -1,5 +1,6 @@
 """Cuts and edits ONNX graphs: parts between named tensors, more outputs, inlined functions, post-processing."""
 
+import contextlib
 import difflib
 import os
 from collections import Counter
@@ -12,7 +13,7 @@ from onnx import TensorProto, helper
 
 from helpers.errors import BadInput
 from helpers.files import check_distinct
-from helpers.graph.file import parse, save
+from helpers.graph.file import parse, read, save
 from helpers.graph.functions import DOMAIN, FUNCTIONS, attach_functions, check_known, drop_functions
 from helpers.graph.types import Shape, kind_of, tensor_types, values
 from helpers.graph.walk import bodies, copy, element_types, initializers, part
@@ -20,29 +21,41 @@ from helpers.graph.walk import bodies, copy, element_types, initializers, part
 Types = Mapping[str, tuple[int, Shape]]
 
 
+@contextlib.contextmanager
+def located(where: object):
+    """A BadInput of the block also names `where`, the file."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(f"{where}: {error.where}", error.found, error.expected, error.fix) from error
+
+
 def subgraph(
-    path: str | os.PathLike[str], out: str | os.PathLike[str], inputs: Iterable[str], outputs: Iterable[str]
+    model: str | os.PathLike[str] | onnx.ModelProto,
+    out: str | os.PathLike[str],
+    inputs: Iterable[str],
+    outputs: Iterable[str],
 ) -> Path:
     """Write the part of a graph between the tensors `inputs` and `outputs` to `out`, with its functions. Returns `out`.
 
     Raises: BadInput for a tensor that does not exist, outputs that need an input which is not listed, or an `out` that
-        is `path`.
+        is the file of the model.
     """
-    check_distinct(out, path)
-    model, inputs, outputs = parse(path), list(inputs), list(outputs)
+    where, inputs, outputs = "the model", list(inputs), list(outputs)
+    if not isinstance(model, onnx.ModelProto):
+        where = os.fspath(model)
+        check_distinct(out, model)
+    model = read(model)
     known = values(model)
     for name in (*inputs, *outputs):
         if name not in known:
-            close = difflib.get_close_matches(name, known, 3, 0.4)
-            expected = f"e.g. {', '.join(close)}"
-            raise BadInput(f"{path}: tensor {name}", "no such tensor", expected, "see graph.shapes(model)")
+            expected = f"e.g. {', '.join(difflib.get_close_matches(name, known, 3, 0.4))}"
+            raise BadInput(f"{where}: tensor {name}", "no such tensor", expected, "see graph.shapes(model)")
     for name in inputs:
         if kind_of(known[name]) != "tensor":
-            raise BadInput(f"{path}: input {name}", f"a {kind_of(known[name])}", "a tensor", "cut the graph behind it")
-    try:
+            raise BadInput(f"{where}: input {name}", f"a {kind_of(known[name])}", "a tensor", "cut the graph behind it")
+    with located(where):
         made = cut(model, inputs, outputs, tensor_types(model))
-    except BadInput as error:
-        raise BadInput(f"{path}: {error.where}", error.found, error.expected, error.fix) from None
     made.graph.name = Path(out).stem
     ends = {value.name for value in (*made.graph.input, *made.graph.output)}
     inside = [name for node in made.graph.node for name in node.output if name and name not in ends]
@@ -168,10 +181,8 @@ def postprocess(
     del moved.opset_import[:]
     moved.opset_import.extend([*others, helper.make_opsetid(DOMAIN, 1)])
     if functions:
-        try:
+        with located(path):
             attach_functions(moved)
-        except BadInput as error:
-            raise BadInput(f"{path}: {error.where}", error.found, error.expected, error.fix) from None
     surgeon = gs.import_onnx(drop_functions(moved))
     tensors = surgeon.tensors()
     for name, (dtype, shape) in tensor_types(moved).items():

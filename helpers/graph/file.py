@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import load_external_data_for_tensor
 
 from helpers.errors import BadInput
-from helpers.files import atomic, is_lfs_pointer
+from helpers.files import atomic, is_lfs_pointer, stays_inside
 from helpers.graph.functions import DOMAIN, check_known, custom_nodes
 from helpers.graph.walk import STANDARD, all_attributes, all_tensors, copy, is_float
 
@@ -134,7 +134,7 @@ def external_files(path: str | os.PathLike[str], model: onnx.ModelProto) -> list
             ends[name] = max(ends.get(name, 0), end)
     for name, end in sorted(ends.items()):
         file = root / name
-        if not file.resolve().is_relative_to(root.resolve()):
+        if not (stays_inside(name) and file.resolve().is_relative_to(root.resolve())):
             raise BadInput(path, f"external weights at {name!r}", "a file beside the ONNX file", "save the model again")
         if not file.is_file():
             raise BadInput(file, "no such file", f"the external weights of {path}", "copy it beside the ONNX file")

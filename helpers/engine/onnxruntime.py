@@ -118,6 +118,13 @@ class OnnxRuntimeEngine(Engine):
 def _tensor(path, value):
     if value.type not in DTYPES:
         raise BadInput(f"{value.name!r} of {path}", value.type, f"one of {list(DTYPES)}", "cast it inside the graph")
-    unnamed = (f"{value.name}.{axis}" for axis in range(len(value.shape)))
-    shape = (name if size is None else size for size, name in zip(value.shape, unnamed, strict=True))
-    return Tensor(tuple(shape), np.dtype(DTYPES[value.type]))
+    shape = tuple(_dimension(size, f"{value.name}.{axis}") for axis, size in enumerate(value.shape))
+    return Tensor(shape, np.dtype(DTYPES[value.type]))
+
+
+def _dimension(size, own_name):
+    """A size, or the name of a free dimension: its own where the file gives none that could bind it to others."""
+    if isinstance(size, int) and size >= 0:
+        return size
+    bound = isinstance(size, str) and size.isidentifier() and not size.startswith("unk__")
+    return size if bound else own_name

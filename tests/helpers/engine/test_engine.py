@@ -145,6 +145,22 @@ def test_free_dimensions_must_agree(tmp_path):
             loaded.run({"a": a, "b": a[:1]})  # ONNX Runtime would broadcast
 
 
+@pytest.mark.parametrize("free", ["?", -1, "", "unk__0", "n + 1"])
+def test_free_dimensions_without_a_name_need_not_agree(tmp_path, free):
+    """Some exporters call every free dimension "?", or write -1."""
+    path = save(
+        tmp_path / "relu.onnx",
+        [helper.make_node("Relu", ["x"], ["y"])],
+        [value("x", [free, free])],
+        [value("y", [free, free])],
+    )
+    with engine.load(path) as loaded:
+        x = np.float32([[1, -2, 3], [-4, 5, -6]])
+        np.testing.assert_array_equal(loaded.run({"x": x})["y"], np.maximum(x, 0))
+        with pytest.raises(BadInput, match="'x'"):
+            loaded.run({"x": x[0]})
+
+
 # ------------------------------------------------------------------------------------------------------- graphs
 
 

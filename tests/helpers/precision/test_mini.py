@@ -103,27 +103,25 @@ def test_healthy_export_agrees_with_pytorch(mini):
     assert not [path for path in called if path.endswith(("_proj", "offsets", "norms.0")) and path not in matched]
 
 
-def test_bisection_over_built_engines(mini, tmp_path):
+def test_bisection_over_built_engines(mini, small_mini, tmp_path):
     """Every probe is an engine of its own, here of ONNX Runtime, with the probed tensors as outputs."""
     _, reference, frames = mini
-    model = FAULTS["swapped axis"][0](reference.model)
+    wrong = graph.save(FAULTS["swapped axis"][0](reference.model), tmp_path / "wrong.onnx")
+    begin, end = ["prev_bev", "use_prev_bev", "can_bus"], [f"{ATTENTION}/Add_1_output_0"]
     parts = [
-        graph.subgraph(
-            whole, tmp_path / f"{name}.onnx", ["prev_bev", "use_prev_bev", "can_bus"], [f"{ATTENTION}/Add_1_output_0"]
-        )
-        for name, whole in (("right", reference.model), ("wrong", model))
+        graph.subgraph(path, tmp_path / f"{name}_part.onnx", begin, end)
+        for name, path in {"right": small_mini[1], "wrong": wrong}.items()
     ]
-    frame = {name: array for name, array in frames[0].items() if name in ("prev_bev", "use_prev_bev", "can_bus")}
+    frame = {name: frames[0][name] for name in begin}
     found = first_divergence(parts[0], EngineRunner(parts[1], "onnxruntime", tmp_path / "engines"), [frame])
     assert (found.node, found.kind, found.strategy) == (f"{ATTENTION}/Transpose_1", "layout", "bisect")
     assert 5 < len(list((tmp_path / "engines").rglob("*.onnx"))) <= found.probes + 1 < 16
 
 
-def test_constant_below_half(mini, tmp_path):
+def test_constant_below_half(small_mini, tmp_path):
     """The ego motion by onnxconverter-common, which changes types and adds Casts: 1e-6 is a subnormal."""
-    _, reference, _ = mini
     tensor = "/pts_bbox_head/transformer/Concat_output_0"
-    right = onnx.load(graph.subgraph(reference.model, tmp_path / "motion.onnx", ["can_bus"], [tensor]))
+    right = onnx.load(graph.subgraph(small_mini[1], tmp_path / "motion.onnx", ["can_bus"], [tensor]))
     converted = float16.convert_float_to_float16(onnx.load(tmp_path / "motion.onnx"), keep_io_types=True)
     frames = [{"can_bus": np.zeros(18, np.float32)}]
     found = first_divergence(right, converted, frames, tolerance=1e-2)

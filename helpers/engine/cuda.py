@@ -1,55 +1,67 @@
-"""The CUDA driver API by ctypes: memory, copies, streams, events and graphs of the first GPU. Needs only numpy.
+"""The first GPU through NVIDIA's cuda-bindings: memory, copies, streams, events and graphs. No torch.
 
 Every return code is checked. The primary context is used, the one that the CUDA runtime inside TensorRT uses too.
-Names and numbers: CUDA driver API reference (cuda.h).
+cuda-bindings looks for the driver at the first call, so this module can be imported where there is none. Its releases
+12 and 13 name these functions alike, but want other drivers (tried with compiled stand-ins for libcuda): 13.4 one of
+CUDA 12.8, for `cuEventElapsedTime`; from 12.9.8 on one of CUDA 12; 12.9.6 is content with CUDA 11.4, which DRIVE OS 6
+and JetPack 5 have. Hence a pin of its own for every tier.
 """
 
 import contextlib
 import ctypes
 import functools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+from cuda.bindings import driver
 
-COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_...
-CAPTURE_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may go on allocating
-STREAM_NON_BLOCKING = 1
-LIBRARY = "libcuda.so.1"
+MAJOR = driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+MINOR = driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR
+THREAD_LOCAL = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL  # other threads may go on allocating
+NON_BLOCKING = int(driver.CUstream_flags.CU_STREAM_NON_BLOCKING)
 
 
 class CudaError(RuntimeError):
     """A driver call failed; says which, with the driver's name and description of the error."""
 
 
-def device_capability():
-    """Compute capability of the first GPU, such as "8.9", asked of the driver; None without a GPU or driver."""
+def call(function: Callable[..., tuple], *arguments: Any) -> Any:
+    """What a function of the driver returns besides its code: None, a value, or a tuple; CudaError if it fails."""
+    code, *results = function(*arguments)
+    if code != driver.CUresult.CUDA_SUCCESS:
+        texts = (describe(code)[1] for describe in (driver.cuGetErrorName, driver.cuGetErrorString))
+        described = ", ".join((text or str(int(code)).encode()).decode() for text in texts)
+        raise CudaError(f"{function.__name__}: {described}")
+    return results[0] if len(results) == 1 else tuple(results) or None
+
+
+@contextlib.contextmanager
+def _asking_for_a_gpu():
     try:
-        driver = ctypes.CDLL(LIBRARY)
-    except OSError:
-        return None
-    number = ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(number), 0):
-        return None
-    return _capability(lambda function, *arguments: getattr(driver, function)(*arguments), number)
+        yield
+    except CudaError as error:
+        raise OSError(f"the NVIDIA driver gives no GPU ({error})") from error
+    except RuntimeError as error:  # of cuda-bindings, which finds no driver or none that it knows
+        raise OSError(f"no NVIDIA driver on this machine ({error})") from error
 
 
-def _capability(call, number):
-    major, minor = ctypes.c_int(), ctypes.c_int()
-    call("cuDeviceGetAttribute", ctypes.byref(major), COMPUTE_CAPABILITY_MAJOR, number)
-    call("cuDeviceGetAttribute", ctypes.byref(minor), COMPUTE_CAPABILITY_MINOR, number)
-    return f"{major.value}.{minor.value}"
+def device_capability() -> str:
+    """Compute capability of the first GPU, such as "8.9"; OSError that says why if there is none. Takes no memory."""
+    with _asking_for_a_gpu():
+        call(driver.cuInit, 0)
+        return _capability(call(driver.cuDeviceGet, 0))
+
+
+def _capability(number):
+    return ".".join(str(call(driver.cuDeviceGetAttribute, kind, number)) for kind in (MAJOR, MINOR))
 
 
 @functools.lru_cache(maxsize=1)
-def device():
-    """The first GPU as a `Device`, its context current; OSError that says why if there is none."""
-    try:
-        driver = ctypes.CDLL(LIBRARY)
-    except OSError as error:
-        raise OSError(f"no NVIDIA driver on this machine ({error})") from error
-    try:
-        return Device(driver)
-    except CudaError as error:
-        raise OSError(f"the NVIDIA driver gives no GPU ({error})") from error
+def device() -> "Device":
+    """The first GPU, its context current; OSError that says why if there is none."""
+    with _asking_for_a_gpu():
+        return Device()
 
 
 class Device:
@@ -61,61 +73,38 @@ class Device:
         driver_version: CUDA version that the driver supports, such as "13.0".
     """
 
-    def __init__(self, driver, ordinal=0):
-        self._driver = driver
-        number, context, version = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_int()
-        self.call("cuInit", 0)
-        self.call("cuDeviceGet", ctypes.byref(number), ordinal)
-        self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), number)
-        self._context = context
+    def __init__(self, ordinal: int = 0) -> None:
+        call(driver.cuInit, 0)
+        number = call(driver.cuDeviceGet, ordinal)
+        self._context = call(driver.cuDevicePrimaryCtxRetain, number)
         self.activate()
-        text = ctypes.create_string_buffer(256)
-        self.call("cuDeviceGetName", text, 256, number)
-        self.call("cuDriverGetVersion", ctypes.byref(version))
-        self.name, self.capability = text.value.decode(), _capability(self.call, number)
-        self.driver_version = f"{version.value // 1000}.{version.value % 1000 // 10}"
+        version = call(driver.cuDriverGetVersion)
+        self.name = call(driver.cuDeviceGetName, 256, number).partition(b"\0")[0].decode()
+        self.capability, self.driver_version = _capability(number), f"{version // 1000}.{version % 1000 // 10}"
 
-    def call(self, function, *arguments):
-        """Call a driver function; CudaError if it does not return success."""
-        code = getattr(self._driver, function)(*arguments)
-        if code:
-            raise CudaError(f"{function}: {self._text('cuGetErrorName', code)}, "
-                            f"{self._text('cuGetErrorString', code)}")  # fmt: skip
-
-    def _text(self, function, code):
-        text = ctypes.c_char_p()
-        getattr(self._driver, function)(code, ctypes.byref(text))
-        return (text.value or str(code).encode()).decode()
-
-    def activate(self):
+    def activate(self) -> None:
         """Make the context current in this thread."""
-        self.call("cuCtxSetCurrent", self._context)
+        call(driver.cuCtxSetCurrent, self._context)
 
-    def memory(self):
+    def memory(self) -> tuple[int, int]:
         """(free, total) bytes of the GPU's memory."""
-        free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        self.call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
-        return free.value, total.value
+        return call(driver.cuMemGetInfo)
 
-    def synchronize(self):
+    def synchronize(self) -> None:
         """Wait for everything on this GPU."""
-        self.call("cuCtxSynchronize")
+        call(driver.cuCtxSynchronize)
 
-    def allocate(self, size):
-        """`Memory` of at least one byte on the GPU."""
-        address = ctypes.c_uint64()
-        self.call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(max(1, size)))
-        return Memory(self, address.value, size, "cuMemFree_v2")
+    def allocate(self, size: int) -> "Memory":
+        """At least one byte on the GPU."""
+        return Memory(call(driver.cuMemAlloc, max(1, size)), size, driver.cuMemFree)
 
-    def pinned(self, size):
-        """`Memory` of at least one byte on the host that the GPU copies from and to without a detour."""
-        address = ctypes.c_void_p()
-        self.call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(max(1, size)), 0)
-        return Memory(self, address.value, size, "cuMemFreeHost")
+    def pinned(self, size: int) -> "Memory":
+        """At least one byte on the host that the GPU copies from and to without a detour."""
+        return Memory(call(driver.cuMemHostAlloc, max(1, size), 0), size, driver.cuMemFreeHost)
 
-    def stream(self):
-        """A new `Stream`."""
-        return Stream(self)
+    def stream(self) -> "Stream":
+        """A new stream."""
+        return Stream()
 
 
 class Memory:
@@ -126,129 +115,113 @@ class Memory:
         size: bytes.
     """
 
-    def __init__(self, device, address, size, release):
-        self._device, self._release = device, release
-        self.address, self.size = address, size
+    def __init__(self, address: Any, size: int, release: Callable[..., tuple]) -> None:
+        self.address, self.size, self._release = int(address), size, release
 
-    def array(self, shape, dtype):
-        """The bytes of pinned memory as a NumPy array that shares them."""
+    def array(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """The bytes of pinned memory as an array that shares them."""
         dtype = np.dtype(dtype)
         count = int(np.prod(shape, dtype=np.int64))
         held = (ctypes.c_byte * (count * dtype.itemsize)).from_address(self.address)
         return np.frombuffer(held, dtype, count).reshape(shape)
 
-    def free(self):
+    def free(self) -> None:
         """Give the memory back; a second time does nothing."""
         address, self.address = self.address, 0
         if address:
-            self._device.call(self._release, ctypes.c_uint64(address))
+            call(self._release, address)
 
 
 class Stream:
-    """A queue of work on the GPU. `handle` is what TensorRT takes. Addresses are int, sizes bytes."""
+    """A queue of work on the GPU. `handle` (int) is what TensorRT takes. Addresses are int, sizes bytes."""
 
-    def __init__(self, device):
-        self._device = device
-        handle = ctypes.c_void_p()
-        device.call("cuStreamCreate", ctypes.byref(handle), STREAM_NON_BLOCKING)
-        self._handle = handle
-        self.handle = handle.value
+    def __init__(self) -> None:
+        self._stream = call(driver.cuStreamCreate, NON_BLOCKING)
+        self.handle = int(self._stream)
 
-    def upload(self, target, source, size):
+    def upload(self, target: int, source: int, size: int) -> None:
         """Copy from pinned host memory to the GPU."""
-        self._copy("cuMemcpyHtoDAsync_v2", target, source, size)
+        self._queue(driver.cuMemcpyHtoDAsync, target, source, size)
 
-    def download(self, target, source, size):
+    def download(self, target: int, source: int, size: int) -> None:
         """Copy from the GPU to pinned host memory."""
-        self._copy("cuMemcpyDtoHAsync_v2", target, source, size)
+        self._queue(driver.cuMemcpyDtoHAsync, target, source, size)
 
-    def copy(self, target, source, size):
+    def copy(self, target: int, source: int, size: int) -> None:
         """Copy within the GPU."""
-        self._copy("cuMemcpyDtoDAsync_v2", target, source, size)
+        self._queue(driver.cuMemcpyDtoDAsync, target, source, size)
 
-    def _copy(self, function, target, source, size):
-        if size:
-            addresses = ctypes.c_uint64(target), ctypes.c_uint64(source)
-            self._device.call(function, *addresses, ctypes.c_size_t(size), self._handle)
-
-    def zero(self, target, size):
+    def zero(self, target: int, size: int) -> None:
         """Fill GPU memory with zero bytes."""
+        self._queue(driver.cuMemsetD8Async, target, 0, size)
+
+    def _queue(self, function, target, source, size):
         if size:
-            arguments = ctypes.c_uint64(target), ctypes.c_ubyte(0), ctypes.c_size_t(size)
-            self._device.call("cuMemsetD8Async", *arguments, self._handle)
+            call(function, target, source, size, self._stream)
 
-    def synchronize(self):
+    def synchronize(self) -> None:
         """Wait for all work queued here."""
-        self._device.call("cuStreamSynchronize", self._handle)
+        call(driver.cuStreamSynchronize, self._stream)
 
-    def record(self, event):
+    def record(self, event: "Event") -> None:
         """Note the time on the GPU, in `event`, when the work queued so far is done."""
-        self._device.call("cuEventRecord", event.handle, self._handle)
+        call(driver.cuEventRecord, event.handle, self._stream)
 
     @contextlib.contextmanager
-    def capture(self):
+    def capture(self) -> Iterator["Graph"]:
         """Yield a `Graph` that holds, after the block, the work queued within it; nothing of it runs yet."""
-        graph = Graph(self._device)
-        self._device.call("cuStreamBeginCapture_v2", self._handle, CAPTURE_THREAD_LOCAL)
-        captured = ctypes.c_void_p()
+        graph = Graph()
+        call(driver.cuStreamBeginCapture, self._stream, THREAD_LOCAL)
         try:
             yield graph
         except BaseException:
             with contextlib.suppress(CudaError):  # the first error is the one to show
-                self._device.call("cuStreamEndCapture", self._handle, ctypes.byref(captured))
+                call(driver.cuStreamEndCapture, self._stream)
             raise
-        self._device.call("cuStreamEndCapture", self._handle, ctypes.byref(captured))
-        graph.instantiate(captured)
+        graph.instantiate(call(driver.cuStreamEndCapture, self._stream))
 
-    def launch(self, graph):
+    def launch(self, graph: "Graph") -> None:
         """Queue the work of a graph."""
-        self._device.call("cuGraphLaunch", graph.handle, self._handle)
+        call(driver.cuGraphLaunch, graph.handle, self._stream)
 
-    def close(self):
+    def close(self) -> None:
         """Destroy the stream; a second time does nothing."""
-        handle, self._handle = self._handle, None
-        if handle:
-            self._device.call("cuStreamDestroy_v2", handle)
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            call(driver.cuStreamDestroy, stream)
 
 
 class Graph:
     """Captured work, to be queued again and again in one call."""
 
-    def __init__(self, device):
-        self._device = device
-        self.handle = None
+    def __init__(self) -> None:
+        self.handle: Any = None
 
-    def instantiate(self, captured):
+    def instantiate(self, captured: Any) -> None:
         """Make the captured graph (a CUgraph) executable and drop it."""
-        handle = ctypes.c_void_p()
-        self._device.call("cuGraphInstantiateWithFlags", ctypes.byref(handle), captured, ctypes.c_uint64(0))
-        self._device.call("cuGraphDestroy", captured)
-        self.handle = handle
+        self.handle = call(driver.cuGraphInstantiate, captured, 0)
+        call(driver.cuGraphDestroy, captured)
 
-    def close(self):
+    def close(self) -> None:
         """Destroy the graph; a second time does nothing."""
         handle, self.handle = self.handle, None
-        if handle:
-            self._device.call("cuGraphExecDestroy", handle)
+        if handle is not None:
+            call(driver.cuGraphExecDestroy, handle)
 
 
 class Event:
     """A point in time on the GPU."""
 
-    def __init__(self, device):
-        self._device = device
-        self.handle = ctypes.c_void_p()
-        device.call("cuEventCreate", ctypes.byref(self.handle), 0)
+    def __init__(self) -> None:
+        self.handle = call(driver.cuEventCreate, 0)
 
-    def since(self, earlier):
+    def since(self, earlier: "Event") -> float:
         """Milliseconds between two recorded events; waits for this one."""
-        elapsed = ctypes.c_float()
-        self._device.call("cuEventSynchronize", self.handle)
-        self._device.call("cuEventElapsedTime", ctypes.byref(elapsed), earlier.handle, self.handle)
-        return elapsed.value
+        call(driver.cuEventSynchronize, self.handle)
+        return call(driver.cuEventElapsedTime, earlier.handle, self.handle)
 
-    def close(self):
+    def close(self) -> None:
         """Destroy the event; a second time does nothing."""
         handle, self.handle = self.handle, None
-        if handle:
-            self._device.call("cuEventDestroy_v2", handle)
+        if handle is not None:
+            call(driver.cuEventDestroy, handle)

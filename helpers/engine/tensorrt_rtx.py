@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from helpers.engine import cache
+from helpers.engine import cache, cuda
 from helpers.engine.base import Engine, Runtime
-from helpers.engine.cuda import device_capability
 from helpers.engine.tensorrt import messages, profiles
 from helpers.engine.tensorrt.options import check_numbers
 from helpers.errors import BadInput
@@ -99,15 +98,22 @@ class TensorRtRtx(Runtime):
 
     def load(self, path: Path, meta: dict[str, Any], options: Any) -> Engine:
         """Refuse, with the reason: this module builds engines and leaves running them to an RTX GPU's own tools."""
-        built, here = ", ".join(meta["compute_capabilities"]), device_capability()
-        found = f"this machine's GPU has compute capability {here}" if here else "this machine has no NVIDIA GPU"
-        if here in meta["compute_capabilities"]:
-            found += ", which fits, but Onramp does not run TensorRT-RTX engines"
-        elif here is not None and here not in targets():
-            found += f", which TensorRT-RTX {self.version()} does not target"
-        raise BadInput(path, found, f"an RTX GPU of compute capability {built}, which this engine was built for",
+        built = meta["compute_capabilities"]
+        raise BadInput(path, self._here(built),
+                       f"an RTX GPU of compute capability {', '.join(built)}, which this engine was built for",
                        f"copy it to such a machine and run: tensorrt_rtx --loadEngine={path.name}; "
                        "here, use the runtime onnxruntime")  # fmt: skip
+
+    def _here(self, built):
+        """This machine's GPU, and why an engine built for others does not run on it."""
+        try:
+            here = cuda.device_capability()
+        except OSError as error:
+            return f"this machine has no NVIDIA GPU: {error}"
+        found = f"this machine's GPU has compute capability {here}"
+        if here in built:
+            return f"{found}, which fits, but Onramp does not run TensorRT-RTX engines"
+        return found if here in targets() else f"{found}, which TensorRT-RTX {self.version()} does not target"
 
 
 def layers(onnx_path: PathLike) -> list[dict[str, Any]]:

@@ -1,43 +1,77 @@
-"""A stand-in for libcuda.so.1 that keeps "GPU" memory on the host: for tests of code that talks to the driver.
+"""A stand-in for `cuda.bindings.driver` that keeps "GPU" memory on the host, for tests of what talks to the driver.
 
-Work on a stream runs at once, or is held back while the stream is being captured. An access outside a live allocation
-of the right kind is an AssertionError. `log` notes what ran, `fail` maps a function's name to the code it returns.
+As on a GPU, work on a stream is queued, and runs when somebody waits for it: at the stream's, an event's or the
+context's synchronization. Until then memory holds what it held, and the clock (one millisecond for each piece of work)
+stands still. Work that is captured runs once its graph is launched. An access outside a live allocation of the right
+kind is an AssertionError, and so is memory given back under queued work. `log` notes what ran, `fail` maps a
+function's name to the code it returns. Functions take and return what those of cuda-bindings do.
 """
 
 import contextlib
 import ctypes
+import functools
 
-NAMES = {1: b"CUDA_ERROR_INVALID_VALUE", 2: b"CUDA_ERROR_OUT_OF_MEMORY", 900: b"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"}
+from cuda.bindings import driver as bindings
+
 GPU_MEMORY = 1 << 34
+NOT_READY = bindings.CUresult.CUDA_ERROR_NOT_READY
+UNWAITED = bindings.CUresult.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED
 
 
 class FakeDriver:
+    """Attributes: capability, name and version of the GPU; fail, log, clock; memory and pinned {address: bytes};
+    handles {number: (kind, content)} of what lives.
+    """
+
     def __init__(self, capability=(9, 0), name=b"Fake GPU"):
-        self.capability, self.name = capability, name
+        self.capability, self.name, self.version = capability, name, 13000
         self.fail, self.log, self.clock = {}, [], 0.0
         self.memory, self.pinned, self.handles = {}, {}, {}
-        self.capturing = {}
+        self.capturing, self.queues = {}, {}
         self._last = 0
+
+    def __getattribute__(self, name):
+        attribute = object.__getattribute__(self, name)
+        return self._called(name, attribute) if name.startswith("cu") and name[2].isupper() else attribute
+
+    def __getattr__(self, name):
+        if name.startswith("CU"):  # types and enumerations are the real ones
+            return getattr(bindings, name)
+        raise AttributeError(name)
+
+    def _called(self, name, function):
+        """`function` as cuda-bindings has it: it returns a code and then the values."""
+
+        @functools.wraps(function)
+        def called(*arguments):
+            code = self.fail.get(name)
+            found = bindings.CUresult(code) if code else function(*arguments)
+            if isinstance(found, bindings.CUresult):
+                return (found, None)
+            values = found if isinstance(found, tuple) else () if found is None else (found,)
+            return (bindings.CUresult.CUDA_SUCCESS, *values)
+
+        return called
+
+    # ------------------------------------------------------------------------------------------------------- its state
 
     def _new(self, kind, content=None):
         self._last += 1
         self.handles[self._last] = (kind, content)
-        return self._last
+        return kind(self._last)
 
     def _content(self, handle, kind):
-        found, content = self.handles[getattr(handle, "value", handle)]
-        assert found == kind, (found, kind)
+        found, content = self.handles[int(handle)]
+        assert found is kind, (found, kind)
         return content
 
-    def __getattribute__(self, name):
-        attribute = object.__getattribute__(self, name)
-        if not name.startswith("cu"):
-            return attribute
-        code = object.__getattribute__(self, "fail").get(name)
-        return (lambda *arguments: code) if code else lambda *arguments: attribute(*arguments) or 0
+    def _destroy(self, handle, kind):
+        self._content(handle, kind)
+        del self.handles[int(handle)]
 
     def check(self, address, size, kind):
         """AssertionError unless the range lies inside one live allocation of this kind."""
+        address = int(address)
         inside = [start for start, held in kind.items() if start <= address and address + size <= start + len(held)]
         assert inside, f"{size} bytes at {address:#x} are not allocated"
 
@@ -48,147 +82,166 @@ class FakeDriver:
         return held
 
     def submit(self, stream, what, work):
-        """Run `work` now, or hold it in the graph that the stream is capturing."""
-        stream = getattr(stream, "value", stream)
-        self._content(stream, "stream")
-        if stream in self.capturing:
-            self.capturing[stream].append((what, work))
-        else:
-            self._do(what, work)
+        """Queue `work`, or hold it in the graph that the stream is capturing."""
+        self._content(stream, bindings.CUstream)
+        held = self.capturing if int(stream) in self.capturing else self.queues
+        held[int(stream)].append((what, work))
 
-    def _do(self, what, work):
-        work()
-        self.clock += 1.0
-        self.log.append(what)
+    def _wait(self, stream, until=None):
+        """Run what is queued on a stream, in order, up to the piece of work `until`."""
+        queue = self.queues[stream]
+        while queue:
+            what, work = queue.pop(0)
+            work()
+            if what is not None:
+                self.clock += 1.0
+                self.log.append(what)
+            if work is until:
+                return
 
     # ------------------------------------------------------------------------------------------ the driver's functions
 
     def cuInit(self, flags):
         pass
 
-    def cuDeviceGet(self, device, ordinal):
-        device._obj.value = ordinal
+    def cuDeviceGet(self, ordinal):
+        return bindings.CUdevice(ordinal)
 
-    def cuDeviceGetAttribute(self, number, attribute, device):
-        number._obj.value = self.capability[attribute - 75]
+    def cuDeviceGetAttribute(self, attribute, device):
+        return self.capability[int(attribute) - 75]
 
-    def cuDeviceGetName(self, text, size, device):
-        text.value = self.name
+    def cuDeviceGetName(self, size, device):
+        return self.name.ljust(size, b"\0")
 
-    def cuDriverGetVersion(self, version):
-        version._obj.value = 13000
+    def cuDriverGetVersion(self):
+        return self.version
 
-    def cuDevicePrimaryCtxRetain(self, context, device):
-        context._obj.value = self._new("context")
+    def cuDevicePrimaryCtxRetain(self, device):
+        return self._new(bindings.CUcontext)
 
     def cuCtxSetCurrent(self, context):
-        self._content(context, "context")
+        self._content(context, bindings.CUcontext)
 
     def cuCtxSynchronize(self):
-        pass
+        for stream in self.queues:
+            self._wait(stream)
 
-    def cuMemGetInfo_v2(self, free, total):
-        total._obj.value = GPU_MEMORY
-        free._obj.value = GPU_MEMORY - sum(map(len, self.memory.values()))
+    def cuMemGetInfo(self):
+        return GPU_MEMORY - sum(map(len, self.memory.values())), GPU_MEMORY
 
-    def cuGetErrorName(self, code, text):
-        text._obj.value = NAMES.get(code)
+    def cuGetErrorName(self, code):
+        return code.name.encode()
 
     cuGetErrorString = cuGetErrorName
 
-    def _allocate(self, address, size, kind):
-        held = ctypes.create_string_buffer(b"\xcd" * size.value, size.value)  # what nobody wrote is not zero
-        address._obj.value = ctypes.addressof(held)
-        kind[address._obj.value] = held
+    def _allocate(self, size, kind):
+        held = ctypes.create_string_buffer(b"\xcd" * size, size)  # what nobody wrote is not zero
+        kind[ctypes.addressof(held)] = held
+        return ctypes.addressof(held)
 
-    def cuMemAlloc_v2(self, address, size):
-        self._allocate(address, size, self.memory)
+    def cuMemAlloc(self, size):
+        return bindings.CUdeviceptr(self._allocate(size, self.memory))
 
-    def cuMemHostAlloc(self, address, size, flags):
-        self._allocate(address, size, self.pinned)
+    def cuMemHostAlloc(self, size, flags):
+        return self._allocate(size, self.pinned)
 
-    def cuMemFree_v2(self, address):
-        del self.memory[address.value]
+    def _free(self, address, kind):
+        waiting = {stream: [what for what, _ in queue] for stream, queue in self.queues.items() if queue}
+        assert not waiting, f"memory is given back under queued work: {waiting}"
+        del kind[int(address)]
+
+    def cuMemFree(self, address):
+        self._free(address, self.memory)
 
     def cuMemFreeHost(self, address):
-        del self.pinned[address.value]
+        self._free(address, self.pinned)
 
-    def cuStreamCreate(self, handle, flags):
-        handle._obj.value = self._new("stream")
+    def cuStreamCreate(self, flags):
+        stream = self._new(bindings.CUstream)
+        self.queues[int(stream)] = []
+        return stream
 
-    def cuStreamDestroy_v2(self, handle):
-        self._content(handle, "stream")
-        del self.handles[handle.value]
+    def cuStreamDestroy(self, stream):
+        self._wait(int(stream))
+        self._destroy(stream, bindings.CUstream)
+        del self.queues[int(stream)]
 
     def cuStreamSynchronize(self, stream):
-        if stream.value in self.capturing:
-            return 900
+        if int(stream) in self.capturing:
+            return UNWAITED
+        self._wait(int(stream))
         self.log.append("synchronize")
 
     def _copy(self, what, target, target_kind, source, source_kind, size, stream):
         def work():
-            self.check(target.value, size.value, target_kind)
-            self.check(source.value, size.value, source_kind)
-            ctypes.memmove(target.value, source.value, size.value)
+            self.check(target, size, target_kind)
+            self.check(source, size, source_kind)
+            ctypes.memmove(int(target), int(source), size)
 
         self.submit(stream, what, work)
 
-    def cuMemcpyHtoDAsync_v2(self, target, source, size, stream):
+    def cuMemcpyHtoDAsync(self, target, source, size, stream):
         self._copy("upload", target, self.memory, source, self.pinned, size, stream)
 
-    def cuMemcpyDtoHAsync_v2(self, target, source, size, stream):
+    def cuMemcpyDtoHAsync(self, target, source, size, stream):
         self._copy("download", target, self.pinned, source, self.memory, size, stream)
 
-    def cuMemcpyDtoDAsync_v2(self, target, source, size, stream):
+    def cuMemcpyDtoDAsync(self, target, source, size, stream):
         self._copy("copy", target, self.memory, source, self.memory, size, stream)
 
     def cuMemsetD8Async(self, target, value, size, stream):
         def work():
-            self.check(target.value, size.value, self.memory)
-            ctypes.memset(target.value, value.value, size.value)
+            self.check(target, size, self.memory)
+            ctypes.memset(int(target), value, size)
 
         self.submit(stream, "zero", work)
 
-    def cuStreamBeginCapture_v2(self, stream, mode):
-        self.capturing[stream.value] = []
+    def cuStreamBeginCapture(self, stream, mode):
+        self.capturing[int(stream)] = []
         self.log.append("begin capture")
 
-    def cuStreamEndCapture(self, stream, graph):
-        graph._obj.value = self._new("graph", self.capturing.pop(stream.value))
+    def cuStreamEndCapture(self, stream):
         self.log.append("end capture")
+        return self._new(bindings.CUgraph, self.capturing.pop(int(stream)))
 
-    def cuGraphInstantiateWithFlags(self, executable, graph, flags):
-        executable._obj.value = self._new("executable", self._content(graph, "graph"))
+    def cuGraphInstantiate(self, graph, flags):
+        return self._new(bindings.CUgraphExec, self._content(graph, bindings.CUgraph))
 
     def cuGraphDestroy(self, graph):
-        self._content(graph, "graph")
-        del self.handles[graph.value]
+        self._destroy(graph, bindings.CUgraph)
 
     def cuGraphExecDestroy(self, executable):
-        self._content(executable, "executable")
-        del self.handles[executable.value]
+        self._destroy(executable, bindings.CUgraphExec)
 
     def cuGraphLaunch(self, executable, stream):
-        assert stream.value not in self.capturing
+        assert int(stream) not in self.capturing
         self.log.append("launch")
-        for what, work in self._content(executable, "executable"):
-            self._do(what, work)
+        self.queues[int(stream)] += self._content(executable, bindings.CUgraphExec)
 
-    def cuEventCreate(self, event, flags):
-        event._obj.value = self._new("event", {})
+    def cuEventCreate(self, flags):
+        return self._new(bindings.CUevent, {})
 
     def cuEventRecord(self, event, stream):
-        self._content(stream, "stream")
-        self._content(event, "event")["time"] = self.clock
+        content = self._content(event, bindings.CUevent)
+        content.clear()
+
+        def note():
+            content["time"] = self.clock
+
+        content["queued"] = int(stream), note
+        self.submit(stream, None, note)
 
     def cuEventSynchronize(self, event):
-        assert "time" in self._content(event, "event")
+        content = self._content(event, bindings.CUevent)
+        if "time" not in content:
+            self._wait(*content["queued"])
 
-    def cuEventElapsedTime(self, elapsed, start, end):
-        elapsed._obj.value = self._content(end, "event")["time"] - self._content(start, "event")["time"]
+    def cuEventElapsedTime(self, start, end):
+        times = [self._content(event, bindings.CUevent).get("time") for event in (start, end)]
+        return NOT_READY if None in times else times[1] - times[0]
 
-    def cuEventDestroy_v2(self, event):
-        del self.handles[event.value]
+    def cuEventDestroy(self, event):
+        self._destroy(event, bindings.CUevent)
 
 
 @contextlib.contextmanager
@@ -197,8 +250,7 @@ def installed(monkeypatch, **settings):
     from helpers.engine import cuda
 
     driver = FakeDriver(**settings)
-    load = ctypes.CDLL
-    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name, *rest: driver if name == cuda.LIBRARY else load(name, *rest))
+    monkeypatch.setattr(cuda, "driver", driver)
     cuda.device.cache_clear()
     yield driver
     cuda.device.cache_clear()

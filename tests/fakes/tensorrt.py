@@ -379,7 +379,7 @@ class IExecutionContext(Described):
         return True
 
     def execute_async_v3(self, stream):
-        trt, engine = self._trt, self._engine
+        trt, engine, profiler = self._trt, self._engine, self.profiler
         addresses, shapes = dict(self._addresses), {name: self.get_tensor_shape(name) for name in engine._io}
         if any(-1 in shape for shape in shapes.values()) or trt._refuse_to_run:
             trt._last_logger.log(trt.ILogger.Severity.ERROR, "not all shapes are specified")
@@ -394,11 +394,11 @@ class IExecutionContext(Described):
             results = engine._run(feeds)
             for name, array in zip(engine._outputs, results, strict=True):
                 views[name][...] = array
+            if profiler is not None:
+                for index, node in enumerate(engine._model.graph.node):
+                    profiler.report_layer_time(node.name, float(index + 1))
 
         trt._driver.submit(stream, "execute", work)
-        if self.profiler is not None:
-            for index, node in enumerate(engine._model.graph.node):
-                self.profiler.report_layer_time(node.name, float(index + 1))
         return True
 
 

@@ -25,8 +25,10 @@ class TensorRt(Runtime):
 
         if not hasattr(tensorrt, "Builder"):
             raise ImportError("the package tensorrt is there without its libraries: install it from the vendor's index")
-        if cuda.device_capability() is None:
-            raise OSError(f"TensorRT {tensorrt.__version__} is installed, but this machine has no NVIDIA GPU")
+        try:
+            cuda.device_capability()
+        except OSError as error:
+            raise OSError(f"TensorRT {tensorrt.__version__} is installed, but {error}") from error
         return tensorrt.__version__
 
     def compute_capabilities(self, options: BuilderOptions) -> list[str]:

@@ -30,7 +30,8 @@ class TensorRtEngine(Engine):
         description = f"TensorRT {plan.known.version}, {where}, {asked}{graph}"
         super().__init__(path, inputs, outputs, description, meta, options.states)
         self._use_graph, self._profile = options.cuda_graph, options.profile
-        self._graph, self._shapes = None, None
+        self._graph: cuda.Graph | None = None
+        self._shapes = None
         self._stream = self._device.stream()
         self._context = self._new_context()
         self._buffers = {name: Buffer(self._device, tensor.dtype) for name, tensor in (inputs | outputs).items()}
@@ -61,7 +62,7 @@ class TensorRtEngine(Engine):
         if warmup < 0 or iterations < 1:
             raise BadInput("time", f"warmup {warmup}, iterations {iterations}", "at least 0 and 1", "correct it")
         self._bind(self._shapes_of(feeds))
-        start, end = cuda.Event(self._device), cuda.Event(self._device)
+        start, end = cuda.Event(), cuda.Event()
         samples = {"gpu": [], "host": [], "enqueue": []}
         for turn in range(warmup + iterations):
             began = time.perf_counter()
@@ -77,7 +78,8 @@ class TensorRtEngine(Engine):
             if turn >= warmup:
                 for name, value in (("gpu", end.since(start)), ("host", host * 1e3), ("enqueue", enqueue * 1e3)):
                     samples[name].append(value)
-        start.close(), end.close()
+        start.close()
+        end.close()
         return {name: Timing(values) for name, values in samples.items()}
 
     def profile(self, feeds, iterations=10):

@@ -14,6 +14,9 @@ from ci.setup import lock
 from helpers.files import ROOT
 from tests.ci.setup.locks import TIERS, hashes, pins
 
+BINDINGS = ["cuda-bindings", "cuda-pathfinder"]
+OTHER = {"trt10": {"torch", "cuda-bindings"}, "trt11": {"torch"}}  # torch for CUDA 12 pins bindings of CUDA 12
+
 
 @pytest.mark.parametrize("tier", TIERS)
 def test_every_requirement_is_satisfied_by_the_lock(tier):
@@ -46,13 +49,13 @@ def test_cpu_torch_is_the_one_file_that_both_indexes_have():
 def test_gpu_tiers_take_the_files_that_the_cpu_tier_takes(tier):
     own = hashes(tier)
     for pin, cpu in hashes("cpu").items():
-        assert pin.startswith("torch==") or set(cpu) <= set(own[pin]), pin
+        assert pin.split("==")[0] in OTHER[tier] or set(cpu) <= set(own[pin]), pin
 
 
 @pytest.mark.parametrize("tier", ["trt10", "trt11"])
-def test_gpu_tiers_differ_from_the_cpu_tier_in_torch_and_additions_only(tier):
+def test_gpu_tiers_differ_from_the_cpu_tier_in_torch_with_its_bindings_and_additions_only(tier):
     cpu, gpu = pins("cpu"), pins(tier)
-    assert {name for name in cpu if gpu.get(name) != cpu[name]} == {"torch"}
+    assert {name for name in cpu if gpu.get(name) != cpu[name]} == OTHER[tier]
     added = set(gpu) - set(cpu)
     assert all(name.startswith(("nvidia-", "cuda-", "tensorrt-cu", "triton")) for name in added), added
 
@@ -79,7 +82,7 @@ def test_pythons_of_the_tiers():
     for tier in ("cpu", "trt10", "trt11"):
         assert SpecifierSet(project["requires-python"]).contains(f"{TIERS[tier]['python']}.2")
     assert pins("edge")["tensorrt"] == "8.6.0" and TIERS["edge"]["python"] == "3.10"
-    assert all(name in ("numpy", "tensorrt") or name.startswith("nvidia-") for name in pins("edge"))
+    assert all(name in ("numpy", "tensorrt", *BINDINGS) or name.startswith("nvidia-") for name in pins("edge"))
 
 
 def test_a_tier_s_requirement_takes_the_place_of_its_namesake(tmp_path):
@@ -89,8 +92,16 @@ def test_a_tier_s_requirement_takes_the_place_of_its_namesake(tmp_path):
     assert {name: str(requirement) for name, requirement in found.items()} == {"torch": "torch==2", "numpy": "NumPy<2"}
 
 
-def test_the_cpu_lock_has_no_cuda():
-    assert not [name for name in pins("cpu") if name.startswith(("nvidia-cu", "cuda", "triton"))]
+def test_the_cpu_lock_has_no_library_of_cuda():
+    assert [name for name in pins("cpu") if name.startswith(("nvidia-cu", "cuda", "triton"))] == BINDINGS
+
+
+@pytest.mark.parametrize(("tier", "release"), [("trt10", 12), ("trt11", 13), ("edge", 12)])
+def test_the_bindings_fit_the_driver_that_a_tier_asks_for(tier, release):
+    """helpers/engine/cuda.py says which release wants which driver: 13 one of CUDA 12.8, branch 570."""
+    bindings = tuple(map(int, pins(tier)["cuda-bindings"].split(".")))
+    assert bindings[0] == release and (release < 13 or TIERS[tier]["driver"] >= 570)
+    assert tier != "edge" or bindings <= (12, 9, 6)  # DRIVE OS 6 has a driver of CUDA 11.4
 
 
 def pylock(**packages):

@@ -13,10 +13,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from helpers import engine
-from helpers.engine import Availability, cache, cuda, tensorrt_rtx
+from helpers.engine import Availability, cache, tensorrt_rtx
 from helpers.engine.onnxruntime import OnnxRuntime
 from helpers.errors import BadInput
 from helpers.graph.walk import uses_fp8
+from tests.fakes import cuda as fake_cuda
 
 
 def value(name, shape, kind=TensorProto.FLOAT):
@@ -487,38 +488,11 @@ def test_rtx_free_dimensions_need_shapes(tmp_path):
 
 @pytest.mark.parametrize(
     "gpu, said",
-    [(None, "no NVIDIA GPU"), ("9.0", "9.0, which TensorRT-RTX .* does not target"), ("8.9", "8.9, which fits")],
+    [(None, "no NVIDIA GPU"), ((9, 0), "9.0, which TensorRT-RTX .* does not target"), ((8, 9), "8.9, which fits")],
 )
 def test_rtx_engine_does_not_run_here(tmp_path, conv, gpu, said, monkeypatch):
     path = engine.build(conv, "tensorrt_rtx", tmp_path / "cache", compute_capability=["8.6", "8.9"])
-    monkeypatch.setattr(tensorrt_rtx, "device_capability", lambda: gpu)
-    with pytest.raises(BadInput, match=f"{said}(.|\n)*8.6, 8.9"):
-        engine.load(path)
-
-
-def test_device_capability_asks_the_driver(monkeypatch):
-    """The driver's answers are played back; attributes 75 and 76 are the major and minor compute capability."""
-
-    class Driver:
-        failing = None
-
-        def __init__(self, name):
-            assert name == "libcuda.so.1"
-            if self.failing == "CDLL":
-                raise OSError("no driver")
-
-        def cuInit(self, flags):
-            return 100 if self.failing == "cuInit" else 0
-
-        def cuDeviceGet(self, device, ordinal):
-            return 101 if self.failing == "cuDeviceGet" else 0
-
-        def cuDeviceGetAttribute(self, number, attribute, device):
-            number._obj.value = {75: 8, 76: 9}[attribute]
-            return 0
-
-    monkeypatch.setattr(cuda.ctypes, "CDLL", Driver)
-    assert cuda.device_capability() == "8.9"
-    for failing in ("CDLL", "cuInit", "cuDeviceGet"):
-        Driver.failing = failing
-        assert cuda.device_capability() is None
+    with fake_cuda.installed(monkeypatch) as driver:
+        driver.capability, driver.fail["cuInit"] = gpu, 100 if gpu is None else 0
+        with pytest.raises(BadInput, match=f"{said}(.|\n)*8.6, 8.9"):
+            engine.load(path)

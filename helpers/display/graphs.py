@@ -41,7 +41,9 @@ def graph_picture(
     operator; weights and constants are left out, edges carry the tensor's shape where the file states it, and "…" marks
     where the graph goes on. Returns an `IPython.display.Image` (PNG).
     """
-    graph = _load(model_or_path).graph
+    from helpers.graph.file import read  # onnx, which other pictures do without
+
+    graph = read(model_or_path, weights=False).graph
     operators = [node for node in graph.node if node.op_type != "Constant"]
     if not operators:
         raise BadInput(graph.name or "graph", "no operators", "a graph with nodes", "export the model again")
@@ -54,15 +56,11 @@ def graph_picture(
     return picture(figure, f"Graph {graph.name}, {shown}: {', '.join(operators[i].op_type for i in chosen)}")
 
 
-def _load(model_or_path):
-    import onnx
+def _reads(node):
+    """Names that a node reads, those that its bodies capture included."""
+    from helpers.graph.walk import node_inputs  # onnx, which other pictures do without
 
-    if isinstance(model_or_path, onnx.ModelProto):
-        return model_or_path
-    try:
-        return onnx.load(model_or_path, load_external_data=False)
-    except Exception as error:
-        raise BadInput(model_or_path, f"not readable as ONNX ({error})", "an ONNX file", "export it again") from error
+    return node_inputs(node)
 
 
 def _is_custom(node):
@@ -88,7 +86,7 @@ def _neighborhood(operators, makers, start, most):
     """
     near = defaultdict(set)
     for i, node in enumerate(operators):
-        for tensor in node.input:
+        for tensor in _reads(node):
             if tensor in makers:
                 near[i].add(makers[tensor])
                 near[makers[tensor]].add(i)
@@ -109,9 +107,9 @@ def _items(graph, operators, chosen):
     given = [value.name for value in graph.input if value.name not in weights]
     readers, made = defaultdict(list), {tensor for i in chosen for tensor in operators[i].output if tensor}
     for i, node in enumerate(operators):
-        for tensor in dict.fromkeys(node.input):
+        for tensor in _reads(node):
             readers[tensor].append(i)
-    wanted = dict.fromkeys(t for i in chosen for t in operators[i].input if t and t not in weights and t not in made)
+    wanted = dict.fromkeys(t for i in chosen for t in _reads(operators[i]) if t not in weights and t not in made)
     results = {value.name for value in graph.output}
     items = [(tensor, "input") if tensor in given else ("…", "more") for tensor in wanted]
     source = {tensor: k for k, tensor in enumerate(wanted)}
@@ -120,7 +118,7 @@ def _items(graph, operators, chosen):
     edges = {}
     for i in chosen:
         source.update((tensor, place[i]) for tensor in operators[i].output if tensor)
-        edges.update(((source[t], place[i]), t) for t in operators[i].input if t in source)
+        edges.update(((source[t], place[i]), t) for t in _reads(operators[i]) if t in source)
     for tensor in [t for i in chosen for t in operators[i].output]:
         outside = any(reader not in place for reader in readers[tensor])
         if tensor in results or outside:

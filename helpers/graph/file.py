@@ -220,6 +220,6 @@ def check_model(model: onnx.ModelProto, where: object) -> None:
         raise BadInput(where, reason, "a graph that passes onnx.checker", EXPORT_AGAIN) from None
 
 
-def read(model: str | os.PathLike[str] | onnx.ModelProto) -> onnx.ModelProto:
-    """A model, or the one in the file of this path."""
-    return model if isinstance(model, onnx.ModelProto) else parse(model)
+def read(model: str | os.PathLike[str] | onnx.ModelProto, weights: bool = True) -> onnx.ModelProto:
+    """A model, or the one in the file of this path, as `parse` reads it."""
+    return model if isinstance(model, onnx.ModelProto) else parse(model, weights)

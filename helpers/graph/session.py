@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from helpers.errors import BadInput
+from helpers.graph.file import check_size
 
 LEVELS = {
     "disable": "ORT_DISABLE_ALL",
@@ -33,7 +34,7 @@ def open_session(
         arena: keep memory that a run has freed for the next one; False needs less and is slower.
 
     Raises:
-        BadInput: with ONNX Runtime's reason, if it does not take the graph.
+        BadInput: with ONNX Runtime's reason, if it does not take the graph; or a model in memory of 2 GiB or more.
     """
     import onnxruntime
 
@@ -44,6 +45,8 @@ def open_session(
     settings.log_severity_level = 4  # what it raises is told once
     in_memory = isinstance(model, onnx.ModelProto)
     name = "the model" if in_memory else os.fspath(model)
+    if in_memory:
+        check_size(model, where or name)
     try:
         source = model.SerializeToString() if in_memory else name
         return onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
@@ -59,8 +62,5 @@ def run(session, names: Sequence[str] | None, feeds: dict[str, np.ndarray], wher
     try:
         return session.run(names, feeds)
     except Exception as error:
-        expected, fix = (
-            "inputs and nodes that ONNX Runtime runs on a CPU",
-            "correct the node or the input that is named",
-        )
+        expected, fix = "inputs and nodes that run on a CPU", "correct the node or the input that is named"
         raise BadInput(where, error, expected, fix) from error

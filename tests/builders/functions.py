@@ -2,20 +2,11 @@
 
 import numpy as np
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
-FLOAT = TensorProto.FLOAT
-OPSETS = [helper.make_opsetid("", 18), helper.make_opsetid("demo", 1)]
+from tests.builders.graphs import model
+
 N, S, M, D, Q, P = 2, 12, 4, 8, 5, 4
-
-
-def made(nodes, inputs, outputs, weights=(), functions=(), opsets=OPSETS):
-    def info(values):
-        return [helper.make_tensor_value_info(name, dtype, shape) for name, dtype, shape in values]
-
-    tensors = [numpy_helper.from_array(array, name) for name, array in weights]
-    body = helper.make_graph(nodes, "made", info(inputs), info(outputs), tensors)
-    return helper.make_model(body, opset_imports=opsets, functions=functions, ir_version=10)
 
 
 def halving():
@@ -29,12 +20,12 @@ def halving():
         [helper.make_opsetid("", 18)],
     )
     rng = np.random.default_rng(0)
-    weights = [
-        ("backbone.w", rng.normal(size=(4, 3, 3, 3)).astype(np.float32)),
-        ("shape", np.array([1, -1])),
-        ("mix", rng.normal(size=(144, 10)).astype(np.float32)),
-        ("head.w", rng.normal(size=(6, 10)).astype(np.float32)),
-    ]
+    weights = {
+        "backbone.w": rng.normal(size=(4, 3, 3, 3)).astype(np.float32),
+        "shape": np.array([1, -1]),
+        "mix": rng.normal(size=(144, 10)).astype(np.float32),
+        "head.w": rng.normal(size=(6, 10)).astype(np.float32),
+    }
     nodes = [
         helper.make_node("Conv", ["image", "backbone.w"], ["c"], name="/backbone/conv1/Conv"),
         helper.make_node("Relu", ["c"], ["r"], name="/backbone/relu/Relu"),
@@ -42,7 +33,7 @@ def halving():
         helper.make_node("Halve", ["f", "mix"], ["h"], name="/head/mix/Halve", domain="demo"),
         helper.make_node("Gemm", ["h", "head.w"], ["out"], name="/head/fc/Gemm", transB=1),
     ]
-    return made(nodes, [("image", FLOAT, [1, 3, 8, 8])], [("out", FLOAT, [1, 6])], weights, [halve])
+    return model(nodes, {"image": [1, 3, 8, 8]}, {"out": [1, 6]}, weights, functions=[halve], opsets=[("demo", 1)])
 
 
 def with_plugins(domain):
@@ -61,19 +52,15 @@ def with_plugins(domain):
         ),
         helper.make_node("Relu", ["attended"], ["out"], "relu"),
     ]
-    inputs = [
-        ("map", FLOAT, [N * D, S, M]),
-        ("angle", FLOAT, [1]),
-        ("points", FLOAT, [N, Q, 1, 2]),
-        ("offsets", FLOAT, [N, Q, M, P * 2]),
-        ("weights", FLOAT, [N, Q, M, P]),
-    ]
-    weights = [
-        ("center", np.array([2, 6], np.float32)),
-        ("tokens", np.array([N, S, M, D])),
-        ("levels", np.array([[3, 4]])),
-    ]
-    return made(nodes, inputs, [("out", FLOAT, None)], weights, opsets=[helper.make_opsetid("", 18)])
+    inputs = {
+        "map": [N * D, S, M],
+        "angle": [1],
+        "points": [N, Q, 1, 2],
+        "offsets": [N, Q, M, P * 2],
+        "weights": [N, Q, M, P],
+    }
+    weights = {"center": np.float32([2, 6]), "tokens": np.array([N, S, M, D]), "levels": np.array([[3, 4]])}
+    return model(nodes, inputs, {"out": None}, weights)
 
 
 def run(model, **inputs):

@@ -10,6 +10,7 @@ from helpers.display import graphs
 from helpers.display.drawing import COLORS
 from helpers.display.layout import _spread, layered
 from helpers.errors import BadInput
+from tests.builders.graphs import captures
 from tests.helpers.display.pictures import near
 
 
@@ -36,6 +37,12 @@ class TestGraphs:
         items, edges = graphs._items(model.graph, list(model.graph.node), [1, 2])
         assert [text.partition("\n")[0] for text, _ in items] == ["…", "Relu", "Own", "…", "…"]
         assert edges == {(0, 1): "a", (1, 2): "b", (1, 3): "b", (2, 4): "c"}
+
+    def test_a_branch_is_joined_to_what_it_captures(self):
+        branches = captures()
+        items, edges = graphs._items(branches.graph, list(branches.graph.node), [0, 2])
+        place = {text.partition("\n")[0]: index for index, (text, _) in enumerate(items)}
+        assert edges[place["Add"], place["If"]] == "doubled"
 
     def test_unknown_nodes_and_damaged_files_are_refused(self, model, tmp_path):
         with pytest.raises(BadInput, match="nowhere"):

@@ -3,14 +3,17 @@
 import subprocess
 import sys
 
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from helpers import graph
+from helpers import engine, graph
 from helpers.errors import BadInput
+from helpers.graph.file import check_size, check_weights
 from tests.builders.functions import image, run, with_plugins
+from tests.builders.graphs import captures, model
 
 
 def test_load_gives_back_what_save_wrote(plain, tmp_path):
@@ -111,6 +114,131 @@ def test_a_model_of_two_gibibytes_is_not_called_damaged(tmp_path):
         weights.truncate(4 * 1024 * 600000)  # without blocks on the disk
     with pytest.raises(BadInput, match=r"2\.3 GiB"):
         graph.load(tmp_path / "big.onnx")
+
+
+def tensor(values):
+    return numpy_helper.from_array(np.asarray(values), "w")
+
+
+def in_an_initializer(weight):
+    return model([helper.make_node("Add", ["x", "w"], ["y"])], {"x": [2]}, {"y": [2]}, [weight])
+
+
+def in_a_constant_node(weight):
+    nodes = [helper.make_node("Constant", [], ["w"], value=weight), helper.make_node("Add", ["x", "w"], ["y"])]
+    return model(nodes, {"x": [2]}, {"y": [2]})
+
+
+def in_a_function(weight):
+    function = helper.make_function("d", "F", ["x"], ["y"], in_a_constant_node(weight).graph.node,
+                                    [helper.make_opsetid("", 18)])  # fmt: skip
+    return model([helper.make_node("F", ["x"], ["y"], domain="d")], {"x": [2]}, {"y": [2]}, (), 18, [function],
+                 [("d", 1)])  # fmt: skip
+
+
+def in_a_branch(weight):
+    made = captures()
+    made.graph.node[2].attribute[1].g.node[0].CopyFrom(helper.make_node("Constant", [], ["two"], value=weight))
+    return made
+
+
+PLACES = (in_an_initializer, in_a_constant_node, in_a_function, in_a_branch)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused_in_every_type(value, dtype):
+    """FP8 E4M3 has no infinity: a conversion to it gives NaN."""
+    array = np.array([1, value], np.float32).astype(dtype)
+    with pytest.raises(BadInput, match=r"tensor w\n.*(NaN|infinity) \(1 of 2 values\)"):
+        check_weights(in_an_initializer(tensor(array)), "m.onnx")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("values", [[1, np.nan], [1, np.inf], [1, -np.inf], [np.inf, np.inf]])
+def test_weights_that_are_no_numbers_are_refused_wherever_they_are(place, values, tmp_path):
+    path = graph.save(place(tensor(np.float32(values))), tmp_path / "m.onnx")
+    with pytest.raises(BadInput, match=r"NaN|infinity"):
+        graph.load(path)
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="m.data", size_threshold=0)
+    with pytest.raises(BadInput, match=r"NaN|infinity"):
+        engine.build(path, out_dir=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("values", [[0, -np.inf], [-np.inf, -np.inf], [np.inf], [1, 2]])
+def test_masks_and_bounds_may_be_infinite(place, values, tmp_path):
+    graph.load(graph.save(place(tensor(np.float32(values))), tmp_path / "m.onnx"))
+
+
+def test_numbers_of_attributes_are_checked(tmp_path):
+    made = in_a_constant_node(tensor(np.float32([1, 2])))
+    made.graph.node[0].CopyFrom(helper.make_node("Constant", [], ["w"], value_floats=[1.0, np.nan]))
+    with pytest.raises(BadInput, match=r"value_floats\n.*NaN"):
+        graph.load(graph.save(made, tmp_path / "m.onnx"))
+
+
+def test_a_constant_of_too_few_bytes_is_named(tmp_path):
+    weight = tensor(np.float32([1, 2]))
+    weight.raw_data = weight.raw_data[:5]
+    onnx.save(in_an_initializer(weight), tmp_path / "m.onnx")
+    with pytest.raises(BadInput, match=r"m\.onnx"):
+        graph.load(tmp_path / "m.onnx")
+
+
+def test_constants_that_are_listed_as_inputs(tmp_path):
+    """So files up to IR version 3 have them."""
+    old = in_an_initializer(tensor(np.float32([1, 2])))
+    old.graph.input.append(helper.make_tensor_value_info("w", onnx.TensorProto.FLOAT, [2]))
+    old.ir_version, old.opset_import[0].version = 3, 8
+    onnx.save(old, tmp_path / "old.onnx")
+    assert run(graph.load(tmp_path / "old.onnx"), x=np.float32([1, 1]))[0].tolist() == [2, 3]
+    assert [row["role"] for row in graph.shapes(tmp_path / "old.onnx")] == ["input", "initializer", "output"]
+
+
+@pytest.mark.parametrize(
+    "entries, said",
+    [
+        ({"location": "../m.data"}, r"'\.\./m\.data'"),
+        ({"location": "/etc/passwd"}, "/etc/passwd"),
+        ({"location": "m.data", "offset": "-4"}, "offset"),
+        ({"location": "m.data", "length": "many"}, "length"),
+        ({"offset": "4"}, "location"),
+    ],
+)
+def test_external_weights_elsewhere_are_refused(entries, said, tmp_path):
+    weight = onnx.TensorProto(name="w", data_type=1, dims=[2], data_location=1)
+    for key, value in entries.items():
+        weight.external_data.add(key=key, value=value)
+    (tmp_path / "sub").mkdir()
+    for folder in (tmp_path, tmp_path / "sub"):
+        (folder / "m.data").write_bytes(b"\0" * 8)
+    (tmp_path / "sub" / "m.onnx").write_bytes(in_an_initializer(weight).SerializeToString())
+    with pytest.raises(BadInput, match=said):
+        graph.parse(tmp_path / "sub" / "m.onnx")
+
+
+def test_weights_may_stay_in_their_files(plain, tmp_path):
+    onnx.save(plain, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    assert not graph.parse(tmp_path / "m.onnx", weights=False).graph.initializer[0].raw_data
+    assert graph.parse(tmp_path / "m.onnx").graph.initializer[0].raw_data
+
+
+def test_a_model_too_large_for_one_file_is_not_written(tmp_path):
+    large = in_an_initializer(onnx.TensorProto(name="w", data_type=1, dims=[1 << 29]))
+    with pytest.raises(BadInput, match=r"2\.0 GiB"):
+        graph.save(large, tmp_path / "large.onnx")
+    large.graph.initializer[0].data_type = onnx.TensorProto.INT4
+    check_size(large, "a quarter of a GiB")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pointer_and_a_folder_are_no_models(tmp_path):
+    (tmp_path / "m.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(BadInput, match="git lfs pull"):
+        graph.load(tmp_path / "m.onnx")
+    with pytest.raises(BadInput, match="no such file"):
+        graph.load(tmp_path)
 
 
 def test_load_refuses_nan_in_a_constant_node(tmp_path):

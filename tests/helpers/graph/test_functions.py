@@ -1,6 +1,8 @@
 """The custom operators' definitions in standard operators, against PyTorch, in ONNX Runtime and in TensorRT-RTX."""
 
 import functools
+import math
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -8,12 +10,17 @@ import onnxruntime
 import pytest
 import tensorrt_rtx as trt
 import torch
+from onnx import helper
 
 from helpers import export, graph
 from helpers.errors import BadInput
-from helpers.graph.functions import attach_functions
+from helpers.graph.functions import FUNCTIONS, attach_functions, check_known
+from helpers.graph.functions.body import Body
+from helpers.graph.session import open_session
+from helpers.graph.walk import attributes
 from helpers.ops.ms_deform_attn import ms_deform_attn
 from helpers.ops.rotate import rotate
+from tests.builders import graphs as builders
 from tests.builders.functions import with_plugins
 from tests.helpers.ops.operands import attention_inputs
 
@@ -119,4 +126,64 @@ def test_tensorrt_rtx_builds_the_functions():
 
 def test_known_plugins_are_those_with_a_definition():
     model = with_plugins(graph.DOMAIN)
-    assert {function.name for function in graph.with_functions(model).functions} == set(graph.PLUGINS)
+    assert {function.name for function in graph.with_functions(model).functions} == set(graph.PLUGINS) == set(FUNCTIONS)
+
+
+def test_an_operator_more_is_a_module_in_the_table(monkeypatch, tmp_path):
+    """Known, defined for a run, costed and moved into its domain, without a change elsewhere."""
+
+    def define(body, power):
+        result = "x"
+        for _ in range(power - 1):
+            result = body.Mul(result, "x")
+        body.Identity(result, output="output")
+
+    power = SimpleNamespace(
+        OP_TYPE="PowerTRT",
+        INPUTS=("x",),
+        ATTRIBUTES=("power",),
+        VARIANT="power",
+        variants=lambda model, nodes: {attributes(node)["power"] for node in nodes},
+        define=define,
+        flops=lambda node, inputs, output: 1000 * math.prod(output),
+    )
+    monkeypatch.setitem(FUNCTIONS, power.OP_TYPE, power)
+    nodes = [helper.make_node("PowerTRT", ["x"], ["y"], "/net/Power", power=3)]
+    onnx.save(builders.model(nodes, {"x": [2]}, {"y": [2]}), tmp_path / "power.onnx")
+    model = graph.load(graph.postprocess(tmp_path / "power.onnx"))
+    (found,) = open_session(model).run(None, {"x": np.float32([2, -3])})
+    assert found.tolist() == [8, -27] and model.graph.node[0].domain == graph.DOMAIN
+    assert graph.cost_by_block(model) == [{"block": "net", "nodes": 1, "parameters": 0, "flops": 2000}]
+    model.graph.node.append(helper.make_node("PowerTRT", ["y"], ["z"], domain=graph.DOMAIN, power=2))
+    with pytest.raises(BadInput, match=r"power \[2, 3\]"):
+        attach_functions(graph.drop_functions(model))
+
+
+def test_definitions_reach_into_branches():
+    """A plugin node that only a branch has is defined, and one that nothing defines is found there."""
+    model = builders.captures()
+    branch = model.graph.node[2].attribute[0].g
+    branch.node[0].CopyFrom(
+        helper.make_node("RotateTRT2", ["x", "x", "x"], ["kept"], domain=graph.DOMAIN, interpolation=0)
+    )
+    assert [function.name for function in graph.with_functions(model).functions] == ["RotateTRT2"]
+    branch.node[0].op_type = "RotateTRT9"
+    with pytest.raises(BadInput, match=r"model.onnx: node kept\n.*RotateTRT9"):
+        check_known(model, "model.onnx")
+
+
+def test_a_body_names_what_its_nodes_make():
+    body = Body(opset=18)
+    parts = body.Split("x", body.ints(1, 2), axis=0, outputs=2)
+    assert body.Add(*parts, output="y") == "y" and len(set(parts)) == 2
+    assert [(node.op_type, list(node.output)) for node in body.nodes[1:]] == [("Split", parts), ("Add", ["y"])]
+    with pytest.raises(AttributeError):
+        body.nothing  # noqa: B018 (a name that is no operator)
+
+
+@pytest.mark.parametrize("opset, linear", [(18, b"bilinear"), (20, b"linear")])
+def test_sampling_is_named_as_the_opset_has_it(opset, linear):
+    body = Body(opset)
+    body.grid_sample("image", "grid")
+    body.grid_sample("image", "grid", nearest=True)
+    assert [attributes(node)["mode"] for node in body.nodes] == [linear, b"nearest"]

@@ -7,28 +7,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from helpers.graph import walk
 from tests.builders.functions import halving
-
-BRANCHES = """
-<ir_version: 9, opset_import: ["": 18]>
-branches (float[2] x, bool flag) => (float[2] out)
-<float[1] one = {1}, float[1] three = {3}>
-{
-  doubled = Add(x, x)
-  unused = Neg(x)
-  chosen = If <then_branch = then () => (float[2] kept) { kept = Add(doubled, one) },
-               else_branch = other () => (float[2] dropped) {
-                 two = Constant <value_float = 2.0> ()
-                 inner = Mul(x, two)
-                 dropped = Mul(inner, three)
-               }> (flag)
-  out = Relu(chosen)
-}
-"""
+from tests.builders.graphs import captures, value
 
 
 @pytest.fixture
 def branches():
-    return onnx.parser.parse_model(BRANCHES)
+    return captures()
 
 
 def test_a_node_reads_what_its_bodies_capture_and_not_what_they_make(branches):
@@ -123,4 +107,4 @@ def test_opset_is_that_of_onnx_by_either_name():
 
 
 def test_free_dimensions_have_no_size():
-    assert walk.shape_of(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, None])) == (None, 3, None)
+    assert walk.shape_of(value("x", ["N", 3, None, -1, 0])) == (None, 3, None, None, None)

@@ -4,6 +4,7 @@ DETECTION = ("NDS", "mAP", "mATE", "mASE", "mAOE", "mAVE", "mAAE", "frames", "fi
 SHAPES = ("published", "mini")
 RUNTIMES = ("pytorch", "tensorrt", "onnxruntime")
 GRAPH, PLUGIN = "_graph", "_plugin"
+KERNELS = "kernels"  # eager PyTorch with the compiled kernels: a piece, and the end of its names
 COMPILED, TO_EAGER = ("compile_seconds", "speedup_over_eager"), "_rel_to_eager"  # of a network that was compiled
 
 
@@ -18,10 +19,11 @@ def named(pieces, runtime, shape):
 
 def timings_of(pieces, runtime, shape):
     """({name: {"gpu", "host", "enqueue"}}, function of a name to its entry)."""
-    whole = f"{runtime}/{shape}/" + ("eager" if runtime == "pytorch" else "time")
     timings, sources = {}, {}
-    for name, found in _by_name(pieces.get(whole)).items():
-        timings[name], sources[name] = found, whole
+    for whole in ("eager", KERNELS) if runtime == "pytorch" else ("time",):
+        key = f"{runtime}/{shape}/{whole}"
+        for name, found in _by_name(pieces.get(key)).items():
+            timings[name], sources[name] = found, key
     if runtime == "pytorch":
         for key, entry in pieces.items():
             if key.startswith(f"pytorch/{shape}/compile") and "result" in entry:
@@ -59,8 +61,11 @@ def metrics_of(pieces, runtime, shape, name):
     built = result(f"{runtime}/{shape}/build/{name}")
     if built:
         metrics |= {"engine_mib": built["size_bytes"] / 2**20, "build_seconds": built["build_seconds"]}
-    whole = "eager" if runtime == "pytorch" else "time"
-    memory = result(f"{runtime}/{shape}/{whole}").get("memory_mib", {}).get(name)
+    whole = "time" if runtime != "pytorch" else KERNELS if name.endswith(f"_{KERNELS}") else "eager"
+    together = result(f"{runtime}/{shape}/{whole}")
+    if name in timings and "operators" in together:
+        metrics["operators"] = together["operators"]
+    memory = together.get("memory_mib", {}).get(name)
     if isinstance(memory, dict):
         metrics |= {f"memory_{key}_mib": value for key, value in memory.items()}
     elif memory:

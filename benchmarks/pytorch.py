@@ -3,7 +3,8 @@
 FP16 is `model.half()` with the projection, the coordinates and the box regression in FP32, as the model itself demands;
 "autocast" is PyTorch's own choice of types. The GPU time is that of the network alone; the host time has the copies
 both ways, as the engines' has. The custom operators are composed of PyTorch's own, also where the compiled library is
-there: these are the figures of somebody without it.
+there: these are the figures of somebody without it. With --plugin, eager runs once more with the library's kernels,
+under names that end in "_kernels".
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks import frames
+from benchmarks.measured import GRAPH, KERNELS
 from benchmarks.runner import Runner, tf32
 from helpers import benchmark
 from helpers.errors import BadInput
@@ -38,14 +40,20 @@ def run(session, options):
     if not torch.cuda.is_available():
         raise BadInput("torch", "no GPU that PyTorch can use", "an NVIDIA GPU", "run this stage on a machine with one")
     session.piece("pytorch/ceilings", ceilings, 20)
-    with library.use(None):
-        _pieces(session, options)
-
-
-def _pieces(session, options):
     system = options.system
     networks = {shape: (system.network(shape, options.checkpoint), frames.Frames(session.work / "frames" / shape))
                 for shape in options.shapes}  # fmt: skip
+    with library.use(None):
+        _pieces(session, options, networks)
+    if options.plugin:
+        depends = library.identity([options.plugin])
+        for shape, (model, kept) in networks.items():
+            piece = partial(with_kernels, options.plugin, system, model, kept, options.tiny)
+            session.piece(f"pytorch/{shape}/{KERNELS}", piece, 60, depends)
+
+
+def _pieces(session, options, networks):
+    system = options.system
     for shape, (model, kept) in networks.items():
         session.piece(f"pytorch/{shape}/eager", lambda m=model, k=kept: eager(system, m, k, options.tiny), 60)
         for precision in ("fp32", "tf32", "fp16"):
@@ -62,12 +70,18 @@ def _pieces(session, options):
             session.piece(f"pytorch/{shape}/{name}", piece, seconds)
 
 
-def eager(system, model, kept, tiny):
-    """Eager and CUDA-graphed runs of every precision, in turns."""
+def with_kernels(path, *arguments):
+    """`eager` with the compiled kernels of the library at `path`."""
+    with library.use(path):
+        return eager(*arguments, suffix=f"_{KERNELS}") | {"operators": "compiled kernels"}
+
+
+def eager(system, model, kept, tiny, suffix=""):
+    """Eager and CUDA-graphed runs of every precision, in turns; `suffix` ends the names of precisions."""
     runners, refused, memory = {}, {}, {}
     for precision in ("fp32", "tf32", "fp16", "autocast"):
         for graph in (False, True):
-            name = f"{precision}_graph" if graph else precision
+            name = precision + suffix + GRAPH * graph
             try:
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
@@ -82,7 +96,8 @@ def eager(system, model, kept, tiny):
     rounds, iterations = (2, 2) if tiny else (10, 10)
     feeds = [kept[index] for index in range(min(4, len(kept)))]
     found = benchmark.compare_engines(runners, feeds, rounds, iterations, warmup=5)
-    return _timings(found) | {"memory_mib": memory, "refused": refused, "rounds": rounds, "iterations": iterations}
+    return _timings(found) | {"memory_mib": memory, "refused": refused, "rounds": rounds, "iterations": iterations,
+                              "operators": "composed in PyTorch"}  # fmt: skip
 
 
 def _timings(found):

@@ -434,6 +434,31 @@ def test_a_budget_cuts_off_the_longest_compilers_first(pytorch, work, monkeypatc
     ]
 
 
+def test_pytorch_runs_without_the_kernels_and_once_more_with_those_of_the_plugin(pytorch, work, tmp_path, monkeypatch):
+    chosen, plugin = [], tmp_path / "plugin.so"
+    plugin.write_bytes(b"library")
+    monkeypatch.setattr(pytorch.library, "load", lambda path: path)
+    monkeypatch.setattr(type(SYSTEM), "network", lambda *_: None)
+    timing = {"p50": 2.0, "p99": 2.0, "n": 1}
+
+    def eager(*_, suffix=""):
+        chosen.append((pytorch.library._chosen, suffix))
+        return {"gpu": {f"fp32{suffix}": timing}, "memory_mib": {f"fp32{suffix}": 3.0}, "operators": "composed"}
+
+    monkeypatch.setattr(pytorch, "eager", eager)
+    monkeypatch.setattr(pytorch, "COMPILED", {})
+    for name in ("ceilings", "stream"):
+        monkeypatch.setattr(pytorch, name, lambda *_: {})
+    before = pytorch.library._chosen
+    session = Session(work)
+    pytorch.run(session, measure_gpu.parse(["pytorch", "--tiny", f"--work={work}", f"--plugin={plugin}"]))
+    assert chosen == [(None, ""), (str(plugin), "_kernels")] and pytorch.library._chosen == before
+    found = {name: metrics for name, metrics, _ in report.engines(session.pieces(), SYSTEM.name)}
+    plain, kernels = (found[f"bevformer-mini-pytorch-fp32{end}"] for end in ("", "_kernels"))
+    assert (plain["operators"], kernels["operators"]) == ("composed", "compiled kernels")
+    assert kernels["memory_peak_mib"] == 3 and kernels["gpu_ms_p50"] == 2
+
+
 def test_a_compiled_network_is_held_against_eager(pytorch, tmp_path):
     session = Session(tmp_path)
     session.piece("pytorch/mini/compile_fp16", lambda: pytorch.compiled(pytorch.Runner, [{}], "fp16", {}))

@@ -18,6 +18,7 @@ STAGES = {
     "lint": [
         [PYTHON, "-m", "ruff", "check", "."],
         [PYTHON, "-m", "ruff", "format", "--check", "."],
+        [PYTHON, "-m", "mypy", "helpers"],
         [PYTHON, "-m", "ci.lessons.check"],
         [PYTHON, "-m", "ci.results", "--check"],
     ],

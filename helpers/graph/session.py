@@ -43,12 +43,11 @@ def open_session(
     settings.intra_op_num_threads = threads or 0
     settings.enable_cpu_mem_arena = arena
     settings.log_severity_level = 4  # what it raises is told once
-    in_memory = isinstance(model, onnx.ModelProto)
-    name = "the model" if in_memory else os.fspath(model)
-    if in_memory:
+    name = "the model" if isinstance(model, onnx.ModelProto) else os.fspath(model)
+    if isinstance(model, onnx.ModelProto):
         check_size(model, where or name)
     try:
-        source = model.SerializeToString() if in_memory else name
+        source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else name
         return onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exception classes share no base below Exception
         reason = str(error).replace(name, os.path.basename(name))

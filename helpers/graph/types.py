@@ -88,7 +88,8 @@ def _size(dim):
 
 def count(shape: Shape) -> int | None:
     """Number of elements; None if it is not known."""
-    return prod(shape) if shape is not None and all(isinstance(size, int) for size in shape) else None
+    sizes = None if shape is None else [size for size in shape if isinstance(size, int)]
+    return prod(sizes) if sizes is not None and len(sizes) == len(shape or ()) else None
 
 
 def text(shape: Shape) -> str:
@@ -113,7 +114,7 @@ def _depend_on_values(model):
 def _runs_on_zeros(model):
     given = inputs(model)
     counts = [count(type_of(value)[1]) if kind_of(value) == "tensor" else None for value in given]
-    if None in counts or 8 * sum(counts) > MOST_BYTES:
+    if None in counts or 8 * sum(filter(None, counts)) > MOST_BYTES:
         return False
     return all(is_defined(node, model) for node in custom_nodes(model))
 
@@ -122,7 +123,7 @@ def _by_running(model: onnx.ModelProto, names: Sequence[str]):
     """What one run on zeros tells of the tensors `names`; nothing of a graph that does not run on zeros."""
     del model.graph.output[:], model.graph.value_info[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    types = {value.name: type_of(value) for value in inputs(model)}
+    types: dict = {value.name: type_of(value) for value in inputs(model)}
     zeros = {name: np.zeros(shape, helper.tensor_dtype_to_np_dtype(dtype)) for name, (dtype, shape) in types.items()}
     try:
         arrays = run(open_session(model, "disable"), list(names), zeros)

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import onnx
@@ -120,7 +121,7 @@ class EngineRunner(Runner):
         self.model, self.inputs, self.types, self.outputs = whole.model, whole.inputs, whole.types, whole.outputs
         self._known, varying = graph.tensor_types(whole.model), _varying(whole.model)
         self.names = [name for name in whole.names if name in varying and is_float(self._known.get(name, (0, None))[0])]
-        self._loaded = None
+        self._loaded: Any = None
 
     def build(self, names):
         """Path of the engine with the tensors `names` as outputs beside its own."""

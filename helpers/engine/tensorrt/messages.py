@@ -52,9 +52,5 @@ class Messages:
         """Each message once."""
         return list(dict.fromkeys(message for _, message in self._messages))
 
-    def errors(self):
-        """Messages of errors, each once."""
-        return list(dict.fromkeys(message for name, message in self._messages if name != "WARNING"))
-
     def __str__(self):
         return "\n".join(f"  {name}: {message}" for name, message in self._messages[-20:]) or "  (no message)"

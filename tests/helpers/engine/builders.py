@@ -1,0 +1,71 @@
+"""Small ONNX files to build engines from, and ways to damage an engine."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from helpers.engine import cache
+
+
+def value(name, shape, kind=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def save(path, nodes, inputs, outputs, weights=(), functions=(), opsets=(("", 19),), **options):
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, weights)
+    opset_imports = [helper.make_opsetid(*opset) for opset in opsets]
+    model = helper.make_model(graph, opset_imports=opset_imports, ir_version=9, functions=functions)
+    onnx.save(model, path, **options)
+    return path
+
+
+def save_conv(path, batch=2, **options):
+    """relu(conv1x1(x, w)) with x [batch, 3, 4, 4]; returns path and w [5, 3]."""
+    weight = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], "conv"), helper.make_node("Relu", ["y"], ["z"], "relu")]
+    initializer = numpy_helper.from_array(weight[:, :, None, None], "w")
+    return save(
+        path, nodes, [value("x", [batch, 3, 4, 4])], [value("z", [batch, 5, 4, 4])], [initializer], **options
+    ), weight
+
+
+def expected_conv(weight, x):
+    return np.maximum(np.einsum("oc,bchw->bohw", weight, x), 0)
+
+
+def save_fp8(path):
+    """y = qdq(x) @ qdq(w) with FP8 Q/DQ nodes; returns path, w and the scales."""
+    weight = (np.random.default_rng(3).standard_normal((16, 4)) * 0.3).astype(np.float32)
+    nodes = []
+    for name in ("x", "w"):
+        nodes.append(
+            helper.make_node("QuantizeLinear", [name, f"{name}_scale", "zero"], [f"{name}_q"], f"{name}_quantize")
+        )
+        nodes.append(helper.make_node("DequantizeLinear", [f"{name}_q", f"{name}_scale", "zero"], [f"{name}_d"]))
+    nodes.append(helper.make_node("MatMul", ["x_d", "w_d"], ["y"], "product"))
+    weights = [
+        numpy_helper.from_array(weight, "w"),
+        numpy_helper.from_array(np.float32(0.01), "x_scale"),
+        numpy_helper.from_array(np.float32(0.004), "w_scale"),
+        helper.make_tensor("zero", TensorProto.FLOAT8E4M3FN, [], b"\0", raw=True),
+    ]
+    return save(path, nodes, [value("x", [2, 16])], [value("y", [2, 4])], weights), weight
+
+
+def edit_metadata(path, **changes):
+    metadata = cache.metadata_file(path)
+    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | changes))
+
+
+def flip_byte(path, position=-3):
+    data = bytearray(path.read_bytes())
+    data[position] ^= 0x10
+    path.write_bytes(data)
+
+
+def left_over(folder):
+    """Files and folders in `folder`, hidden temporary ones included."""
+    return sorted(path.name for path in Path(folder).rglob("*")) if Path(folder).exists() else []

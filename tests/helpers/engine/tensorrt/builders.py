@@ -1,0 +1,65 @@
+"""Small ONNX files for the stand-ins of TensorRT, what they compute, and how they are built."""
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+from helpers import engine
+from tests.helpers.engine import builders
+from tests.helpers.engine.builders import value
+
+SHAPES = [{"x": [(1, 2), (2, 2), (4, 2)]}, {"x": [(5, 2), (6, 2), (9, 2)]}]
+
+
+def save(path, nodes, inputs, outputs, weights=(), opsets=(("", 18),)):
+    return builders.save(path, nodes, inputs, outputs, weights, opsets=opsets)
+
+
+def save_step(path, frames=3):
+    """history' = relu(x + history · w), summed over its last axis: an axis given as an input, as opset 18 has it."""
+    weight = numpy_helper.from_array(np.float32([[0, 2], [-1, 0]]), "w")
+    axes = numpy_helper.from_array(np.int64([1]), "axes")
+    nodes = [
+        helper.make_node("MatMul", ["history", "w"], ["moved"], "/head/MatMul"),
+        helper.make_node("Add", ["x", "moved"], ["added"], "/head/Add"),
+        helper.make_node("Relu", ["added"], ["kept"], "/head/Relu_FORCEFP32"),
+        helper.make_node("ReduceMax", ["kept", "axes"], ["top"], "/head/ReduceMax", keepdims=1),
+    ]
+    shape = [frames, 2]
+    inputs, outputs = [value("x", shape), value("history", shape)], [value("kept", shape), value("top", [frames, 1])]
+    return save(path, nodes, inputs, outputs, [weight, axes])
+
+
+def step(x, history):
+    kept = np.maximum(x + history @ np.float32([[0, 2], [-1, 0]]), 0)
+    return {"kept": kept, "top": kept.max(1, keepdims=True)}
+
+
+def save_quantized(path):
+    scale = [numpy_helper.from_array(np.float32(0.05), "scale"), numpy_helper.from_array(np.int8(0), "zero"),
+             numpy_helper.from_array(np.eye(2, dtype=np.float32), "w")]  # fmt: skip
+    nodes = [helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], "/q"),
+             helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["dq"], "/dq"),
+             helper.make_node("MatMul", ["dq", "w"], ["y"], "/MatMul")]  # fmt: skip
+    return save(path, nodes, [value("x", [3, 2])], [value("y", [3, 2])], scale, [("", 19)])
+
+
+def save_free(path):
+    """y = 2x with a free first dimension."""
+    two = numpy_helper.from_array(np.float32(2), "two")
+    nodes = [helper.make_node("Mul", ["x", "two"], ["y"], "/Mul")]
+    return save(path, nodes, [value("x", ["n", 2])], [value("y", ["n", 2])], [two])
+
+
+def save_custom(path):
+    nodes = [helper.make_node("Twice", ["x"], ["y"], "/Twice", domain="trt.plugins")]
+    return save(path, nodes, [value("x", [2])], [value("y", [2])], opsets=[("", 18), ("trt.plugins", 1)])
+
+
+def built(model, **options):
+    return engine.build(model, "tensorrt", model.parent / "cache", **options)
+
+
+def assert_equal(outputs, expected):
+    assert list(outputs) == list(expected)
+    for name, array in expected.items():
+        np.testing.assert_allclose(outputs[name], array, rtol=1e-6)

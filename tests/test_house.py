@@ -15,8 +15,8 @@ from helpers.files import ROOT
 FLOORS = (
     ("helpers.errors", "helpers.files"),
     ("helpers.boxes", "helpers.benchmark", "helpers.sequence"),
-    ("helpers.graph", "helpers.dataset", "helpers.calibration", "helpers.records", "helpers.display"),
-    ("helpers.ops",),
+    ("helpers.graph", "helpers.dataset", "helpers.calibration", "helpers.records"),
+    ("helpers.ops", "helpers.display"),
     ("helpers.layers", "helpers.engine", "helpers.quantize", "ci"),
     ("helpers.systems", "helpers.export", "helpers.precision", "helpers.metrics", "helpers.environment"),
     ("helpers.models",),

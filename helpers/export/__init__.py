@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from helpers.errors import BadInput
 from helpers.export.names import name_after_modules
 from helpers.export.parity import assert_parity, check, difference
 from helpers.export.rewrites import tidy
+from helpers.files import PathLike
 from helpers.graph.functions import attach_functions
 
 __all__ = ["OPSET", "assert_parity", "check", "difference", "export", "name_after_modules", "tidy"]
@@ -19,7 +21,7 @@ __all__ = ["OPSET", "assert_parity", "check", "difference", "export", "name_afte
 OPSET = 18
 
 
-def export(model, path, plugin=False, opset=OPSET):
+def export(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: int = OPSET) -> Path:
     """Export a model of `helpers.models` to one ONNX file (static shapes, no external data); returns its path.
 
     Names, order and shapes of inputs and outputs, and types of inputs, are those of `model.config`. Constants are

@@ -4,10 +4,12 @@ import ast
 from collections import Counter
 from itertools import takewhile
 
+import onnx
+
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def name_after_modules(model):
+def name_after_modules(model: onnx.ModelProto) -> None:
     """Rename nodes to `/module/path/OpType` from the exporter's scopes, and tensors after the node that makes them.
 
     A Conv that took in a BatchNorm keeps the Conv's own path. The exporter's notes (source paths, stack traces) go.

@@ -1,16 +1,18 @@
 """An ONNX file held against the PyTorch model that it was exported from."""
 
+from collections.abc import Iterable, Sequence
 from itertools import tee
 
 import numpy as np
 import torch
 
 from helpers import graph
+from helpers.files import PathLike
 from helpers.graph import session
-from helpers.sequence import as_steps, rollout
+from helpers.sequence import Arrays, Step, as_steps, rollout
 
 
-def check(path, model, frames) -> list[dict]:
+def check(path: PathLike, model: torch.nn.Module, frames: Iterable[Step | Arrays]) -> list[dict]:
     """Run frames in ONNX Runtime (CPU) and in PyTorch, each carrying its own states, and compare outputs.
 
     Args:
@@ -41,7 +43,7 @@ def check(path, model, frames) -> list[dict]:
     return rows
 
 
-def difference(a, b):
+def difference(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     """max_abs, rel and mean_rel of array `a` against the reference `b`; a NaN on either side makes them NaN."""
     error = np.abs(a.astype(np.float64) - b)
     tiny = np.finfo(np.float32).tiny
@@ -52,7 +54,7 @@ def difference(a, b):
     }
 
 
-def assert_parity(rows, rel=1e-4):
+def assert_parity(rows: Sequence[dict], rel: float = 1e-4) -> None:
     """AssertionError naming the first frame and output of `check`'s rows whose relative error is above `rel` (or
     NaN).
     """

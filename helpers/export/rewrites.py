@@ -1,5 +1,10 @@
 """An exported graph made tidy: constants and BatchNorm folded, and nothing left that does nothing."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx_ir
+
 REWRITES = (
     "fuse_batchnorm_into_conv",
     "no_op_cast",
@@ -19,7 +24,7 @@ REWRITES = (
 FOLD_LIMIT = 1 << 20  # elements: constants such as positions are folded, weights are only transposed
 
 
-def tidy(model):
+def tidy(model: "onnx_ir.Model") -> None:
     """Fold constants and BatchNorm, and drop what does nothing, in an `onnx_ir.Model`, in place.
 
     The exporter's own `optimize=True` would also drop an addition of 1e-8 (it takes constants within 1e-8 of 0 for 0),

@@ -6,9 +6,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from helpers.graph.edit import inlined
-from helpers.graph.file import read
+from helpers.graph.file import Model, read
 from helpers.graph.functions import FUNCTIONS, is_defined
-from helpers.graph.tables import Model
 from helpers.graph.types import count, inferred, kind_of, stated, tensor_types, text, type_of
 from helpers.graph.walk import attributes, bodies, is_float, node_inputs
 

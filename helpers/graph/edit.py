@@ -12,8 +12,8 @@ import onnx.inliner
 from onnx import TensorProto, helper
 
 from helpers.errors import BadInput
-from helpers.files import check_distinct
-from helpers.graph.file import parse, read, save
+from helpers.files import PathLike, check_distinct
+from helpers.graph.file import Model, parse, read, save
 from helpers.graph.functions import DOMAIN, FUNCTIONS, attach_functions, check_known, drop_functions
 from helpers.graph.types import Shape, kind_of, tensor_types, values
 from helpers.graph.walk import bodies, copy, element_types, initializers, part
@@ -31,8 +31,8 @@ def located(where: object):
 
 
 def subgraph(
-    model: str | os.PathLike[str] | onnx.ModelProto,
-    out: str | os.PathLike[str],
+    model: Model,
+    out: PathLike,
     inputs: Iterable[str],
     outputs: Iterable[str],
 ) -> Path:
@@ -155,9 +155,7 @@ def rounding_kept(model: onnx.ModelProto) -> onnx.ModelProto:
     return kept
 
 
-def postprocess(
-    path: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, functions: bool = True
-) -> Path:
+def postprocess(path: PathLike, out: PathLike | None = None, functions: bool = True) -> Path:
     """Prepare a graph with custom operators for ONNX Runtime and plugins; returns the path of `*_post.onnx` (or `out`).
 
     Finds the custom nodes whatever domain they came in, moves them to `trt.plugins` (opset import 1), and fills the

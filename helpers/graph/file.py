@@ -1,9 +1,9 @@
 """ONNX files, read and written with care: whole, of their digest, all weights finite. No torch."""
 
 import hashlib
-import os
 from math import prod
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import onnx
@@ -11,10 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import load_external_data_for_tensor
 
 from helpers.errors import BadInput
-from helpers.files import atomic, is_lfs_pointer, stays_inside
+from helpers.files import PathLike, atomic, is_lfs_pointer, stays_inside
 from helpers.graph.functions import DOMAIN, check_known, custom_nodes
 from helpers.graph.walk import STANDARD, all_attributes, all_tensors, copy, is_float
 
+Model: TypeAlias = PathLike | onnx.ModelProto  # a file, or what is in one
 DIGEST = "onramp.sha256"
 EXPORT_AGAIN = "export or copy the file again"
 LARGEST = 2 << 30  # bytes; a protobuf message is smaller
@@ -34,7 +35,7 @@ def digest(model: onnx.ModelProto) -> str:
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
-def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> Path:
+def save(model: onnx.ModelProto, path: PathLike) -> Path:
     """Check `model`, add its digest to `metadata_props`, and write one file, whole or not at all; returns the path.
 
     Raises: BadInput for a model that onnx.checker refuses, or of 2 GiB or more, which is too large for one file.
@@ -48,7 +49,7 @@ def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
+def load(path: PathLike) -> onnx.ModelProto:
     """Read an ONNX file that can be trusted: whole, of its digest, past onnx.checker, no unknown operator, and all
     weights are numbers.
 
@@ -66,7 +67,7 @@ def load(path: str | os.PathLike[str]) -> onnx.ModelProto:
     return model
 
 
-def parse(path: str | os.PathLike[str], weights: bool = True) -> onnx.ModelProto:
+def parse(path: PathLike, weights: bool = True) -> onnx.ModelProto:
     """Read a file as ONNX and compare its digest when it carries one.
 
     Args:
@@ -122,7 +123,7 @@ def _message(path):
     return model
 
 
-def external_files(path: str | os.PathLike[str], model: onnx.ModelProto) -> list[str]:
+def external_files(path: PathLike, model: onnx.ModelProto) -> list[str]:
     """Names of the external weight files of `model`, which was read from `path`, relative to its folder.
 
     Raises: BadInput for a file that is absent, shorter than the weights in it, or not beside the model.
@@ -154,7 +155,7 @@ def _place(path, tensor):
     return entries["location"], sum(map(int, numbers))
 
 
-def check_weights(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
+def check_weights(model: onnx.ModelProto, path: PathLike) -> None:
     """BadInput naming the first constant that is not whole or no number, wherever it is: initializers, Constant nodes,
     functions, bodies and external files, which are read one tensor at a time.
 
@@ -220,6 +221,6 @@ def check_model(model: onnx.ModelProto, where: object) -> None:
         raise BadInput(where, reason, "a graph that passes onnx.checker", EXPORT_AGAIN) from None
 
 
-def read(model: str | os.PathLike[str] | onnx.ModelProto, weights: bool = True) -> onnx.ModelProto:
+def read(model: Model, weights: bool = True) -> onnx.ModelProto:
     """A model, or the one in the file of this path, as `parse` reads it."""
     return model if isinstance(model, onnx.ModelProto) else parse(model, weights)

@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import onnx
 
 from helpers.errors import BadInput
-from helpers.graph.file import check_size
+from helpers.graph.file import Model, check_size
 
 LEVELS = {
     "disable": "ORT_DISABLE_ALL",
@@ -19,7 +18,7 @@ LEVELS = {
 
 
 def open_session(
-    model: str | Path | onnx.ModelProto,
+    model: Model,
     level: str = "all",
     threads: int | None = None,
     where: object = None,

@@ -4,19 +4,14 @@ Every function takes a path or an `onnx.ModelProto` and returns a list of dicts,
 `helpers.graph.cost`.
 """
 
-import os
 from collections import Counter
-from typing import TypeAlias
 
-import onnx
 from onnx import helper
 
-from helpers.graph.file import read
+from helpers.graph.file import Model, read
 from helpers.graph.functions import custom_nodes, is_defined, is_known
 from helpers.graph.types import kind_of, tensor_types, text, type_of, values
 from helpers.graph.walk import attributes, initializers, inputs
-
-Model: TypeAlias = str | os.PathLike[str] | onnx.ModelProto
 
 
 def op_table(model: Model) -> list[dict]:

@@ -88,8 +88,8 @@ def _size(dim):
 
 def count(shape: Shape) -> int | None:
     """Number of elements; None if it is not known."""
-    sizes = None if shape is None else [size for size in shape if isinstance(size, int)]
-    return prod(sizes) if sizes is not None and len(sizes) == len(shape or ()) else None
+    sizes = [size for size in shape or () if isinstance(size, int)]
+    return prod(sizes) if shape is not None and len(sizes) == len(shape) else None
 
 
 def text(shape: Shape) -> str:
@@ -113,20 +113,26 @@ def _depend_on_values(model):
 
 def _runs_on_zeros(model):
     given = inputs(model)
-    counts = [count(type_of(value)[1]) if kind_of(value) == "tensor" else None for value in given]
-    if None in counts or 8 * sum(filter(None, counts)) > MOST_BYTES:
+    counts = [count(type_of(value)[1]) for value in given if kind_of(value) == "tensor" and type_of(value)[0]]
+    sizes = [elements for elements in counts if elements is not None]
+    if len(sizes) < len(given) or 8 * sum(sizes) > MOST_BYTES:
         return False
     return all(is_defined(node, model) for node in custom_nodes(model))
+
+
+def _zeros(value):
+    dtype, shape = type_of(value)
+    sizes = [size for size in shape or () if isinstance(size, int)]
+    return np.zeros(sizes, helper.tensor_dtype_to_np_dtype(dtype))
 
 
 def _by_running(model: onnx.ModelProto, names: Sequence[str]):
     """What one run on zeros tells of the tensors `names`; nothing of a graph that does not run on zeros."""
     del model.graph.output[:], model.graph.value_info[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    types: dict = {value.name: type_of(value) for value in inputs(model)}
-    zeros = {name: np.zeros(shape, helper.tensor_dtype_to_np_dtype(dtype)) for name, (dtype, shape) in types.items()}
+    feeds = {value.name: _zeros(value) for value in inputs(model)}
     try:
-        arrays = run(open_session(model, "disable"), list(names), zeros)
+        arrays = run(open_session(model, "disable"), list(names), feeds)
     except BadInput:
         return {}
     return {

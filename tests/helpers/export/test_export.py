@@ -1,0 +1,56 @@
+"""Export of BEVFormer mini and of a toy: interface, one file, plugin graph, what is refused."""
+
+import onnx
+import pytest
+
+from helpers import export, graph
+from helpers.errors import BadInput
+from tests.helpers.export.toy import Toy, noise
+
+
+def test_interface_is_that_of_the_public_export(mini):
+    made = graph.load(mini[1]).graph
+
+    def interface(values):
+        types = [value.type.tensor_type for value in values]
+        assert {kind.elem_type for kind in types} == {onnx.TensorProto.FLOAT}
+        return [(v.name, [d.dim_value for d in kind.shape.dim]) for v, kind in zip(values, types, strict=True)]
+
+    assert interface(made.input) == [
+        ("image", [1, 6, 3, 256, 416]),
+        ("prev_bev", [2500, 1, 128]),
+        ("use_prev_bev", [1]),
+        ("can_bus", [18]),
+        ("lidar2img", [1, 6, 4, 4]),
+    ]
+    assert interface(made.output) == [
+        ("bev_embed", [2500, 1, 128]),
+        ("outputs_classes", [3, 1, 300, 10]),
+        ("outputs_coords", [3, 1, 300, 10]),
+    ]
+
+
+def test_one_file_that_speaks_of_no_machine(mini):
+    path = mini[1]
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    content = path.read_bytes()
+    assert not [word for word in (b".py", b"stack_trace", b"name_scopes", b"site-packages") if word in content]
+
+
+def test_plugin_graph_is_the_portable_one_without_bodies(toy, tmp_path):
+    model, path = toy
+    portable = graph.load(path)
+    plugin = export.export(model, tmp_path / "plugin.onnx", plugin=True)
+    bare = graph.load(plugin)
+    assert [function.name for function in portable.functions] == ["RotateTRT2"] and not bare.functions
+    assert bare.graph == portable.graph
+    assert {node.domain for node in graph.custom_nodes(bare)} == {graph.DOMAIN}
+    export.assert_parity(export.check(plugin, model, noise(2)))
+
+
+def test_export_refuses_what_would_not_be_the_model(tmp_path):
+    with pytest.raises(BadInput, match="training mode"):
+        export.export(Toy(), tmp_path / "toy.onnx")
+    with pytest.raises(BadInput, match="config agree"):
+        export.export(Toy(width=5).eval(), tmp_path / "toy.onnx")
+    assert not list(tmp_path.iterdir())

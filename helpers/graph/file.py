@@ -80,10 +80,11 @@ def parse(path: PathLike, weights: bool = True) -> onnx.ModelProto:
     files = external_files(path, model)
     if files and not weights:
         return model
-    check_size(model, path)
-    for tensor in all_tensors(model) if files else ():
-        if tensor.external_data:
-            _read_external(path, tensor)
+    if files:
+        check_size(model, path)
+        for tensor in all_tensors(model):
+            if tensor.external_data:
+                _read_external(path, tensor)
     written = {entry.key: entry.value for entry in model.metadata_props}.get(DIGEST)
     if written is not None and written != (found := digest(model)):
         fix = f"{EXPORT_AGAIN}; if a tool edited it on purpose, seal it: graph.save(onnx.load(path), path)"
@@ -113,7 +114,9 @@ def _message(path):
     try:
         model = onnx.load(path, load_external_data=False)
     except OSError as error:
-        raise BadInput(path, f"not readable: {error.strerror or error}", "an ONNX file", "see its rights") from error
+        raise BadInput(
+            path, f"not readable: {error.strerror or error}", "an ONNX file", "check its permissions"
+        ) from error
     except Exception as error:
         if path.stat().st_size >= LARGEST:
             raise _too_large(path, path.stat().st_size) from error
@@ -164,12 +167,7 @@ def check_weights(model: onnx.ModelProto, path: PathLike) -> None:
     root = str(Path(path).parent)
     for tensor in all_tensors(model):
         where = f"{path}: tensor {tensor.name or '(of a node)'}"
-        try:
-            array = numpy_helper.to_array(_own(tensor), root)
-        except Exception as error:  # of NumPy, onnx and the system
-            raise BadInput(
-                where, f"not readable ({error})", f"values of shape {list(tensor.dims)}", EXPORT_AGAIN
-            ) from error
+        array = _read(tensor, root, where)
         if is_float(tensor.data_type) or TensorProto.DataType.Name(tensor.data_type).startswith("FLOAT8"):
             _check_numbers(where, array)
     for attribute in all_attributes(model):
@@ -178,13 +176,20 @@ def check_weights(model: onnx.ModelProto, path: PathLike) -> None:
             _check_numbers(f"{path}: attribute {attribute.name}", np.array(values, np.float32))
 
 
-def _own(tensor):
-    """The tensor, or a copy of it that external weights may be read into."""
-    if not tensor.external_data:
-        return tensor
-    own = TensorProto()
-    own.CopyFrom(tensor)
-    return own
+def _read(tensor, root, where):
+    """The array of a tensor, whose external weights are not kept in it."""
+    own = tensor
+    if tensor.external_data:
+        own = TensorProto()
+        own.CopyFrom(tensor)
+    try:
+        array = numpy_helper.to_array(own, root)
+        if array.shape != tuple(tensor.dims):
+            raise ValueError(f"values of shape {list(array.shape)}")
+    except Exception as error:  # of NumPy, onnx and the system
+        expected = f"values of shape {list(tensor.dims)}"
+        raise BadInput(where, f"not readable ({error})", expected, EXPORT_AGAIN) from error
+    return array
 
 
 def _check_numbers(where, array):

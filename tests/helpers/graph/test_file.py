@@ -249,3 +249,13 @@ def test_load_refuses_nan_in_a_constant_node(tmp_path):
     model.graph.node[0].attribute.append(helper.make_attribute("value", values))
     with pytest.raises(BadInput, match="NaN"):
         graph.load(graph.save(model, tmp_path / "nan.onnx"))
+
+
+def test_a_shape_that_its_values_do_not_fill_is_named(tmp_path):
+    """However large: nothing of that size is allocated."""
+    for dims in ([3], [1 << 50], [-1]):
+        weight = tensor(np.float32([1, 2]))
+        weight.dims[:] = dims
+        (tmp_path / "m.onnx").write_bytes(in_an_initializer(weight).SerializeToString())
+        with pytest.raises(BadInput, match=r"m\.onnx"):
+            graph.load(tmp_path / "m.onnx")

@@ -8,9 +8,8 @@ import sys
 import time
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from benchmarks import __main__ as measure_gpu
 from benchmarks import comparison, engines, evaluate, frames, measured, report
@@ -20,6 +19,7 @@ from helpers import benchmark, calibration, engine, records
 from helpers.dataset import open_dataset
 from helpers.sequence import Step
 from helpers.systems.bevformer.config import CONFIGS
+from tests.builders.graphs import save
 from tests.fakes import tensorrt as fake_tensorrt
 
 SHAPES = {"image": (1, 6, 3, 4, 4), "prev_bev": (4, 1, 2), "use_prev_bev": (1,), "can_bus": (18,),
@@ -31,7 +31,6 @@ SAMPLING = "/pts_bbox_head/transformer/encoder/layers.0/attentions.1/MultiScaleD
 
 def toy(path, quantized=False):
     """A network with BEVFormer's inputs and outputs: the map counts frames, the classes are the map's sum."""
-    value = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)  # noqa: E731
     constants = {"one": np.float32(1), "zero": np.float32(0), "queries": np.zeros((1, 1, 5, 10), np.float32),
                  "scale": np.float32(0.5), "zero_point": np.int8(0)}  # fmt: skip
     source = "prev_bev"
@@ -54,12 +53,10 @@ def toy(path, quantized=False):
         helper.make_node("Add", ["queries", "total"], ["outputs_classes"], "/classes"),
         helper.make_node("Add", ["queries", "nothing"], ["outputs_coords"], "/coords"),
     ]
-    outputs = [value("bev_embed", SHAPES["prev_bev"]), value("outputs_classes", (1, 1, 5, 10)),
-               value("outputs_coords", (1, 1, 5, 10))]  # fmt: skip
-    weights = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
-    graph = helper.make_graph(nodes, "toy", [value(*item) for item in SHAPES.items()], outputs, weights)
+    classes = (1, 1, 5, 10)
+    outputs = {"bev_embed": SHAPES["prev_bev"], "outputs_classes": classes, "outputs_coords": classes}
     path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), path)
+    save(path, nodes, SHAPES, outputs, constants, opset=19)
 
 
 @pytest.fixture

@@ -4,24 +4,21 @@ import argparse
 import json
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 
 from helpers import __main__ as cli
 from helpers.cli import engine_options
 from helpers.errors import BadInput
+from tests.builders.graphs import save
 from tests.fakes import tensorrt as fake_tensorrt
 
 
 @pytest.fixture
 def double(tmp_path):
     """An ONNX file with y = x + x, x [n, 2] float32."""
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"], "double")], "g", values[:1], values[1:])
-    path = tmp_path / "double.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), path)
-    return path
+    add = helper.make_node("Add", ["x", "x"], ["y"], "double")
+    return save(tmp_path / "double.onnx", [add], {"x": ["n", 2]}, {"y": ["n", 2]})
 
 
 def run(*arguments):

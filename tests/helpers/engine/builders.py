@@ -4,32 +4,18 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from helpers.engine import cache
-
-
-def value(name, shape, kind=TensorProto.FLOAT):
-    return helper.make_tensor_value_info(name, kind, shape)
-
-
-def save(path, nodes, inputs, outputs, weights=(), functions=(), opsets=(("", 19),), **options):
-    graph = helper.make_graph(nodes, "graph", inputs, outputs, weights)
-    opset_imports = [helper.make_opsetid(*opset) for opset in opsets]
-    model = helper.make_model(graph, opset_imports=opset_imports, ir_version=9, functions=functions)
-    onnx.save(model, path, **options)
-    return path
+from tests.builders.graphs import save
 
 
 def save_conv(path, batch=2, **options):
     """relu(conv1x1(x, w)) with x [batch, 3, 4, 4]; returns path and w [5, 3]."""
     weight = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
     nodes = [helper.make_node("Conv", ["x", "w"], ["y"], "conv"), helper.make_node("Relu", ["y"], ["z"], "relu")]
-    initializer = numpy_helper.from_array(weight[:, :, None, None], "w")
-    return save(
-        path, nodes, [value("x", [batch, 3, 4, 4])], [value("z", [batch, 5, 4, 4])], [initializer], **options
-    ), weight
+    weights = {"w": weight[:, :, None, None]}
+    return save(path, nodes, {"x": [batch, 3, 4, 4]}, {"z": [batch, 5, 4, 4]}, weights, **options), weight
 
 
 def expected_conv(weight, x):
@@ -52,7 +38,7 @@ def save_fp8(path):
         numpy_helper.from_array(np.float32(0.004), "w_scale"),
         helper.make_tensor("zero", TensorProto.FLOAT8E4M3FN, [], b"\0", raw=True),
     ]
-    return save(path, nodes, [value("x", [2, 16])], [value("y", [2, 4])], weights), weight
+    return save(path, nodes, {"x": [2, 16]}, {"y": [2, 4]}, weights, opset=19), weight
 
 
 def edit_metadata(path, **changes):

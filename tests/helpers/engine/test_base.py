@@ -10,7 +10,7 @@ from onnx import helper
 from helpers import engine
 from helpers.engine import Availability
 from helpers.errors import BadInput
-from tests.helpers.engine.builders import save, value
+from tests.builders.graphs import save, value
 
 
 def test_import_needs_no_torch():
@@ -102,12 +102,8 @@ def test_free_dimensions_must_agree(tmp_path):
 @pytest.mark.parametrize("free", ["?", -1, "", "unk__0", "n + 1"])
 def test_free_dimensions_without_a_name_need_not_agree(tmp_path, free):
     """Some exporters call every free dimension "?", or write -1."""
-    path = save(
-        tmp_path / "relu.onnx",
-        [helper.make_node("Relu", ["x"], ["y"])],
-        [value("x", [free, free])],
-        [value("y", [free, free])],
-    )
+    relu = helper.make_node("Relu", ["x"], ["y"])
+    path = save(tmp_path / "relu.onnx", [relu], {"x": [free, free]}, {"y": [free, free]})
     with engine.load(path) as loaded:
         x = np.float32([[1, -2, 3], [-4, 5, -6]])
         np.testing.assert_array_equal(loaded.run({"x": x})["y"], np.maximum(x, 0))

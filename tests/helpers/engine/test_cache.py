@@ -16,7 +16,8 @@ from helpers.engine import cache
 from helpers.engine.onnxruntime import OnnxRuntime
 from helpers.errors import BadInput
 from helpers.files import sha256
-from tests.helpers.engine.builders import edit_metadata, expected_conv, flip_byte, left_over, save, save_conv, value
+from tests.builders.graphs import save, value
+from tests.helpers.engine.builders import edit_metadata, expected_conv, flip_byte, left_over, save_conv
 
 
 @pytest.fixture(params=["onnxruntime", "tensorrt_rtx"])

@@ -10,7 +10,8 @@ from helpers import engine, graph
 from helpers.engine import cache, tensorrt_rtx
 from helpers.errors import BadInput
 from helpers.graph.walk import uses_fp8
-from tests.helpers.engine.builders import expected_conv, flip_byte, left_over, save, save_conv, save_fp8, value
+from tests.builders.graphs import save, value
+from tests.helpers.engine.builders import expected_conv, flip_byte, left_over, save_conv, save_fp8
 
 
 def test_build_and_run(tmp_path, x):
@@ -56,7 +57,7 @@ def test_flipped_bit_in_a_sealed_onnx_file(tmp_path, conv):
 
 def test_unknown_operator_is_named(tmp_path):
     nodes = [helper.make_node("Wobble", ["x"], ["y"], "wobbly", domain="my.domain")]
-    path = save(tmp_path / "m.onnx", nodes, [value("x", [1])], [value("y", [1])], opsets=[("", 19), ("my.domain", 1)])
+    path = save(tmp_path / "m.onnx", nodes, [value("x", [1])], [value("y", [1])], opsets=[("my.domain", 1)])
     for runtime in ("onnxruntime", "tensorrt_rtx"):
         with pytest.raises(BadInput, match="Wobble"):
             engine.build(path, runtime, tmp_path / "cache")
@@ -67,8 +68,8 @@ def test_local_function_builds_on_both_runtimes(tmp_path):
     body = [helper.make_node("Mul", ["a", "a"], ["b"], "square")]
     function = helper.make_function("trt.plugins", "Square", ["a"], ["b"], body, [helper.make_opsetid("", 19)])
     nodes = [helper.make_node("Square", ["x"], ["y"], "custom", domain="trt.plugins")]
-    opsets = [("", 19), ("trt.plugins", 1)]
-    path = save(tmp_path / "m.onnx", nodes, [value("x", [3])], [value("y", [3])], functions=[function], opsets=opsets)
+    opsets = [("trt.plugins", 1)]
+    path = save(tmp_path / "m.onnx", nodes, {"x": [3]}, {"y": [3]}, (), 19, [function], opsets)
     with engine.load(engine.build(path, out_dir=tmp_path / "cache")) as loaded:
         np.testing.assert_array_equal(loaded.run({"x": np.float32([1, -2, 3])})["y"], [1, 4, 9])
     assert [layer["type"] for layer in tensorrt_rtx.layers(path)] == ["ELEMENTWISE"]

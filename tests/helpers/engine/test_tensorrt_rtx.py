@@ -7,8 +7,9 @@ from onnx import TensorProto, helper, numpy_helper
 from helpers import engine
 from helpers.engine import cache, tensorrt_rtx
 from helpers.errors import BadInput
+from tests.builders.graphs import save, value
 from tests.fakes import cuda as fake_cuda
-from tests.helpers.engine.builders import left_over, save, save_conv, save_fp8, value
+from tests.helpers.engine.builders import left_over, save_conv, save_fp8
 
 
 def test_layers(conv):
@@ -43,7 +44,7 @@ def test_names_the_node_the_parser_refuses(tmp_path):
 
 def test_gathers_nodes_with_the_same_reason(tmp_path):
     nodes = [helper.make_node("Wobble", [a], [b], f"wobbly_{a}", domain="my.domain") for a, b in ("xy", "yz")]
-    path = save(tmp_path / "m.onnx", nodes, [value("x", [1])], [value("z", [1])], opsets=[("", 19), ("my.domain", 1)])
+    path = save(tmp_path / "m.onnx", nodes, [value("x", [1])], [value("z", [1])], opsets=[("my.domain", 1)])
     with pytest.raises(BadInput, match=r"node 0 'wobbly_x' \(Wobble\): .* and 1 more Wobble"):
         tensorrt_rtx.layers(path)
 

@@ -4,14 +4,9 @@ import numpy as np
 from onnx import helper, numpy_helper
 
 from helpers import engine
-from tests.helpers.engine import builders
-from tests.helpers.engine.builders import value
+from tests.builders.graphs import save, value
 
 SHAPES = [{"x": [(1, 2), (2, 2), (4, 2)]}, {"x": [(5, 2), (6, 2), (9, 2)]}]
-
-
-def save(path, nodes, inputs, outputs, weights=(), opsets=(("", 18),)):
-    return builders.save(path, nodes, inputs, outputs, weights, opsets=opsets)
 
 
 def save_step(path, frames=3):
@@ -40,7 +35,7 @@ def save_quantized(path):
     nodes = [helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], "/q"),
              helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["dq"], "/dq"),
              helper.make_node("MatMul", ["dq", "w"], ["y"], "/MatMul")]  # fmt: skip
-    return save(path, nodes, [value("x", [3, 2])], [value("y", [3, 2])], scale, [("", 19)])
+    return save(path, nodes, [value("x", [3, 2])], [value("y", [3, 2])], scale, opset=19)
 
 
 def save_free(path):
@@ -52,7 +47,7 @@ def save_free(path):
 
 def save_custom(path):
     nodes = [helper.make_node("Twice", ["x"], ["y"], "/Twice", domain="trt.plugins")]
-    return save(path, nodes, [value("x", [2])], [value("y", [2])], opsets=[("", 18), ("trt.plugins", 1)])
+    return save(path, nodes, [value("x", [2])], [value("y", [2])], opsets=[("trt.plugins", 1)])
 
 
 def built(model, **options):

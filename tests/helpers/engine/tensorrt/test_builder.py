@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from helpers import calibration, engine
 from helpers.engine import cuda
 from helpers.errors import BadInput
-from tests.helpers.engine.builders import value
+from tests.builders.graphs import value
 from tests.helpers.engine.tensorrt.builders import (
     SHAPES,
     built,

@@ -6,27 +6,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from helpers.engine.tensorrt.graph import for_version
 from helpers.errors import BadInput
 from helpers.graph.walk import is_quantized
+from tests.builders.graphs import constant, value
+from tests.builders.graphs import model as make
 
 VERSIONS = ("8.6.0", "10.13.0", "11.1.0")
-
-
-def value(name, shape, kind=TensorProto.FLOAT):
-    return helper.make_tensor_value_info(name, kind, shape)
-
-
-def constant(name, values, dtype=np.int64):
-    return numpy_helper.from_array(np.asarray(values, dtype), name)
-
-
-def make(nodes, inputs, outputs, weights=(), opset=18, functions=(), opsets=()):
-    graph = helper.make_graph(nodes, "graph", inputs, outputs, weights)
-    imports = [helper.make_opsetid("", opset), *(helper.make_opsetid(*entry) for entry in opsets)]
-    return helper.make_model(graph, opset_imports=imports, ir_version=9, functions=functions)
 
 
 def one(op_type, shape, outputs=1, weights=(), opset=18, inputs=None, free=False, kind=TensorProto.FLOAT, **attributes):

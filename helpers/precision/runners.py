@@ -62,7 +62,7 @@ class OnnxRunner(Runner):
     """An ONNX file or model in ONNX Runtime on the CPU, without graph optimization: every tensor keeps its name.
 
     A probe runs only what its tensors need. With `inside` the custom operators are replaced by their definitions, whose
-    nodes are then named `<custom node>/<operator>_<tensor>`. Sequences are no tensors, and left out.
+    nodes are then named `<custom node>/<operator>_<position>`. Sequences are no tensors, and left out.
     """
 
     any_tensor = True

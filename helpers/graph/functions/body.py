@@ -25,7 +25,7 @@ class Body:
             raise AttributeError(op_type)
         return partial(self.add, op_type)
 
-    def add(self, op_type, *inputs, outputs=1, output=None, **attributes):
+    def add(self, op_type: str, *inputs: str, outputs: int = 1, output: str | None = None, **attributes):
         """Add one node; returns the name of its output, or the list of them."""
         names = [output] if output else [self.tensor_name(op_type, position) for position in range(outputs)]
         self.nodes.append(helper.make_node(op_type, inputs, names, self.node_name(op_type), **attributes))
@@ -39,20 +39,23 @@ class Body:
         """Name of the next node."""
         return None
 
-    def ints(self, *values):
+    def ints(self, *values: int) -> str:
+        """A constant of whole numbers [len(values)]."""
         return self.Constant(value_ints=values)
 
-    def real(self, value):
+    def real(self, value: float) -> str:
+        """A scalar constant."""
         return self.Constant(value_float=value)
 
-    def float(self, tensor):
+    def float(self, tensor: str) -> str:
+        """The tensor as float32."""
         return self.Cast(tensor, to=TensorProto.FLOAT)
 
-    def extent(self, tensor, axis):
+    def extent(self, tensor: str, axis: int) -> str:
         """The size of one axis, as an integer tensor [1]."""
         return self.Shape(tensor, start=axis, end=axis + 1)
 
-    def grid_sample(self, image, grid, nearest=False):
+    def grid_sample(self, image: str, grid: str, nearest: bool = False) -> str:
         """Zeros outside, corners not aligned, as TensorRT's plugins sample."""
         linear = "linear" if self.opset >= 20 else "bilinear"
         return self.GridSample(

@@ -1,7 +1,11 @@
 """Multi-scale deformable attention in standard operators; `helpers.ops.ms_deform_attn` says what it computes."""
 
+from collections.abc import Sequence
 from math import prod
 
+import onnx
+
+from helpers.graph.functions.body import Body
 from helpers.graph.walk import attributes, inputs
 
 OP_TYPE = "MultiScaleDeformableAttnTRT2"
@@ -10,7 +14,7 @@ ATTRIBUTES = ()
 VARIANT = "number of levels"
 
 
-def variants(model, nodes):
+def variants(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> set[int | None]:
     """Numbers of levels of the nodes: the first extent of their spatial shapes (None: unknown)."""
     known = {}
     for value in [*inputs(model), *model.graph.value_info]:
@@ -24,7 +28,7 @@ def variants(model, nodes):
     return {known.get(node.input[1]) for node in nodes}
 
 
-def define(b, levels):
+def define(b: Body, levels: int) -> None:
     """Add the definition to a `Body`."""
     value, shapes, references, offsets, weights = INPUTS
     minus, one, two, keep = b.ints(-1), b.ints(1), b.ints(2), b.ints(0, 0, 0)
@@ -53,8 +57,8 @@ def define(b, levels):
         grid = b.Reshape(b.Add(origin, b.Mul(offset, b.CastLike(scale, value))), grid_shape)
         image = b.Reshape(value_levels[level], b.Concat(minus, channels, size, axis=0))
         samples.append(b.grid_sample(image, grid))
-    samples = b.Concat(*samples, axis=3) if levels > 1 else samples[0]
-    summed = b.ReduceSum(b.Mul(samples, softmax), b.ints(3), keepdims=0)
+    joined = b.Concat(*samples, axis=3) if levels > 1 else samples[0]
+    summed = b.ReduceSum(b.Mul(joined, softmax), b.ints(3), keepdims=0)
     summed = b.Reshape(summed, b.Concat(minus, heads, channels, queries, axis=0))
     b.Transpose(summed, perm=[0, 3, 1, 2], output="output")
 
@@ -63,6 +67,6 @@ def _split(b, tensor, sizes, levels):
     return b.Split(tensor, sizes, axis=3, outputs=levels) if levels > 1 else [tensor]
 
 
-def flops(node, input_shapes, output_shape):
+def flops(node: onnx.NodeProto, input_shapes: Sequence[list[int]], output_shape: list[int]) -> int:
     """10 per sampling point and channel: 8 for a bilinear sample, 2 for its weight."""
     return 10 * prod(input_shapes[4]) * input_shapes[0][3]

@@ -1,7 +1,11 @@
 """Rotation of an image about a point in standard operators; `helpers.ops.rotate` says what it computes."""
 
 import math
+from collections.abc import Sequence
 
+import onnx
+
+from helpers.graph.functions.body import Body
 from helpers.graph.walk import attributes
 
 OP_TYPE = "RotateTRT2"
@@ -11,12 +15,12 @@ VARIANT = "interpolation"
 BILINEAR, NEAREST = 0, 1
 
 
-def variants(model, nodes):
+def variants(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> set[int]:
     """Interpolations of the nodes."""
     return {attributes(node).get("interpolation", BILINEAR) for node in nodes}
 
 
-def define(b, interpolation):
+def define(b: Body, interpolation: int) -> None:
     """Add the definition to a `Body`."""
     image, angle, center = INPUTS
     first, one, two = b.ints(0), b.ints(1), b.ints(2)
@@ -46,6 +50,6 @@ def _pixel_centers(b, image, axis):
     return b.Add(b.float(count), b.Sub(b.real(0.5), half)), half
 
 
-def flops(node, input_shapes, output_shape):
+def flops(node: onnx.NodeProto, input_shapes: Sequence[list[int]], output_shape: list[int]) -> int:
     """8 per value for bilinear sampling, none for the nearest pixel."""
     return 0 if attributes(node).get("interpolation") == NEAREST else 8 * math.prod(output_shape)

@@ -85,7 +85,7 @@ class TensorRtRtx(Runtime):
         """Parse, list the layers, build for all named compute capabilities and write one engine file."""
         with _network(onnx_path) as (builder, network, log):
             table, config = _layers(network), _config(builder, options)
-            profiles.add(onnx_path, builder, network, config, options.shapes)
+            profiles.add(onnx_path, builder, network, config, options.shapes or {})
             engine = builder.build_serialized_network(network, config)
             if engine is None:
                 capabilities = ", ".join(options.compute_capability)

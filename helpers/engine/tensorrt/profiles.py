@@ -20,7 +20,7 @@ def checked(shapes: Mapping[str, Sequence[Sequence[int]]] | None) -> Profile:
     return profile
 
 
-def add(onnx_path: PathLike, builder: Any, network: Any, config: Any, shapes: Profile) -> Any:
+def add(onnx_path: PathLike, builder: Any, network: Any, config: Any, shapes: Mapping[str, Any]) -> Any:
     """Add a profile for the network's free inputs; returns it, or None if no input has a free dimension.
 
     Raises:

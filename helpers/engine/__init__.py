@@ -102,6 +102,7 @@ def build(
     builder, version = _usable(runtime)
     settings = make_options(builder.build_options, runtime, options)
     model = cache.read_model(onnx_path)
+    builder.check(onnx_path, model, settings)
     keyed, capabilities = builder.key_options(settings), builder.compute_capabilities(settings)
     made_from = cache.identity(onnx_path, model, runtime, version, capabilities, keyed)
 

@@ -155,6 +155,9 @@ class Runtime:
         """The part of the build options that makes an engine another one, for the cache's key."""
         return dataclasses.asdict(options)
 
+    def check(self, onnx_path: PathLike, model: Any, options: Any) -> None:
+        """BadInput if the build options do not fit `model`, which was read from `onnx_path`."""
+
     def build(self, onnx_path: Path, model: Any, engine_path: Path, options: Any) -> dict[str, Any]:
         """Write the engine of `model`, which was read from `onnx_path`; returns details for the metadata file."""
         raise NotImplementedError

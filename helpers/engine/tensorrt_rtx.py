@@ -81,11 +81,14 @@ class TensorRtRtx(Runtime):
     def layers(self, onnx_path: PathLike) -> list[dict[str, Any]]:
         return layers(onnx_path)
 
+    def check(self, onnx_path: PathLike, model: Any, options: BuilderOptions) -> None:
+        profiles.check(onnx_path, model, options.shapes or {})
+
     def build(self, onnx_path: Path, model: Any, engine_path: Path, options: BuilderOptions) -> dict[str, Any]:
         """Parse, list the layers, build for all named compute capabilities and write one engine file."""
         with _network(onnx_path) as (builder, network, log):
             table, config = _layers(network), _config(builder, options)
-            profiles.add(onnx_path, builder, network, config, options.shapes or {})
+            profiles.add(builder, network, config, options.shapes or {})
             engine = builder.build_serialized_network(network, config)
             if engine is None:
                 capabilities = ", ".join(options.compute_capability)

@@ -9,7 +9,7 @@ from typing import Any
 
 from helpers.engine import cuda
 from helpers.engine.base import Runtime
-from helpers.engine.tensorrt import inspector, plan, plugins, versions
+from helpers.engine.tensorrt import inspector, plan, plugins, profiles, versions
 from helpers.engine.tensorrt.engine import TensorRtEngine
 from helpers.engine.tensorrt.options import BuilderOptions, LoadOptions
 from helpers.files import PathLike
@@ -42,6 +42,10 @@ class TensorRt(Runtime):
 
     def is_engine(self, path: PathLike) -> bool:
         return plan.is_plan(path)
+
+    def check(self, onnx_path: PathLike, model: Any, options: BuilderOptions) -> None:
+        for shapes in options.shapes or [{}]:
+            profiles.check(onnx_path, model, shapes)
 
     def build(self, onnx_path: Path, model: Any, engine_path: Path, options: BuilderOptions) -> dict[str, Any]:
         """Build the engine, write it with the calibration table beside it, and load it once to list its layers."""

@@ -56,7 +56,7 @@ def build(onnx_path, model, options, known):
                           "precision is allowed beside Q/DQ nodes; hold the outputs against ONNX Runtime's, or build "
                           "with precision explicit", stacklevel=2)  # fmt: skip
         _configure(trt, config, options, flags)
-        added = [profiles.add(onnx_path, builder, network, config, shapes) for shapes in options.shapes or [{}]]
+        added = [profiles.add(builder, network, config, shapes) for shapes in options.shapes or [{}]]
         calibrator = _calibrate(network, config, options, quantized, added[0])
         if calibrator:
             stack.callback(calibrator.close)

@@ -20,28 +20,22 @@ def checked(shapes: Mapping[str, Sequence[Sequence[int]]] | None) -> Profile:
     return profile
 
 
-def add(onnx_path: PathLike, builder: Any, network: Any, config: Any, shapes: Mapping[str, Any]) -> Any:
-    """Add a profile for the network's free inputs; returns it, or None if no input has a free dimension.
+def check(onnx_path: PathLike, model: Any, shapes: Mapping[str, Any]) -> None:
+    """BadInput unless `shapes` has what every input with free dimensions needs, and nothing else.
 
-    Raises:
-        BadInput: a free input without shapes, shapes of an unknown input or one of fixed shape, or that do not fit.
+    Args:
+        model: ModelProto, read from `onnx_path`.
     """
-    inputs = {tensor.name: tuple(tensor.shape) for tensor in map(network.get_input, range(network.num_inputs))}
-    free = {name: shape for name, shape in inputs.items() if -1 in shape}
+    from helpers.graph import walk  # onnx, which running an engine does without
+
+    known = {value.name: tuple(size or -1 for size in walk.shape_of(value)) for value in walk.inputs(model)}
     for name, three in shapes.items():
-        _check(f"option shapes[{name!r}] for {onnx_path}", name, three, inputs)
-    for name, shape in free.items():
-        if name not in shapes:
+        _check(f"option shapes[{name!r}] for {onnx_path}", name, three, known)
+    for name, shape in known.items():
+        if -1 in shape and name not in shapes:
             fix = "pass shapes, or --minShapes, --optShapes and --maxShapes"
             raise BadInput(f"input {name!r} of {onnx_path}", f"free dimensions {shape} and no shapes",
                            "min, opt and max shapes", fix)  # fmt: skip
-    if not free:
-        return None
-    profile = builder.create_optimization_profile()
-    for name in free:
-        profile.set_shape(name, *shapes[name])
-    config.add_optimization_profile(profile)
-    return profile
 
 
 def _check(where, name, three, inputs):
@@ -54,3 +48,16 @@ def _check(where, name, three, inputs):
     for shape in three:
         if len(shape) != len(known) or any(a not in (-1, b) for a, b in zip(known, shape, strict=True)):
             raise BadInput(where, tuple(shape), f"a shape that fits {known}", "correct the shape")
+
+
+def add(builder: Any, network: Any, config: Any, shapes: Mapping[str, Any]) -> Any:
+    """Add a profile for the network's free inputs; returns it, or None if no input has a free dimension."""
+    inputs = map(network.get_input, range(network.num_inputs))
+    free = [tensor.name for tensor in inputs if -1 in tensor.shape and tensor.name in shapes]
+    if not free:
+        return None
+    profile = builder.create_optimization_profile()
+    for name in free:
+        profile.set_shape(name, *shapes[name])
+    config.add_optimization_profile(profile)
+    return profile

@@ -1,6 +1,5 @@
 """`python -m helpers engine`."""
 
-import argparse
 import json
 
 import numpy as np
@@ -8,8 +7,6 @@ import pytest
 from onnx import helper
 
 from helpers import __main__ as cli
-from helpers.cli import engine_options
-from helpers.errors import BadInput
 from tests.builders.graphs import save
 from tests.fakes import tensorrt as fake_tensorrt
 
@@ -130,6 +127,71 @@ def test_bad_option_exits_2(capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "argument",
+    ["--warmUp=inf", "--warmUp=nan", "--duration=inf", "--duration=-1", "--iterations=0", "--percentile=200",
+     "--seed=-1", "--shapes=x:-2x2", "--shapes=x", "--shapes=x:2x2,x:3x2", "--threads=0"],
+)  # fmt: skip
+def test_numbers_that_no_measurement_can_use(tmp_path, double, capsys, argument):
+    with pytest.raises(SystemExit) as stop:
+        run("engine", "bench", f"--onnx={double}", f"--cache={tmp_path / 'cache'}", argument)
+    assert stop.value.code == 2 and argument.partition("=")[0] in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "named"),
+    [("y:2x2", "['x']"), ("x:2x3", "[n, 2]"), ("x:2", "[n, 2]"), ("x:100000000000x2", "4 GiB")],
+)
+def test_shapes_that_fit_no_input(tmp_path, double, capsys, shapes, named):
+    arguments = f"--onnx={double}", f"--cache={tmp_path / 'cache'}", f"--shapes={shapes}"
+    assert run("engine", "run", *arguments) == 2 and named in capsys.readouterr().err
+
+
+def test_shapes_hold_for_the_arrays_of_a_file_too(tmp_path, double, capsys):
+    np.savez(tmp_path / "in.npz", x=np.ones((3, 2), np.float32))
+    arguments = f"--onnx={double}", f"--cache={tmp_path / 'cache'}", f"--loadInputs={tmp_path / 'in.npz'}"
+    assert run("engine", "run", *arguments, "--shapes=x:3x2") == 0
+    assert run("engine", "run", *arguments, "--shapes=x:4x2") == 2 and "[4, 2]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["--saveEngine", "--saveOutputs", "--exportTimes"])
+@pytest.mark.parametrize("taken", ["double.onnx", "in.npz", "sub/../double.onnx", "link.onnx"])
+def test_an_output_over_an_input_is_refused_before_any_work(tmp_path, double, capsys, output, taken):
+    np.savez(tmp_path / "in.npz", x=np.ones((3, 2), np.float32))
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.onnx").symlink_to(double)
+    command = "bench" if output == "--exportTimes" else "run"
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    arguments = f"--onnx={double}", f"--cache={tmp_path / 'cache'}", f"--loadInputs={tmp_path / 'in.npz'}"
+    assert run("engine", command, *arguments, f"{output}={tmp_path / taken}") == 2
+    assert "also an input" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_outputs_and_the_metadata_of_engines_are_kept_apart_too(tmp_path, double, capsys):
+    engine = tmp_path / "mine.onnx"
+    assert run("engine", "build", f"--onnx={double}", f"--cache={tmp_path / 'cache'}", f"--saveEngine={engine}") == 0
+    before = (tmp_path / "mine.onnx.json").read_bytes()
+    other = tmp_path / "a"
+    for arguments in (
+        (f"--loadEngine={engine}", f"--exportTimes={engine}.json"),
+        (f"--onnx={double}", f"--exportTimes={other}", f"--saveEngine={other}"),
+    ):
+        assert run("engine", "bench", f"--cache={tmp_path / 'cache'}", "--shapes=x:1x2", *arguments) == 2
+        assert "also an input" in capsys.readouterr().err
+    assert (tmp_path / "mine.onnx.json").read_bytes() == before and not other.exists()
+
+
+def test_layers_are_refused_where_the_runtime_does_not_tell_them(tmp_path, double, capsys):
+    engine = tmp_path / "mine.onnx"
+    cache = f"--cache={tmp_path / 'cache'}"
+    assert run("engine", "build", f"--onnx={double}", cache, "--dumpLayerInfo") == 2
+    assert run("engine", "build", f"--onnx={double}", cache, f"--saveEngine={engine}") == 0
+    assert run("engine", "inspect", f"--loadEngine={engine}", "--dumpLayerInfo") == 2
+    assert capsys.readouterr().err.count("['--dumpLayerInfo']") == 2
+
+
 # ------------------------------------------------------------------------------------- engine, TensorRT's own options
 
 
@@ -138,72 +200,6 @@ def trt(monkeypatch):
     """TensorRT 8.6's recorded API with a stand-in for the driver."""
     with fake_tensorrt.installed(monkeypatch, "8.6.0") as module:
         yield module
-
-
-def parsed(*arguments):
-    """Options for `engine.build` from the command line of the runtime tensorrt."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runtime", default="tensorrt")
-    engine_options.add_build(parser)
-    engine_options.add_plugins(parser)
-    return engine_options.build_options(parser.parse_args(arguments))
-
-
-@pytest.mark.parametrize(
-    "arguments, options",
-    [
-        ([], {"precision": "fp32"}),
-        (["--fp16"], {"precision": "fp16"}),
-        (["--fp16", "--int8"], {"precision": "best"}),
-        (["--best", "--noTF32"], {"precision": "best", "tf32": False}),
-        (["--int8"], {"precision": "explicit"}),
-        (["--int8", "--calib=c.npz"], {"precision": "int8-implicit", "calibration": "c.npz"}),
-        (["--stronglyTyped"], {"precision": "strong"}),
-        (
-            ["--fp16", "--precisionConstraints=obey", "--layerPrecisions=/a:b/*:fp32,c:fp16"],
-            {"precision": "fp16", "layer_precisions": {"/a:b/*": "fp32", "c": "fp16"}},
-        ),
-        (["--memPoolSize=workspace:64", "--timingCacheFile=t"], {"workspace": 64.0, "timing_cache": "t"}),
-        (["--staticPlugins=a.so", "--dynamicPlugins=b.so"], {"plugins": ["a.so", "b.so"]}),
-        (
-            ["--versionCompatible", "--hardwareCompatibilityLevel=ampere+"],
-            {"version_compatible": True, "hardware_compatible": "AMPERE_PLUS"},
-        ),
-        (["--markOutputs=a,b", "--decompose=GridSample"], {"mark_outputs": ["a", "b"], "decompose": ["GridSample"]}),
-        (["--tacticSources=+CUDNN"], {"tactic_sources": ["CUDNN"]}),
-        (
-            ["--tacticSources=-CUBLAS,-CUBLAS_LT,-CUDNN"],
-            {"tactic_sources": ["EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS"]},
-        ),
-        (
-            ["--minShapes=x:1x2", "--optShapes=x:2x2", "--maxShapes=x:8x2"],
-            {"shapes": {"x": ((1, 2), (2, 2), (8, 2))}},
-        ),
-    ],
-)
-def test_tensorrt_options(trt, arguments, options):
-    assert parsed(*arguments) == {"precision": "fp32"} | options
-
-
-@pytest.mark.parametrize(
-    "arguments, named",
-    [
-        (["--runtime=onnxruntime", "--fp16"], "options of tensorrt: ['--fp16']"),
-        (["--runtime=tensorrt_rtx", "--noTF32"], "options of tensorrt: ['--noTF32']"),
-        (["--runtime=onnxruntime", "--plugins=a.so"], "options of tensorrt: ['--plugins']"),
-        (["--computeCapability=8.6"], "options of tensorrt_rtx: ['--computeCapability']"),
-        (["--layerPrecisions=a:fp32"], "--precisionConstraints=obey"),
-        (["--precisionConstraints=prefer"], "--precisionConstraints"),
-        (["--stronglyTyped", "--fp16"], "--stronglyTyped"),
-        (["--tacticSources=CUBLAS"], "--tacticSources"),
-        (["--tacticSources=-NONE"], "'NONE'"),
-        (["--memPoolSize=tactic:1"], "workspace:MiB"),
-    ],
-)
-def test_tensorrt_options_that_do_not_fit(trt, arguments, named):
-    with pytest.raises(BadInput) as refusal:
-        parsed(*arguments)
-    assert named in str(refusal.value)
 
 
 def test_engine_bench_of_tensorrt_tells_gpu_host_and_enqueue(trt, tmp_path, double, capsys):

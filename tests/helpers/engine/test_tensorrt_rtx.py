@@ -69,8 +69,9 @@ def test_refuses_fp8_for_a_gpu_without_it(tmp_path):
         engine.build(path, "tensorrt_rtx", tmp_path / "cache", compute_capability=["8.6", "8.9"])
 
 
-def test_shapes_of_an_input_without_free_dimensions_are_refused(tmp_path, conv):
+def test_shapes_of_an_input_without_free_dimensions_are_refused(tmp_path, conv, monkeypatch):
     shapes = {"x": [(4, 3, 4, 4)] * 3}
+    monkeypatch.setattr(cache, "fetch", lambda *arguments: pytest.fail("the cache was asked"))
     with pytest.raises(BadInput, match=r"shapes\['x'\][\s\S]*fixed shape \(2, 3, 4, 4\)"):
         engine.build(conv, "tensorrt_rtx", tmp_path / "cache", shapes=shapes)
     assert left_over(tmp_path / "cache") == []

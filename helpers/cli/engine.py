@@ -21,7 +21,7 @@ INPUTS = ("onnx", "loadEngine", "loadInputs", "calibration")
 OUTPUTS = ("saveEngine", "timing_cache", "saveOutputs", "exportTimes", "exportProfile")
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Run the subcommand that `argv` names; returns the exit code."""
     arguments = _parser().parse_args(argv)
     return arguments.command(arguments)

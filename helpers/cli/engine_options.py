@@ -1,7 +1,9 @@
 """Options of `python -m helpers engine`, by runtime, with trtexec's names where it has them."""
 
 import re
-from typing import NamedTuple
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from helpers.cli import numbers
 from helpers.engine.tensorrt import versions
@@ -59,7 +61,7 @@ LOAD = (
 SHAPES = ("min", "opt", "max")
 
 
-def add_build(parser):
+def add_build(parser: ArgumentParser) -> None:
     """Add the build options of all runtimes."""
     _add(parser, BUILD)
     for name in SHAPES:
@@ -67,12 +69,12 @@ def add_build(parser):
                             help=f"{TRT}, {RTX}: {name} shapes of inputs with free dimensions")  # fmt: skip
 
 
-def add_load(parser):
+def add_load(parser: ArgumentParser) -> None:
     """Add what an engine is loaded with, the plugin libraries included (they are for building too)."""
     _add(parser, LOAD)
 
 
-def add_plugins(parser):
+def add_plugins(parser: ArgumentParser) -> None:
     """Add --plugins and its kin, which are for building and for loading."""
     parser.add_argument("--plugins", "--staticPlugins", "--dynamicPlugins", action="append", default=[],
                         metavar="LIBRARY", help=f"{TRT}: plugin library; repeat for more")  # fmt: skip
@@ -83,7 +85,7 @@ def _add(parser, options):
         parser.add_argument(flag, dest=name, **{**settings, "help": f"{', '.join(runtimes)}: {settings['help']}"})
 
 
-def shapes(text):
+def shapes(text: str) -> dict[str, tuple[int, ...]]:
     """{"x": (1, 3, 4)} from "x:1x3x4,..."; a name may itself contain colons."""
     found = {name: tuple(int(size) for size in shape.split("x")) for name, shape in pairs(text).items()}
     if any(size < 0 for shape in found.values() for size in shape):
@@ -91,7 +93,7 @@ def shapes(text):
     return found
 
 
-def pairs(text):
+def pairs(text: str) -> dict[str, str]:
     """{"a": "b"} from "a:b,..."; the left side may contain colons. BadInput for half a pair or a name given twice."""
     found = {}
     for item in text.split(","):
@@ -102,14 +104,14 @@ def pairs(text):
     return found
 
 
-def refuse_unless(runtime, flag, runtimes):
+def refuse_unless(runtime: str, flag: str, runtimes: Sequence[str]) -> None:
     """BadInput if `flag` does not belong to this runtime but to `runtimes`."""
     if runtime not in runtimes:
         raise BadInput(f"--runtime={runtime}", f"options of {' and '.join(runtimes)}: {[flag]}", "its own options only",
                        f"leave them out, or pass --runtime={runtimes[0]}")  # fmt: skip
 
 
-def build_options(arguments):
+def build_options(arguments: Namespace) -> dict[str, Any]:
     """Keyword arguments for `engine.build`; options of another runtime are refused by name."""
     given = _given(arguments, BUILD, arguments.runtime)
     if arguments.plugins:
@@ -125,7 +127,7 @@ def build_options(arguments):
     return _tensorrt(given, arguments.plugins) if arguments.runtime == TRT else given
 
 
-def load_options(arguments, runtime):
+def load_options(arguments: Namespace, runtime: str) -> dict[str, Any]:
     """Keyword arguments for `engine.load`."""
     given = _given(arguments, LOAD, runtime)
     if "states" in given:

@@ -99,7 +99,7 @@ def _level(model, asked):
 class OnnxRuntimeEngine(Engine):
     """An InferenceSession behind the engine interface; contiguous inputs are read in place, not copied."""
 
-    def __init__(self, path, session, description, meta):
+    def __init__(self, path: Path, session: Any, description: str, meta: dict[str, Any]) -> None:
         self.session = session
         self._names = [value.name for value in session.get_outputs()]
         inputs = {value.name: _tensor(path, value) for value in session.get_inputs()}
@@ -111,7 +111,7 @@ class OnnxRuntimeEngine(Engine):
 
         return dict(zip(self._names, run(self.session, self._names, feeds, self.path), strict=True))
 
-    def close(self):
+    def close(self) -> None:
         self.session = None
 
 

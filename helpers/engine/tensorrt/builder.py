@@ -4,19 +4,23 @@ import contextlib
 import fnmatch
 import warnings
 from pathlib import Path
+from typing import Any
 
 from helpers.engine import cuda
 from helpers.engine.tensorrt import graph, messages, plugins, profiles, versions
 from helpers.engine.tensorrt.calibrator import entropy_calibrator
+from helpers.engine.tensorrt.options import BuilderOptions
 from helpers.errors import BadInput
-from helpers.files import atomic
+from helpers.files import PathLike, atomic
 from helpers.graph.walk import has_half, is_quantized
 
 TYPES = {"fp32": "FLOAT", "fp16": "HALF", "int8": "INT8"}
 REAL = ("FLOAT", "HALF")
 
 
-def build(onnx_path, model, options, known):
+def build(
+    onnx_path: PathLike, model: Any, options: BuilderOptions, known: versions.Facts
+) -> tuple[Any, bytes, dict[str, Any]]:
     """Build a serialized engine.
 
     Args:

@@ -1,10 +1,14 @@
 """INT8 calibration inside TensorRT 8.6 to 10.x, from a calibration set of `helpers.calibration`."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from helpers.calibration import CalibrationReader
 from helpers.engine import cuda
 
 
-def entropy_calibrator(path, input_shapes):
+def entropy_calibrator(path: str | Path, input_shapes: Mapping[str, tuple[int, ...]]) -> Any:
     """A trt.IInt8EntropyCalibrator2 that feeds the set sample by sample.
 
     Args:

@@ -1,15 +1,18 @@
 """Operators written in simpler ones, for where TensorRT's own layer disappoints or is under suspicion."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from onnx import TensorProto, helper
 
+from helpers.engine.tensorrt.view import View
 from helpers.errors import BadInput
 from helpers.graph.functions.body import Body
 from helpers.graph.walk import attributes
 
 
-def decompose_operators(view, names):
-    """Write the named operators of a `graph.View` in simpler ones; BadInput for a name without a rule."""
+def decompose_operators(view: View, names: Sequence[str]) -> None:
+    """Write the named operators in simpler ones; BadInput for a name without a rule."""
     for name in names:
         if name not in RULES:
             raise BadInput("option decompose", repr(name), f"some of {list(RULES)}", "correct it")

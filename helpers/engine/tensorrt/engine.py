@@ -6,7 +6,7 @@ from typing import Any
 
 from helpers.benchmark import Timing
 from helpers.engine import cuda
-from helpers.engine.base import Engine
+from helpers.engine.base import Arrays, Engine
 from helpers.engine.tensorrt import inspector, messages
 from helpers.engine.tensorrt.options import LoadOptions
 from helpers.engine.tensorrt.plan import Plan
@@ -39,7 +39,7 @@ class TensorRtEngine(Engine):
             self._bind({name: tensor.shape for name, tensor in inputs.items()})
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Set the states to zero, as before the first frame."""
         self._device.activate()  # this thread may not be the one that loaded the engine
         for name in self.states:
@@ -56,7 +56,7 @@ class TensorRtEngine(Engine):
         self._stream.synchronize()
         return {name: self._buffers[name].array().copy() for name in self.outputs}
 
-    def time(self, feeds, warmup=10, iterations=100):
+    def time(self, feeds: Arrays, warmup: int = 10, iterations: int = 100) -> dict[str, Timing]:
         """Time runs on the GPU, on the host and queued, as `Engine.time` says."""
         self.check(feeds)
         if warmup < 0 or iterations < 1:
@@ -82,7 +82,7 @@ class TensorRtEngine(Engine):
         end.close()
         return {name: Timing(values) for name, values in samples.items()}
 
-    def profile(self, feeds, iterations=10):
+    def profile(self, feeds: Arrays, iterations: int = 10) -> list[dict[str, Any]]:
         """Time of each layer, by TensorRT's profiler, without a CUDA graph; measuring slows the layers down.
 
         Returns:
@@ -116,11 +116,11 @@ class TensorRtEngine(Engine):
             for name, ms in profiler.total.items()
         ]
 
-    def layers(self):
+    def layers(self) -> list[dict[str, Any]]:
         """Layers as `helpers.engine.tensorrt.inspector.layers` lists them."""
         return inspector.layers(self._engine, self._context if self._shapes else None)
 
-    def memory(self):
+    def memory(self) -> dict[str, float]:
         """MiB of engine_file, weights (GPU memory that loading took, code included), activations, tensors (in, out)."""
         return {
             "engine_file": self.path.stat().st_size / MIB,
@@ -129,7 +129,7 @@ class TensorRtEngine(Engine):
             "tensors": sum(buffer.size for buffer in self._buffers.values()) / MIB,
         }
 
-    def close(self):
+    def close(self) -> None:
         """Release the buffers, the context and the engine."""
         if self._engine is None:
             return

@@ -6,6 +6,7 @@ dropped. What is constant is computed. For TensorRT 8.6 the forms of later opset
 """
 
 import difflib
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -13,17 +14,24 @@ from onnx import helper, numpy_helper, shape_inference
 
 from helpers.engine.tensorrt import opset17, versions
 from helpers.engine.tensorrt.decompose import decompose_operators
+from helpers.engine.tensorrt.view import LARGEST, View
 from helpers.errors import BadInput
 from helpers.graph import drop_functions
 from helpers.graph.edit import inlined
-from helpers.graph.walk import STANDARD, attributes, node_inputs, opset, shape_of
+from helpers.graph.walk import STANDARD, attributes, node_inputs
 
-LARGEST_INPUT, LARGEST_OUTPUT = 1 << 16, 1 << 20  # elements; larger constants are TensorRT's to fold
+LARGEST_OUTPUT = 1 << 20  # elements; larger constants are TensorRT's to fold
 NOT_FOLDED = {"QuantizeLinear", "DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike",
               "RandomUniformLike", "Bernoulli", "Multinomial", "If", "Loop", "Scan"}  # fmt: skip
 
 
-def for_version(model, version, plugins=False, decompose=(), outputs=()):
+def for_version(
+    model: onnx.ModelProto,
+    version: str,
+    plugins: bool = False,
+    decompose: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+) -> onnx.ModelProto:
     """A copy of an ONNX model that TensorRT `version` reads as it was meant.
 
     Args:
@@ -62,77 +70,6 @@ def _check(model, version):
         found = str(error).splitlines()[0]
         fix = "export it again; outputs, marked ones too, need a known rank"
         raise BadInput(f"the graph as rewritten for TensorRT {version}", found, "valid ONNX", fix) from error
-
-
-class View:
-    """A model's graph for rewriting: types and shapes by tensor name, constants by value.
-
-    Attributes:
-        model, graph, opset.
-        types: dict of tensor name to element type (TensorProto.DataType).
-        shapes: dict of tensor name to a tuple whose free dimensions are None; unknown ranks are absent.
-        constants: dict of name to array, for constants of moderate size.
-    """
-
-    def __init__(self, model):
-        self.model, self.graph = model, model.graph
-        self.opset = opset(model)
-        self.types, self.shapes = {}, {}
-        for value in (*self.graph.input, *self.graph.value_info, *self.graph.output):
-            kind = value.type.tensor_type
-            self.types[value.name] = kind.elem_type
-            if kind.HasField("shape"):
-                self.shapes[value.name] = shape_of(value)
-        self.constants = _constants(self.graph)
-        for tensor in self.graph.initializer:
-            self.types[tensor.name], self.shapes[tensor.name] = tensor.data_type, tuple(tensor.dims)
-        self.names = {name for node in self.graph.node for name in (*node.input, *node.output)} | set(self.types)
-        self.nodes = list(self.graph.node)
-
-    def fresh(self, stem):
-        """An unused tensor name that starts with `stem`."""
-        name = next(name for name in (f"{stem}_{i}" for i in range(len(self.names) + 1)) if name not in self.names)
-        self.names.add(name)
-        return name
-
-    def constant(self, stem, array):
-        """Add an initializer; returns its name."""
-        array = np.asarray(array)
-        name = self.fresh(stem)
-        self.graph.initializer.append(numpy_helper.from_array(array, name))
-        self.constants[name], self.shapes[name] = array, array.shape
-        self.types[name] = self.graph.initializer[-1].data_type
-        return name
-
-    def replace(self, rules):
-        """Put `rules[op_type](view, node)`, a list of nodes, in the place of every standard node of that type."""
-        nodes = []
-        for node in self.nodes:
-            known = node.domain in STANDARD and node.op_type in rules
-            nodes.extend(rules[node.op_type](self, node) if known else [node])
-        self.nodes = nodes
-
-    def write(self):
-        """Put the nodes back into the graph, but for those that nothing needs any more."""
-        needed, kept = {out.name for out in self.graph.output}, []
-        for node in reversed(self.nodes):
-            if needed & set(node.output):
-                needed.update(node_inputs(node))
-                kept.append(node)
-        self.nodes = kept[::-1]
-        del self.graph.node[:]
-        self.graph.node.extend(self.nodes)
-        for entry in self.model.opset_import:
-            if entry.domain in STANDARD:
-                entry.version = self.opset
-
-
-def _constants(graph):
-    return {
-        tensor.name: numpy_helper.to_array(tensor)
-        for tensor in graph.initializer
-        if not tensor.external_data and np.prod(tensor.dims, dtype=np.int64) <= LARGEST_INPUT
-    }
 
 
 def _name_nodes(graph):
@@ -186,7 +123,7 @@ def _fold_once(model, keep):
             nodes.append(node)
         else:
             added.update(values)
-            constants.update((name, array) for name, array in values.items() if array.size <= LARGEST_INPUT)
+            constants.update((name, array) for name, array in values.items() if array.size <= LARGEST)
     used = {name for node in nodes for name in node_inputs(node)}
     del model.graph.node[:]
     model.graph.node.extend(nodes)

@@ -1,13 +1,14 @@
 """What TensorRT's engine inspector and profiler say of an engine's layers."""
 
 import json
+from typing import Any
 
 PRECISIONS = (("fp8", "fp8"), ("int8", "int8"), ("int4", "int4"), ("bf16", "bf16"), ("bfloat16", "bf16"),
               ("fp16", "fp16"), ("half", "fp16"), ("int32", "int32"), ("int64", "int64"), ("bool", "bool"),
               ("fp32", "fp32"), ("float", "fp32"))  # fmt: skip
 
 
-def layers(engine, context=None):
+def layers(engine: Any, context: Any = None) -> list[dict[str, Any]]:
     """Layers of an engine as the builder fused them.
 
     Args:
@@ -49,7 +50,7 @@ def _layer_precision(layer, tensors):
     return next((found for found in map(precision, texts) if found), "")
 
 
-def precision(text):
+def precision(text: str) -> str:
     """ "fp16" of a format such as "Row major linear FP16" or a type such as "Half"; "" if it names none."""
     text = text.lower()
     return next((name for word, name in PRECISIONS if word in text), "")
@@ -62,7 +63,7 @@ def _describe(tensors):
     )
 
 
-def profiler():
+def profiler() -> Any:
     """A trt.IProfiler that sums each layer's milliseconds in `total` (dict of layer name to ms)."""
     import tensorrt as trt
 

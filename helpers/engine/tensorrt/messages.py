@@ -2,11 +2,12 @@
 
 import contextlib
 import functools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
 @functools.lru_cache(maxsize=1)
-def logger():
+def logger() -> Any:
     """The one logger of this process: TensorRT keeps the first that it is given, so it must outlive everything."""
     import tensorrt
 
@@ -30,14 +31,14 @@ def recorder(trt: Any, skip: str | None = None) -> Any:
 
 
 @contextlib.contextmanager
-def captured():
+def captured() -> Iterator["Messages"]:
     """Yield `Messages`, which hold what TensorRT says from here on."""
     log = logger()
     del log.messages[:]
     yield Messages(log.messages)
 
 
-def recent():
+def recent() -> "Messages":
     """`Messages` since the last `captured`."""
     return Messages(logger().messages)
 
@@ -45,12 +46,12 @@ def recent():
 class Messages:
     """Warnings and errors in the order they came."""
 
-    def __init__(self, messages):
+    def __init__(self, messages: Sequence[tuple[str, str]]) -> None:
         self._messages = messages
 
-    def warnings(self):
+    def warnings(self) -> list[str]:
         """Each message once."""
         return list(dict.fromkeys(message for _, message in self._messages))
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join(f"  {name}: {message}" for name, message in self._messages[-20:]) or "  (no message)"

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from helpers.engine.tensorrt.view import View
 from helpers.errors import BadInput
 from helpers.graph.walk import STANDARD, attributes, bodies
 
@@ -17,8 +18,8 @@ OPSET, IR_VERSION = 17, 8
 EXPORT = "export the model with an opset up to 17, or write the operator in simpler ones"
 
 
-def rewrite(view):
-    """Bring a `graph.View` down to opset 17.
+def rewrite(view: View) -> None:
+    """Bring a graph down to opset 17.
 
     Raises:
         BadInput: naming the node, for a form that opset 17 does not have.
@@ -113,7 +114,7 @@ def _shape(view, node):
     ]
 
 
-def cast_like(view, node):
+def cast_like(view: View, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     """A Cast to the type of the second input."""
     kind = view.types.get(node.input[1], TensorProto.UNDEFINED)
     if kind == TensorProto.UNDEFINED:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from helpers.engine.base import Tensor
+from helpers.engine.cuda import Device
 from helpers.errors import BadInput
 
 Tensors = Mapping[str, Tensor]
@@ -24,25 +25,27 @@ DTYPES: dict[str, type[np.generic]] = {
 class Buffer:
     """A tensor's memory on the GPU and its pinned copy on the host; grows, never shrinks."""
 
-    def __init__(self, device, dtype):
+    def __init__(self, device: Device, dtype: np.dtype) -> None:
         self._device, self._dtype = device, np.dtype(dtype)
         self.shape: tuple[int, ...] = ()
         self.size = 0
         self.memory: Any = None
         self.host: Any = None
 
-    def resize(self, shape):
+    def resize(self, shape: tuple) -> None:
+        """Make room for this shape."""
         self.shape = tuple(shape)
         self.size = int(np.prod(shape, dtype=np.int64)) * self._dtype.itemsize
         if self.memory is None or self.size > self.memory.size:
             self.free()
             self.memory, self.host = self._device.allocate(self.size), self._device.pinned(self.size)
 
-    def array(self):
+    def array(self) -> np.ndarray:
         """The pinned copy as an array."""
         return self.host.array(self.shape, self._dtype)
 
-    def free(self):
+    def free(self) -> None:
+        """Give the memory back; a second time does nothing."""
         for memory in (self.memory, self.host):
             if memory is not None:
                 memory.free()

@@ -6,6 +6,7 @@ Every fact names the public source it rests on: the Python bindings of github.co
 """
 
 import dataclasses
+from collections.abc import Collection, Iterable
 
 from helpers.errors import BadInput
 
@@ -62,7 +63,7 @@ _EDGE = ("EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS")
 _LIBRARIES = ("CUBLAS", "CUBLAS_LT", "CUDNN")
 
 
-def facts(version):
+def facts(version: str) -> Facts:
     """`Facts` of a TensorRT version such as "10.13.0"; BadInput before 8.6."""
     release = tuple(int(part) for part in version.split(".")[:2])
     if release < (8, 6):
@@ -85,7 +86,7 @@ def facts(version):
     )
 
 
-def check_precision(known, precision):
+def check_precision(known: Facts, precision: str) -> None:
     """BadInput, with the reason and the way that version does it, unless this TensorRT can build with `precision`."""
     where = f"precision {precision!r}"
     if precision not in PRECISIONS:
@@ -103,7 +104,7 @@ def check_precision(known, precision):
                    ways[precision])  # fmt: skip
 
 
-def flags(known, precision, int8, constrained, capability):
+def flags(known: Facts, precision: str, int8: bool, constrained: bool, capability: str) -> list[str]:
     """Names of the BuilderFlags that a precision stands for, where typing is weak.
 
     Args:
@@ -125,14 +126,14 @@ def flags(known, precision, int8, constrained, capability):
     return [*chosen, "OBEY_PRECISION_CONSTRAINTS"] if constrained else chosen
 
 
-def creation_flags(known, precision):
+def creation_flags(known: Facts, precision: str) -> list[str]:
     """Names of the NetworkDefinitionCreationFlags."""
     if known.explicit_batch_flag:
         return ["EXPLICIT_BATCH"]
     return ["STRONGLY_TYPED"] if known.strong_typing_flag and precision == "strong" else []
 
 
-def check_names(option, names, known_names, version):
+def check_names(option: str, names: Iterable[str], known_names: Collection[str], version: str) -> None:
     """BadInput unless every one of `names` is known to this version."""
     for name in names:
         if name not in known_names:

@@ -1,52 +1,18 @@
 """Graphs rewritten for TensorRT compute what they did, proven in ONNX Runtime, and have the forms its parser reads."""
 
-import collections
-
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
 from helpers.engine.tensorrt.graph import for_version
 from helpers.errors import BadInput
-from helpers.graph.walk import is_quantized
+from helpers.graph.walk import attributes, is_quantized
 from tests.builders.graphs import constant, value
 from tests.builders.graphs import model as make
+from tests.helpers.engine.tensorrt.forms import GRID_SAMPLE, assert_same, noise, one, ops, run
 
 VERSIONS = ("8.6.0", "10.13.0", "11.1.0")
-
-
-def one(op_type, shape, outputs=1, weights=(), opset=18, inputs=None, free=False, kind=TensorProto.FLOAT, **attributes):
-    """A model of one node `op` on x of `shape`; `inputs` are its inputs after x, `weights` their constants."""
-    node = helper.make_node(op_type, ["x", *(inputs if inputs is not None else [w.name for w in weights])],
-                            [f"y{i}" for i in range(outputs)], "op", **attributes)  # fmt: skip
-    x = value("x", ["n", *shape[1:]] if free else shape)
-    return make([node], [x], [value(f"y{i}", None, kind) for i in range(outputs)], weights, opset)
-
-
-def run(model, feeds):
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level, settings.intra_op_num_threads = 3, 1
-    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model.SerializeToString(), settings).run(None, feeds)
-
-
-def ops(model):
-    return collections.Counter(node.op_type for node in model.graph.node)
-
-
-def attributes(node):
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def assert_same(model, rewritten, feeds, atol=0.0):
-    for a, b in zip(run(model, feeds), run(rewritten, feeds), strict=True):
-        np.testing.assert_allclose(b, a, rtol=0, atol=atol)
 
 
 # ----------------------------------------------------------------------------------------------------- quantized graphs
@@ -122,8 +88,7 @@ FORMS = {
                            axes=[3, 2], mode="nearest"),
     "scatter": one("ScatterElements", (2, 3), weights=[constant("at", [[1, 0, 2]]),
                                                      constant("new", [[7, 8, 9]], np.float32)], axis=1),
-    "grid sample": one("GridSample", (1, 1, 3, 3), opset=20, mode="linear",
-                       weights=[constant("grid", [[[[0.1, -0.3], [0.9, 1.2]]]], np.float32)]),
+    "grid sample": GRID_SAMPLE,
     "average pool": one("AveragePool", (1, 1, 4, 4), opset=19, kernel_shape=[2, 2], dilations=[1, 1]),
     "cast": one("Cast", (2, 3), opset=19, kind=TensorProto.INT32, to=TensorProto.INT32, saturate=1),
 }  # fmt: skip
@@ -252,55 +217,3 @@ def test_forms_without_an_equal_are_refused_for_8_6_only(what):
     with pytest.raises(BadInput, match=rf"node 'op' (.|\n)*{what}"):
         for_version(REFUSED[what], "8.6.0")
     for_version(REFUSED[what], "10.13.0")
-
-
-# ------------------------------------------------------------------------------------------------ simpler operators
-
-
-@pytest.mark.parametrize("opset", [17, 18])
-@pytest.mark.parametrize("axis, scale", [(-1, (5,)), (1, (4, 5)), (-2, (4, 5))])
-@pytest.mark.parametrize("bias", [True, False])
-def test_layer_normalization(opset, axis, scale, bias):
-    weights = [
-        constant("g", noise(*scale), np.float32),
-        *([constant("b", noise(*scale, seed=1), np.float32)] if bias else []),
-    ]
-    model = one("LayerNormalization", (3, 4, 5), weights=weights, opset=opset, axis=axis, epsilon=1e-3)
-    for version in VERSIONS:
-        rewritten = for_version(model, version, decompose=["LayerNormalization"])
-        assert "LayerNormalization" not in ops(rewritten)
-        assert_same(model, rewritten, {"x": 3 * noise(3, 4, 5) + 1}, atol=2e-6)
-
-
-@pytest.mark.parametrize("align", [0, 1])
-@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
-def test_grid_sample(mode, align):
-    """Points inside, on the edge, between cells, outside and far outside; two images; more rows than columns."""
-    grid = np.random.default_rng(2).uniform(-1.4, 1.4, (2, 6, 7, 2)).astype(np.float32)
-    grid[0, 0, :, 0] = [-1, 1, 0, 1e3, -1e3, 0.5, -0.5]
-    grid[0, 1, :, 1] = [-1, 1, 0, 1e6, -1e6, 0.2, -0.2]
-    nodes = [helper.make_node("GridSample", ["x", "grid"], ["y"], "op", mode=mode, align_corners=align)]
-    model = make(nodes, [value("x", [2, 3, 5, 4]), value("grid", [2, 6, 7, 2])], [value("y", [2, 3, 6, 7])])
-    feeds = {"x": noise(2, 3, 5, 4), "grid": grid}
-    for version in VERSIONS:
-        rewritten = for_version(model, version, decompose=["GridSample"])
-        assert "GridSample" not in ops(rewritten)
-        assert_same(model, rewritten, feeds, atol=1e-6)
-    for far in (1e30, np.inf):  # an index would overflow, a difference would be NaN
-        feeds["grid"] = np.full_like(grid, far)
-        assert not run(rewritten, feeds)[0].any()
-
-
-def test_grid_sample_of_opset_20():
-    model = FORMS["grid sample"]
-    rewritten = for_version(model, "10.13.0", decompose=["GridSample"])
-    assert "GridSample" not in ops(rewritten)
-    assert_same(model, rewritten, {"x": noise(1, 1, 3, 3)}, atol=1e-6)
-
-
-@pytest.mark.parametrize("attribute", [{"padding_mode": "border"}, {"mode": "bicubic"}])
-def test_grid_sample_that_cannot_be_decomposed(attribute):
-    nodes = [helper.make_node("GridSample", ["x", "grid"], ["y"], "op", **attribute)]
-    model = make(nodes, [value("x", [1, 1, 5, 4]), value("grid", [1, 6, 7, 2])], [value("y", None)])
-    with pytest.raises(BadInput, match=next(iter(attribute.values()))):
-        for_version(model, "8.6.0", decompose=["GridSample"])

@@ -7,7 +7,8 @@ import onnx
 import pytest
 
 from helpers.engine.tensorrt.graph import for_version
-from tests.helpers.engine.tensorrt.test_graph_forms import attributes, noise, ops, run
+from helpers.graph.walk import attributes
+from tests.helpers.engine.tensorrt.forms import noise, ops, run
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ Every stage runs even when an earlier one has failed. The last line counts them 
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from helpers.files import ROOT
 OUT = ROOT / "build/fast"
 JUNIT = OUT / "pytest.xml"
 PYTHON = sys.executable
+WORKERS = min(4, len(os.sched_getaffinity(0)))  # processes that share the unit tests, each with one thread
+THREADS = {"unit": {"OMP_NUM_THREADS": "1"}}
 STAGES = {
     "lint": [
         [PYTHON, "-m", "ruff", "check", "."],
@@ -22,7 +25,7 @@ STAGES = {
         [PYTHON, "-m", "ci.lessons.check"],
         [PYTHON, "-m", "ci.results", "--check"],
     ],
-    "unit": [[PYTHON, "-m", "pytest", f"--junitxml={JUNIT}", "--durations=5"]],
+    "unit": [[PYTHON, "-m", "pytest", "-n", str(WORKERS), "--dist=worksteal", f"--junitxml={JUNIT}", "--durations=5"]],
     "notebooks": [
         [PYTHON, "-m", "ci.lessons.run", "--fast", "--prove-checks", "--out", str(OUT), "-p", "TIER", "cpu"],
         [PYTHON, "-m", "ci.lessons.site", "--out", str(OUT)],
@@ -56,7 +59,8 @@ def run_stage(name):
     started, codes = time.monotonic(), []
     for command in STAGES[name]:
         print("\n== " + " ".join(command).replace(PYTHON, "python").replace(f"{ROOT}/", ""), flush=True)
-        codes.append(subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode)
+        environment = os.environ | THREADS.get(name, {})
+        codes.append(subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL).returncode)
     print(f"== {name}: {time.monotonic() - started:.0f} s", flush=True)
     counters = {"unit": unit_counts, "notebooks": notebook_counts}
     try:

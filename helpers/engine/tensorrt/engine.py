@@ -33,11 +33,15 @@ class TensorRtEngine(Engine):
         self._graph: cuda.Graph | None = None
         self._shapes = None
         self._stream = self._device.stream()
-        self._context = self._new_context()
         self._buffers = {name: Buffer(self._device, tensor.dtype) for name, tensor in (inputs | outputs).items()}
-        if not any(is_free(tensor.shape) for tensor in inputs.values()):
-            self._bind({name: tensor.shape for name, tensor in inputs.items()})
-        self.reset()
+        try:
+            self._context = self._new_context()
+            if not any(is_free(tensor.shape) for tensor in inputs.values()):
+                self._bind({name: tensor.shape for name, tensor in inputs.items()})
+            self.reset()
+        except BaseException:
+            self.close()
+            raise
 
     def reset(self) -> None:
         """Set the states to zero, as before the first frame."""

@@ -38,7 +38,8 @@ class Buffer:
         self.size = int(np.prod(shape, dtype=np.int64)) * self._dtype.itemsize
         if self.memory is None or self.size > self.memory.size:
             self.free()
-            self.memory, self.host = self._device.allocate(self.size), self._device.pinned(self.size)
+            self.memory = self._device.allocate(self.size)
+            self.host = self._device.pinned(self.size)
 
     def array(self) -> np.ndarray:
         """The pinned copy as an array."""

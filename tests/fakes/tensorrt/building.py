@@ -119,8 +119,8 @@ class IOptimizationProfile(Described):
     def __init__(self):
         self._shapes = {}
 
-    def set_shape(self, name, least, usual, most):
-        self._shapes[name] = [list(least), list(usual), list(most)]
+    def set_shape(self, name, *min_opt_max):
+        self._shapes[name] = [list(shape) for shape in min_opt_max]
 
 
 class ITensor(Described):

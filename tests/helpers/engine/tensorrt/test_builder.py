@@ -121,7 +121,7 @@ def test_an_error_while_feeding_comes_out_of_the_build(weak, model, calib, drive
         built(model, precision="int8-implicit", calibration=calib)
 
 
-def test_free_dimensions_need_shapes_and_calibrate_at_the_usual_one(weak, tmp_path):
+def test_free_dimensions_need_shapes_and_calibrate_at_the_opt_one(weak, tmp_path):
     path = save_free(tmp_path / "free.onnx")
     with pytest.raises(BadInput, match="free dimensions"):
         built(path)

@@ -118,6 +118,17 @@ def test_a_run_that_fails_shows_the_messages(trt, model, feeds):
             loaded.run(feeds)
 
 
+@pytest.mark.parametrize("function", ["cuMemAlloc", "cuMemHostAlloc", "cuMemsetD8Async", "profile"])
+def test_a_load_that_fails_gives_everything_back(trt, model, driver, function):
+    path = built(model)
+    weights = len(driver.memory)
+    driver.fail[function] = 2
+    with pytest.raises((cuda.CudaError, BadInput)):
+        engine.load(path, states={"history": "kept"}, profile=2 if function == "profile" else 0)
+    assert len(driver.pinned) == 0 and len(driver.memory) == weights + 1  # the stand-in's weights stay
+    assert {kind.__name__ for kind, _ in driver.handles.values()} == {"CUcontext"}
+
+
 def test_out_of_gpu_memory(trt, model, driver, monkeypatch):
     path = built(model)
     monkeypatch.setitem(driver.fail, "cuMemAlloc", 2)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,6 +30,7 @@ from helpers.sequence import Step, as_steps
 __all__ = ["Divergence", "EngineRunner", "Input", "OnnxRunner", "Options", "Runner", "first_divergence"]
 
 STRATEGIES = ("walk", "bisect")
+Form = Any  # a path, an `onnx.ModelProto`, a module of `helpers.models`, or a `Runner`
 
 
 @dataclass(frozen=True)
@@ -66,15 +68,15 @@ class Options:
 DEFAULTS = Options()
 
 
-def check_tolerance(where: str, tolerance: float):
+def check_tolerance(where: str, tolerance: float) -> None:
     """BadInput for what no error can be compared with."""
     if not (math.isfinite(tolerance) and tolerance >= 0):
         raise BadInput(where, tolerance, "a number from 0 on, of the largest value", "pass one such as 1e-3")
 
 
 def first_divergence(
-    reference,
-    candidate,
+    reference: Form,
+    candidate: Form,
     frames: Iterable[Step | Arrays],
     states: Mapping[str, str] | None = None,
     tolerance: float = 1e-3,
@@ -136,7 +138,7 @@ def _runners(reference, candidate):
     return reference, candidate
 
 
-def make(value, other: Runner | None = None) -> Runner:
+def make(value: Form, other: Runner | None = None) -> Runner:
     """The runner for a path, an `onnx.ModelProto`, a runner, or a module, which needs the `other` runner's graph."""
     if isinstance(value, Runner):
         return value
@@ -144,7 +146,7 @@ def make(value, other: Runner | None = None) -> Runner:
         return OnnxRunner(value)
     from helpers.precision.pytorch import TorchRunner  # torch, which graphs and engines do without
 
-    return TorchRunner(value, other and other.model)
+    return TorchRunner(value, other.model if other else None)
 
 
 def _describe(result, comparison, name):

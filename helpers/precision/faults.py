@@ -7,6 +7,7 @@ write the copy with `graph.save(copy, path)`.
 import itertools
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
@@ -47,7 +48,7 @@ def half(model: onnx.ModelProto, pattern: str) -> onnx.ModelProto:
     return made
 
 
-def swap_axis(model: onnx.ModelProto, name: str, **attributes) -> onnx.ModelProto:
+def swap_axis(model: onnx.ModelProto, name: str, **attributes: Any) -> onnx.ModelProto:
     """Let the node `name` (Transpose, Concat, Gather or Softmax) take another axis.
 
     It is the first that keeps the shape of the output, or the one that `attributes` names (`axis=1`, `perm=[...]`),
@@ -81,7 +82,7 @@ def align_corners(model: onnx.ModelProto, operator: str | None = None) -> onnx.M
     return made
 
 
-def with_attributes(model: onnx.ModelProto, name: str, **attributes) -> onnx.ModelProto:
+def with_attributes(model: onnx.ModelProto, name: str, **attributes: Any) -> onnx.ModelProto:
     """A copy of `model` in which the node `name` has other attributes."""
     made = walk.copy(model)
     _set(_node(made, name), **attributes)

@@ -1,6 +1,7 @@
 """The runner of a PyTorch module: its modules' outputs, matched to the tensors of its export."""
 
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ from torch import nn
 from helpers import graph
 from helpers.errors import BadInput
 from helpers.graph.walk import node_inputs, producers
-from helpers.precision.runners import Runner
+from helpers.precision.runners import Arrays, Runner
 
 
 class TorchRunner(Runner):
@@ -44,7 +45,7 @@ class TorchRunner(Runner):
         order = producers(model)
         self.names = sorted([*self._places, *self.outputs], key=order.__getitem__)
 
-    def probe(self, names):
+    def probe(self, names: list[str]) -> Callable[[Arrays], Arrays]:
         places = {self._places[name]: name for name in names if name in self._places}
         whole = any(name not in self._places for name in names)
 
@@ -65,7 +66,7 @@ class TorchRunner(Runner):
 
         return run
 
-    def weight_of(self, node, position):
+    def weight_of(self, node: onnx.NodeProto, position: int) -> np.ndarray | None:
         """The weight that input `position` of an ONNX node comes from, as an array of its shape; None if unknown."""
         path, name = scope(node.name), node.input[position]
         if path in self._folded_paths:
@@ -176,7 +177,7 @@ class _Leaving:
         ]
 
 
-def scope(name):
+def scope(name: str) -> str:
     """`/a/b/Add_1` -> `a.b`"""
     return name.strip("/").rpartition("/")[0].replace("/", ".")
 

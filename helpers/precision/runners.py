@@ -66,11 +66,11 @@ class OnnxRunner(Runner):
     """
 
     any_tensor = True
+    model: onnx.ModelProto
 
     def __init__(self, model: str | Path | onnx.ModelProto, inside: bool = False):
-        in_memory = isinstance(model, onnx.ModelProto)
-        self.where = "the model" if in_memory else str(model)
-        whole = graph.with_functions(model if in_memory else graph.load(model))
+        self.where = "the model" if isinstance(model, onnx.ModelProto) else str(model)
+        whole = graph.with_functions(model if isinstance(model, onnx.ModelProto) else graph.load(model))
         self.model = edit.inlined(whole) if inside else whole
         others, values = non_tensors(self.model), walk.inputs(self.model)
         for value in values:
@@ -83,7 +83,7 @@ class OnnxRunner(Runner):
         session.open_session(self.model, "disable", where=self.where)  # a graph that mixes types is refused here
         self._exact = edit.rounding_kept(self.model)
 
-    def probe(self, names):
+    def probe(self, names: list[str]) -> Callable[[Arrays], Arrays]:
         part = edit.cut(self._exact, self.inputs, names)
         opened = session.open_session(part, "disable", where=self.where)
         types = {value.name: self.types[value.name] for value in part.graph.input}
@@ -111,9 +111,15 @@ class EngineRunner(Runner):
     """
 
     strategy, rebuilt = "bisect", True
+    model: onnx.ModelProto
 
     def __init__(
-        self, path: str | Path, runtime: str = "tensorrt", out_dir="build/engines", at_once: int = 1, **options
+        self,
+        path: str | Path,
+        runtime: str = "tensorrt",
+        out_dir: str | Path = "build/engines",
+        at_once: int = 1,
+        **options: Any,
     ):
         self.path, self.runtime, self.out_dir, self.options = path, runtime, out_dir, options
         self.at_once = at_once
@@ -123,7 +129,7 @@ class EngineRunner(Runner):
         self.names = [name for name in whole.names if name in varying and is_float(self._known.get(name, (0, None))[0])]
         self._loaded: Any = None
 
-    def build(self, names):
+    def build(self, names: list[str]) -> Path:
         """Path of the engine with the tensors `names` as outputs beside its own."""
         if self.runtime == "tensorrt":
             marked = [name for name in names if name not in self.outputs]
@@ -132,7 +138,7 @@ class EngineRunner(Runner):
             part = graph.save(edit.with_outputs(self.model, names, self._known), Path(folder) / "marked.onnx")
             return engine.build(part, self.runtime, self.out_dir, **self.options)
 
-    def probe(self, names):
+    def probe(self, names: list[str]) -> Callable[[Arrays], Arrays]:
         built = self.build(names)
         if self._loaded:
             self._loaded.close()
@@ -145,7 +151,8 @@ class EngineRunner(Runner):
         return run
 
 
-def as_type(array, dtype):
+def as_type(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The array in C order and of that dtype."""
     return np.ascontiguousarray(array, dtype)
 
 

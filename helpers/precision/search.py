@@ -37,9 +37,10 @@ class Comparison:
         self.metric = METRICS[options.metric]
         self.reference, self.candidate, self.feeds = reference, candidate, feeds
         self.tolerance, self.overrides = tolerance, options.overrides
-        self.model = reference.model or candidate.model
-        if self.model is None:
+        model = reference.model or candidate.model
+        if model is None:
             raise BadInput("runners", "neither has a graph", "one that has", "compare with an ONNX file")
+        self.model = model
         shared = set(reference.names) & set(candidate.names)
         self.names = [name for node in self.model.graph.node for name in node.output if name in shared]
         if not self.names:
@@ -73,7 +74,7 @@ class Comparison:
                 self.add(self.errors, name, ours.pop(name), theirs.pop(name), index)
         return True
 
-    def add(self, errors: dict[str, Error], name: str, ours: np.ndarray, theirs: np.ndarray, frame: int):
+    def add(self, errors: dict[str, Error], name: str, ours: np.ndarray, theirs: np.ndarray, frame: int) -> None:
         """Put the error of one frame into `errors` if it is the worst so far, and note what is NaN in both."""
         if share := undefined(ours, theirs):
             self.undefined.setdefault(name, (share, frame))

@@ -8,6 +8,7 @@ fixed size, each with the part of the graph that computes it. The scales are the
 import contextlib
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,7 +20,7 @@ from helpers.graph import edit, session, walk
 GROUP_BYTES = 1 << 29  # of activations at a time
 
 
-def collect_histograms(calibrator, reader: CalibrationReader, where: object):
+def collect_histograms(calibrator: Any, reader: CalibrationReader, where: object) -> None:
     """Fill an entropy calibrator of `onnxruntime.quantization`."""
     options = ("method", "symmetric", "num_bins", "num_quantized_bins", "percentile", "scenario")
     calibrator.collector = HistogramCollector(**{name: getattr(calibrator, name) for name in options})
@@ -29,7 +30,7 @@ def collect_histograms(calibrator, reader: CalibrationReader, where: object):
         calibrator.collector.collect({target: [array]})
 
 
-def collect_ranges(calibrator, reader: CalibrationReader, where: object):
+def collect_ranges(calibrator: Any, reader: CalibrationReader, where: object) -> None:
     """Fill a min-max calibrator of `onnxruntime.quantization`."""
     model = onnx.load(calibrator.augmented_model_path)
     added = [value.name for value in model.graph.output if value.name not in calibrator.model_original_outputs]

@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -15,7 +16,7 @@ from helpers.errors import BadInput
 from helpers.files import disk_errors
 
 
-def run(path: Path, out: Path, reader: CalibrationReader, mode: str, method: str, options) -> onnx.ModelProto:
+def run(path: Path, out: Path, reader: CalibrationReader, mode: str, method: str, options: Any) -> onnx.ModelProto:
     """The model of the file `path`, quantized by ModelOpt.
 
     ModelOpt rewrites its input file in place and writes others beside it and `out`: give it a folder of its own.

@@ -115,6 +115,22 @@ def families(paths):
     return [f"{folder}/{head}_*" for (folder, head), count in heads.items() if count >= 3]
 
 
+def untyped(path, text):
+    """Public functions and methods of public classes that lack a type, as "path: name"."""
+    found = []
+    for node in ast.parse(text).body:
+        members = node.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_") else [node]
+        for function in members:
+            if not isinstance(function, ast.FunctionDef) or function.name.startswith("_"):
+                continue
+            extra = [argument for argument in (function.args.vararg, function.args.kwarg) if argument]
+            given = function.args.posonlyargs + function.args.args + extra + function.args.kwonlyargs
+            bare = [each.arg for each in given if each.annotation is None and each.arg not in ("self", "cls")]
+            if bare or function.returns is None:
+                found.append(f"{path}: {function.name}({', '.join(bare)})")
+    return found
+
+
 def words_of(system):
     """A system's own words: tensors, and the first parts of node patterns; words of the data are everybody's."""
     shared = {"image", *Frame.__dataclass_fields__}
@@ -172,6 +188,11 @@ def test_files_are_short():
     assert long == LONG.keys()
 
 
+def test_public_functions_are_typed():
+    helpers = {path: text for path, text in sources().items() if path.startswith("helpers/")}
+    assert [name for path, text in helpers.items() for name in untyped(path, text)] == []
+
+
 # ------------------------------------------------ the tests of these tests
 
 
@@ -212,3 +233,9 @@ def test_what_leads_up_or_sideways_is_found():
 def test_three_of_one_prefix_are_a_family():
     assert families(["a/x_1.py", "a/x_2.py", "b/x_3.py", "a/y.py", "a/__init__.py", "a/__main__.py"]) == []
     assert families(["a/x.py", "a/x_2.py", "a/x_3.py"]) == ["a/x_*"]
+
+
+def test_a_function_without_types_is_found():
+    text = "def f(a: int, *b, c=1) -> int: ...\ndef g(): ...\ndef _h(a): ...\nclass A:\n    def m(self) -> None: ...\n"
+    text += "    def n(self, x): ...\nclass _B:\n    def o(self, x): ...\n"
+    assert untyped("x.py", text) == ["x.py: f(b, c)", "x.py: g()", "x.py: n(x)"]

@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import onnx
@@ -22,7 +22,7 @@ Types = Mapping[str, tuple[int, Shape]]
 
 
 @contextlib.contextmanager
-def located(where: object):
+def located(where: object) -> Iterator[None]:
     """A BadInput of the block also names `where`, the file."""
     try:
         yield

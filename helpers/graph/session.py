@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 
 from helpers.errors import BadInput
 from helpers.graph.file import Model, check_size
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 LEVELS = {
     "disable": "ORT_DISABLE_ALL",
@@ -23,7 +27,7 @@ def open_session(
     threads: int | None = None,
     where: object = None,
     arena: bool = True,
-):
+) -> "onnxruntime.InferenceSession":
     """An `onnxruntime.InferenceSession` on the CPU.
 
     Args:
@@ -55,7 +59,12 @@ def open_session(
         raise BadInput(where or name, reason, expected, fix) from error
 
 
-def run(session, names: Sequence[str] | None, feeds: dict[str, np.ndarray], where: object = "the model") -> list:
+def run(
+    session: "onnxruntime.InferenceSession",
+    names: Sequence[str] | None,
+    feeds: dict[str, np.ndarray],
+    where: object = "the model",
+) -> list:
     """The outputs `names` (None: all) of one run; what ONNX Runtime raises becomes a BadInput that names `where`."""
     try:
         return session.run(names, feeds)

@@ -1,6 +1,7 @@
 """Builds nodes of standard operators: the bodies of function definitions, and what stands for one node."""
 
 from functools import partial
+from typing import Any
 
 from onnx import NodeProto, TensorProto, helper
 
@@ -25,7 +26,7 @@ class Body:
             raise AttributeError(op_type)
         return partial(self.add, op_type)
 
-    def add(self, op_type: str, *inputs: str, outputs: int = 1, output: str | None = None, **attributes):
+    def add(self, op_type: str, *inputs: str, outputs: int = 1, output: str | None = None, **attributes: Any) -> Any:
         """Add one node; returns the name of its output, or the list of them."""
         names = [output] if output else [self.tensor_name(op_type, position) for position in range(outputs)]
         self.nodes.append(helper.make_node(op_type, inputs, names, self.node_name(op_type), **attributes))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from helpers import __main__ as cli
+from helpers.files import ROOT
 
 
 def run(*arguments):
@@ -19,9 +20,11 @@ def test_usage_lists_every_command(capsys):
     assert run("--help") == 0 and capsys.readouterr().out == usage
 
 
-def test_every_command_has_a_main():
-    for module, _ in cli.COMMANDS.values():
-        assert callable(importlib.import_module(module).main)
+def test_every_command_is_a_file_with_a_main_and_every_such_file_a_command():
+    for name, (module, _) in cli.COMMANDS.items():
+        assert module == f"helpers.cli.{name}" and callable(importlib.import_module(module).main)
+    mains = {path.stem for path in (ROOT / "helpers/cli").glob("*.py") if "\ndef main(" in path.read_text()}
+    assert mains == set(cli.COMMANDS)
 
 
 def test_unknown_command_exits_2_with_the_list(capsys):

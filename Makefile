@@ -12,7 +12,7 @@ TIER =
 
 export PYTHON
 PY := .venv/bin/python
-PARAMETERS = -p TIER cpu -p DATAROOT $(DATAROOT) -p VERSION $(VERSION)
+PARAMETERS = -p TIER cpu -p DATAROOT '$(DATAROOT)' -p VERSION '$(VERSION)'
 
 help: ## list the targets
 	@echo "usage: make TARGET [NAME=VALUE ...]"

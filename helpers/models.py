@@ -140,9 +140,22 @@ def _read(path):
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise BadInput(path, f"not readable as weights ({reason})", expected, "fetch the file again") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+    if not isinstance(state, dict):
         raise BadInput(path, f"a {type(state).__name__} that is not a table of tensors", expected, "save a state dict")
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    if others := [name for name, tensor in state.items() if not isinstance(tensor, torch.Tensor)]:
+        found = f"not a table of tensors: it holds {', '.join(map(repr, others[:5]))}"
+        raise BadInput(path, found, expected, "save the table of tensors alone, or under `state_dict`")
+    return _plain_names(path, state)
+
+
+def _plain_names(path, state):
+    """The tensors under their names without `module.`; BadInput for two of one name."""
+    plain = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    if len(plain) < len(state):
+        twice = [name for name in plain if name in state and f"module.{name}" in state]
+        found = f"{len(twice)} tensors under two names, such as {twice[0]} and module.{twice[0]}"
+        raise BadInput(path, found, "each tensor once", "save the one set that is meant")
+    return plain
 
 
 def _read_safetensors(path):

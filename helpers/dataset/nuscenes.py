@@ -15,16 +15,12 @@ from nuscenes.utils.splits import create_splits_scenes
 from pyquaternion import Quaternion
 
 from helpers.boxes import Boxes, transform
+from helpers.dataset import layout
 from helpers.dataset.frame import CAMERAS, CLASSES, Frame
 from helpers.dataset.images import missing_image
 from helpers.errors import BadInput
 
-TABLES = (
-    *("attribute", "calibrated_sensor", "category", "ego_pose", "instance", "log", "map"),
-    *("sample", "sample_annotation", "sample_data", "scene", "sensor", "visibility"),
-)
 FUTURE = 6  # key frames of the planning horizon: 3 s at 2 Hz
-MAKE_MINIDRIVE = "python -m data_scripts.make_minidrive --out data/minidrive, and open that folder"
 
 
 def open_dataset(dataroot: str | Path, version: str = "v1.0-mini", split: str | list[str] = "mini_val") -> "Dataset":
@@ -38,12 +34,12 @@ def open_dataset(dataroot: str | Path, version: str = "v1.0-mini", split: str | 
         BadInput: not a nuScenes root, a damaged table, no CAN bus data, a missing image, a split with no scene here.
     """
     dataroot = Path(dataroot)
-    _check_layout(dataroot, version)
+    layout.check(dataroot, version)
     try:
         nusc = NuScenes(version, str(dataroot), verbose=False)
     except (json.JSONDecodeError, KeyError, AssertionError, TypeError) as error:
         raise BadInput(
-            dataroot / version, f"{type(error).__name__}: {error}", "nuScenes tables", MAKE_MINIDRIVE
+            dataroot / version, f"{type(error).__name__}: {error}", "nuScenes tables", layout.remake(dataroot)
         ) from error
     return Dataset(nusc, split)
 
@@ -90,8 +86,14 @@ class Dataset:
         return self._frames[i]
 
     def _tokens(self, scene):
-        token = scene["first_sample_token"]
+        token, seen = scene["first_sample_token"], set()
         while token:
+            if token in seen:
+                found = f"sample {token} comes again: `next` goes in a circle"
+                raise BadInput(
+                    self.dataroot / self.version / "sample.json", found, "an end", layout.remake(self.dataroot)
+                )
+            seen.add(token)
             yield token
             token = self.nusc.get("sample", token)["next"]
 
@@ -100,7 +102,9 @@ class Dataset:
             data = self.nusc.get("sample", token)["data"]
             for channel in (*CAMERAS, "LIDAR_TOP"):
                 if channel not in data:
-                    raise BadInput(f"sample {token}", f"no {channel}", "six cameras and LIDAR_TOP", MAKE_MINIDRIVE)
+                    raise BadInput(
+                        f"sample {token}", f"no {channel}", "six cameras and LIDAR_TOP", layout.remake(self.dataroot)
+                    )
             for camera in CAMERAS:
                 path = self.nusc.get_sample_data_path(data[camera])
                 if not os.path.isfile(path):
@@ -108,14 +112,14 @@ class Dataset:
 
     def _read_poses(self, scene):
         """CAN bus pose messages of a scene; none for the scenes that nuScenes lists as having no CAN bus data."""
-        if int(scene[-4:]) in self._can.can_blacklist:
+        if scene[-4:].isdecimal() and int(scene[-4:]) in self._can.can_blacklist:
             return []
         path = self.dataroot / "can_bus" / f"{scene}_pose.json"
         try:
-            return self._can.get_messages(scene, "pose", print_warnings=False)
-        except (OSError, json.JSONDecodeError) as error:
+            return json.loads(path.read_text())  # the devkit reads it so too, but only of scenes with its own names
+        except (OSError, ValueError) as error:
             found = "no file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
-            raise BadInput(path, found, "the pose messages of the scene", _CAN_BUS_FIX) from error
+            raise BadInput(path, found, "the pose messages of the scene", layout.CAN_BUS_FIX) from error
 
     def _sensor(self, token):
         """sample_data token -> (record, sensor2ego, ego2global, intrinsic)."""
@@ -198,24 +202,6 @@ def can_bus_vector(poses: list[dict], timestamp: int, ego_pose: dict) -> np.ndar
 
 def _pose_matrix(record):
     return transform_matrix(record["translation"], Quaternion(record["rotation"]))
-
-
-_CAN_BUS_FIX = "unpack the nuScenes CAN bus expansion (nuscenes.org/download) into the root, or make MiniDrive anew"
-
-
-def _check_layout(dataroot, version):
-    tables = dataroot / version
-    if not dataroot.is_dir():
-        raise BadInput(dataroot, "no folder", "a nuScenes or MiniDrive root", MAKE_MINIDRIVE)
-    if not tables.is_dir():
-        versions = sorted(path.name for path in dataroot.glob("v1.0*") if path.is_dir())
-        fix = f"pass version={versions[0]!r}" if versions else MAKE_MINIDRIVE
-        raise BadInput(tables, f"no folder; versions here: {versions or 'none'}", "the 13 nuScenes tables", fix)
-    missing = [name for name in TABLES if not (tables / f"{name}.json").is_file()]
-    if missing:
-        raise BadInput(tables, f"no {', '.join(f'{name}.json' for name in missing)}", "13 tables", MAKE_MINIDRIVE)
-    if not (dataroot / "can_bus").is_dir():
-        raise BadInput(dataroot / "can_bus", "no folder", "CAN bus messages, one file per scene and type", _CAN_BUS_FIX)
 
 
 def _scenes_of(nusc, split):

@@ -91,6 +91,11 @@ class _Evaluation(DetectionEval):
         self.pred_boxes = self._prepare(EvalBoxes.deserialize(submission(results)["results"], DetectionBox))
         self.gt_boxes = self._prepare(load_gt_of_sample_tokens(nusc, list(results), DetectionBox))
         self.sample_tokens = self.gt_boxes.sample_tokens
+        if not self.gt_boxes.all:
+            found = f"no box of the classes scored, within their ranges, in {len(results)} samples"
+            where, expected = f"sample_annotation of {nusc.version} in {nusc.dataroot}", "annotations to score against"
+            fix = "take a split that is annotated: nuScenes keeps the annotations of its test split"
+            raise BadInput(where, found, expected, fix)
 
     def _prepare(self, boxes):
         if not boxes.all:  # the devkit's filter cannot tell the kind of no box
@@ -109,7 +114,8 @@ def score(results: dict[str, Boxes], dataset: Dataset) -> dict[str, float]:
         NDS, mAP, mATE (m), mASE (1 - IoU), mAOE (rad), mAVE (m/s), mAAE (1 - accuracy), `AP/<class>`, frames.
         As the devkit has it, a class without ground truth counts with AP 0 and errors 1.
     Raises:
-        BadInput: an unknown token, no token, boxes in another frame or of other classes, more than 500 in a sample.
+        BadInput: an unknown token, no token, boxes in another frame or of other classes, more than 500 in a sample,
+            no annotation to score against.
     """
     _check(results, dataset)
     with contextlib.redirect_stderr(io.StringIO()):  # the devkit draws its own progress bar

@@ -31,8 +31,12 @@ def test_exported_variables_change_nothing():
 def test_variables_on_the_command_line_count():
     done = dry_run("run", "JOBS=2", "TIMEOUT=900", "DATAROOT=/data/nuscenes", "VERSION=v1.0-trainval")
     assert "--jobs 2 --timeout 900" in done
-    assert "-p DATAROOT /data/nuscenes -p VERSION v1.0-trainval" in done
+    assert "-p DATAROOT '/data/nuscenes' -p VERSION 'v1.0-trainval'" in done
     assert "-m ci.setup.gpu trt10\n" in dry_run("gpu", "TIER=trt10")
+
+
+def test_a_data_root_with_a_space_is_one_word():
+    assert "-p DATAROOT '/data/my nuscenes' -p" in dry_run("run", "DATAROOT=/data/my nuscenes")
 
 
 def test_every_package_that_a_lesson_imports_is_installed():

@@ -96,6 +96,19 @@ def test_load_checkpoint_refuses_other_content(tmp_path, content):
         models.load_checkpoint(network(), stored(tmp_path, content))
 
 
+def test_load_checkpoint_says_what_lies_beside_the_tensors(tmp_path):
+    with pytest.raises(BadInput, match="it holds 'model', 'epoch'"):
+        models.load_checkpoint(network(), stored(tmp_path, {"model": network().state_dict(), "epoch": 24}))
+
+
+def test_load_checkpoint_refuses_two_tensors_of_one_name(tmp_path):
+    state = network().state_dict()
+    name = next(iter(state))
+    doubled = {"state_dict": state | {f"module.{name}": torch.zeros_like(state[name])}}
+    with pytest.raises(BadInput, match=f"1 tensors under two names, such as {name} and module.{name}"):
+        models.load_checkpoint(network(), stored(tmp_path, doubled))
+
+
 def test_load_checkpoint_runs_no_code(tmp_path):
     class Trap:
         def __reduce__(self):

@@ -219,6 +219,45 @@ def test_tables_missing_or_damaged(root):
         open_dataset(root)
 
 
+def test_maps_missing(root):
+    shutil.rmtree(root / "maps")
+    with pytest.raises(BadInput, match=r"unpack maps/"):
+        open_dataset(root)
+
+
+def test_the_cure_of_damaged_tables_is_that_of_the_data_set(root):
+    (root / "v1.0-mini" / "sensor.json").unlink()
+    with pytest.raises(BadInput, match="make_minidrive"):
+        open_dataset(root)
+    (root / "minidrive.json").unlink()
+    with pytest.raises(BadInput, match="unpack the metadata archive of nuScenes") as caught:
+        open_dataset(root)
+    assert "minidrive" not in caught.value.fix
+
+
+def test_samples_in_a_circle(root):
+    table = root / "v1.0-mini" / "sample.json"
+    samples = json.loads(table.read_text())
+    last = next(sample for sample in samples if not sample["next"])
+    last["next"] = last["token"]
+    replace(table, json.dumps(samples))
+    with pytest.raises(BadInput, match="goes in a circle"):
+        open_dataset(root)
+
+
+def test_scenes_with_names_of_their_own(root, minidrive):
+    table = root / "v1.0-mini" / "scene.json"
+    scenes = json.loads(table.read_text())
+    for scene in scenes:
+        os.rename(
+            root / "can_bus" / f"{scene['name']}_pose.json", root / "can_bus" / f"drive {scene['name']}b_pose.json"
+        )
+        scene["name"] = f"drive {scene['name']}b"
+    replace(table, json.dumps(scenes))
+    ours, theirs = open_dataset(root, split="all"), open_dataset(minidrive, split="all")
+    assert ours.tokens == theirs.tokens and (ours[1].can_bus == theirs[1].can_bus).all()
+
+
 def test_can_bus_missing(root):
     (root / "can_bus" / "scene-0916_pose.json").unlink()
     assert len(open_dataset(root, split=["scene-0103"])) == 4

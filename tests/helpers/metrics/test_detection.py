@@ -6,11 +6,14 @@ import json
 import numpy as np
 import pytest
 from nuscenes.eval.common.config import config_factory
+from nuscenes.eval.common.data_classes import EvalBoxes
+from nuscenes.eval.detection.data_classes import DetectionBox
 from nuscenes.eval.detection.evaluate import DetectionEval
 
 from helpers.boxes import Boxes
 from helpers.dataset import CLASSES, open_dataset, stream
 from helpers.errors import BadInput
+from helpers.metrics import detection
 from helpers.metrics.detection import ATTRIBUTES, detect, evaluate, score, submission, to_global
 from helpers.systems.bevformer.config import CONFIGS
 from helpers.systems.bevformer.decode import decode_boxes, encode_boxes
@@ -193,6 +196,14 @@ def test_bad_input_is_named(dataset):
     many = dataset[0].boxes[np.zeros(501, int)]
     with pytest.raises(BadInput, match="at most 500"):
         score({token: many}, dataset)
+
+
+def test_samples_without_annotations_have_no_score(dataset, monkeypatch):
+    empty = lambda nusc, tokens, *_: EvalBoxes.deserialize({token: [] for token in tokens}, DetectionBox)  # noqa: E731
+    monkeypatch.setattr(detection, "load_gt_of_sample_tokens", empty)
+    with pytest.raises(BadInput, match="no box of the classes scored") as caught:
+        score({frame.token: Boxes.empty("global", CLASSES) for frame in dataset}, dataset)
+    assert "v1.0-mini" in caught.value.where and "annotated" in caught.value.fix
 
 
 def test_other_class_sets_and_other_results_are_refused(dataset):

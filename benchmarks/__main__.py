@@ -60,6 +60,9 @@ def main(argv=None):
     for what, names in (("failed", session.failed), ("left for the next call", session.left)):
         if names:
             print(f"{what}: {', '.join(names)}")
+    if session.only and not session.met:
+        print(f"--only {' '.join(session.only)}: fits no piece of this stage", file=sys.stderr)
+        return 2
     return 1 if session.failed else 3 if session.left else 0
 
 
@@ -70,6 +73,14 @@ def stages(options):
     return [stage for stage in STAGES if options.runtime == "tensorrt" or stage != "pytorch"]
 
 
+def _positive(text):
+    """A finite number above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: a number above 0 is wanted")
+    return number
+
+
 def parse(argv):
     parser = argparse.ArgumentParser(
         "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -77,7 +88,8 @@ def parse(argv):
     parser.add_argument("stage", choices=[*STAGES, "all"])
     parser.add_argument("--system", default="bevformer", choices=SYSTEMS, help="what is measured (bevformer)")
     parser.add_argument("--work", type=Path, default=ROOT / "build/gpu", help="work folder (build/gpu)")
-    parser.add_argument("--data", default=ROOT / "data/minidrive", help="data root; MiniDrive is made if absent")
+    parser.add_argument("--data", type=Path, default=ROOT / "data/minidrive",
+                        help="data root (data/minidrive, which is made if absent)")  # fmt: skip
     parser.add_argument("--checkpoint", help="of the mini (the one in checkpoints/)")
     parser.add_argument("--out", type=Path, help="folder of the records (results; WORK/records for a trial)")
     parser.add_argument("--shapes", nargs="+", choices=["published", "mini"], default=["published", "mini"],
@@ -88,7 +100,7 @@ def parse(argv):
         metavar="PATTERN",
         help="pieces whose name, as it is printed, has one of these shell patterns in it: mini/build/fp16",
     )
-    parser.add_argument("--budget", type=float, metavar="SECONDS", help="stop before so many seconds have passed")
+    parser.add_argument("--budget", type=_positive, metavar="SECONDS", help="stop before so many seconds have passed")
     parser.add_argument("--commit", metavar="SHA", help="of this code, where the folder is a copy without git")
     parser.add_argument("--retry", action="store_true", help="repeat the pieces that failed")
     parser.add_argument("--tiny", action="store_true", help="the mini, three frames, few runs: a test of the way")
@@ -96,9 +108,13 @@ def parse(argv):
                         help="onnxruntime stands in where there is no GPU")  # fmt: skip
     parser.add_argument("--plugin", type=os.path.abspath, metavar="LIBRARY", help="plugin library: engines with it too")
     parser.add_argument("--tacticSources", dest="tactic_sources", help="names, or none; TensorRT's default without it")
-    parser.add_argument("--builderOptimizationLevel", dest="level", type=int, metavar="N", help="0 to 5 (TensorRT's)")
-    parser.add_argument("--workspace", type=float, default=8192, metavar="MIB", help="scratch memory limit (8192)")
+    parser.add_argument(
+        "--builderOptimizationLevel", dest="level", type=int, choices=range(6), metavar="N", help="0 to 5 (TensorRT's)"
+    )
+    parser.add_argument("--workspace", type=_positive, default=8192, metavar="MIB", help="scratch memory limit (8192)")
     options = parser.parse_args(argv)
+    if options.plugin and not os.path.isfile(options.plugin):
+        parser.error(f"--plugin {options.plugin}: no such file (fix: make -C plugins TENSORRT_INCLUDE=DIR)")
     options.system = SYSTEMS[options.system]
     options.checkpoint = options.checkpoint or ROOT / "checkpoints" / options.system.checkpoint
     if options.tactic_sources is not None:

@@ -88,6 +88,7 @@ class Shape:
         onnx = graph(self.work, self.shape, name)
         if not onnx.is_file():
             print(f"{self.prefix}/build/{name}: {onnx.name} is absent, the stage prepare writes it")
+            self.session.failed += [f"{self.prefix}/build/{name}"] * self.session.wants(f"{self.prefix}/build/{name}")
             return None
         return self.piece(f"build/{name}", seconds, None, self.build, name, onnx)
 

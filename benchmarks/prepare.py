@@ -11,13 +11,19 @@ from pathlib import Path
 from benchmarks import frames, gridsample
 from helpers import benchmark, calibration, engine, quantize
 from helpers.dataset import open_dataset, stream
+from helpers.errors import BadInput
 from helpers.export import export
+from helpers.files import ROOT, sha256
 from helpers.models import create
+
+MINIDRIVE = ROOT / "data/minidrive"  # made where it is absent; a data root that the user names has to be there
 
 
 def run(session, options):
     work = session.work
-    if not Path(options.data).exists():
+    if "mini" in options.shapes and not Path(options.checkpoint).is_file():
+        raise BadInput(options.checkpoint, "no such file", "the weights of the mini", "correct --checkpoint")
+    if not Path(options.data).exists() and Path(options.data) == MINIDRIVE:
         from data_scripts.make_minidrive import make
 
         session.piece("prepare/minidrive", lambda: {"folder": str(make(options.data))}, 120)
@@ -32,14 +38,16 @@ def run(session, options):
 def _prepare_shape(session, options, shape):
     work, settings = session.work, {"tiny": options.tiny}
     onnx = work / "models" / f"{shape}.onnx"
+    weights = {"weights": sha256(options.checkpoint) if shape == "mini" else "seed 0"}
+    of_both = settings | weights
     session.piece(
-        f"prepare/{shape}/export", lambda: _export(options.system.network(shape, options.checkpoint), onnx), 60
+        f"prepare/{shape}/export", lambda: _export(options.system.network(shape, options.checkpoint), onnx), 60, weights
     )
     session.piece(f"prepare/{shape}/frames", lambda: _frames(work, options, shape), 60, settings)
     session.piece(f"prepare/{shape}/preprocess", lambda: _preprocess_time(options, shape), 20, settings)
-    session.piece(f"prepare/{shape}/reference", lambda: _reference(work, options, shape), 90, settings)
-    session.piece(f"prepare/{shape}/calibration", lambda: _calibration(work, options, shape), 60, settings)
-    session.piece(f"prepare/{shape}/qdq", lambda: _quantize(work, options, shape), 180, settings)
+    session.piece(f"prepare/{shape}/reference", lambda: _reference(work, options, shape), 90, of_both)
+    session.piece(f"prepare/{shape}/calibration", lambda: _calibration(work, options, shape), 60, of_both)
+    session.piece(f"prepare/{shape}/qdq", lambda: _quantize(work, options, shape), 180, of_both)
 
 
 def _prepare_variant(session, system, name):

@@ -35,14 +35,15 @@ class Session:
 
     Attributes:
         left: names of the pieces for which there was no time.
-        failed: names of the pieces that ended in an error.
+        failed: names of the pieces that ended in an error, now or before.
+        met: whether the patterns fit any piece.
     """
 
     def __init__(self, work, only=None, budget=None, retry=False, command="", commit=None):
         self.work, self.only, self.retry = Path(work), only or [], retry
         self.until = time.monotonic() + budget if budget else float("inf")
         self.command, self.commit = command, commit or records.commit()
-        self.left, self.failed = [], []
+        self.left, self.failed, self.met = [], [], False
 
     def piece(self, name, make, seconds=5, depends=None):
         """The result of `make()` (a JSON-able dict), kept under `name`; None if it failed or was left out.
@@ -53,9 +54,13 @@ class Session:
         """
         path, depends = self.path(name), json.loads(json.dumps(depends))
         found = _read(path)
+        wanted = self.wants(name)
         if found and found["depends"] == depends and not (self.retry and "error" in found):
+            if wanted and "error" in found:
+                self.failed.append(name)
+                print(f"{name}: failed before, --retry repeats it ({found['error'][:200]})")
             return found.get("result")
-        if not self.wants(name):
+        if not wanted:
             return None
         if time.monotonic() + seconds > self.until:
             self.left.append(name)
@@ -79,7 +84,9 @@ class Session:
 
     def wants(self, name):
         """Whether the patterns let a piece of this name run."""
-        return not self.only or any(fnmatch.fnmatchcase(name, f"*{pattern}*") for pattern in self.only)
+        wanted = not self.only or any(fnmatch.fnmatchcase(name, f"*{pattern}*") for pattern in self.only)
+        self.met |= wanted
+        return wanted
 
     def _guarded(self, marker, make):
         """`make()`, unless it ended the whole process (a crash, a kill) when it ran the last time."""

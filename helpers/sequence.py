@@ -24,6 +24,8 @@ class Step(NamedTuple):
 
 def as_steps(frames: Iterable[Step | Arrays]) -> Iterator[Step]:
     """Frames as steps: a `Step` stays as it is; of bare feeds in order, the first begins the sequence."""
+    if isinstance(frames, Mapping):
+        raise BadInput("frames", "the inputs of one frame", "a list of frames", "pass [inputs]")
     for index, frame in enumerate(frames):
         yield frame if isinstance(frame, Step) else Step(frame, index == 0)
 
@@ -39,31 +41,47 @@ def rollout(
     """Run a network over `steps` and yield (step, feeds, outputs) of each, as it is asked for.
 
     Args:
-        run: input name -> array to output name -> array.
+        run: input name -> array to output name -> array. States are handed on as copies.
         states: input name -> the output that feeds it on the next frame; empty for a runner that keeps its states.
         initial: input name -> array of every state where a sequence begins, such as `config.initial_states()`; a state
             keeps its dtype.
         reset: False carries the old states across `step.first` and starts from `initial` once: a calibration set then
             holds a state on every frame.
-        restart: called at every `step.first`, for a runner that keeps its states itself.
+        restart: called where the states are `initial` again, for a runner that keeps its states itself.
 
     Raises:
-        BadInput: a state without an initial value, or an output of `states` that `run` does not give.
+        BadInput: a state without an initial value, or an output of `states` that `run` does not give, or gives in
+            another shape or kind of number.
     """
+    if not isinstance(states, Mapping):
+        raise BadInput("states", type(states).__name__, "a dict, input: output", "pass config.states")
     _check(states, initial, "initial states", "pass an array for every state, such as config.initial_states()")
-    current = {name: initial[name] for name in states}
-    for step in steps:
+    current = _copies(initial, states)
+    for step in as_steps(steps):
         if step.first and reset:
-            current = {name: initial[name] for name in states}
-        if step.first and restart:
-            restart()
+            current = _copies(initial, states)
+            if restart:
+                restart()
         feeds = step.feeds | current
         outputs = run(feeds)
+        if not isinstance(outputs, Mapping):
+            raise BadInput("run", f"gave a {type(outputs).__name__}", "a dict, output: array", "return one")
         _check(states.values(), outputs, "outputs of the network", "let `states` name outputs that the network has")
-        current = {
-            name: np.asarray(outputs[source], np.asarray(current[name]).dtype) for name, source in states.items()
-        }
+        current = {name: _next(name, initial[name], source, outputs[source]) for name, source in states.items()}
         yield step, feeds, outputs
+
+
+def _copies(initial, states):
+    return {name: np.array(initial[name]) for name in states}
+
+
+def _next(name, initial, source, output):
+    """A copy of the output in the type of the state that it becomes."""
+    state, output = np.asarray(initial), np.asarray(output)
+    if output.shape != state.shape or output.dtype.kind != state.dtype.kind:
+        found = f"{output.dtype}{list(output.shape)}, but {name} is {state.dtype}{list(state.shape)}"
+        raise BadInput(f"output {source}", found, "the shape and kind of number of the state", "mend `states`")
+    return output.astype(state.dtype)
 
 
 def _check(names, present, where, fix):

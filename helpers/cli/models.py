@@ -9,13 +9,13 @@ def main(argv: list[str]) -> int:
     """`python -m helpers models [SYSTEM] [--config NAME] [--keys]`."""
     parser = argparse.ArgumentParser("python -m helpers models", description=models.__doc__)
     parser.add_argument("system", nargs="?", help="one of: " + ", ".join(models.SYSTEMS))
-    parser.add_argument("--config", help="a configuration of the system (with --keys: default published)")
+    parser.add_argument("--config", help="a configuration of the system (with --keys: published, or the first)")
     parser.add_argument("--keys", action="store_true", help="print name, shape and dtype of every tensor")
     options = parser.parse_args(argv)
     if options.keys and not options.system:
         parser.error("--keys needs a system")
     if options.keys:
-        print("\n".join(models.keys(models.skeleton(options.system, options.config or "published"))))
+        print("\n".join(models.keys(models.skeleton(options.system, options.config))))
         return 0
     found = models.overview(options.system, options.config)
     rows = [

@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from helpers import records
 from helpers.errors import BadInput
@@ -23,6 +24,7 @@ HEADLINES = {  # metric: its column in the overview and its format there
     "NDS": ("NDS", ".3f"),
     "mAP": ("mAP", ".3f"),
 }
+RESULTS = ROOT / "results"
 SOURCE = ("kind", "device", "date", "commit", "command")
 DEVICE_DETAIL = re.compile(r",.*|( CPU)? @.*| \d+ ?GB\b.*| \d+-Core\b.*|\((R|TM)\)")
 
@@ -129,9 +131,11 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m helpers records", description=description)
     parser.add_argument("names", nargs="*", metavar="NAME", help="names or shell patterns: print all of these records")
     parser.add_argument("--all", action="store_true", help="the older records of a name too")
-    parser.add_argument("--folder", default=ROOT / "results", help="folder of the JSON files (default: results)")
+    parser.add_argument("--folder", default=RESULTS, help="folder of the JSON files (default: results)")
     parser.add_argument("--json", action="store_true", help="print JSON instead; without NAME of every record")
     options = parser.parse_args(argv)
+    if options.folder != RESULTS and not Path(options.folder).is_dir():
+        raise BadInput(options.folder, "no such folder", "a folder of records", "correct --folder")
     found = records.read_all(options.folder)
     every = options.all or (options.json and not options.names)
     shown = found if every else latest(found)

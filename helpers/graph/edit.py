@@ -41,7 +41,12 @@ def subgraph(
     Raises: BadInput for a tensor that does not exist, outputs that need an input which is not listed, or an `out` that
         is the file of the model.
     """
-    where, inputs, outputs = "the model", list(inputs), list(outputs)
+    for what, names in (("inputs", inputs), ("outputs", outputs)):
+        if isinstance(names, str):
+            raise BadInput(what, repr(names), "a list of names", f"pass [{names!r}]")
+    where, inputs, outputs = "the model", list(dict.fromkeys(inputs)), list(dict.fromkeys(outputs))
+    if not outputs:
+        raise BadInput("outputs", "none", "at least one tensor", "name where the part ends")
     if not isinstance(model, onnx.ModelProto):
         where = os.fspath(model)
         check_distinct(out, model)

@@ -107,7 +107,8 @@ def _read_external(path, tensor):
 def _message(path):
     """The ModelProto in a file, without external weights."""
     if not path.is_file():
-        raise BadInput(path, "no such file", "an ONNX file", "check the path, or export the model first")
+        found = "no such file" if not path.exists() else "no such file: this is a folder or a device"
+        raise BadInput(path, found, "an ONNX file", "check the path, or export the model first")
     if is_lfs_pointer(path):
         raise BadInput(path, "a git-lfs pointer, which stands for the file", "an ONNX file", "git lfs pull")
     size = f"{path.stat().st_size} bytes that"

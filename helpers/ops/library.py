@@ -27,6 +27,7 @@ OUTPUTS = {
 OF_MAKE = ("MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS", "MAKEFILES", "MAKELEVEL")  # how a make above hands its variables down
 AUTOMATIC = "automatic"
 
+VARIABLES = ("TENSORRT_INCLUDE", "TENSORRT_LIB", "CUDA_HOME", "ARCH", "CXX", "NVCC", "TARGET")
 _loaded: dict[tuple[str, str], Any] = {}  # (way of loading, SHA-256) -> what the loader returned
 _chosen: ctypes.CDLL | str | None = AUTOMATIC
 
@@ -40,15 +41,19 @@ def build(target: str = "plugins", out: PathLike | None = None, **variables: Pat
     Args:
         target: "plugins" for TensorRT, "kernels" for the CUDA kernels alone, "host" for the same source on the CPU.
         out: folder for what is built; None for plugins/build.
-        variables: of the Makefile: TENSORRT_INCLUDE, TENSORRT_LIB, CUDA_HOME, ARCH (such as "sm_90"), CXX, TARGET.
+        variables: of the Makefile, see `VARIABLES`; ARCH such as "sm_90".
 
     Raises:
         BadInput: an unknown target, no compiler or no headers; it holds the end of what the compiler said.
     """
-    if target not in OUTPUTS:
-        raise BadInput("plugins.build", target, f"one of {', '.join(OUTPUTS)}", MAKE)
-    folder = _folder(out)
-    command = ["make", "-C", FOLDER, target, f"OUT={folder}", *(f"{name}={value}" for name, value in variables.items())]
+    folder = _folder(target, out)
+    if unknown := sorted(set(variables) - set(VARIABLES)):
+        raise BadInput("plugins.build", f"variables {unknown}", f"some of {', '.join(VARIABLES)}", "correct the name")
+    if out is not None and " " in str(folder):
+        raise BadInput("plugins.build", f"out={str(folder)!r}", "a folder without spaces, which make takes for two",
+                       "choose another folder")  # fmt: skip
+    settings = {"OUT": "build" if out is None else folder} | variables
+    command = ["make", "-C", FOLDER, target, *(f"{name}={value}" for name, value in settings.items())]
     environment = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
     try:
         made = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
@@ -64,11 +69,14 @@ def build(target: str = "plugins", out: PathLike | None = None, **variables: Pat
 
 def find(target: str = "plugins", out: PathLike | None = None) -> Path | None:
     """The library that `build` made of `target` in `out`, or None if it is not there."""
-    path = _folder(out) / OUTPUTS[target]
+    path = _folder(target, out) / OUTPUTS[target]
     return path if path.is_file() else None
 
 
-def _folder(out):
+def _folder(target, out):
+    """Where `target` is built; BadInput for one that the Makefile does not have."""
+    if target not in OUTPUTS:
+        raise BadInput("plugins", repr(target), f"one of {', '.join(OUTPUTS)}", MAKE)
     return FOLDER / "build" if out is None else Path(out).resolve()
 
 
@@ -123,7 +131,7 @@ def open_globally(path: str) -> ctypes.CDLL:
 def identity(paths: Iterable[PathLike]) -> list[dict[str, str]]:
     """[{"file", "sha256"}] of plugin libraries; BadInput if one is absent or cannot be read."""
     found = []
-    for path in paths:
+    for path in [paths] if isinstance(paths, str | Path) else paths:
         try:
             found.append({"file": Path(path).name, "sha256": sha256(path)})
         except OSError as error:

@@ -23,7 +23,7 @@ class Config:
         decoded: names of the outputs that `decode` reads.
         fp32: patterns (fnmatch) of node names that leave half precision and stay in FP32.
         fp32_without_plugins: further such patterns where standard operators stand for the custom ones.
-        unquantized: regular expressions of node names that are not quantized.
+        unquantized: regular expressions of what is not quantized, matched from the beginning of a node's name.
     """
 
     name: str
@@ -40,10 +40,31 @@ class Config:
 
     def __post_init__(self):
         scale, size = self.image_scale, self.image_size
-        pair = isinstance(size, tuple | list) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)
+        pair = isinstance(size, tuple | list) and len(size) == 2 and all(map(_is_extent, size))
         if not (pair and isinstance(scale, int | float) and 0 < scale <= 1):
             expected = "image_scale in (0, 1] and image_size (height, width) in pixels"
             raise BadInput(f"config {self.name!r}", f"image_scale={scale!r}, image_size={size!r}", expected, "mend it")
+        for field, least in (("image_mean", -np.inf), ("image_std", 0)):
+            self._check_color(field, getattr(self, field), least)
+        self._check_shapes()
+
+    def _check_color(self, field, values, least):
+        numbers = isinstance(values, tuple | list) and all(isinstance(n, int | float) for n in values)
+        if not (numbers and len(values) == 3 and all(least < n < np.inf for n in values)):
+            where, expected = f"config {self.name!r}", f"three finite numbers{' above 0' * (least == 0)}, for R, G, B"
+            raise BadInput(where, f"{field}={values!r}", expected, "mend it")
+
+    def _check_shapes(self):
+        inputs, outputs = self.input_shapes(), self.output_shapes()
+        for name, shape in (inputs | outputs).items():
+            if not all(map(_is_extent, shape)):
+                where = f"{name} of config {self.name!r}"
+                raise BadInput(where, f"shape {tuple(shape)}", "whole numbers above 0", "mend the sizes")
+        for name, source in self.states.items():
+            if name not in inputs or source not in outputs or tuple(inputs[name]) != tuple(outputs[source]):
+                found = f"{name}: {source}, of {inputs.get(name)} and {outputs.get(source)}"
+                expected = "an input, and the output of its shape that feeds it"
+                raise BadInput(f"states of config {self.name!r}", found, expected, "mend `states`")
 
     def input_shapes(self) -> Shapes:
         """Name -> shape of the inputs, in the order of the graph."""
@@ -63,9 +84,16 @@ class Config:
         return {name: np.zeros(shapes[name], types[name]) for name in self.states}
 
     def inputs(self, frame: Any, previous: Any) -> dict[str, np.ndarray]:
-        """The inputs of one `helpers.dataset.Frame` without the states; `previous` is the frame before, or None."""
+        """The inputs of one `helpers.dataset.Frame` without the states.
+
+        `previous` is the frame before, of whatever scene, or None.
+        """
         raise NotImplementedError
 
     def decode(self, outputs: Mapping[str, np.ndarray]) -> Any:
         """What the task scores, such as `helpers.boxes.Boxes`, of the outputs (name -> array) of one frame."""
         raise NotImplementedError
+
+
+def _is_extent(size):
+    return isinstance(size, int) and not isinstance(size, bool) and size > 0

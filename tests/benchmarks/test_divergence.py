@@ -82,6 +82,7 @@ def test_the_stage_runs_where_tensorrt_is_not(work, monkeypatch, capsys):
 
 def test_settings_are_those_of_the_engines_but_for_the_timing_cache(work, tmp_path):
     library = str(tmp_path / "plugins.so")
+    (tmp_path / "plugins.so").touch()
     chosen = measure_gpu.parse(
         ["divergence", f"--work={work}", f"--plugin={library}", "--tacticSources=none", "--builderOptimizationLevel=2"]
     )

@@ -109,7 +109,8 @@ def test_a_failure_is_kept_as_text_and_repeated_when_asked(tmp_path):
     assert session.piece("a", lambda: 1 / 0) is None and session.failed == ["a"]
     entry = json.loads(session.path("a").read_text())
     assert entry["error"].startswith("ZeroDivisionError") and "result" not in entry
-    assert Session(tmp_path).piece("a", lambda: {"x": 1}) is None
+    again = Session(tmp_path)
+    assert again.piece("a", lambda: {"x": 1}) is None and again.failed == ["a"]
     assert Session(tmp_path, retry=True).piece("a", lambda: {"x": 1}) == {"x": 1}
 
 
@@ -305,10 +306,39 @@ def test_an_engine_that_does_not_build_leaves_the_others(trt, work, minidrive, c
     trt._refuse = "out of luck"
     assert call("tensorrt", work, minidrive, "--only", "build/qdq") == 1
     trt._refuse = ""
-    assert call("tensorrt", work, minidrive) == 0
+    assert call("tensorrt", work, minidrive) == 1
+    assert "tensorrt/mini/build/qdq: failed before, --retry repeats it" in capsys.readouterr().out
     assert "qdq" not in result(work, "tensorrt/mini/time")["gpu"]
     call("records", work, minidrive)
     assert "out of luck" in capsys.readouterr().out
+
+
+def test_options_that_could_do_nothing_are_refused(work, minidrive, tmp_path, capsys):
+    assert call("evaluate", work, minidrive, "--only", "nowhere") == 2
+    assert "fits no piece" in capsys.readouterr().err
+    for option in ("--budget=nan", "--workspace=-5", "--builderOptimizationLevel=9", f"--plugin={tmp_path / 'no.so'}"):
+        with pytest.raises(SystemExit):
+            measure_gpu.parse(["prepare", option])
+    assert call("prepare", work, minidrive, "--checkpoint", tmp_path / "no.safetensors") == 2
+    assert "the weights of the mini" in capsys.readouterr().err
+
+
+def test_other_weights_make_the_graphs_anew(tmp_path, monkeypatch):
+    from benchmarks import prepare
+
+    seen = []
+
+    class Noted(Session):
+        def piece(self, name, make, seconds=5, depends=None):
+            seen.append((name.rpartition("/")[2], str(depends)))
+
+    for content in ("one", "another"):
+        (tmp_path / "weights").write_text(content)
+        options = measure_gpu.parse(["prepare", "--tiny", "--data", str(tmp_path), f"--checkpoint={tmp_path}/weights"])
+        prepare.run(Noted(tmp_path), options)
+    first, second = (dict(half) for half in (seen[: len(seen) // 2], seen[len(seen) // 2 :]))
+    changed = {name for name in first if first[name] != second[name]}
+    assert changed == {"export", "reference", "calibration", "qdq"}
 
 
 def test_stages_without_their_machine_are_refused(work, minidrive, monkeypatch, capsys):

@@ -109,6 +109,58 @@ def test_load_checkpoint_refuses_two_tensors_of_one_name(tmp_path):
         models.load_checkpoint(network(), stored(tmp_path, doubled))
 
 
+def test_load_checkpoint_refuses_what_is_no_plain_finite_tensor(tmp_path):
+    state = network().state_dict()
+    first, second, third = list(state)[:3]
+    state[first] = torch.full(state[first].shape, 1e300, dtype=torch.float64)  # infinite as float32
+    state[second] = state[second].to_sparse()
+    with pytest.raises(BadInput) as caught:
+        models.load_checkpoint(network(), stored(tmp_path, state))
+    assert f"not finite (1): {first}" in caught.value.found
+    assert f"without storage (1): {second}" in caught.value.found
+    with pytest.raises(BadInput, match="it holds 7"):
+        models.load_checkpoint(network(), stored(tmp_path, {7: state[third]}))
+
+
+def test_a_skeleton_takes_no_weights(tmp_path):
+    path = stored(tmp_path, network().state_dict())
+    with pytest.raises(BadInput, match="on the device meta"):
+        models.load_checkpoint(models.skeleton("bevformer", TINY), path)
+
+
+def test_a_table_that_is_wrong_is_named(monkeypatch):
+    for line, said in (("helpers.systems.nowhere:X", "no module helpers.systems.nowhere"),
+                       ("helpers.systems.bevformer", "folder.as.a.module:Class"),
+                       ("helpers.systems.bevformer:Other", "folder.as.a.module:Class")):  # fmt: skip
+        monkeypatch.setitem(models.SYSTEMS, "mine", line)
+        with pytest.raises(BadInput, match=said) as caught:
+            models.create("mine")
+        assert "SYSTEMS['mine']" in caught.value.where
+
+
+def test_a_package_that_a_network_needs_is_not_taken_for_a_wrong_table(monkeypatch):
+    def absent(name):
+        raise ModuleNotFoundError("No module named 'einops'", name="einops")
+
+    monkeypatch.setattr(models, "import_module", absent)
+    with pytest.raises(ModuleNotFoundError, match="einops"):
+        models.configs("bevformer")
+
+
+def test_the_first_configuration_is_taken_where_none_is_called_published(monkeypatch):
+    from helpers.systems.bevformer import config
+
+    monkeypatch.setattr(config, "CONFIGS", {"tiny": TINY})
+    assert models.config("bevformer") is TINY and models.create("bevformer").config is TINY
+
+
+def test_a_configuration_of_another_system_is_refused():
+    from tests.helpers.systems.toy.config import CONFIGS
+
+    with pytest.raises(BadInput, match="configuration of bevformer"):
+        models.create("bevformer", next(iter(CONFIGS.values())))
+
+
 def test_load_checkpoint_runs_no_code(tmp_path):
     class Trap:
         def __reduce__(self):

@@ -101,3 +101,39 @@ def test_a_state_keeps_its_type():
         start(),
     )
     assert {feeds["sum"].dtype for _, feeds, _ in running} == {np.dtype(np.float32)}
+
+
+def test_what_run_writes_into_does_not_reach_the_caller():
+    initial, buffer = {"s": np.zeros(2, np.float32)}, np.zeros(2, np.float32)
+
+    def run(feeds):
+        feeds["s"] += 1
+        buffer[:] = feeds["s"]
+        return {"out": buffer}
+
+    steps = [Step({}, True), Step({}, False), Step({}, True)]
+    seen = [feeds["s"] for _, feeds, _ in rollout(run, steps, {"s": "out"}, initial)]
+    assert [array.tolist() for array in seen] == [[1, 1], [2, 2], [1, 1]] and not initial["s"].any()
+
+
+@pytest.mark.parametrize("output", [np.zeros((3, 2), np.float32), np.zeros(2, np.int64)])
+def test_a_state_of_another_shape_or_kind_is_refused(output):
+    steps = rollout(lambda feeds: {"out": output}, [{}, {}], {"s": "out"}, {"s": np.zeros(2, np.float32)})
+    with pytest.raises(BadInput, match="output out"):
+        next(steps)
+
+
+def test_what_is_no_list_of_frames_no_table_of_states_and_no_outputs_is_named():
+    with pytest.raises(BadInput, match="a list of frames"):
+        list(as_steps({"x": np.zeros(1)}))
+    with pytest.raises(BadInput, match="states"):
+        next(rollout(lambda feeds: {}, [{}], ["s"], {}))
+    with pytest.raises(BadInput, match="gave a NoneType"):
+        next(rollout(lambda feeds: None, [{}], {}, {}))
+
+
+def test_a_runner_is_restarted_only_where_states_are_reset():
+    steps, calls = [Step({}, True), Step({}, True)], []
+    for reset in (True, False):
+        list(rollout(lambda feeds: {}, steps, {}, {}, reset=reset, restart=lambda: calls.append(1)))
+        assert len(calls) == 2

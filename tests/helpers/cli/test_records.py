@@ -107,8 +107,10 @@ def test_json_of_all_or_of_the_named(folder, capsys):
 
 
 def test_folder_without_records(tmp_path, capsys):
-    assert printed(capsys, "--folder", tmp_path / "absent") == "no records\n"
-    assert printed(capsys, "--folder", tmp_path / "absent", "--json") == "[]\n"
+    assert printed(capsys, "--folder", tmp_path) == "no records\n"
+    with pytest.raises(BadInput, match="no such folder"):
+        printed(capsys, "--folder", tmp_path / "absent")
+    assert printed(capsys, "--folder", tmp_path, "--json") == "[]\n"
     with pytest.raises(BadInput, match="no record 'net'"):
         records_command.main(["net", "--folder", str(tmp_path)])
 

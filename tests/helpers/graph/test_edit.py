@@ -126,6 +126,13 @@ def test_subgraph_refuses_unknown_and_missing_tensors(plain, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.onnx"]
 
 
+def test_subgraph_wants_lists_of_names_and_an_end(plain, tmp_path):
+    for inputs, outputs in (([], []), ("xy", ["y"]), ([], "y")):
+        with pytest.raises(BadInput, match="puts"):
+            graph.subgraph(plain, tmp_path / "part.onnx", inputs, outputs)
+    assert not list(tmp_path.glob("part*"))
+
+
 def test_subgraph_through_branches_sequences_and_free_batches(tmp_path):
     """Each part is a file of its own, past the checks of `graph.load`, with the types of its ends."""
     part = graph.load(graph.subgraph(captures(), tmp_path / "branch.onnx", ["flag", "x", "doubled"], ["chosen"]))

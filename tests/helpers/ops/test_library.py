@@ -59,6 +59,17 @@ def test_what_cannot_be_built_is_refused_with_the_reason(tmp_path):
         plugins.build("everything")
 
 
+def test_what_make_would_misunderstand_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="without spaces"):
+        plugins.build("host", out=tmp_path / "two words")
+    with pytest.raises(BadInput, match=r"variables \['CXXX'\]"):
+        plugins.build("host", out=tmp_path, CXXX="g++")
+    with pytest.raises(BadInput, match="nothing"):
+        plugins.find("nothing")
+    with pytest.raises(BadInput, match="absent"):
+        plugins.identity("absent.so")
+
+
 def test_files_of_the_same_bytes_are_loaded_once(tmp_path):
     first = _compiled(tmp_path, "first.so", SOURCE % plugins.ABI)
     copy = shutil.copy(first, tmp_path / "copy.so")

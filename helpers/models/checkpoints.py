@@ -1,13 +1,9 @@
-"""The networks of the course by system and configuration: create one, load a checkpoint into it, list its tensors.
-
-Torch is imported where a network or a checkpoint is made; shapes, states, inputs and decoding do without it.
-"""
+"""Checkpoints: read without running code, and loaded into a network whole or not at all."""
 
 from __future__ import annotations
 
 import pickle
 import zipfile
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,67 +11,7 @@ from helpers.errors import BadInput
 from helpers.files import is_lfs_pointer
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from helpers.systems.base import Config
-
-# system: its folder (with `config.CONFIGS` and `network`) and the class of the network
-SYSTEMS = {
-    "bevformer": "helpers.systems.bevformer:BEVFormer",
-}
-
-
-def configs(system: str) -> dict[str, Config]:
-    """The configurations of a system by name; torch is not needed."""
-    _known("system", system, SYSTEMS)
-    return import_module(SYSTEMS[system].partition(":")[0] + ".config").CONFIGS
-
-
-def config(system: str, name: str = "published") -> Config:
-    """One configuration of a system: shapes, states, `inputs` and `decode`; torch is not needed.
-
-    Raises:
-        BadInput: an unknown system or configuration.
-    """
-    found = configs(system)
-    _known(f"configuration of {system}", name, found)
-    return found[name]
-
-
-def create(system: str, config: str | Config = "published", seed: int = 0) -> nn.Module:
-    """A network in eval mode with weights drawn from `seed` (the global random state is left as it was).
-
-    Args:
-        system: a key of `SYSTEMS`.
-        config: the name of one of its configurations, or a configuration object of the caller's own.
-
-    Raises:
-        BadInput: an unknown system or configuration.
-    """
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return _network(system, config).eval()
-
-
-def skeleton(system: str, config: str | Config = "published") -> nn.Module:
-    """The network on the device "meta": names, shapes and types of its tensors without storage."""
-    import torch
-
-    with torch.device("meta"):
-        return _network(system, config)
-
-
-def overview(system: str | None = None, config: str | None = None) -> list[dict]:
-    """Rows of system, configuration, parameters and tensors: of all systems, of one, or of one configuration."""
-    rows = []
-    for name in [system] if system else SYSTEMS:
-        for chosen in [config] if config else configs(name):
-            model = skeleton(name, chosen)
-            row = {"parameters": parameter_count(model), "tensors": len(model.state_dict())}
-            rows.append({"system": name, "configuration": chosen} | row)
-    return rows
+    from torch import Tensor, nn
 
 
 def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
@@ -88,36 +24,17 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
         BadInput: a file that cannot be read or is a git-lfs pointer, or tensors that are missing, unexpected, of
             another shape or kind of number, or not finite, all of them by name.
     """
+    wanted = model.state_dict()
+    if any(tensor.is_meta for tensor in wanted.values()):
+        fix = "make it with helpers.models.create; skeleton gives names and shapes only"
+        raise BadInput(type(model).__name__, "a network without storage, on the device meta", "one with storage", fix)
     state = _read(Path(path))
-    problems = _problems(state, model.state_dict())
+    problems = _problems(state, wanted)
     if problems:
         fix = "take the checkpoint of this configuration; `python -m helpers models SYSTEM --keys` lists its tensors"
-        raise BadInput(path, "; ".join(problems), f"the {len(model.state_dict())} tensors of the model", fix)
+        raise BadInput(path, "; ".join(problems), f"the {len(wanted)} tensors of the model", fix)
     model.load_state_dict(state)
     return model
-
-
-def parameter_count(model: nn.Module) -> int:
-    """Number of parameters (buffers such as running statistics not included)."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def keys(model: nn.Module) -> list[str]:
-    """One line `name [shape] dtype` per tensor of the state dict, in its order."""
-    return [f"{name} {_shape(tensor)} {_dtype(tensor)}" for name, tensor in model.state_dict().items()]
-
-
-def _network(system, config_or_name):
-    """An instance of the network class of a system."""
-    chosen = config(system, config_or_name) if isinstance(config_or_name, str) else config_or_name
-    _known("system", system, SYSTEMS)
-    folder, _, name = SYSTEMS[system].partition(":")
-    return getattr(import_module(f"{folder}.network"), name)(chosen)
-
-
-def _known(what, name, names):
-    if name not in names:
-        raise BadInput(what, repr(name), "one of " + ", ".join(names), "`python -m helpers models` lists what there is")
 
 
 def _read(path):
@@ -142,7 +59,7 @@ def _read(path):
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
         raise BadInput(path, f"a {type(state).__name__} that is not a table of tensors", expected, "save a state dict")
-    if others := [name for name, tensor in state.items() if not isinstance(tensor, torch.Tensor)]:
+    if others := [k for k, v in state.items() if not isinstance(v, torch.Tensor) or not isinstance(k, str)]:
         found = f"not a table of tensors: it holds {', '.join(map(repr, others[:5]))}"
         raise BadInput(path, found, expected, "save the table of tensors alone, or under `state_dict`")
     return _plain_names(path, state)
@@ -172,28 +89,39 @@ def _problems(state, wanted):
     """What keeps `state` from being loaded, one entry per kind, naming the tensors."""
     import torch
 
-    shared = [name for name in wanted if name in state]
+    special = [name for name in wanted if name in state and not _is_plain(state[name])]
+    shared = [name for name in wanted if name in state and name not in special]
     kinds = {
         "missing": [name for name in wanted if name not in state],
         "unexpected": [name for name in state if name not in wanted],
         "wrong shape": [
-            f"{name} {_shape(state[name])} instead of {_shape(wanted[name])}"
+            f"{name} {shape_of(state[name])} instead of {shape_of(wanted[name])}"
             for name in shared
             if state[name].shape != wanted[name].shape
         ],
         "wrong dtype": [
-            f"{name} {_dtype(state[name])} instead of {_dtype(wanted[name])}"
+            f"{name} {dtype_of(state[name])} instead of {dtype_of(wanted[name])}"
             for name in shared
             if state[name].is_floating_point() != wanted[name].is_floating_point()
         ],
-        "not finite": [name for name in shared if not torch.isfinite(state[name]).all()],
+        "sparse, quantized or without storage": special,
+        "not finite": [name for name in shared if not torch.isfinite(state[name].to(wanted[name].dtype)).all()],
     }
     return [f"{kind} ({len(names)}): {', '.join(names)}" for kind, names in kinds.items() if names]
 
 
-def _shape(tensor):
+def _is_plain(tensor):
+    """Whether every element of the tensor lies in memory as a number of its own."""
+    import torch
+
+    return tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
+
+
+def shape_of(tensor: Tensor) -> str:
+    """The shape of a tensor as text, such as "[2,3]"."""
     return "[" + ",".join(map(str, tensor.shape)) + "]"
 
 
-def _dtype(tensor):
+def dtype_of(tensor: Tensor) -> str:
+    """The type of a tensor as text, such as "float32"."""
     return str(tensor.dtype).removeprefix("torch.")

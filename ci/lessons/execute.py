@@ -1,8 +1,9 @@
 """Executes one notebook through papermill and reports each step as a line of JSON on standard output.
 
 Run by ci.lessons.run, which holds the clock. With `--prove-checks` every exercise is first run with its solution
-cleared, in the same kernel: its check must then fail with an AssertionError whose message helps. After that the
-solution runs, and the check must pass.
+cleared, in the same kernel: its check must then fail with an AssertionError whose message helps. The same holds for
+each of the typical wrong answers (ci.lessons.wrong), whose message must name the mistake. After that the solution runs,
+and the check must pass.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import os
 import re
 import sys
+from pathlib import Path
 
 import nbformat
 import papermill
@@ -17,20 +19,24 @@ from nbclient.exceptions import CellExecutionError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
+from ci.lessons import wrong
 from ci.lessons.learner import clear, exercises
 
+REFUSALS = ("AssertionError", "Wrong")  # Wrong is the AssertionError of helpers.exercise
 LEAST_MESSAGE = 20  # characters of help in a failing check
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def problem_of_cleared(error):
-    """What is wrong with the error that a check raised on the cleared exercise; None if it is as it should be."""
+def problem_of(error, says=""):
+    """What is wrong with the error that a check raised on a wrong answer; None if it is as it should be."""
     if error is None:
-        return "the check passes although the solution is cleared"
-    if error.ename != "AssertionError":
-        return f"the check raises {error.ename} on the cleared exercise, expected AssertionError: {error.evalue}"
+        return "the check accepts it"
+    if error.ename not in REFUSALS:
+        return f"the check raises {error.ename}, expected AssertionError: {error.evalue}"
     if len(error.evalue.strip()) < LEAST_MESSAGE:
         return f"the check's message is too short to help: {error.evalue.strip()!r}"
+    if not re.search(says, error.evalue, re.IGNORECASE):
+        return f"the check's message does not say {says!r}: {error.evalue.strip()!r}"
     return None
 
 
@@ -39,6 +45,7 @@ class ReportingClient(PapermillNotebookClient):
 
     report = staticmethod(print)
     prove_checks = False
+    wrong_answers = ()
 
     def execute_cell(self, cell, index):
         injected = [i for i, c in enumerate(self.nb.cells) if "injected-parameters" in c.metadata.get("tags", [])]
@@ -47,15 +54,26 @@ class ReportingClient(PapermillNotebookClient):
         if self.prove_checks:
             for exercise, check, title in exercises(self.nb):
                 if exercise == index:
-                    self.report(event="exercise", title=title, problem=self.prove(exercise, check))
+                    self.report(event="exercise", title=title, **self.prove(exercise, check, title))
         return super().execute_cell(cell, index)
 
-    def prove(self, exercise, check):
-        """What is wrong with an exercise and its check when the solution is cleared; None if nothing is."""
-        error = self.error_of(exercise, clear(self.nb.cells[exercise].source))
+    def prove(self, exercise, check, title):
+        """How the check meets the cleared exercise and the wrong answers: {"problem": text or None, "wrong": [...]}."""
+        problem = self.refusal(exercise, check, clear(self.nb.cells[exercise].source))["problem"]
+        if problem:
+            return {"problem": f"with the solution cleared: {problem}", "wrong": []}
+        answers = wrong.of_exercise(self.wrong_answers, title)
+        refusals = [{"mistake": a.mistake, **self.refusal(exercise, check, a.source, a.says)} for a in answers]
+        accepted = [f"wrong answer '{each['mistake']}': {each['problem']}" for each in refusals if each["problem"]]
+        return {"problem": "; ".join(accepted) or None, "wrong": refusals}
+
+    def refusal(self, exercise, check, source, says=""):
+        """How the check meets this source in the place of the exercise: {"message": ..., "problem": text or None}."""
+        error = self.error_of(exercise, source)
         if error is not None:
-            return f"the cleared cell itself raises {error.ename}: {error.evalue}"
-        return problem_of_cleared(self.error_of(check, self.nb.cells[check].source))
+            return {"message": "", "problem": f"the cell itself raises {error.ename}: {error.evalue}"}
+        error = self.error_of(check, self.nb.cells[check].source)
+        return {"message": ANSI.sub("", error.evalue).strip() if error else "", "problem": problem_of(error, says)}
 
     def error_of(self, index, source):
         """Run `source` in the place of a cell, leave the cell as it was, and return the error or None."""
@@ -93,9 +111,10 @@ def describe(error):
     }
 
 
-def execute(path, out, parameters, prove_checks, report):
+def execute(path, out, parameters, prove_checks, report, wrong_answers=()):
     """Run the notebook, write the executed copy to `out` even when it fails, and report the end as a `done` event."""
     ReportingClient.report, ReportingClient.prove_checks = staticmethod(report), prove_checks
+    ReportingClient.wrong_answers = wrong_answers
     papermill_engines.register("reporting", ReportingEngine)
     error = None
     try:
@@ -114,6 +133,7 @@ def main(argv=None):
     parser.add_argument("out", help="where the executed copy goes")
     parser.add_argument("--parameters", type=json.loads, default={}, help="JSON")
     parser.add_argument("--prove-checks", action="store_true")
+    parser.add_argument("--wrong-answers", type=Path, help="file of ci.lessons.wrong")
     arguments = parser.parse_args(argv)
     events = os.fdopen(os.dup(1), "w", buffering=1)  # ours alone: what anything else prints goes to standard error
     os.dup2(2, 1)
@@ -121,7 +141,8 @@ def main(argv=None):
     def report(**event):
         events.write(json.dumps(event) + "\n")
 
-    execute(arguments.notebook, arguments.out, arguments.parameters, arguments.prove_checks, report)
+    answers = wrong.read(arguments.wrong_answers) if arguments.wrong_answers else ()
+    execute(arguments.notebook, arguments.out, arguments.parameters, arguments.prove_checks, report, answers)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def kill_tree(process):
 class Run:
     """One notebook's process: what it has reported so far, and its end."""
 
-    def __init__(self, path, out, parameters, prove_checks, threads):
+    def __init__(self, path, out, parameters, prove_checks, threads, wrong_answers):
         self.cell, self.of, self.exercises, self.done = 0, 0, [], None
         log = out.parent / f".{out.stem}.log"
         self.log = log.open("w+")
@@ -39,7 +39,7 @@ class Run:
         environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
         environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
         self.process = subprocess.Popen(
-            command + ["--prove-checks"] * prove_checks,
+            command + ["--prove-checks", "--wrong-answers", wrong_answers] * prove_checks,
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -57,7 +57,7 @@ class Run:
             if event["event"] == "cell":
                 self.cell, self.of = event["cell"], event["of"]
             elif event["event"] == "exercise":
-                self.exercises.append({"title": event["title"], "problem": event["problem"]})
+                self.exercises.append({key: event[key] for key in ("title", "problem", "wrong")})
             else:
                 self.done = event
 

@@ -47,6 +47,8 @@ class Progress:
             proven = sum(exercise["problem"] is None for exercise in entry["exercises"])
             notes = [f"{entry['seconds']:.1f} s"] if entry["seconds"] else []
             notes += [f"{proven}/{len(entry['exercises'])} exercises proven"] if entry["exercises"] else []
+            refused = sum(not answer["problem"] for exercise in entry["exercises"] for answer in exercise["wrong"])
+            notes += [f"{refused} wrong answers refused"] if refused else []
             notes += ["reused: nothing it depends on has changed"] if entry["reused"] else []
             notes += [entry["reason"]] if entry["reason"] else []
             count = f"[{self.ended}/{self.total}]"

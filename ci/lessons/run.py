@@ -18,6 +18,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from ci.lessons import wrong
 from ci.lessons.lesson import defined_parameters, find_notebooks, key_of, skip_status
 from ci.lessons.process import Run, timeout_error
 from ci.lessons.progress import Progress, failure_text
@@ -46,7 +47,7 @@ def run_one(path, relative, arguments, previous, progress, threads):
         return previous | {"reused": True}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
-    run = Run(path, out, parameters, arguments.prove_checks, threads)
+    run = Run(path, out, parameters, arguments.prove_checks, threads, wrong.file_of(relative, arguments.wrong_answers))
     ended = run.wait(arguments.timeout, lambda cell, of: progress.tick(name, cell, of, time.monotonic() - started))
     entry |= {"seconds": round(time.monotonic() - started, 1), "key": key, "exercises": run.exercises}
     status, reason, error = run.verdict() if ended else ("timed out", "", timeout_error(arguments.timeout))
@@ -109,6 +110,7 @@ def parse(argv):
     parser.add_argument("--jobs", type=int, default=1, help="notebooks at once (1)")
     parser.add_argument("--reuse", action="store_true", help="do not run again what passed and has not changed")
     parser.add_argument("--prove-checks", action="store_true", help="prove that each check fails without its solution")
+    parser.add_argument("--wrong-answers", type=Path, default=wrong.FOLDER, help="their folder (tests/wrong_answers)")
     arguments = parser.parse_args(argv)
     arguments.out = arguments.out.resolve()
     arguments.jobs = max(1, arguments.jobs)

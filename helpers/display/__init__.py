@@ -8,6 +8,7 @@ palette for color-blind readers, with three more from Paul Tol's.
 from helpers.display.graphs import graph_picture
 from helpers.display.mosaic import cameras
 from helpers.display.plots import bars, frontier, histogram, lines, op_chart
+from helpers.display.reading import reading
 from helpers.display.scenes import bev, side_by_side
 from helpers.display.tables import progress, table
 from helpers.display.viewer import netron
@@ -23,6 +24,7 @@ __all__ = [
     "netron",
     "op_chart",
     "progress",
+    "reading",
     "side_by_side",
     "table",
 ]

@@ -38,6 +38,20 @@ def skip(until):
     return {"skip": {"reason": "waits for a release", "until": until}}
 
 
+WRONG_ANSWERS = {
+    "passes": """# %% Exercise 1: adds three
+# says: multiply
+def double(x):
+    return x + 3
+
+# %% Exercise 1: returns nothing
+# says: multiply
+def double(x):
+    2 * x
+""",
+    "accepts": "# %% Exercise 1: adds two\n# says: multiply\ndef double(x):\n    return x + 2\n",
+    "says_little": "# %% Exercise 1: triples\n# says: triple\ndef double(x):\n    return 3 * x\n",
+}
 NOTEBOOKS = {
     "passes": lesson(code("print('FAST is', FAST)"), *exercise(), code("assert double(3) == 6")),
     "fails": lesson(code("1 + 1"), code("def broken():\n    raise ValueError('nothing here')\nbroken()")),
@@ -46,6 +60,8 @@ NOTEBOOKS = {
     "skipped": lesson(code("1 / 0"), onramp=skip("2999-01-01")),
     "expired": lesson(code("1"), onramp=skip("2020-01-01")),
     "lax_check": lesson(*exercise(check="assert callable(double), 'double should be a function of x'")),
+    "accepts": lesson(*exercise()),
+    "says_little": lesson(*exercise()),
     "wrong_solution": lesson(*exercise(SOLUTION.replace("2 * x", "3 * x"))),
 }
 
@@ -55,7 +71,12 @@ def start(notebooks, folder, *options):
     folder.mkdir()
     for name, notebook in notebooks.items():
         nbformat.write(notebook, folder / f"{name}.ipynb")
+    answers = folder.with_name(f"{folder.name}-answers")
+    answers.mkdir()
+    for name, text in WRONG_ANSWERS.items():
+        (answers / f"{name}.py").write_text(text)
     command = [sys.executable, "-m", "ci.lessons.run", folder, "--out", f"{folder}-out", *options]
+    command += ["--wrong-answers", answers]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 

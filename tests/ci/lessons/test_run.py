@@ -19,7 +19,7 @@ def test_each_notebook_gets_its_own_verdict(batch):
         "skipped": "skipped",
     }
     assert batch.code == 1
-    assert batch.text.endswith("notebooks: 1 passed, 6 failed, 0 timed out, 1 skipped\n")
+    assert batch.text.endswith("notebooks: 1 passed, 8 failed, 0 timed out, 1 skipped\n")
 
 
 def test_executed_copy_has_outputs_and_the_fast_parameter(batch):
@@ -52,7 +52,9 @@ def test_timeout_is_told_apart_and_kills_all_that_the_notebook_started(both):
         ("empty", "no code cell of its own ran"),
         ("skipped", "waits for a release (until 2999-01-01)"),
         ("expired", "the skip ended on 2020-01-01: waits for a release"),
-        ("lax_check", "the check passes although the solution is cleared"),
+        ("lax_check", "with the solution cleared: the check accepts it"),
+        ("accepts", "wrong answer 'adds two': the check accepts it"),
+        ("says_little", "wrong answer 'triples': the check's message does not say 'triple': 'double(2) should be 4"),
         ("wrong_solution", "AssertionError in cell 5"),
     ],
 )
@@ -62,17 +64,26 @@ def test_reason(batch, name, reason):
 
 def test_exercise_is_proven(batch):
     title = "Exercise 1: double a number (easy, 2 minutes)"
-    assert batch.entries["passes"]["exercises"] == [{"title": title, "problem": None}]
+    (proof,) = batch.entries["passes"]["exercises"]
+    assert (proof["title"], proof["problem"]) == (title, None)
+    assert [(answer["mistake"], answer["problem"]) for answer in proof["wrong"]] == [
+        ("adds three", None),
+        ("returns nothing", None),
+    ]
+    assert proof["wrong"][1]["message"].endswith("double(2) should be 4, yours is None: multiply by two")
+    assert "1/1 exercises proven, 2 wrong answers refused" in batch.text
 
 
 def test_proof_wants_an_assertion_error_that_helps():
     def problem(name, message):
-        return execute.problem_of_cleared(SimpleNamespace(ename=name, evalue=message))
+        return execute.problem_of(SimpleNamespace(ename=name, evalue=message))
 
     assert problem("AssertionError", "double(2) should be 4: multiply by two") is None
     assert "NameError" in problem("NameError", "name 'answer' is not defined")
     assert "too short" in problem("AssertionError", "wrong")
-    assert "passes although" in execute.problem_of_cleared(None)
+    assert execute.problem_of(None) == "the check accepts it"
+    assert execute.problem_of(SimpleNamespace(ename="Wrong", evalue="multiply by two, always"), "BY TWO") is None
+    assert "does not say" in execute.problem_of(SimpleNamespace(ename="Wrong", evalue="multiply by two, always"), "add")
 
 
 def test_unchanged_notebook_is_reused_and_a_changed_one_is_not(tmp_path, capsys):

@@ -97,7 +97,7 @@ def _call(function, name, arguments, named):
     return value
 
 
-def _examine(value, returns, name):
+def _examine(value: Any, returns: Any, name: str) -> None:
     """Raise Wrong where the value is not of the type or the shape of `returns`."""
     if returns is None:
         return
@@ -109,7 +109,7 @@ def _examine(value, returns, name):
         wanted = " or ".join(f"{each.__module__}.{each.__name__}".removeprefix("builtins.") for each in types)
         article = "an" if wanted[0] in "aeiou" else "a"
         raise Wrong(f"{name} must return {article} {wanted}; yours is {describe(value)}")
-    if sample and tuple(value.shape) != tuple(returns.shape):
+    if sample and np.shape(value) != np.shape(returns):
         raise Wrong(f"{name} must return the shape {list(returns.shape)}; yours is {describe(value)}")
 
 
@@ -137,5 +137,5 @@ def _place(error, function):
         return ""
     file = function.__code__.co_filename
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    text = linecache.getline(file, lines[-1]).strip() if lines else ""
+    text = linecache.getline(file, lines[-1] or 0).strip() if lines else ""
     return f", in the line `{text}`" if text else ""

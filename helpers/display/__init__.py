@@ -10,6 +10,7 @@ from helpers.display.mosaic import cameras
 from helpers.display.plots import bars, frontier, histogram, lines, op_chart
 from helpers.display.reading import reading
 from helpers.display.scenes import bev, side_by_side
+from helpers.display.steps import cards, slider
 from helpers.display.tables import progress, table
 from helpers.display.viewer import netron
 
@@ -17,6 +18,7 @@ __all__ = [
     "bars",
     "bev",
     "cameras",
+    "cards",
     "frontier",
     "graph_picture",
     "histogram",
@@ -26,5 +28,6 @@ __all__ = [
     "progress",
     "reading",
     "side_by_side",
+    "slider",
     "table",
 ]

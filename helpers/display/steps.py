@@ -1,0 +1,70 @@
+"""Cards in a row, and a slider over pictures: HTML that follows the reader's theme and needs no kernel."""
+
+import base64
+import html
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from helpers.display.style import PALETTE
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
+CARD = "flex:1 1 130px;padding:8px 10px;border:1px solid #8888;border-radius:6px;border-top:4px solid"
+ARROW = '<div style="align-self:center;opacity:.6" aria-hidden="true">➜</div>'
+SHOW = (
+    "const pages=this.closest('.onramp-slider').querySelectorAll('[data-page]');"
+    "pages.forEach((page,i)=>page.style.display=i==this.value?'':'none');"
+    "this.setAttribute('aria-valuetext',pages[this.value].dataset.page)"
+)
+_numbers = itertools.count()
+
+
+def cards(steps: Mapping[str, str | Sequence[str]]) -> "HTML":
+    """One card for each step, in a row with arrows between; a step's text may have several lines."""
+    from IPython.display import HTML
+
+    shown = []
+    for number, (title, text) in enumerate(steps.items()):
+        lines = "<br>".join(map(html.escape, [text] if isinstance(text, str) else text))
+        color = PALETTE[number % len(PALETTE)]
+        small = f'<span style="font-size:.9em">{lines}</span>'
+        shown.append(f'<div style="{CARD} {color}"><b>{html.escape(title)}</b><br>{small}</div>')
+    return HTML(f'<div style="display:flex;flex-wrap:wrap;gap:8px;max-width:1050px">{ARROW.join(shown)}</div>')
+
+
+def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None) -> "HTML":
+    """A slider that shows one page at a time; it works in JupyterLab and in a static page alike.
+
+    Args:
+        name: what the slider changes, as its label.
+        pages: value -> (sentence, picture), in the slider's order; a picture is an `IPython.display.Image` with `alt`.
+        start: the value shown first; the first one by default.
+
+    Raises:
+        ValueError: no pages, or `start` is none of them.
+    """
+    from IPython.display import HTML
+
+    values = list(pages)
+    if not values or (start is not None and start not in values):
+        raise ValueError(f"start {start!r} is none of the slider's values: {values}")
+    first = 0 if start is None else values.index(start)
+    label = f"onramp-slider-{next(_numbers)}"
+    shown = "".join(_page(value, *pages[value], visible=i == first) for i, value in enumerate(values))
+    return HTML(
+        f'<div class="onramp-slider"><label for="{label}">{html.escape(name)} </label>'
+        f'<input id="{label}" type="range" min="0" max="{len(values) - 1}" value="{first}" '
+        f'aria-valuetext="{html.escape(str(values[first]))}" oninput="{SHOW}">{shown}</div>'
+    )
+
+
+def _page(value, sentence, image, visible):
+    data, kind = base64.b64encode(image.data).decode(), image.format
+    picture = (
+        f'<img alt="{html.escape(image.alt or sentence)}" src="data:image/{kind};base64,{data}" style="max-width:100%">'
+    )
+    hidden = "" if visible else "display:none"
+    text = f"<p><b>{html.escape(str(value))}</b>: {html.escape(sentence)}</p>"
+    return f'<div data-page="{html.escape(str(value))}" style="{hidden}">{text}{picture}</div>'

@@ -1,0 +1,48 @@
+"""Cards and the slider: everything shown is escaped, one page is visible, every picture has its text."""
+
+import re
+
+import pytest
+from IPython.display import Image
+
+from helpers import display
+
+PIXEL = b"\x89PNG\r\n\x1a\n"
+
+
+def page(sentence, alt="a dot"):
+    return sentence, Image(data=PIXEL, format="png", alt=alt)
+
+
+def test_cards_stand_in_order_with_arrows_between():
+    found = display.cards({"ONNX": "one <graph>", "Engine": ("built", "run")}).data
+    assert found.index("ONNX") < found.index("➜") < found.index("Engine")
+    assert found.count("➜") == 1
+    assert "one &lt;graph&gt;" in found
+    assert "built<br>run" in found
+
+
+def test_slider_shows_the_page_it_starts_with():
+    found = display.slider("threshold", {0.1: page("many"), 0.3: page("<few>"), 0.5: page("none")}, start=0.3).data
+    assert re.findall(r'data-page="([\d.]+)" style="([^"]*)"', found) == [
+        ("0.1", "display:none"),
+        ("0.3", ""),
+        ("0.5", "display:none"),
+    ]
+    assert 'min="0" max="2" value="1"' in found
+    assert found.count('alt="a dot"') == 3
+    assert "&lt;few&gt;" in found
+
+
+def test_two_sliders_have_labels_of_their_own():
+    one, two = (display.slider("x", {1: page("a")}).data for _ in range(2))
+    ids = [re.search(r'id="([^"]+)"', text)[1] for text in (one, two)]
+    assert ids[0] != ids[1]
+    assert f'for="{ids[1]}"' in two
+
+
+def test_a_start_that_is_no_page_is_refused():
+    with pytest.raises(ValueError, match=r"0.4 is none of the slider's values: \[0.1\]"):
+        display.slider("threshold", {0.1: page("many")}, start=0.4)
+    with pytest.raises(ValueError, match="none of"):
+        display.slider("threshold", {}, start=0.4)

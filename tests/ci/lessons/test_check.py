@@ -1,33 +1,40 @@
-"""The rules that every lesson keeps."""
+"""The rules of lessons together, and the command."""
 
-import pytest
-from nbformat.v4 import new_markdown_cell
+import subprocess
+import sys
 
 from ci.lessons import check
-from tests.ci.lessons.notebooks import SOLUTION, code, exercise, lesson
+from helpers.files import ROOT
+from tests.ci.lessons.courses import breaches_of, written
 
 
-@pytest.mark.parametrize(
-    ("cells", "breach"),
-    [
-        ([code("1"), new_markdown_cell("word " * 1801)], "words of prose"),
-        ([code("\n".join(f"x = {i}" for i in range(26)))], "26 lines of code"),
-        ([code("x = 1", "parameters")], "2 cells tagged 'parameters'"),
-        ([code("%pip install torch")], "installs packages"),
-        ([code("1 / 0", "raises-exception")], "raises-exception"),
-        ([code(SOLUTION)], "markers but no tag"),
-        ([code("x = 1", "exercise")], "the tag but no markers"),
-        ([exercise()[1], code("1")], "no check after the exercise"),
-        ([new_markdown_cell("## Exercise 1"), *exercise()[1:]], "the heading 'Exercise 1' is not"),
-    ],
-)
-def test_rules_of_lessons_catch(cells, breach):
-    assert breach in "\n".join(check.breaches(lesson(*cells)))
+def test_lessons_that_keep_the_rules_have_no_breach(tmp_path):
+    course = written(tmp_path)
+    assert [lesson.name for lesson in course.lessons] == ["00_first.ipynb", "systems/bevformer.ipynb"]
+    assert {lesson.name: list(check.breaches(lesson, course)) for lesson in course.lessons} == {
+        "00_first.ipynb": [],
+        "systems/bevformer.ipynb": [],
+    }
 
 
-def test_a_lesson_that_keeps_the_rules_has_no_breach():
-    cells = [new_markdown_cell("some plain words here " * 8) for _ in range(40)]
-    assert list(check.breaches(lesson(*cells, *exercise()))) == []
-    with_output = lesson(*cells, *exercise(), code("1"))
-    with_output.cells[-1].execution_count = 4
-    assert len(list(check.breaches(with_output))) == 1
+def test_what_is_no_notebook_is_told_alone(tmp_path):
+    def change(notebook):
+        notebook.cells[3]["outputs"] = []
+
+    (found,) = breaches_of(tmp_path, change)
+    assert found.startswith("not valid: ")
+
+
+def test_a_notebook_without_cells_is_told(tmp_path):
+    assert breaches_of(tmp_path, lambda notebook: notebook.cells.clear()) == ["has no cells"]
+
+
+def test_the_command_checks_one_lesson_or_refuses_what_is_none():
+    def run(path):
+        command = [sys.executable, "-m", "ci.lessons.check", path]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    done = run("notebooks/00_start_here.ipynb")
+    assert done.stdout.splitlines()[-1].startswith("1 lessons checked, ") and "01_environment" not in done.stdout
+    done = run("README.md")
+    assert done.returncode == 2 and "README.md: no lesson in notebooks/" in done.stderr

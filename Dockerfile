@@ -50,8 +50,7 @@ COPY --chown=1010:1010 requirements requirements
 # The image brings TensorRT itself, for its own Python; everything else comes from the tier's lock.
 RUN python3 -m venv --system-site-packages .venv-gpu \
     && grep -Ev '^(#|-|tensorrt-cu1[23])' "requirements/${TIER}.txt" >/tmp/lock.txt \
-    && grep '^setuptools==' /tmp/lock.txt >/tmp/setuptools.txt \
-    && .venv-gpu/bin/python -m pip install --no-deps --require-hashes --requirement /tmp/setuptools.txt \
+    && .venv-gpu/bin/python -m pip install --no-deps --require-hashes --requirement requirements/build.txt \
     && .venv-gpu/bin/python -m pip install --no-deps --require-hashes --no-build-isolation --requirement /tmp/lock.txt
 COPY --chown=1010:1010 . .
 EXPOSE 8888

@@ -50,7 +50,7 @@ fi
 
 rm -f "$stamp"
 echo "set-up: installing $(grep -c '==' "$lock") pinned packages from $lock"
-install --quiet -r <(pinned setuptools) # builds the few that have no wheel
+install --quiet -r requirements/build.txt # builds the few that have no wheel
 install_torch
 install -r "$lock"
 "$venv" -m pip install --no-deps --no-build-isolation --quiet -e .

@@ -93,16 +93,18 @@ def find_python(wanted):
     return result.stdout.strip()
 
 
-def steps(lock):
+def steps(lock, builders):
     """What pip installs from the text of a lock, in order, as (options, requirements).
 
-    Setuptools first, which builds the few packages without a wheel; all that has hashes; last what has none, since its
-    files are on another index, with that index.
+    First what builds the few packages without a wheel: `builders`, or the lock's own pins of the same names. Then all
+    that has hashes; last what has none, since its files are on another index, with that index.
     """
     lines = [line for line in lock.splitlines() if line and not line.startswith("#")]
     hashed = [line for line in lines if "--hash=" in line]
     checked = ["--require-hashes", "--no-build-isolation"]
-    found = [(checked, [line for line in hashed if line.startswith("setuptools==")])]
+    own = {line.split("==")[0]: line for line in hashed}
+    building = [own.get(line.split("==")[0], line) for line in builders.splitlines() if "==" in line]
+    found = [(checked, building if "setuptools" in own else [])]
     found += [(checked, hashed), ([], [line for line in lines if line not in hashed])]
     return [(options, requirements) for options, requirements in found if requirements]
 
@@ -120,7 +122,7 @@ def install(name, python):
     packages = "import sysconfig; print(sysconfig.get_path('purelib'))"
     try:
         subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
-        for options, requirements in steps(lock):
+        for options, requirements in steps(lock, (ROOT / "requirements/build.txt").read_text()):
             part.write_text("\n".join(requirements))
             subprocess.run([*pip, *options, "-r", part], check=True)
         target = subprocess.run([own, "-c", packages], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()

@@ -39,6 +39,15 @@ def test_locks_are_exact_sorted_hashed_and_name_no_other_index(name):
     assert [line for line in lines if line.startswith("-")] == index and bool(index) == bool(foreign)
 
 
+def test_what_builds_packages_is_pinned_as_in_the_tier():
+    """A package built with another version would be replaced at once; setuptools-scm gives cppimport its version."""
+    building, tier = pins("build"), pins("cpu")
+    assert {"setuptools", "setuptools-scm", "packaging"} <= building.keys()
+    assert {name: building[name] for name in building.keys() & tier.keys()} == {
+        name: tier[name] for name in building.keys() & tier.keys()
+    }
+
+
 def test_cpu_torch_is_the_one_file_that_both_indexes_have():
     """The wheel at hand and that of download.pytorch.org/whl/cpu, as other projects have locked it."""
     published = "sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"

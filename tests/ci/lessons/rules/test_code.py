@@ -64,6 +64,7 @@ def test_what_a_cell_may_not_do_is_told(source, breach):
         "Markdown('[the paper](https://example.org) and <a href=\"https://example.org\">more</a>')",
         "x = serve('http://localhost:8000', 'http://127.0.0.1:1')",
         "tools = ['pip', 'conda']",
+        "SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"></svg>')",
         "subprocess.run(['nvidia-smi', '--list'])\nsubprocess.run(['git', 'apply', 'x.patch'])",
         "x = 7\nx %= 3\ny = (x\n     % 3)",
     ],

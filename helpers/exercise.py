@@ -87,7 +87,7 @@ def _call(function, name, arguments, named):
         raise Wrong(f"a function is expected here, but it is {describe(function)}; run the exercise's cell again")
     try:
         value = function(*_copies(arguments), **_copies(named))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Wrong):  # Wrong: from what the check has given the function to call
         raise
     except BaseException as error:
         advice = ADVICE.get(type(error).__name__, "")

@@ -5,7 +5,7 @@ write the copy with `graph.save(copy, path)`.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -19,16 +19,18 @@ from helpers.graph import walk
 SWAPPABLE = ("Transpose", "Concat", "Gather", "Softmax")
 
 
-def half(model: onnx.ModelProto, pattern: str) -> onnx.ModelProto:
+def half(model: onnx.ModelProto, pattern: str, keep: Iterable[str] = ()) -> onnx.ModelProto:
     """Compute the nodes whose name matches `pattern` (such as "*/encoder/projection/*") in FP16.
 
-    Casts are put around each of them, so every tensor keeps its name and its type.
+    Casts are put around each of them, so every tensor keeps its name and its type. Nodes that match a pattern in `keep`
+    stay in FP32: `half(model, "*", keep=marks)` is a marking in the form that strongly typed networks read.
     """
-    made, known = walk.copy(model), graph.tensor_types(model)
+    made, known, keep = walk.copy(model), graph.tensor_types(model), tuple(keep)
     nodes, touched = [], 0
     for node in made.graph.node:
         floats = {name for name in (*node.input, *node.output) if known.get(name, (0, None))[0] == TensorProto.FLOAT}
-        if not fnmatchcase(node.name, pattern) or not floats:
+        kept = any(fnmatchcase(node.name, other) for other in keep)
+        if kept or not fnmatchcase(node.name, pattern) or not floats:
             nodes.append(node)
             continue
         touched += 1

@@ -112,3 +112,13 @@ def test_arguments_are_copies():
         yours(array, tensor, table)
     assert array.tolist() == tensor.tolist() == [1, 1]
     assert table == {"a": np.ones(1)}
+
+
+def test_what_the_check_lends_to_the_answer_can_refuse():
+    def asks_too_often(probe):
+        return probe() and probe()
+
+    def probe():
+        raise exercise.Wrong("you ask too often")
+
+    assert refusal(asks_too_often, probe) == "you ask too often"

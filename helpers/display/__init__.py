@@ -11,6 +11,7 @@ from helpers.display.plots import bars, frontier, histogram, lines, op_chart
 from helpers.display.reading import reading
 from helpers.display.scenes import bev, side_by_side
 from helpers.display.steps import cards, slider
+from helpers.display.style import figure
 from helpers.display.tables import progress, table
 from helpers.display.viewer import netron
 
@@ -19,6 +20,7 @@ __all__ = [
     "bev",
     "cameras",
     "cards",
+    "figure",
     "frontier",
     "graph_picture",
     "histogram",

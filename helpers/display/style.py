@@ -54,6 +54,15 @@ def picture(figure: "Figure", alt: str) -> "Image":
     return Image(data=stream.getvalue(), format="png", alt=alt)
 
 
+def figure(figure: "Figure", alt: str) -> "Image":
+    """A figure of pyplot as a picture with `alt`, its description in words; closed, so that no cell shows it twice."""
+    import matplotlib.pyplot as plt
+
+    shown = picture(figure, alt)
+    plt.close(figure)
+    return shown
+
+
 def photo(pixels: "np.ndarray", alt: str, quality: int = 85) -> "Image":
     """RGB `pixels` [H, W, 3] uint8 as an `IPython.display.Image` of JPEG bytes."""
     from IPython.display import Image

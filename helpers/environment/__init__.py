@@ -3,5 +3,6 @@
 from helpers.environment import doctor, messages, patches
 from helpers.environment.messages import explain
 from helpers.environment.start import begin, versions
+from helpers.environment.work import work_folder
 
-__all__ = ["begin", "doctor", "explain", "messages", "patches", "versions"]
+__all__ = ["begin", "doctor", "explain", "messages", "patches", "versions", "work_folder"]

@@ -1,5 +1,6 @@
 """Typical wrong answers to the exercises of notebooks/00_start_here.ipynb (form: ci/lessons/wrong.py)."""
 
+
 # %% Exercise 1: forgets that a point behind the camera projects too
 # says: CAM_BACK .* depth positive
 def cameras_that_see(point, lidar2img, width=1600, height=900):
@@ -9,6 +10,7 @@ def cameras_that_see(point, lidar2img, width=1600, height=900):
         if 0 <= x / depth < width and 0 <= y / depth < height:
             seen.append(name)
     return seen
+
 
 # %% Exercise 1: does not divide by the depth
 # says: divide x and y by the depth
@@ -20,6 +22,7 @@ def cameras_that_see(point, lidar2img, width=1600, height=900):
             seen.append(name)
     return seen
 
+
 # %% Exercise 1: returns numbers in place of names
 # says: return the names
 def cameras_that_see(point, lidar2img, width=1600, height=900):
@@ -30,6 +33,7 @@ def cameras_that_see(point, lidar2img, width=1600, height=900):
             seen.append(number)
     return seen
 
+
 # %% Exercise 1: stops at the first camera
 # says: stop too early
 def cameras_that_see(point, lidar2img, width=1600, height=900):
@@ -38,6 +42,7 @@ def cameras_that_see(point, lidar2img, width=1600, height=900):
         if depth > 0 and 0 <= x / depth < width and 0 <= y / depth < height:
             return [name]
     return []
+
 
 # %% Exercise 1: forgets the height of the picture
 # says: against the height
@@ -49,11 +54,13 @@ def cameras_that_see(point, lidar2img, width=1600, height=900):
             seen.append(name)
     return seen
 
+
 # %% Exercise 1: returns one bool for all cameras
 # says: must return a list
 def cameras_that_see(point, lidar2img, width=1600, height=900):
     x, y, depth = (lidar2img @ np.append(point, 1.0))[:, :3].T
     return bool(((depth > 0) & (x / depth < width) & (y / depth < height)).any())
+
 
 # %% Exercise 1: multiplies by the point without its 1
 # says: stopped with ValueError
@@ -65,70 +72,84 @@ def cameras_that_see(point, lidar2img, width=1600, height=900):
             seen.append(name)
     return seen
 
+
 # %% Exercise 2: divides by the largest of ours
 # says: largest of ours.*use the reference
 def relative_error(ours, reference):
     return float(np.abs(ours - reference).max() / np.abs(ours).max())
+
 
 # %% Exercise 2: takes the maximum before the absolute value
 # says: take the absolute value before the maximum
 def relative_error(ours, reference):
     return float(abs((ours - reference).max()) / np.abs(reference).max())
 
+
 # %% Exercise 2: divides each error by its own value
 # says: value beside the error
 def relative_error(ours, reference):
     return float(np.max(np.abs(ours - reference) / np.abs(reference)))
+
 
 # %% Exercise 2: forgets that the largest value may be negative
 # says: -4 counts too
 def relative_error(ours, reference):
     return float(np.abs(ours - reference).max() / reference.max())
 
+
 # %% Exercise 2: does not divide
 # says: difference alone
 def relative_error(ours, reference):
     return float(np.abs(ours - reference).max())
+
 
 # %% Exercise 2: takes the mean of the differences
 # says: yours is a mean
 def relative_error(ours, reference):
     return float(np.abs(ours - reference).mean() / np.abs(reference).max())
 
+
 # %% Exercise 2: returns an array
 # says: must return a float
 def relative_error(ours, reference):
     return np.abs(ours - reference) / np.abs(reference).max()
+
 
 # %% Exercise 3: divides the means
 # says: hiccup.*median
 def speed_up(baseline, other):
     return float(np.mean(baseline) / np.mean(other))
 
+
 # %% Exercise 3: is upside down
 # says: upside down
 def speed_up(baseline, other):
     return float(np.median(other) / np.median(baseline))
+
 
 # %% Exercise 3: subtracts
 # says: divide instead of subtracting
 def speed_up(baseline, other):
     return float(np.median(baseline) - np.median(other))
 
+
 # %% Exercise 3: compares the slowest calls
 # says: slowest calls
 def speed_up(baseline, other):
     return float(max(baseline) / max(other))
+
 
 # %% Exercise 3: compares the fastest calls
 # says: fastest call
 def speed_up(baseline, other):
     return float(min(baseline) / min(other))
 
+
 # %% Exercise 3: divides the lists
 # says: TypeError
 def speed_up(baseline, other):
     return baseline / other
+
 
 # %% Project: lets NaN pass, because it asks whether the error is too large
 # says: NaN .* lets it pass
@@ -143,6 +164,7 @@ def gate(reference, candidate, tolerance=1e-4):
                 refused.append((number, name))
     return refused
 
+
 # %% Project: stops at the shorter list
 # says: last frame is missing
 def gate(reference, candidate, tolerance=1e-4):
@@ -154,6 +176,7 @@ def gate(reference, candidate, tolerance=1e-4):
             if not (alike and np.isfinite(b).all() and relative_error(b, a) <= tolerance):
                 refused.append((number, name))
     return refused
+
 
 # %% Project: subtracts arrays of unlike shapes
 # says: shape that NumPy broadcasts
@@ -169,6 +192,7 @@ def gate(reference, candidate, tolerance=1e-4):
                 refused.append((number, name))
     return refused
 
+
 # %% Project: does not look at the dtype
 # says: another dtype
 def gate(reference, candidate, tolerance=1e-4):
@@ -183,6 +207,7 @@ def gate(reference, candidate, tolerance=1e-4):
                 refused.append((number, name))
     return refused
 
+
 # %% Project: knows only the names of the reference
 # says: unknown one
 def gate(reference, candidate, tolerance=1e-4):
@@ -195,6 +220,7 @@ def gate(reference, candidate, tolerance=1e-4):
             if not (alike and np.isfinite(b).all() and relative_error(b, a) <= tolerance):
                 refused.append((number, name))
     return refused
+
 
 # %% Project: looks up every name of the reference in the candidate
 # says: KeyError

@@ -1,9 +1,11 @@
 """Typical wrong answers to the exercises of notebooks/03_mixed_precision_marking.ipynb (form: ci/lessons/wrong.py)."""
 
+
 # %% Exercise 1: subtracts in FP16
 # says: subtract in float64
 def half_error(values):
     return float(np.abs(values.astype(np.float16) - np.float16(values)).max())
+
 
 # %% Exercise 1: divides by the value
 # says: yours is relative
@@ -11,15 +13,18 @@ def half_error(values):
     rounded = values.astype(np.float16).astype(np.float64)
     return float((np.abs(values - rounded) / np.abs(values)).max())
 
+
 # %% Exercise 1: takes the mean
 # says: yours is a mean
 def half_error(values):
     return float(np.abs(values - values.astype(np.float16).astype(np.float64)).mean())
 
+
 # %% Exercise 1: takes the maximum before the absolute value
 # says: absolute value first
 def half_error(values):
     return float((values - values.astype(np.float16).astype(np.float64)).max())
+
 
 # %% Exercise 1: leaves out what overflows
 # says: overflows, so the error is infinite
@@ -28,10 +33,12 @@ def half_error(values):
     good = np.isfinite(rounded)
     return float(np.abs(values[good] - rounded[good]).max(initial=0))
 
+
 # %% Exercise 1: returns all errors
 # says: must return a float
 def half_error(values):
     return np.abs(values - values.astype(np.float16))
+
 
 # %% Exercise 2: asks one after the other
 # says: need at most
@@ -40,6 +47,7 @@ def first_bad(is_bad, count):
         if is_bad(i):
             return i
     return count
+
 
 # %% Exercise 2: never moves past a good middle
 # says: need at most
@@ -53,6 +61,7 @@ def first_bad(is_bad, count):
             low = middle
     return low
 
+
 # %% Exercise 2: returns the last good one
 # says: last good one
 def first_bad(is_bad, count):
@@ -64,6 +73,7 @@ def first_bad(is_bad, count):
         else:
             low = middle
     return low
+
 
 # %% Exercise 2: forgets that none may be bad
 # says: no tensor of
@@ -77,6 +87,7 @@ def first_bad(is_bad, count):
             low = middle + 1
     return low
 
+
 # %% Exercise 2: asks behind the end
 # says: the numbers end at
 def first_bad(is_bad, count):
@@ -89,6 +100,7 @@ def first_bad(is_bad, count):
             low = middle + 1
     return low
 
+
 # %% Exercise 3: returns at the first pattern that fits
 # says: first pattern
 def precision_of(name, marks):
@@ -96,6 +108,7 @@ def precision_of(name, marks):
         if fnmatchcase(name, pattern):
             return kind
     return "fp32"
+
 
 # %% Exercise 3: asks whether the pattern is a piece of the name
 # says: '\*' fits every name|whole name
@@ -106,11 +119,13 @@ def precision_of(name, marks):
             chosen = kind
     return chosen
 
+
 # %% Exercise 3: prefers FP32 to the last pattern
 # says: the last one counts
 def precision_of(name, marks):
     fitting = [kind for pattern, kind in marks.items() if fnmatchcase(name, pattern)]
     return "fp32" if "fp32" in fitting or not fitting else "fp16"
+
 
 # %% Exercise 3: has no default
 # says: returns nothing yet
@@ -121,6 +136,7 @@ def precision_of(name, marks):
             chosen = kind
     return chosen
 
+
 # %% Exercise 3: takes FP16 as the default
 # says: no pattern fits
 def precision_of(name, marks):
@@ -129,6 +145,7 @@ def precision_of(name, marks):
         if fnmatchcase(name, pattern):
             chosen = kind
     return chosen
+
 
 # %% Project: adds the part that helps most, one after the other
 # says: x looks best alone, and is a trap
@@ -139,10 +156,12 @@ def smallest_set(parts, error_of, tolerance):
         kept = kept | {min(rest, key=lambda part: error_of(kept | {part}))}
     return kept
 
+
 # %% Project: keeps everything
 # says: nothing has to stay in FP32
 def smallest_set(parts, error_of, tolerance):
     return set(parts)
+
 
 # %% Project: removes parts in order while the error allows it
 # says: keeping a alone is enough
@@ -152,6 +171,7 @@ def smallest_set(parts, error_of, tolerance):
         if error_of(kept - {part}) <= tolerance:
             kept = kept - {part}
     return kept
+
 
 # %% Project: gives error_of a list
 # says: takes a set of names
@@ -163,6 +183,7 @@ def smallest_set(parts, error_of, tolerance):
             if error_of(list(chosen)) <= tolerance:
                 return set(chosen)
 
+
 # %% Project: begins with one part
 # says: nothing has to stay in FP32
 def smallest_set(parts, error_of, tolerance):
@@ -172,6 +193,7 @@ def smallest_set(parts, error_of, tolerance):
         for chosen in combinations(parts, size):
             if error_of(set(chosen)) <= tolerance:
                 return set(chosen)
+
 
 # %% Project: measures each set twice
 # says: more than 40 times

@@ -1,7 +1,8 @@
 """What the lessons look at: tables, plots, camera and bird's-eye pictures, graphs, Netron, progress.
 
-Every picture is an `IPython.display.Image` that carries its own bytes (`.data`), so it shows in JupyterLab, under
-papermill and in a static HTML copy alike; a cell shows it once, by ending in it. Colors are those of Okabe & Ito's
+Every picture is an `IPython.display.Image` that carries its own bytes (`.data`) and an alternative text made from the
+data (`.alt`), so it shows in JupyterLab, under papermill and in a static HTML copy alike; a cell shows it once, by
+ending in it. A figure drawn with matplotlib becomes one by `figure`. Colors are those of Okabe & Ito's
 palette for color-blind readers, with three more from Paul Tol's.
 """
 

@@ -5,6 +5,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from helpers.display.drawing import draw
+from helpers.display.pictures import Picture
 from helpers.display.style import INK, picture
 from helpers.errors import BadInput
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Collection
 
-    from IPython.display import Image
     from onnx import ModelProto
 
 FAMILIES = {
@@ -34,12 +34,12 @@ FAMILIES = {
 
 def graph_picture(
     model_or_path: "ModelProto | str | os.PathLike[str]", nodes: "Collection[str] | None" = None, max_nodes: int = 20
-) -> "Image":
+) -> Picture:
     """Draw a part of an ONNX graph: the neighborhood of the named `nodes`, at most `max_nodes` of them, top to bottom.
 
     Without `nodes` it starts at the first custom operator, or else at the first node. Boxes are colored by the kind of
     operator; weights and constants are left out, edges carry the tensor's shape where the file states it, and "…" marks
-    where the graph goes on. Returns an `IPython.display.Image` (PNG).
+    where the graph goes on. Returns a `Picture` (PNG).
     """
     from helpers.graph.file import read  # onnx, which other pictures do without
 
@@ -53,7 +53,8 @@ def graph_picture(
     figure, axes = draw(items, edges, _shapes(graph))
     shown = f"{len(chosen)} of {len(operators)} operators"
     axes.set_title(f"{graph.name or 'graph'}: {shown}", loc="left", fontsize=10, color=INK, parse_math=False)
-    return picture(figure, f"Graph {graph.name}, {shown}: {', '.join(operators[i].op_type for i in chosen)}")
+    order = ", ".join(operators[i].op_type for i in chosen)
+    return picture(figure, f"Drawing of the graph {graph.name or 'without a name'}, {shown}: {order}")
 
 
 def _reads(node):

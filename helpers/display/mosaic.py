@@ -1,15 +1,13 @@
 """The cameras of a frame side by side, with boxes drawn in."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from helpers.boxes import Boxes, corners, require_frame
+from helpers.display.pictures import Picture, tally
 from helpers.display.scenes import above, colors_of
 from helpers.display.style import INK, class_color, ink_on, photo
-
-if TYPE_CHECKING:
-    from IPython.display import Image
 
 LAYOUT = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
 COLUMNS = 3
@@ -20,7 +18,7 @@ FRONT = (0, 1, 2, 3)  # corners of the face that looks ahead
 EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
 
 
-def cameras(frame: Any, boxes: Boxes | None = None, detections: Boxes | None = None, threshold: float = 0.3) -> "Image":
+def cameras(frame: Any, boxes: Boxes | None = None, detections: Boxes | None = None, threshold: float = 0.3) -> Picture:
     """The camera images of `frame` as a mosaic of three columns about 1600 pixels wide, boxes drawn in.
 
     Args:
@@ -29,7 +27,7 @@ def cameras(frame: Any, boxes: Boxes | None = None, detections: Boxes | None = N
         detections: `Boxes` in the lidar frame, colored by class and labeled with their score.
         threshold: detections that score less are left out.
 
-    The shaded face of a box is its front. Returns an `IPython.display.Image` (JPEG).
+    The shaded face of a box is its front. Returns a `Picture` (JPEG).
     """
     plain = detections is not None
     groups = [] if boxes is None else [(boxes, plain)]
@@ -45,9 +43,10 @@ def cameras(frame: Any, boxes: Boxes | None = None, detections: Boxes | None = N
     key = _key(colors_of(*shown), strip.shape[1], plain and boxes is not None)
     parts = [part for row in rows for part in (row, strip)]
     mosaic = np.concatenate([*parts[:-1], key])
-    labels = {name for group in shown for name in group.names}
-    drawn = f", with boxes of {', '.join(sorted(labels))}" if labels else ""
-    return photo(mosaic, f"{len(tiles)} cameras of {frame.scene}, frame {frame.index}{drawn}")
+    drawn = [f"{len(group.labels)} boxes drawn in{tally(group.names)}" for group in shown]
+    drawn += [f"ground truth in white: {len(boxes.labels)} boxes"] if plain and boxes is not None else []
+    what = f"Pictures of {len(tiles)} cameras of {frame.scene}, frame {frame.index}"
+    return photo(mosaic, "; ".join([what, *drawn]))
 
 
 def _tile(image, lidar2img, camera, groups):

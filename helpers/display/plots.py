@@ -1,22 +1,20 @@
 """Plots of accuracy, latency, value ranges and operators."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from helpers.display.pictures import Picture, listed, sentence
 from helpers.display.style import GRID, INK, MUTED, PALETTE, new_figure, picture
 from helpers.display.tables import Rows, number
 from helpers.errors import BadInput
 
-if TYPE_CHECKING:
-    from IPython.display import Image
-
 Rectangle = tuple[float, float, float, float]  # left, bottom, right, top
 
 
-def bars(rows: Rows, x: str, ys: str | Sequence[str], title: str | None = None, ylabel: str | None = None) -> "Image":
+def bars(rows: Rows, x: str, ys: str | Sequence[str], title: str | None = None, ylabel: str | None = None) -> Picture:
     """Grouped bars: one group per row (named by column `x`), one bar per column in `ys`, values written on top."""
     ys = [ys] if isinstance(ys, str) else list(ys)
     rows = _checked(rows, [x, *ys])
@@ -33,12 +31,13 @@ def bars(rows: Rows, x: str, ys: str | Sequence[str], title: str | None = None, 
     _dress(axes, title if len(ys) == 1 else None, None, ylabel or (ys[0] if len(ys) == 1 else None), grid="y")
     if len(ys) > 1 and title:
         figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold", color=INK)
-    return picture(figure, title or f"Bars of {', '.join(ys)} by {x}")
+    parts = (f"{row[x]}: " + ", ".join(f"{y} {number(row[y])}" for y in ys) for row in rows)
+    return picture(figure, sentence(title, f"Bars of {', '.join(ys)} by {x}: {listed(parts)}"))
 
 
 def frontier(
     rows: Rows, cost: str, accuracy: str, label: str = "name", floor: float | None = None, title: str | None = None
-) -> "Image":
+) -> Picture:
     """Accuracy against cost, one named point per row: better is up and to the left.
 
     Args:
@@ -67,7 +66,9 @@ def frontier(
     axes.margins(0.2)
     _name(axes, [(str(row[label]), row[cost], row[accuracy]) for row in rows])
     _dress(axes, title, cost, accuracy, grid="both")
-    return picture(figure, title or f"{accuracy} against {cost}")
+    parts = (f"{row[label]}: {accuracy} {number(row[accuracy])} at {number(row[cost])}" for row in rows)
+    least = "" if floor is None else f"; must keep {number(floor)}"
+    return picture(figure, sentence(title, f"Points of {accuracy} against {cost}: {listed(parts)}{least}"))
 
 
 def _name(axes, points):
@@ -112,7 +113,7 @@ def histogram(
     xlabel: str = "value",
     bins: int = 80,
     marks: Mapping[str, float] | None = None,
-) -> "Image":
+) -> Picture:
     """Distribution of one array, or of several (dict of name -> array), counts on a log scale.
 
     `marks` maps a name to a value on the x axis, drawn as a vertical line: a clipping threshold, a maximum.
@@ -150,12 +151,20 @@ def histogram(
     if len(series) > 1 or marks:
         axes.legend(frameon=False, fontsize=9)
     _dress(axes, title, xlabel, "count", grid="y")
-    return picture(figure, title or f"Histogram of {xlabel}")
+    parts = [_spread(name, array) for name, array in series.items()]
+    parts += [f"{name} marked at {number(float(at))}" for name, at in (marks or {}).items()]
+    return picture(figure, sentence(title, f"Histogram of {xlabel}: {listed(parts)}"))
+
+
+def _spread(name, array):
+    """The range of an array in words."""
+    low, middle, high = map(number, map(float, np.percentile(array, [0, 50, 100])))
+    return (f"{name}, " if name else "") + f"{array.size} values from {low} to {high}, median {middle}"
 
 
 def lines(
     series: Mapping[str, Any], title: str | None = None, xlabel: str = "step", ylabel: str = "value", log: bool = False
-) -> "Image":
+) -> Picture:
     """Curves: `series` maps a name to y values, or to a pair (x values, y values); `log` for a log y axis."""
     figure, axes = new_figure(6.8, 3.4)
     for k, (name, data) in enumerate(series.items()):
@@ -165,12 +174,28 @@ def lines(
         axes.set_yscale("log")
     axes.legend(frameon=False, fontsize=9)
     _dress(axes, title, xlabel, ylabel, grid="y")
-    return picture(figure, title or f"{ylabel} against {xlabel}")
+    curves = {name: data if isinstance(data, tuple) else (range(len(data)), data) for name, data in series.items()}
+    parts = (_course(name, x, y) for name, (x, y) in curves.items())
+    return picture(figure, sentence(title, f"Curves of {ylabel} against {xlabel}: {listed(parts)}"))
+
+
+def _course(name, x, y):
+    """A curve in words: where it begins and ends, and its extremes."""
+    y = np.asarray(y, dtype=np.float64)
+    ends = f"{name} goes from {number(float(y[0]))} to {number(float(y[-1]))}" if len(y) else f"{name} is empty"
+    if len(y) < 3 or np.isnan(y).all():
+        return ends
+    low, high = (f"{number(float(y[at]))} at {_place(x[at])}" for at in (np.nanargmin(y), np.nanargmax(y)))
+    return f"{ends}, lowest {low}, highest {high}"
+
+
+def _place(value):
+    return value if isinstance(value, str) else number(float(value))
 
 
 def op_chart(
     op_table: Rows, label: str = "op", value: str = "count", title: str | None = None, top: int = 25
-) -> "Image":
+) -> Picture:
     """Horizontal bars of an operator table: the `top` largest and every custom one, in its own color."""
     rows = sorted(_checked(op_table, [label, value]), key=lambda row: -row[value])
     rest = [row for row in rows[top:] if not _is_custom(row)]
@@ -187,7 +212,8 @@ def op_chart(
     if any(custom):
         axes.legend([drawn[custom.index(True)]], ["custom operator"], frameon=False, fontsize=9, loc="center right")
     _dress(axes, title, value, None, grid="x")
-    return picture(figure, title or f"Operators by {value}")
+    parts = (f"{row[label]} {number(row[value])}" + " (custom)" * own for row, own in zip(rows, custom, strict=True))
+    return picture(figure, sentence(title, f"Bars of {value} by {label}: {listed(parts)}"))
 
 
 def _is_custom(row):

@@ -1,17 +1,16 @@
 """Pictures of a driving scene: the bird's-eye view, images side by side."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from helpers.boxes import Boxes, require_frame
+from helpers.display.pictures import Picture, listed, tally
 from helpers.display.style import GRID, INK, MUTED, PALETTE, class_color, new_figure, picture
+from helpers.display.tables import number
 from helpers.errors import BadInput
-
-if TYPE_CHECKING:
-    from IPython.display import Image
 
 
 def bev(
@@ -21,7 +20,7 @@ def bev(
     path: ArrayLike | None = None,
     threshold: float = 0.1,
     extent: float = 51.2,
-) -> "Image":
+) -> Picture:
     """The scene from above, forward up, ± `extent` meters around the lidar.
 
     Args:
@@ -31,7 +30,7 @@ def bev(
         path: future positions of the ego vehicle [T, 2], m, in the ego frame.
         threshold: detections that score less are left out.
 
-    A stroke points ahead of each box; an arrow is where it will be in one second. Returns an `IPython.display.Image`.
+    A stroke points ahead of each box; an arrow is where it will be in one second. Returns a `Picture`.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -58,11 +57,14 @@ def bev(
     if handles:
         figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.785, 0.97), frameon=False, fontsize=8)
     axes.set_title(f"{frame.scene}, frame {frame.index}", loc="left", fontsize=11, fontweight="bold", color=INK)
-    counts = [f"{len(b.labels)} {n}" for b, n in ((ground_truth, "true"), (detections, "detected")) if b is not None]
-    return picture(figure, f"Bird's-eye view of {frame.scene}, frame {frame.index}: {', '.join(counts) or 'ego only'}")
+    groups = ((ground_truth, "true"), (detections, "detected"))
+    shown = [f"{len(b.labels)} {what}{tally(b.names)}" for b, what in groups if b is not None]
+    shown += ["the future path of the vehicle"] if path is not None else []
+    what = f"Bird's-eye view of {frame.scene}, frame {frame.index}"
+    return picture(figure, f"{what}: {', '.join(shown) or 'the vehicle alone'}")
 
 
-def side_by_side(images: Iterable[ArrayLike], titles: Iterable[str] | None = None, height: float = 2.6) -> "Image":
+def side_by_side(images: Iterable[ArrayLike], titles: Iterable[str] | None = None, height: float = 2.6) -> Picture:
     """Images [H, W] or [H, W, 3] in one row, each `height` inches high, with `titles` above."""
     from matplotlib.figure import Figure
 
@@ -78,7 +80,9 @@ def side_by_side(images: Iterable[ArrayLike], titles: Iterable[str] | None = Non
         ax.imshow(image, cmap="cividis")
         ax.set_title(title, loc="left", fontsize=10, color=INK)
         ax.set_axis_off()
-    return picture(figure, f"Side by side: {', '.join(names)}")
+    ranges = [f"values {number(float(array.min()))} to {number(float(array.max()))}" for array in arrays]
+    parts = (f"{name or place}, {spread}" for place, (name, spread) in enumerate(zip(names, ranges, strict=True), 1))
+    return picture(figure, f"Images side by side: {listed(parts)}")
 
 
 def above(boxes: Boxes, threshold: float) -> Boxes:

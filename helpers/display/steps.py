@@ -1,11 +1,11 @@
 """Cards in a row, and a slider over pictures: HTML that follows the reader's theme and needs no kernel."""
 
-import base64
 import html
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from helpers.display.pictures import tag
 from helpers.display.style import PALETTE
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None) -
 
     Args:
         name: what the slider changes, as its label.
-        pages: value -> (sentence, picture), in the slider's order; a picture is an `IPython.display.Image` with `alt`.
+        pages: value -> (sentence, picture), in the slider's order; a picture is what the other functions return.
         start: the value shown first; the first one by default.
 
     Raises:
@@ -61,10 +61,6 @@ def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None) -
 
 
 def _page(value, sentence, image, visible):
-    data, kind = base64.b64encode(image.data).decode(), image.format
-    picture = (
-        f'<img alt="{html.escape(image.alt or sentence)}" src="data:image/{kind};base64,{data}" style="max-width:100%">'
-    )
     hidden = "" if visible else "display:none"
     text = f"<p><b>{html.escape(str(value))}</b>: {html.escape(sentence)}</p>"
-    return f'<div data-page="{html.escape(str(value))}" style="{hidden}">{text}{picture}</div>'
+    return f'<div data-page="{html.escape(str(value))}" style="{hidden}">{text}{tag(image, sentence)}</div>'

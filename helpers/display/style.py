@@ -4,9 +4,11 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from helpers.display.pictures import Picture
+from helpers.errors import BadInput
+
 if TYPE_CHECKING:
     import numpy as np
-    from IPython.display import Image
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -45,32 +47,38 @@ def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
     return figure, axes
 
 
-def picture(figure: "Figure", alt: str) -> "Image":
-    """The figure as an `IPython.display.Image` of PNG bytes, `alt` being its description in words."""
-    from IPython.display import Image
-
+def picture(figure: "Figure", alt: str) -> Picture:
+    """The figure as a picture of PNG bytes, `alt` being its description in words."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI)
-    return Image(data=stream.getvalue(), format="png", alt=alt)
+    return Picture(data=stream.getvalue(), format="png", alt=alt)
 
 
-def figure(figure: "Figure", alt: str) -> "Image":
-    """A figure of pyplot as a picture with `alt`, its description in words; closed, so that no cell shows it twice."""
-    import matplotlib.pyplot as plt
+def figure(drawn: "Figure", alt: str) -> Picture:
+    """A figure drawn with matplotlib as a picture; a cell that draws one ends in this instead of `plt.show()`.
 
-    shown = picture(figure, alt)
-    plt.close(figure)
-    return shown
+    Args:
+        drawn: the figure; pyplot forgets it, so that it is not shown a second time.
+        alt: what it shows, in one or two sentences made from the data, for a reader who cannot see it.
+
+    Raises:
+        BadInput: `alt` says nothing.
+    """
+    from matplotlib import pyplot
+
+    if not alt.strip():
+        raise BadInput("figure", "no alternative text", "a sentence that says what it shows", "pass it as alt")
+    pyplot.close(drawn)
+    return picture(drawn, alt)
 
 
-def photo(pixels: "np.ndarray", alt: str, quality: int = 85) -> "Image":
-    """RGB `pixels` [H, W, 3] uint8 as an `IPython.display.Image` of JPEG bytes."""
-    from IPython.display import Image
+def photo(pixels: "np.ndarray", alt: str, quality: int = 85) -> Picture:
+    """RGB `pixels` [H, W, 3] uint8 as a picture of JPEG bytes, `alt` being its description in words."""
     from PIL import Image as Pillow
 
     stream = io.BytesIO()
     Pillow.fromarray(pixels).save(stream, format="jpeg", quality=quality, optimize=True)
-    return Image(data=stream.getvalue(), format="jpeg", alt=alt)
+    return Picture(data=stream.getvalue(), format="jpeg", alt=alt)
 
 
 def ink_on(color: str) -> str:

@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.display.graphs import graph_picture
+from helpers.display.pictures import Picture
 from helpers.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from IPython.display import IFrame, Image
+    from IPython.display import IFrame
 
     from helpers.files import PathLike
 
 
 def netron(
     path: "PathLike", height: int = 500, live: bool | None = None, nodes: "Collection[str] | None" = None
-) -> "IFrame | Image":
+) -> "IFrame | Picture":
     """Show the graph in `path` in Netron, inside the notebook.
 
     With `live=True` a Netron server for this file starts on a free loopback port and an `IFrame` of `height` pixels

@@ -60,8 +60,8 @@ def test_pictures_tables_and_progress_stay_in_an_executed_notebook(tmp_path):
     outputs = [cell.outputs for cell in notebook.cells]
     assert [len(shown) for shown in outputs] == [1, 1, 1], json.dumps(outputs)[:2000]
     assert "onnxruntime" in outputs[0][0].data["text/html"]
-    assert len(outputs[1][0].data["image/png"]) > 1000
+    assert list(outputs[1][0].data) == ["text/html", "text/plain"]
     assert "adding" in outputs[2][0].data["text/html"] and "5/5" in outputs[2][0].data["text/html"]
     page, _ = HTMLExporter().from_notebook_node(notebook)
-    assert outputs[1][0].metadata["image/png"]["alt"] == "Three"
-    assert "data:image/png;base64" in page and "5/5" in page
+    picture = '<img alt="Three. Curves of value against step: a goes from 1 to 3, lowest 1 at 0, highest 3 at 2" src="'
+    assert f"{picture}data:image/png;base64," in page and "5/5" in page

@@ -58,13 +58,3 @@ class TestPlots:
     @pytest.mark.parametrize("color", [*PALETTE, *CLASS_COLORS.values()])
     def test_ink_contrasts(self, color):
         assert ink_on(color) == ("#FFFFFF" if color in ("#0072B2", "#AA4499") else "#000000")
-
-
-def test_a_figure_of_pyplot_becomes_a_picture_and_is_closed():
-    import matplotlib.pyplot as plt
-
-    drawn, axes = plt.subplots()
-    axes.plot([1, 2])
-    shown = display.figure(drawn, "a line from 1 to 2")
-    assert (shown.alt, shown.data[:4]) == ("a line from 1 to 2", b"\x89PNG")
-    assert not plt.fignum_exists(drawn.number)

@@ -100,7 +100,7 @@ class TestScenes:
     def test_ground_truth_and_empty_detections(self, frame):
         truth = boxes((10, 10, 0), label="pedestrian")
         assert near(display.bev(frame, truth), CLASS_COLORS["pedestrian"], 5).any()
-        assert "1 true, 0 detected" in display.bev(frame, truth, Boxes.empty()).alt
+        assert "1 true (1 pedestrian), 0 detected" in display.bev(frame, truth, Boxes.empty()).alt
         assert len(display.cameras(frame, truth, Boxes.empty()).data) < 500_000
 
     def test_other_classes_take_the_palette_in_their_order(self, frame):
@@ -136,6 +136,6 @@ class TestScenes:
 
     def test_side_by_side(self):
         image = display.side_by_side([np.zeros((20, 40, 3), np.uint8), np.eye(20)], ["one", "two"])
-        assert "one, two" in image.alt
+        assert "one, values 0 to 0; two, values 0 to 1" in image.alt
         with pytest.raises(BadInput, match="2 images, 1 titles"):
             display.side_by_side([np.eye(2), np.eye(2)], ["one"])

@@ -1,4 +1,4 @@
-"""Netron inside the notebook."""
+"""Netron inside the notebook, for those who ask for it; everybody else looks at a drawn graph."""
 
 import logging
 import os
@@ -6,50 +6,72 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.display.graphs import graph_picture
-from helpers.display.pictures import Picture
+from helpers.display.pictures import Picture, tag
 from helpers.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from IPython.display import IFrame
+    from ipywidgets import VBox
 
     from helpers.files import PathLike
 
+THIRD_PARTIES = (
+    "Netron is a viewer by other people. It is served from this machine, and your file stays here. But its page "
+    "contacts third parties: it asks ipinfo.io for your country, and it may report its use to Google Analytics. "
+    "Nothing is opened before you click."
+)
 
-def netron(
-    path: "PathLike", height: int = 500, live: bool | None = None, nodes: "Collection[str] | None" = None
-) -> "IFrame | Picture":
-    """Show the graph in `path` in Netron, inside the notebook.
 
-    With `live=True` a Netron server for this file starts on a free loopback port and an `IFrame` of `height` pixels
-    shows it (Netron first asks for its cookies); that needs the browser to be on the same machine. With `live=False`
-    the answer is `graph_picture(path, nodes)`, which stays readable in an executed copy. By default it is live where a
-    Jupyter server started this kernel: it names the notebook in the kernel's environment, papermill and nbconvert do
-    not.
+def netron(path: "PathLike", height: int = 500, nodes: "Collection[str] | None" = None) -> "Picture | VBox":
+    """Show the graph in `path` as `graph_picture(path, nodes)`, with a button for Netron where one can be clicked.
+
+    Where a Jupyter server started this kernel (it names the notebook in the kernel's environment; papermill and
+    nbconvert do not), the picture comes with the sentence `THIRD_PARTIES` and a button. A click starts a Netron server
+    for this file on a free loopback port and shows it below, `height` pixels high; that needs the browser to be on the
+    same machine. Without the click nothing is served, opened or asked.
     """
     path = Path(path)
     if not path.is_file():
         raise BadInput(path, "no such file", "an ONNX file", "run the cell that exports it")
-    if live is None:
-        live = "JPY_SESSION_NAME" in os.environ
-    if not live:
-        return graph_picture(path, nodes)
+    drawn = graph_picture(path, nodes)
+    return _with_button(drawn, path, height) if "JPY_SESSION_NAME" in os.environ else drawn
+
+
+_served: dict[str, tuple[str, int]] = {}
+
+
+def open_netron(path: "PathLike", height: int = 500) -> "IFrame":
+    """Start a Netron server for `path` on a free loopback port, in place of its former one; the frame that shows it."""
     from IPython.display import IFrame
 
     host, port = _serve(str(path))
     return IFrame(f"http://{host}:{port}", width="100%", height=height)
 
 
-_served: dict[str, tuple[str, int]] = {}
-
-
 def stop_netron() -> None:
-    """Stop every Netron server that `netron` started."""
+    """Stop every Netron server that a click started."""
     import netron
 
     while _served:
         netron.stop(_served.popitem()[1])
+
+
+def _with_button(drawn, path, height):
+    """The picture, the sentence about third parties, a button, and the place where Netron appears after a click."""
+    import ipywidgets
+    from IPython.display import display
+
+    button, below = ipywidgets.Button(description="Open in Netron"), ipywidgets.Output()
+
+    def clicked(_):
+        below.clear_output()
+        with below:
+            display(open_netron(path, height))
+
+    button.on_click(clicked)
+    return ipywidgets.VBox([ipywidgets.HTML(tag(drawn)), ipywidgets.HTML(f"<p>{THIRD_PARTIES}</p>"), button, below])
 
 
 def _serve(path):

@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
 from helpers import display
-from helpers.display import viewer
+from helpers.display import pictures, viewer
 from helpers.errors import BadInput
 
 
@@ -20,7 +20,7 @@ def test_netron_serves_the_file_on_loopback_and_leaves_logging_alone(model, tmp_
     path = tmp_path / "net.onnx"
     onnx.save(model, path)
     before = logging.getLogger().level, list(logging.getLogger().handlers)
-    first, page = display.netron(path, live=True), display.netron(path, live=True)
+    first, page = viewer.open_netron(path), viewer.open_netron(path)
     try:
         assert page.src.startswith("http://127.0.0.1:")
         assert b"Netron" in urllib.request.urlopen(page.src, timeout=10).read()
@@ -34,14 +34,20 @@ def test_netron_serves_the_file_on_loopback_and_leaves_logging_alone(model, tmp_
         urllib.request.urlopen(page.src, timeout=10)
 
 
-def test_netron_is_a_picture_unless_a_jupyter_server_runs_the_kernel(model, tmp_path, monkeypatch):
-    path = tmp_path / "net.onnx"
+def test_netron_opens_nothing_before_the_click(model, tmp_path, monkeypatch):
+    path, served = tmp_path / "net.onnx", []
     onnx.save(model, path)
+    monkeypatch.setattr(viewer, "_serve", lambda path: served.append(path) or ("127.0.0.1", 1))
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    assert display.netron(path).format == "png"
+    drawn = display.netron(path)
+    assert drawn.format == "png"
     monkeypatch.setenv("JPY_SESSION_NAME", "lesson.ipynb")
-    monkeypatch.setattr(viewer, "_serve", lambda path: ("127.0.0.1", 1))
-    assert display.netron(path).src == "http://127.0.0.1:1"
+    shown, sentence, button, below = display.netron(path, height=300).children
+    assert shown.value == pictures.tag(drawn) and drawn.alt
+    assert "third parties" in sentence.value and "before you click" in sentence.value
+    assert not served and not below.outputs
+    button.click()
+    assert served == [str(path)]
 
 
 def test_netron_of_no_file_is_refused(tmp_path):

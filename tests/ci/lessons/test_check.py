@@ -35,6 +35,8 @@ def test_the_command_checks_one_lesson_or_refuses_what_is_none():
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     done = run("notebooks/00_start_here.ipynb")
-    assert done.stdout.splitlines()[-1].startswith("1 lessons checked, ") and "01_environment" not in done.stdout
+    *told, last = done.stdout.splitlines()
+    assert last == f"1 lessons checked, {len(told)} breaches" and done.returncode == bool(told)
+    assert all(line.startswith("00_start_here.ipynb: ") for line in told)
     done = run("README.md")
     assert done.returncode == 2 and "README.md: no lesson in notebooks/" in done.stderr

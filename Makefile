@@ -1,6 +1,6 @@
 # Onramp. `make help` lists the targets; a plain `make` does the same.
 .DEFAULT_GOAL := help
-.PHONY: help run test lab learner data lint unit notebooks docs setup gpu containers clean
+.PHONY: help run test lab reset learner data lint unit notebooks docs setup gpu containers clean
 MAKEFLAGS += --no-print-directory
 
 # Set here, so that only make's command line changes them: a VERSION or TIER in the shell's environment means something else.
@@ -9,6 +9,9 @@ VERSION = v1.0-mini
 JOBS = 1
 TIMEOUT = 600
 TIER =
+LESSON =
+SOLUTIONS =
+YES =
 
 export PYTHON
 PY := .venv/bin/python
@@ -28,11 +31,14 @@ run: data ## set up, make MiniDrive, run every lesson; results and their pages g
 test: data ## set up, lint, unit tests, every lesson in FAST mode with the proof of its exercises
 	@$(PY) -m ci.test
 
-lab: data ## open JupyterLab at the first lesson
-	@JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyter lab notebooks/00_start_here.ipynb
+lab: data ## open JupyterLab at the first lesson, in your own copies (SOLUTIONS=1: in copies with the solutions)
+	@$(PY) -m ci.lessons.lab $(if $(SOLUTIONS),--solutions)
 
-learner: setup ## write the lessons with their solutions cleared to build/learner/
-	@$(PY) -m ci.lessons.learner
+reset: setup ## renew your copy of a lesson, after asking: make reset LESSON=02 (YES=1 does not ask); the old one is kept
+	@$(PY) -m ci.lessons.lab --reset '$(LESSON)' $(if $(YES),--yes)
+
+learner: setup ## write the learner's copies to learner/ and open nothing
+	@$(PY) -m ci.lessons.lab --copies-only
 
 data: setup ## make MiniDrive, the synthetic data set, in data/minidrive
 	@$(PY) -m data_scripts.make_minidrive
@@ -59,5 +65,5 @@ gpu: ## set up a GPU tier, in .venv-gpu: make gpu, or make gpu TIER=trt10 (trt11
 containers: setup ## lint the Dockerfile, with hadolint where there is one
 	@$(PY) -m ci.setup.containers lint
 
-clean: ## remove what was built, except .venv, the data and the learner's copies
+clean: ## remove what was built, except .venv, the data and your copies of the lessons
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name learner -exec rm -r {} +; fi

@@ -1,4 +1,4 @@
-"""Checks the rules that every lesson keeps (notebooks/README.md) without running it; one line for each breach."""
+"""Checks the rules that every lesson keeps (docs/lessons.md) without running it; one line for each breach."""
 
 import argparse
 import sys

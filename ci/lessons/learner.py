@@ -1,20 +1,8 @@
-"""Writes the learner's copies of the lessons: the same notebooks, with the solutions of the exercises cleared.
+"""A lesson as the learner gets it: solutions cleared, reasons of the answers left out (files: ci.lessons.copies)."""
 
-A copy that the learner has changed is kept; `--force` replaces it.
-"""
-
-import argparse
-import hashlib
-import json
 import re
-import shutil
-import sys
-from pathlib import Path
-
-import nbformat
 
 from helpers.errors import BadInput
-from helpers.files import ROOT, atomic
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 CLEARED = ("# your code here", "...")
@@ -71,58 +59,24 @@ def exercises(notebook, where=""):
     return found
 
 
-def learner_copy(notebook):
-    """The notebook with its solutions cleared and its outputs removed; the argument is changed in place."""
+def learner_copy(notebook, note=""):
+    """The notebook without solutions, answers and outputs; the argument is changed in place.
+
+    `note` is a line that the first cell ends with.
+    """
+    notebook.cells = [cell for cell in notebook.cells if "answer" not in cell.metadata.get("tags", [])]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source = clear(cell.source)
+    return plain_copy(notebook, note)
+
+
+def plain_copy(notebook, note=""):
+    """The notebook without outputs and author's metadata, the solutions left in; changed in place like the other."""
+    notebook.metadata.pop("onramp", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-            cell.source = clear(cell.source)
+    if note and notebook.cells and notebook.cells[0].cell_type == "markdown":
+        notebook.cells[0].source += f"\n\n{note}"
     return notebook
-
-
-def digest(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write_copies(source, out, force=False):
-    """Write a learner's copy of every notebook under `source` to `out`; the list of (path, what was done)."""
-    manifest_path = out / ".manifest.json"
-    manifest = json.loads(manifest_path.read_text()) if manifest_path.exists() else {}
-    done = []
-    for path in sorted(p for p in source.rglob("*") if p.is_file() and ".ipynb_checkpoints" not in p.parts):
-        name, target = str(path.relative_to(source)), out / path.relative_to(source)
-        if target.exists() and not force and digest(target) != manifest.get(name):
-            done.append((target, "kept: you have changed it"))
-            continue
-        with atomic(target) as part:
-            if path.suffix == ".ipynb":
-                notebook = nbformat.read(path, as_version=4)
-                exercises(notebook, name)
-                nbformat.write(learner_copy(notebook), part)
-            else:
-                shutil.copyfile(path, part)
-        manifest[name] = digest(target)
-        done.append((target, "written"))
-    with atomic(manifest_path) as part:
-        part.write_text(json.dumps(manifest, indent=1))
-    return done
-
-
-def main(argv=None):
-    parser = argparse.ArgumentParser("python -m ci.lessons.learner", description=__doc__)
-    parser.add_argument("--source", type=Path, default=ROOT / "notebooks", help="folder of the lessons")
-    parser.add_argument("--out", type=Path, default=ROOT / "build/learner/notebooks", help="folder of the copies")
-    parser.add_argument("--force", action="store_true", help="replace copies that have been changed too")
-    arguments = parser.parse_args(argv)
-    try:
-        done = write_copies(arguments.source, arguments.out, arguments.force)
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        return 2
-    for path, what in done:
-        print(f"{what:<26} {path}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,6 +13,7 @@ from helpers.files import ROOT
 EXPORTED = {
     "JOBS": "9", "TIMEOUT": "1", "DATAROOT": "/elsewhere", "VERSION": "2.0", "OUT": "/elsewhere", "TIER": "edge",
     "PARAMETERS": "-p TIER gpu", "PY": "false",
+    "SOLUTIONS": "1", "LESSON": "02", "YES": "1",
 }  # fmt: skip
 
 
@@ -24,7 +25,7 @@ def dry_run(*words, **exported):
 
 
 def test_exported_variables_change_nothing():
-    for target in ("run", "test", "learner", "gpu", "docs", "clean"):
+    for target in ("run", "test", "lab", "reset", "learner", "gpu", "docs", "clean"):
         assert dry_run(target, **EXPORTED) == dry_run(target)
 
 
@@ -33,6 +34,8 @@ def test_variables_on_the_command_line_count():
     assert "--jobs 2 --timeout 900" in done
     assert "-p DATAROOT '/data/nuscenes' -p VERSION 'v1.0-trainval'" in done
     assert "-m ci.setup.gpu trt10\n" in dry_run("gpu", "TIER=trt10")
+    assert "-m ci.lessons.lab --solutions\n" in dry_run("lab", "SOLUTIONS=1")
+    assert "-m ci.lessons.lab --reset '02' --yes\n" in dry_run("reset", "LESSON=02", "YES=1")
 
 
 def test_a_data_root_with_a_space_is_one_word():

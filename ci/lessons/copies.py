@@ -1,0 +1,133 @@
+"""The copies of the lessons that people work in: learner/ without the solutions, solutions/ with them.
+
+Both lie beside notebooks/, so that relative links lead to the same places, and git ignores them. A copy that was
+changed is kept; `reset` renews one and moves the old one to a folder `old` beside it.
+"""
+
+import datetime
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from ci.lessons.learner import exercises, learner_copy, plain_copy
+from helpers.errors import BadInput
+from helpers.files import ROOT, atomic
+
+SOURCE = ROOT / "notebooks"
+MANIFEST = ".manifest.json"
+
+
+@dataclass(frozen=True)
+class Kind:
+    folder: Path
+    make: object  # notebook, note -> the copy
+    note: str  # ends the first cell of each lesson; {lesson} is its name
+
+
+LEARNER = Kind(
+    ROOT / "learner",
+    learner_copy,
+    "*This copy is yours: change what you like. `make reset LESSON={lesson}` renews it and keeps the old one.*",
+)
+SOLUTIONS = Kind(
+    ROOT / "solutions",
+    plain_copy,
+    "*This copy holds the solutions. `make lab` without `SOLUTIONS=1` opens one in which you find them yourself.*",
+)
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def files(source):
+    """What is copied: path below `source` -> path."""
+    found = (path for path in sorted(source.rglob("*")) if path.is_file())
+    return {path.relative_to(source).as_posix(): path for path in found if not hidden(path.relative_to(source))}
+
+
+def hidden(path):
+    return any(part.startswith(".") for part in path.parts)
+
+
+def read_manifest(folder):
+    """{name: {"source": digest, "copy": digest}} of what was written to the folder; empty if that cannot be read."""
+    try:
+        known = json.loads((folder / MANIFEST).read_text())
+        return {name: {"source": str(each["source"]), "copy": str(each["copy"])} for name, each in known.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def write_manifest(folder, manifest):
+    with atomic(folder / MANIFEST) as part:
+        part.write_text(json.dumps(manifest, indent=1))
+
+
+def write_one(path, target, name, kind):
+    """Write one copy; the digests of its source and of itself."""
+    with atomic(target) as part:
+        if path.suffix == ".ipynb":
+            notebook = nbformat.read(path, as_version=4)
+            exercises(notebook, name)
+            nbformat.write(kind.make(notebook, kind.note.format(lesson=Path(name).stem)), part)
+        else:
+            shutil.copyfile(path, part)
+    return {"source": digest(path), "copy": digest(target)}
+
+
+def write(kind, source=SOURCE):
+    """Write every copy that is missing, or unchanged while its lesson is new; a list of (path, what was done).
+
+    "kept" is one that was changed, "kept, and the lesson has a newer version" one whose source has changed too.
+    """
+    manifest, done = read_manifest(kind.folder), []
+    for name, path in files(source).items():
+        target, known = kind.folder / name, manifest.get(name, {})
+        if not target.exists():
+            what = "written"
+        elif digest(target) != known.get("copy"):
+            newer = known.get("source") != digest(path)
+            what = "kept, and the lesson has a newer version" if newer else "kept: you have changed it"
+        else:
+            what = "renewed" if known["source"] != digest(path) else "unchanged"
+        if what in ("written", "renewed"):
+            manifest[name] = write_one(path, target, name, kind)
+        done.append((target, what))
+    write_manifest(kind.folder, manifest)
+    return done
+
+
+def find(lesson, source=SOURCE):
+    """The name of the lesson that is meant: its number ("02", "2"), its name, the beginning of it, or a path.
+
+    Raises BadInput if none fits, or several do.
+    """
+    names = [name for name in files(source) if name.endswith(".ipynb")]
+    wanted = Path(str(lesson)).name.removesuffix(".ipynb")
+    wanted = wanted.zfill(2) if wanted.isdigit() else wanted
+    exact = [name for name in names if Path(name).stem == wanted]
+    fitting = exact or [name for name in names if wanted and Path(name).stem.startswith(wanted)]
+    if len(fitting) != 1:
+        found = f"{len(fitting)} lessons fit: {', '.join(fitting)}" if fitting else "no such lesson"
+        expected = ", ".join(Path(name).stem for name in names)
+        raise BadInput(f"LESSON={lesson}", found, f"one of {expected}", "give its number or its whole name")
+    return fitting[0]
+
+
+def reset(lesson, kind=LEARNER, source=SOURCE):
+    """Renew the copy of a lesson; (its path, where the old one went, or None if it was missing or unchanged)."""
+    name = find(lesson, source)
+    target, manifest, old = kind.folder / name, read_manifest(kind.folder), None
+    if target.exists() and digest(target) != manifest.get(name, {}).get("copy"):
+        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+        old = target.parent / "old" / f"{target.stem}-{now}{target.suffix}"
+        old.parent.mkdir(parents=True, exist_ok=True)
+        target.rename(old)
+    manifest[name] = write_one(source / name, target, name, kind)
+    write_manifest(kind.folder, manifest)
+    return target, old

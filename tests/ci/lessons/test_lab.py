@@ -1,0 +1,73 @@
+"""How JupyterLab is started: as whom, with or without a browser, and when not at all."""
+
+import io
+import os
+
+import pytest
+
+from ci.lessons import copies, lab
+from helpers.errors import BadInput
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """Runs main with copies in a temporary folder; the list of commands that would have replaced this process."""
+    kinds = [copies.Kind(tmp_path / k.folder.name, k.make, k.note) for k in (copies.LEARNER, copies.SOLUTIONS)]
+    monkeypatch.setattr(copies, "LEARNER", kinds[0])
+    monkeypatch.setattr(copies, "SOLUTIONS", kinds[1])
+    commands = []
+    monkeypatch.setattr(os, "execvpe", lambda file, words, environment: commands.append(words))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "SSH_CONNECTION", *lab.HUB):
+        monkeypatch.delenv(name, raising=False)
+    return commands
+
+
+@pytest.mark.parametrize(("options", "folder"), [([], "learner"), (["--solutions"], "solutions")])
+def test_lab_opens_a_copy_of_the_first_lesson(started, tmp_path, options, folder):
+    assert lab.main(options) == 0
+    assert f"--LabApp.default_url=/lab/tree/{folder}/00_start_here.ipynb" in started[0]
+    assert (tmp_path / folder / "00_start_here.ipynb").is_file()
+
+
+def test_root_is_allowed_and_nobody_else_asks_for_it(started, monkeypatch):
+    for uid in (0, 1000):
+        monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
+        lab.main([])
+    assert ["--allow-root" in words for words in started] == [True, False]
+
+
+def test_a_browser_opens_only_where_its_screen_is(started, monkeypatch):
+    assert lab.has_browser({"DISPLAY": ":0"})
+    assert not lab.has_browser({"DISPLAY": "localhost:10.0", "SSH_CONNECTION": "1 2 3 4"})
+    for display in (None, ":0"):
+        if display:
+            monkeypatch.setenv("DISPLAY", display)
+        lab.main([])
+    assert ["--no-browser" in words for words in started] == [True, False]
+
+
+def test_on_a_hub_no_second_server_starts(started, monkeypatch, capsys):
+    monkeypatch.setenv("JUPYTERHUB_USER", "ada")
+    assert lab.main([]) == 0
+    assert started == []
+    assert "ipykernel install --user --name onramp" in capsys.readouterr().out
+
+
+def test_reset_asks_and_keeps_without_a_yes(started, monkeypatch, capsys):
+    lab.main(["--copies-only"])
+    for answer, said in (("n\n", "Nothing was changed"), ("", "Nothing was changed"), ("y\n", "renewed")):
+        monkeypatch.setattr("sys.stdin", Terminal(answer))
+        assert lab.main(["--reset", "00"]) == 0
+        assert said in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert lab.main(["--reset", "00"]) == 2
+    assert "YES=1" in capsys.readouterr().err
+    assert lab.main(["--reset", "00", "--yes"]) == 0
+    assert lab.main(["--reset", "77", "--yes"]) == 2
+    with pytest.raises(BadInput):
+        lab.confirmed("Really?", False, io.StringIO())

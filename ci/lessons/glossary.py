@@ -64,9 +64,14 @@ def finder(entries):
     return lambda text: ((forms[found.lastindex - 1][1], found) for found in expression.finditer(text))
 
 
+def plain(text):
+    """The text without marks of emphasis, which may stand within a term: the *global* frame."""
+    return text.replace("*", " ")
+
+
 def uses(text, find, where, page):
     """(entry, match, linked) for each use of a term in the prose of a cell that lies in the folder `where`."""
-    text = blank(prose(text), re.compile(r"^\*also: .*\*$", re.MULTILINE))
+    text = plain(prose(text))
     links = links_of(text)
     for link in links:
         text = text[: link.start("target")] + " " * len(link["target"]) + text[link.end("target") :]
@@ -143,7 +148,7 @@ def breaches(folder=order.FOLDER, root=ROOT):
                     if anchor and anchor not in slugs:
                         yield lesson.name, f"cell {number}: the link to {NAME}#{anchor} leads to no entry"
     everything += [path.read_text() for pattern in DOCS for path in sorted(root.glob(pattern))]
-    used = {entry.term for entry, _ in finder(entries)("\n\n".join(everything))}
+    used = {entry.term for entry, _ in finder(entries)(plain("\n\n".join(everything)))}
     for entry in entries:
         if entry.term not in used and entry.slug not in linked_to:
             yield NAME, f'"{entry.term}" is used by no lesson and no page of docs'

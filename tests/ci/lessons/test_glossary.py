@@ -86,6 +86,7 @@ def test_linked_terms_have_no_breach(tmp_path):
         ("An engine-like thing.", "engine", "engine"),
         ("A *bird’s-eye\nview*.", "bird’s-eye view", "birds-eye-view"),
         ("A bird's eye view.", "bird's eye view", "birds-eye-view"),
+        ("A *bird's-eye* view.", "bird's-eye view", "birds-eye-view"),
         ("The BEV grid.", "BEV", "birds-eye-view"),
         ("Two queries.", "queries", "query"),
         ("Tensor cores do.", "Tensor cores", "tensor-core"),

@@ -6,6 +6,7 @@ ending in it. A figure drawn with matplotlib becomes one by `figure`. Colors are
 palette for color-blind readers, with three more from Paul Tol's.
 """
 
+from helpers.display.diagram import network_diagram
 from helpers.display.graphs import graph_picture
 from helpers.display.mosaic import cameras
 from helpers.display.plots import bars, frontier, histogram, lines, op_chart
@@ -27,6 +28,7 @@ __all__ = [
     "histogram",
     "lines",
     "netron",
+    "network_diagram",
     "op_chart",
     "progress",
     "reading",

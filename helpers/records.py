@@ -133,6 +133,19 @@ def read_all(folder: PathLike = "results") -> list[Record]:
     return sorted(records, key=lambda record: (datetime.datetime.fromisoformat(record.date), record.name))
 
 
+def family(prefix: str, metric: str, folder: PathLike = "results", device: str = "NVIDIA") -> dict[str, Record]:
+    """The records whose names begin with `prefix`, the latest of each name, all of one device.
+
+    The device is that of the newest of them among the devices whose names begin with `device`. Only records with
+    `metric` are kept. Returns {the rest of the name: Record}, oldest first; {} where there is none.
+    """
+    found = [one for one in read_all(folder) if one.name.startswith(prefix) and one.device.startswith(device)]
+    if not found:
+        return {}
+    latest = {one.name: one for one in found if one.device == found[-1].device}
+    return {name.removeprefix(prefix): one for name, one in latest.items() if metric in one.metrics}
+
+
 def _checked(fields: Any, where: object) -> Record:
     """The Record of a dict; BadInput naming `where`, the key and the value that is wrong."""
     keys = f"the keys {list(TYPES)}"

@@ -15,6 +15,7 @@ from helpers.display.scenes import bev, side_by_side
 from helpers.display.steps import cards, slider
 from helpers.display.style import figure
 from helpers.display.tables import progress, table
+from helpers.display.timing import roofline, timeline
 from helpers.display.viewer import netron
 
 __all__ = [
@@ -32,7 +33,9 @@ __all__ = [
     "op_chart",
     "progress",
     "reading",
+    "roofline",
     "side_by_side",
     "slider",
     "table",
+    "timeline",
 ]

@@ -160,3 +160,20 @@ def test_compare_takes_common_numbers():
     assert rows["NDS"]["note"] == ""
     moved = dataclasses.replace(other, device="GPU")
     assert "Some CPU, 2 cores | GPU" in records.compare(GOOD, moved)[0]["note"]
+
+
+def test_a_family_is_of_one_device_and_the_latest_of_each_name(tmp_path):
+    def save(name, device, hour, **metrics):
+        date = f"2026-01-31T{hour:02}:00:00+00:00"
+        records.write(dataclasses.replace(GOOD, name=name, device=device, date=date, metrics=metrics), tmp_path)
+
+    save("net-a", "NVIDIA old", 1, ms=9)
+    save("net-a", "NVIDIA new", 2, ms=5)
+    save("net-a", "NVIDIA new", 3, ms=4)
+    save("net-b", "NVIDIA new", 3, ms=3)
+    save("net-c", "NVIDIA new", 4, share=0.5)
+    save("net-d", "Some CPU", 5, ms=50)
+    found = records.family("net-", "ms", tmp_path)
+    assert {name: one.metrics["ms"] for name, one in found.items()} == {"a": 4, "b": 3}
+    assert list(records.family("net-", "ms", tmp_path, device="Some CPU")) == ["d"]
+    assert records.family("other-", "ms", tmp_path) == records.family("net-", "ms", tmp_path / "absent") == {}

@@ -1,0 +1,372 @@
+# %% Exercise 1: stops the clock when the call returns
+# says: time to queue
+def stopwatch(machine, call, warmup, calls):
+    for _ in range(warmup):
+        call()
+    machine.wait()
+    samples = []
+    for _ in range(calls):
+        start = machine.now
+        call()
+        samples.append(machine.now - start)
+    return samples
+
+
+# %% Exercise 1: counts the warm-up
+# says: warm-up must not count
+def stopwatch(machine, call, warmup, calls):
+    samples = []
+    for _ in range(warmup + calls):
+        machine.wait()
+        start = machine.now
+        call()
+        machine.wait()
+        samples.append(machine.now - start)
+    return samples[:calls]
+
+
+# %% Exercise 1: makes no warm-up calls
+# says: warm-up calls and 3 timed ones
+def stopwatch(machine, call, warmup, calls):
+    samples = []
+    for _ in range(calls):
+        machine.wait()
+        start = machine.now
+        call()
+        machine.wait()
+        samples.append(machine.now - start)
+    return samples
+
+
+# %% Exercise 1: leaves the backlog on the queue
+# says: empty the queue before
+def stopwatch(machine, call, warmup, calls):
+    for _ in range(warmup):
+        call()
+        machine.wait()
+    samples = []
+    for _ in range(calls):
+        start = machine.now
+        call()
+        machine.wait()
+        samples.append(machine.now - start)
+    return samples
+
+
+# %% Exercise 1: divides the time of all calls by their number
+# says: average
+def stopwatch(machine, call, warmup, calls):
+    for _ in range(warmup):
+        call()
+    machine.wait()
+    start = machine.now
+    for _ in range(calls):
+        call()
+        machine.wait()
+    return [(machine.now - start) / calls] * calls
+
+
+# %% Exercise 1: never starts the clock anew
+# says: start the clock anew
+def stopwatch(machine, call, warmup, calls):
+    for _ in range(warmup):
+        call()
+    machine.wait()
+    start, samples = machine.now, []
+    for _ in range(calls):
+        call()
+        machine.wait()
+        samples.append(machine.now - start)
+    return samples
+
+
+# %% Exercise 1: returns the median alone
+# says: must return a list
+def stopwatch(machine, call, warmup, calls):
+    samples = []
+    for number in range(warmup + calls):
+        machine.wait()
+        start = machine.now
+        call()
+        machine.wait()
+        samples.append(machine.now - start)
+    return float(np.median(samples[warmup:]))
+
+
+# %% Exercise 2: p99 of the baseline
+# says: is it the baseline's
+def summary(baseline, candidate):
+    ratios = [np.median(a) / np.median(b) for a, b in zip(baseline, candidate, strict=True)]
+    a, b = np.concatenate(baseline), np.concatenate(candidate)
+    return np.percentile(a, 99), np.median(a) / np.median(b), min(ratios), max(ratios)
+
+
+# %% Exercise 2: the slowest call as p99
+# says: slowest call
+def summary(baseline, candidate):
+    ratios = [np.median(a) / np.median(b) for a, b in zip(baseline, candidate, strict=True)]
+    a, b = np.concatenate(baseline), np.concatenate(candidate)
+    return max(b), np.median(a) / np.median(b), min(ratios), max(ratios)
+
+
+# %% Exercise 2: p99 of the worst round
+# says: join the candidate's rounds
+def summary(baseline, candidate):
+    ratios = [np.median(a) / np.median(b) for a, b in zip(baseline, candidate, strict=True)]
+    a, b = np.concatenate(baseline), np.concatenate(candidate)
+    return max(np.percentile(one, 99) for one in candidate), np.median(a) / np.median(b), min(ratios), max(ratios)
+
+
+# %% Exercise 2: means instead of medians
+# says: use medians
+def summary(baseline, candidate):
+    ratios = [np.mean(a) / np.mean(b) for a, b in zip(baseline, candidate, strict=True)]
+    a, b = np.concatenate(baseline), np.concatenate(candidate)
+    return np.percentile(b, 99), np.mean(a) / np.mean(b), min(ratios), max(ratios)
+
+
+# %% Exercise 2: the speed-up upside down
+# says: baseline's time over its own
+def summary(baseline, candidate):
+    ratios = [np.median(b) / np.median(a) for a, b in zip(baseline, candidate, strict=True)]
+    a, b = np.concatenate(baseline), np.concatenate(candidate)
+    return np.percentile(b, 99), np.median(b) / np.median(a), min(ratios), max(ratios)
+
+
+# %% Exercise 2: averages the speed-ups of the rounds
+# says: medians of all calls
+def summary(baseline, candidate):
+    ratios = [np.median(a) / np.median(b) for a, b in zip(baseline, candidate, strict=True)]
+    return np.percentile(np.concatenate(candidate), 99), np.mean(ratios), min(ratios), max(ratios)
+
+
+# %% Exercise 2: the range of single calls
+# says: round by round
+def summary(baseline, candidate):
+    a, b = np.concatenate(baseline), np.concatenate(candidate)
+    return np.percentile(b, 99), np.median(a) / np.median(b), min(a / b), max(a / b)
+
+
+# %% Exercise 2: leaves out the range
+# says: four numbers
+def summary(baseline, candidate):
+    a, b = np.concatenate(baseline), np.concatenate(candidate)
+    return np.percentile(b, 99), np.median(a) / np.median(b)
+
+
+# %% Exercise 3: a better time as a reason
+# says: better time alone is no reason
+def reasons(row, baseline):
+    differing = [name for name in ("ms", "statistic", "stretch", "machine") if row[name] != baseline[name]]
+    return differing + ["warm-up"] * (row["warm-up"] == 0) + ["calls"] * (row["calls"] < 30)
+
+
+# %% Exercise 3: forgets the machine
+# says: another card
+def reasons(row, baseline):
+    differing = [name for name in ("statistic", "stretch") if row[name] != baseline[name]]
+    return differing + ["warm-up"] * (row["warm-up"] == 0) + ["calls"] * (row["calls"] < 30)
+
+
+# %% Exercise 3: forgets the stretch
+# says: another stretch
+def reasons(row, baseline):
+    differing = [name for name in ("statistic", "machine") if row[name] != baseline[name]]
+    return differing + ["warm-up"] * (row["warm-up"] == 0) + ["calls"] * (row["calls"] < 30)
+
+
+# %% Exercise 3: compares with FP32's values instead of the baseline
+# says: use `baseline`
+def reasons(row, baseline):
+    wanted = {"statistic": "p50", "stretch": "GPU", "machine": "card 1"}
+    differing = [name for name, value in wanted.items() if row[name] != value]
+    return differing + ["warm-up"] * (row["warm-up"] == 0) + ["calls"] * (row["calls"] < 30)
+
+
+# %% Exercise 3: demands the baseline's warm-up and calls
+# says: are enough
+def reasons(row, baseline):
+    names = ("statistic", "stretch", "machine", "warm-up", "calls")
+    return [name for name in names if row[name] != baseline[name]]
+
+
+# %% Exercise 3: thirty calls are too few
+# says: 30 calls .* are enough
+def reasons(row, baseline):
+    differing = [name for name in ("statistic", "stretch", "machine") if row[name] != baseline[name]]
+    return differing + ["warm-up"] * (row["warm-up"] == 0) + ["calls"] * (row["calls"] <= 30)
+
+
+# %% Exercise 3: only the first reason
+# says: three faults
+def reasons(row, baseline):
+    for name in ("statistic", "stretch", "machine"):
+        if row[name] != baseline[name]:
+            return [name]
+    return ["warm-up"] * (row["warm-up"] == 0) + ["calls"] * (row["calls"] < 30)
+
+
+# %% Project: one engine after the other
+# says: time in turns
+def audit(machine, engines):
+    samples = {name: [stopwatch(machine, call, 5, 5) for _ in range(10)] for name, call in engines.items()}
+    baseline, *candidates = engines
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, ratio, low, high = summary(samples[baseline], samples[name])
+        output, p50 = engines[name](), np.median(np.concatenate(samples[name]))
+        right = np.abs(output - truth).max() <= 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if low > 1 else "not faster"
+        found[name] = {"p50": p50, "speed-up": ratio, "lowest": low, "highest": high, "verdict": verdict}
+    return found
+
+
+# %% Project: does not wait
+# says: time to queue
+def audit(machine, engines):
+    samples = {name: [] for name in engines}
+    for _ in range(10):
+        for name, call in engines.items():
+            calls = []
+            for _ in range(5):
+                start = machine.now
+                call()
+                calls.append(machine.now - start)
+            samples[name].append(calls)
+    baseline, *candidates = engines
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, ratio, low, high = summary(samples[baseline], samples[name])
+        output, p50 = engines[name](), np.median(np.concatenate(samples[name]))
+        right = np.abs(output - truth).max() <= 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if low > 1 else "not faster"
+        found[name] = {"p50": p50, "speed-up": ratio, "lowest": low, "highest": high, "verdict": verdict}
+    return found
+
+
+# %% Project: no warm-up
+# says: warm up
+def audit(machine, engines):
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 0, 5))
+    baseline, *candidates = engines
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, ratio, low, high = summary(samples[baseline], samples[name])
+        output, p50 = engines[name](), np.median(np.concatenate(samples[name]))
+        right = np.abs(output - truth).max() <= 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if low > 1 else "not faster"
+        found[name] = {"p50": p50, "speed-up": ratio, "lowest": low, "highest": high, "verdict": verdict}
+    return found
+
+
+# %% Project: means
+# says: medians, not means
+def audit(machine, engines):
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(np.mean(stopwatch(machine, engines[name], 5, 5)))
+    baseline, *candidates = engines
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        ratios = np.array(samples[baseline]) / samples[name]
+        output, p50 = engines[name](), np.mean(samples[name])
+        right = np.abs(output - truth).max() <= 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if ratios.min() > 1 else "not faster"
+        ratio = np.mean(samples[baseline]) / p50
+        found[name] = {"p50": p50, "speed-up": ratio, "lowest": ratios.min(), "highest": ratios.max()}
+        found[name]["verdict"] = verdict
+    return found
+
+
+# %% Project: lets NaN through
+# says: NaN
+def audit(machine, engines):
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 5, 5))
+    baseline, *candidates = engines
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, ratio, low, high = summary(samples[baseline], samples[name])
+        output, p50 = engines[name](), np.median(np.concatenate(samples[name]))
+        wrong = np.abs(output - truth).max() > 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if wrong else "ships" if low > 1 else "not faster"
+        found[name] = {"p50": p50, "speed-up": ratio, "lowest": low, "highest": high, "verdict": verdict}
+    return found
+
+
+# %% Project: the difference keeps its sign
+# says: absolute difference
+def audit(machine, engines):
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 5, 5))
+    baseline, *candidates = engines
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, ratio, low, high = summary(samples[baseline], samples[name])
+        output, p50 = engines[name](), np.median(np.concatenate(samples[name]))
+        right = (output - truth).max() <= 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if low > 1 else "not faster"
+        found[name] = {"p50": p50, "speed-up": ratio, "lowest": low, "highest": high, "verdict": verdict}
+    return found
+
+
+# %% Project: an absolute tolerance
+# says: relative
+def audit(machine, engines):
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 5, 5))
+    baseline, *candidates = engines
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, ratio, low, high = summary(samples[baseline], samples[name])
+        output, p50 = engines[name](), np.median(np.concatenate(samples[name]))
+        right = np.abs(output - truth).max() <= 1e-3
+        verdict = "wrong outputs" if not right else "ships" if low > 1 else "not faster"
+        found[name] = {"p50": p50, "speed-up": ratio, "lowest": low, "highest": high, "verdict": verdict}
+    return found
+
+
+# %% Project: faster on the whole is enough
+# says: not faster in every round
+def audit(machine, engines):
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 5, 5))
+    baseline, *candidates = engines
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, ratio, low, high = summary(samples[baseline], samples[name])
+        output, p50 = engines[name](), np.median(np.concatenate(samples[name]))
+        right = np.abs(output - truth).max() <= 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if ratio > 1 else "not faster"
+        found[name] = {"p50": p50, "speed-up": ratio, "lowest": low, "highest": high, "verdict": verdict}
+    return found
+
+
+# %% Project: the speed-up upside down
+# says: divide the baseline's time
+def audit(machine, engines):
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 5, 5))
+    baseline, *candidates = engines
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, ratio, low, high = summary(samples[name], samples[baseline])
+        output, p50 = engines[name](), np.median(np.concatenate(samples[name]))
+        right = np.abs(output - truth).max() <= 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if high < 1 else "not faster"
+        found[name] = {"p50": p50, "speed-up": ratio, "lowest": low, "highest": high, "verdict": verdict}
+    return found

@@ -10,10 +10,17 @@ JOBS = 1
 TIMEOUT = 600
 TIER =
 LESSON =
+CORES =
 SOLUTIONS =
 YES =
 
 export PYTHON
+ifneq ($(CORES),)
+ifneq ($(shell [ '$(CORES)' -ge 1 ] 2>&1 && echo yes),yes)
+$(error CORES=$(CORES): expected a whole number from 1)
+endif
+export ONRAMP_CORES = $(CORES)
+endif
 PY := .venv/bin/python
 PARAMETERS = -p TIER cpu -p DATAROOT '$(DATAROOT)' -p VERSION '$(VERSION)'
 
@@ -23,6 +30,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "make run knows DATAROOT (data/minidrive), VERSION (v1.0-mini), JOBS (lessons at once, 1), TIMEOUT (seconds for each, 600)"
+	@echo "every target knows CORES, the processor cores to use at most (all)"
 
 run: data ## set up, make MiniDrive, run every lesson; results and their pages go to build/
 	@$(PY) -m ci.lessons.run --reuse --jobs $(JOBS) --timeout $(TIMEOUT) --out build $(PARAMETERS); status=$$?; \

@@ -10,12 +10,13 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 
+from helpers import cores
 from helpers.files import ROOT
 
 OUT = ROOT / "build/fast"
 JUNIT = OUT / "pytest.xml"
 PYTHON = sys.executable
-WORKERS = min(4, len(os.sched_getaffinity(0)))  # processes that share the unit tests, each with one thread
+WORKERS = min(4, cores.count())  # processes that share the unit tests, each with one thread
 THREADS = {"unit": {"OMP_NUM_THREADS": "1"}}
 STAGES = {
     "lint": [

@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import json
 import multiprocessing
-import os
 import re
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_scripts.minidrive import produce, tables
+from helpers import cores
 from helpers.errors import BadInput
 from helpers.files import atomic, sha256
 
@@ -62,7 +62,7 @@ def make(out="data/minidrive", scenes=10, frames=20, seed=0, workers=None, names
     """
     out, names = Path(out), list(names) if names else scene_names(_positive("scenes", scenes, 1))
     _positive("frames", frames, 2)
-    workers = _positive("workers", workers or len(os.sched_getaffinity(0)), 1)
+    workers = _positive("workers", workers or cores.count(), 1)
     for name in names:
         if not re.fullmatch(r"scene-\d{4}", name) or names.count(name) > 1:
             raise BadInput("names", name, "distinct names of the form scene-0001", "choose other names")

@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 
+from helpers import cores
 from helpers.errors import BadInput
 
 COMMANDS = {
@@ -35,6 +36,7 @@ def main(argv: list[str]) -> int:
         print(f"unknown command {name!r}\n\n{usage()}", file=sys.stderr)
         return 2
     try:
+        cores.apply()
         code = importlib.import_module(COMMANDS[name][0]).main(rest)
         sys.stdout.flush()
         return code

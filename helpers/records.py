@@ -9,7 +9,6 @@ import datetime
 import importlib.metadata
 import json
 import math
-import os
 import platform
 import re
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers import cores
 from helpers.errors import BadInput
 from helpers.files import ROOT, PathLike, git, read_json, write_new
 
@@ -79,12 +79,13 @@ def record(
 
 
 def cpu(cpuinfo: PathLike = "/proc/cpuinfo") -> str:
-    """The CPU's model name and the number of cores, such as "AMD EPYC 7763, 2 cores"."""
+    """The CPU's model name and the number of cores, such as "AMD EPYC 7763, 2 cores", or "..., 4 cores, 1 used"."""
     model = platform.machine()
     if Path(cpuinfo).is_file():
         match = re.search(r"^model name\s*:\s*(.+)$", Path(cpuinfo).read_text(), re.MULTILINE)
         model = match[1].strip() if match else model
-    return f"{model}, {os.cpu_count()} cores"
+    used = cores.limit()
+    return f"{model}, {cores.machine()} cores" + (f", {used} used" if used else "")
 
 
 def installed() -> dict[str, str]:

@@ -14,7 +14,7 @@ from helpers.files import ROOT
 # A room imports only from rooms of lower floors. A new room needs a floor here.
 FLOORS = (
     ("helpers.errors", "helpers.files"),
-    ("helpers.boxes", "helpers.benchmark", "helpers.exercise", "helpers.sequence"),
+    ("helpers.boxes", "helpers.benchmark", "helpers.cores", "helpers.exercise", "helpers.sequence"),
     ("helpers.graph", "helpers.dataset", "helpers.calibration", "helpers.records"),
     ("helpers.ops", "helpers.display"),
     ("helpers.layers", "helpers.engine", "helpers.quantize", "ci"),

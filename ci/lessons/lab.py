@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from ci.lessons import copies
+from helpers import cores
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
@@ -85,6 +86,7 @@ def main(argv=None):
         if arguments.reset is not None:
             reset(arguments.reset, arguments.yes, sys.stdin)
             return 0
+        given = cores.limit()
         show(copies.write(kind))
     except BadInput as error:
         print(error, file=sys.stderr)
@@ -96,7 +98,9 @@ def main(argv=None):
         return 0
     os.chdir(ROOT)
     words = command(kind, os.environ, os.geteuid() == 0)
-    os.execvpe(words[0], words, {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"})
+    os.execvpe(
+        words[0], words, {**os.environ, **(cores.environment(given) if given else {}), "JUPYTER_PREFER_ENV_PATH": "1"}
+    )
     return 0  # not reached: JupyterLab has taken the place of this process
 
 

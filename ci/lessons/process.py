@@ -10,6 +10,7 @@ import time
 
 import psutil
 
+from helpers import cores
 from helpers.files import ROOT
 
 
@@ -37,6 +38,7 @@ class Run:
         self.log = log.open("w+")
         command = [sys.executable, "-m", "ci.lessons.execute", path, out, "--parameters", json.dumps(parameters)]
         environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
+        environment |= cores.environment(threads) if threads < cores.machine() else {}
         environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
         self.process = subprocess.Popen(
             command + ["--prove-checks", "--wrong-answers", wrong_answers] * prove_checks,

@@ -9,7 +9,6 @@ on bad usage.
 import argparse
 import datetime
 import json
-import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from ci.lessons import wrong
 from ci.lessons.lesson import defined_parameters, find_notebooks, key_of, skip_status
 from ci.lessons.process import Run, timeout_error
 from ci.lessons.progress import Progress, failure_text
+from helpers import cores
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic
 
@@ -70,7 +70,7 @@ def read_report(path):
 def run_all(notebooks, arguments):
     """Run the notebooks and write the report; its entries, in the order of the notebooks."""
     previous = read_report(arguments.out / "report.json")
-    threads = max(1, len(os.sched_getaffinity(0)) // arguments.jobs)
+    threads = max(1, cores.count() // arguments.jobs)
     progress, started = Progress(len(notebooks)), time.monotonic()
 
     def one(item):
@@ -90,7 +90,7 @@ def run_all(notebooks, arguments):
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - started, 1),
         "parameters": arguments.parameters,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores.count(),
         "notebooks": entries,
     }
     with atomic(arguments.out / "report.json") as part:
@@ -113,7 +113,7 @@ def parse(argv):
     parser.add_argument("--wrong-answers", type=Path, default=wrong.FOLDER, help="their folder (tests/wrong_answers)")
     arguments = parser.parse_args(argv)
     arguments.out = arguments.out.resolve()
-    arguments.jobs = max(1, arguments.jobs)
+    arguments.jobs = min(max(1, arguments.jobs), cores.limit() or arguments.jobs)
     arguments.parameters = {name: yaml.safe_load(value) for name, value in arguments.parameter}
     records = arguments.out / "records"
     records = records.relative_to(ROOT) if records.is_relative_to(ROOT) else records
@@ -124,8 +124,8 @@ def parse(argv):
 
 
 def main(argv=None):
-    arguments = parse(argv)
     try:
+        arguments = parse(argv)
         notebooks = find_notebooks(arguments.paths)
     except BadInput as error:
         print(error, file=sys.stderr)

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from helpers import cores
 from helpers.errors import BadInput
 
 READ_FLAGS = {
@@ -62,9 +63,12 @@ def _normalize_into(out, image, scale, mean, std):
 
 
 def in_threads(function: Callable, items: Iterable) -> list:
-    """[function(item) for item in items], on all cores; OpenCV and numpy release the interpreter while they work."""
+    """[function(item) for item in items], a thread for each core that `helpers.cores` allows.
+
+    OpenCV and numpy release the interpreter while they work.
+    """
     items = list(items)
-    with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1) or 1) as pool:
+    with ThreadPoolExecutor(min(len(items), cores.count()) or 1) as pool:
         return list(pool.map(function, items))
 
 

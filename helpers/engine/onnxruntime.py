@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers import cores
 from helpers.engine import cache
 from helpers.engine.base import Engine, Runtime, Tensor
 from helpers.errors import BadInput
@@ -31,7 +32,7 @@ class SessionOptions:
     """How ONNX Runtime runs a graph, for building and for loading.
 
     Attributes:
-        threads: threads within an operator; None leaves it to ONNX Runtime (one for each core).
+        threads: threads within an operator; None takes what `helpers.cores` allows.
         optimization: graph optimization level "disable", "basic", "extended" or "all"; None chooses "all", or "basic"
             for a graph with FP8 types, whose fusions at higher levels the CPU kernels do not support.
     """
@@ -78,7 +79,7 @@ class OnnxRuntime(Runtime):
         from helpers.graph.session import open_session
 
         built = SessionOptions(**meta.get("options", {}))
-        threads = options.threads or built.threads
+        threads = options.threads or built.threads or cores.limit()
         level, why = _level(cache.read_model(path), options.optimization or built.optimization)
         session = open_session(path, level, threads)
         description = f"ONNX Runtime {self.version()}, CPU, {threads or 'all'} threads, optimization {level} ({why})"

@@ -10,6 +10,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
+from helpers import cores
 from helpers.environment import doctor
 from helpers.environment.tiers import TIERS
 from helpers.errors import BadInput
@@ -35,8 +36,9 @@ NOISE = (DeprecationWarning, PendingDeprecationWarning)
 def begin(tier: str = "cpu", seed: int = 0) -> "HTML":
     """Start a lesson; returns the table of versions to look at, with the doctor's quick checks in its last line.
 
-    Changes to the repository's root (so that paths read the same in JupyterLab and under papermill), hides warnings
-    about the libraries' own house-keeping, and seeds `random`, NumPy and, where it is already imported, torch.
+    Changes to the repository's root (so that paths read the same in JupyterLab and under papermill), keeps every
+    library to the cores that `helpers.cores` allows, hides warnings about the libraries' own house-keeping, and seeds
+    `random`, NumPy and, where it is already imported, torch.
 
     Args:
         tier: "cpu", or "gpu" for what needs a CUDA device.
@@ -52,6 +54,7 @@ def begin(tier: str = "cpu", seed: int = 0) -> "HTML":
     from helpers.display import table  # here, since the doctor has to start where NumPy does not
 
     os.chdir(ROOT)
+    cores.apply()
     for category in NOISE:
         warnings.simplefilter("ignore", category)
     _seed(seed)
@@ -64,7 +67,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": _cpu_name(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": f"{cores.count()} of {cores.machine()}" if cores.limit() else str(cores.machine()),
         "memory": _memory(),
         "gpu": _gpus(),
         **{name: _installed(*distributions) for name, distributions in PACKAGES.items()},

@@ -13,7 +13,7 @@ from helpers.files import ROOT
 EXPORTED = {
     "JOBS": "9", "TIMEOUT": "1", "DATAROOT": "/elsewhere", "VERSION": "2.0", "OUT": "/elsewhere", "TIER": "edge",
     "PARAMETERS": "-p TIER gpu", "PY": "false",
-    "SOLUTIONS": "1", "LESSON": "02", "YES": "1",
+    "CORES": "1", "SOLUTIONS": "1", "LESSON": "02", "YES": "1",
 }  # fmt: skip
 
 
@@ -36,6 +36,21 @@ def test_variables_on_the_command_line_count():
     assert "-m ci.setup.gpu trt10\n" in dry_run("gpu", "TIER=trt10")
     assert "-m ci.lessons.lab --solutions\n" in dry_run("lab", "SOLUTIONS=1")
     assert "-m ci.lessons.lab --reset '02' --yes\n" in dry_run("reset", "LESSON=02", "YES=1")
+
+
+def test_cores_reach_every_program():
+    show = "--eval=show: ; @echo given=$$ONRAMP_CORES"
+
+    def given(*words):
+        variables = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "ONRAMP_"))}
+        command = ["make", show, "show", *words]
+        return subprocess.run(command, cwd=ROOT, env=variables | {"CORES": "7"}, capture_output=True, text=True)
+
+    assert given().stdout == "given=\n"
+    assert given("CORES=2").stdout == "given=2\n"
+    for wrong in ("0", "two", "-1", "1.5"):
+        done = given(f"CORES={wrong}")
+        assert done.returncode == 2 and f"CORES={wrong}: expected a whole number from 1" in done.stderr
 
 
 def test_a_data_root_with_a_space_is_one_word():

@@ -71,3 +71,17 @@ def test_reset_asks_and_keeps_without_a_yes(started, monkeypatch, capsys):
     assert lab.main(["--reset", "77", "--yes"]) == 2
     with pytest.raises(BadInput):
         lab.confirmed("Really?", False, io.StringIO())
+
+
+def test_kernels_are_kept_to_the_cores_given(started, monkeypatch, capsys):
+    given = []
+    monkeypatch.setattr(os, "execvpe", lambda file, words, environment: given.append(environment))
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    for number in ("1", ""):
+        monkeypatch.setenv("ONRAMP_CORES", number)
+        assert lab.main([]) == 0
+    assert [each.get("OMP_NUM_THREADS") for each in given] == ["1", os.environ.get("OMP_NUM_THREADS")]
+    monkeypatch.setenv("ONRAMP_CORES", "few")
+    assert lab.main([]) == 2
+    assert "CORES" in capsys.readouterr().err

@@ -1,0 +1,109 @@
+"""How many cores a process may use, and whether the libraries keep to it: their pools, their threads, their time."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from helpers import cores
+from helpers.errors import BadInput
+from helpers.files import ROOT
+
+# Two matrices are multiplied by each library for a while, in sessions that nobody told how many threads to take.
+WORK = """
+import json, os, time
+from helpers import environment
+environment.begin()
+import cv2, numpy, onnx, onnxruntime, threadpoolctl, torch
+from onnx import TensorProto, helper
+from helpers import cores, engine
+from helpers.graph.session import open_session
+
+values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [500, 500]) for name in "ab"]
+node = helper.make_node("MatMul", ["a", "a"], ["b"])
+opset = [helper.make_opsetid("", 17)]
+model = helper.make_model(helper.make_graph([node], "g", values[:1], values[1:]), opset_imports=opset, ir_version=8)
+a = numpy.random.rand(500, 500).astype("float32")
+wide, before = torch.from_numpy(a), len(os.listdir("/proc/self/task"))
+sessions = [
+    open_session(model),
+    onnxruntime.InferenceSession(model.SerializeToString()),
+    onnxruntime.InferenceSession(model.SerializeToString(), onnxruntime.SessionOptions()),
+]
+grown = len(os.listdir("/proc/self/task")) - before
+wall, cpu = time.perf_counter(), time.process_time()
+while time.perf_counter() - wall < 1.5:
+    a @ a, wide @ wide, cv2.resize(a, (2000, 2000))
+    for session in sessions:
+        session.run(None, {"a": a})
+print(json.dumps({
+    "load": (time.process_time() - cpu) / (time.perf_counter() - wall),
+    "pools": [pool["num_threads"] for pool in threadpoolctl.threadpool_info()],
+    "torch": torch.get_num_threads(), "cv2": cv2.getNumThreads(), "grown": grown,
+    "sessions": [session.get_session_options().intra_op_num_threads for session in sessions],
+    "child": os.environ["OMP_NUM_THREADS"],
+}))
+"""
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Pretend that the machine has eight cores, all of which this process may use."""
+    monkeypatch.delenv(cores.VARIABLE, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    monkeypatch.setattr(cores, "quota", lambda: None)
+    return monkeypatch
+
+
+def test_all_cores_without_a_limit(machine):
+    assert (cores.limit(), cores.count()) == (None, 8)
+    for given in ("", "8", "99"):
+        machine.setenv(cores.VARIABLE, given)
+        assert (cores.limit(), cores.count()) == (None, 8)
+    changed = {}
+    assert cores.apply(changed) is None and changed == {}
+
+
+def test_the_least_of_person_scheduler_and_quota_counts(machine):
+    machine.setenv(cores.VARIABLE, "5")
+    assert cores.limit() == 5
+    machine.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
+    assert cores.limit() == 3
+    machine.setattr(cores, "quota", lambda: 2)
+    assert (cores.limit(), cores.count()) == (2, 2)
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "two", "1.5", "²"])
+def test_what_is_no_number_of_cores_is_refused(machine, given):
+    machine.setenv(cores.VARIABLE, given)
+    with pytest.raises(BadInput, match="CORES"):
+        cores.limit()
+
+
+def test_quota_of_both_versions_of_cgroups(tmp_path):
+    assert cores.quota(tmp_path) is None
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
+    for share, found in (("-1", None), ("150000", 2)):
+        (tmp_path / "cpu/cpu.cfs_quota_us").write_text(f"{share}\n")
+        assert cores.quota(tmp_path) == found
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert cores.quota(tmp_path) == 1
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert cores.quota(tmp_path) == 2  # what version 1 says, where version 2 has no quota
+
+
+@pytest.mark.skipif(cores.machine() < 2, reason="one core: nothing to keep from")
+def test_every_library_keeps_to_one_core():
+    names = {cores.VARIABLE, *cores.POOLS}
+    variables = {name: value for name, value in os.environ.items() if name not in names} | {cores.VARIABLE: "1"}
+    done = subprocess.run([sys.executable, "-c", WORK], cwd=ROOT, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["load"] <= 1.2
+    assert set(found["pools"]) == {1}
+    assert (found["torch"], found["cv2"], found["child"]) == (1, 1, "1")
+    assert (found["sessions"], found["grown"]) == ([1, 1, 1], 0)

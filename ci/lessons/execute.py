@@ -94,13 +94,6 @@ class ReportingEngine(NBClientEngine):
         return ReportingClient(nb_man, kernel_name=kernel_name, **options).execute()
 
 
-def executed_cells(notebook):
-    """How many code cells of the lesson's own have run; the parameters do not count."""
-    own = (c for c in notebook.cells if c.cell_type == "code")
-    own = (c for c in own if not {"parameters", "injected-parameters"} & set(c.metadata.get("tags", [])))
-    return sum(c.execution_count is not None for c in own)
-
-
 def describe(error):
     """The error as a dict: its name, message and the last lines of its traceback, without colors."""
     traceback = [line for text in getattr(error, "traceback", []) or [] for line in ANSI.sub("", text).splitlines()]
@@ -123,8 +116,7 @@ def execute(path, out, parameters, prove_checks, report, wrong_answers=()):
         )
     except Exception as caught:
         error = caught
-    executed = executed_cells(nbformat.read(out, as_version=4)) if os.path.exists(out) else 0
-    report(event="done", executed=executed, error=describe(error) if error else None)
+    report(event="done", error=describe(error) if error else None)
 
 
 def main(argv=None):

@@ -1,16 +1,19 @@
 """A lesson before it runs: where it is, its parameters, whether it asks to be skipped, what its result depends on."""
 
+import ast
 import datetime
 import hashlib
 import json
 import re
 from pathlib import Path
 
+import nbformat
+
+from ci.lessons import sources
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
-WORKER = Path(__file__).with_name("execute.py")
-DEPENDENCIES = ("helpers/**/*.py", "data_scripts/**/*.py", "checkpoints/*", "results/*.json", "requirements/cpu.txt")
+PARAMETER = re.compile(r"^(\w+)\s*(?::[^=]+)?=\s*(.*)$", re.MULTILINE)
 
 
 def find_notebooks(paths):
@@ -32,15 +35,44 @@ def find_notebooks(paths):
     return list(found.items())
 
 
+def read(path):
+    """The notebook in a file. Raises ValueError, in one line, for a file that is none."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # a file can be damaged in many ways
+        first = next(iter(str(error).splitlines()), "")
+        raise ValueError(f"not a readable notebook: {first or type(error).__name__}") from error
+    return notebook
+
+
+def title_of(notebook, otherwise):
+    lines = (line.lstrip("# ") for cell in notebook.cells for line in cell.source.splitlines()[:1])
+    return next((line for line in lines if line), otherwise)
+
+
 def defined_parameters(notebook):
-    """Names assigned in the cell tagged `parameters`."""
+    """The names assigned in the cell tagged `parameters`, and the text of their values."""
     cells = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
-    return {name for cell in cells for name in re.findall(r"^(\w+)\s*(?::[^=]+)?=", cell.source, re.MULTILINE)}
+    return {name: value for cell in cells for name, value in PARAMETER.findall(cell.source)}
+
+
+def data_root(notebook, parameters):
+    """The data set that the lesson runs on: the parameter, or what its own cell says; None if it has none."""
+    if "DATAROOT" in parameters:
+        return str(parameters["DATAROOT"])
+    try:
+        return str(ast.literal_eval(defined_parameters(notebook)["DATAROOT"]))
+    except (KeyError, ValueError, SyntaxError):
+        return None
 
 
 def skip_status(notebook, today):
     """(status, reason) if the metadata asks for a skip, else None; an expired or unreadable skip has status failed."""
-    skip = notebook.metadata.get("onramp", {}).get("skip")
+    onramp = notebook.metadata.get("onramp", {})
+    if not isinstance(onramp, dict):
+        return "failed", "the metadata `onramp` is not an object: " + json.dumps(onramp)
+    skip = onramp.get("skip")
     if skip is None:
         return None
     try:
@@ -54,9 +86,13 @@ def skip_status(notebook, today):
     return "skipped", f"{reason} (until {until})"
 
 
-def key_of(path, parameters, prove_checks):
-    """Digest of all that a notebook's result depends on: itself, the code and weights it calls, its parameters."""
-    digest = hashlib.sha256(json.dumps([parameters, prove_checks], sort_keys=True).encode())
-    for file in [path, WORKER, *(f for pattern in DEPENDENCIES for f in sorted(ROOT.glob(pattern)) if f.is_file())]:
-        digest.update(f"{file}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
+def key_of(path, notebook, parameters, proof, found):
+    """Digest of all that a lesson's result depends on: itself, its parameters, its data, what all lessons share.
+
+    Args:
+        proof: the file of wrong answers that its checks are proven with; None if they are not proven.
+        found: the `sources.Sources` of the run.
+    """
+    root = data_root(notebook, parameters)
+    parts = [parameters, sources.content(path), proof and sources.content(proof), root and found.data(root)]
+    return hashlib.sha256(json.dumps([*parts, found.shared], sort_keys=True, default=str).encode()).hexdigest()

@@ -1,26 +1,27 @@
 """Runs notebooks through papermill, each in its own process under a wall clock, and reports on all of them.
 
-A notebook ends as passed, failed, timed out or skipped. It is skipped only if its metadata says why and until when:
-`{"onramp": {"skip": {"reason": "...", "until": "YYYY-MM-DD"}}}`; after that day it fails. A notebook in which no cell
-of its own ran fails. Writes `<out>/notebooks/` and `<out>/report.json`. Exits with 1 if any failed or timed out, with 2
-on bad usage.
+A notebook ends as passed, failed, timed out or skipped. It passes only if each of its code cells ran, in order and
+without an error, as its executed copy shows. It is skipped only if its metadata says why and until when:
+`{"onramp": {"skip": {"reason": "...", "until": "YYYY-MM-DD"}}}`; after that day it fails. Writes `<out>/notebooks/` and
+`<out>/report.json`. Exits with 1 if any failed or timed out, with 2 on bad usage.
 """
 
 import argparse
 import datetime
+import hashlib
 import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import nbformat
 import yaml
 
-from ci.lessons import wrong
-from ci.lessons.lesson import defined_parameters, find_notebooks, key_of, skip_status
+from ci.lessons import cells, lesson, wrong
+from ci.lessons.lesson import find_notebooks
 from ci.lessons.process import Run, timeout_error
 from ci.lessons.progress import Progress, failure_text
+from ci.lessons.sources import Sources, content
 from helpers import cores
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic
@@ -28,53 +29,84 @@ from helpers.files import ROOT, atomic
 STATUSES = ("passed", "failed", "timed out", "skipped")
 
 
-def run_one(path, relative, arguments, previous, progress, threads):
+def run_one(path, relative, arguments, previous, progress, found):
     """Run, skip or reuse one notebook; its entry in the report."""
     started, name = time.monotonic(), str(relative)
     out = arguments.out / "notebooks" / relative
-    entry = {"notebook": name, "status": "failed", "seconds": 0.0, "reason": "", "reused": False, "exercises": []}
+    entry = new_entry(name)
     try:
-        notebook = nbformat.read(path, as_version=4)
-    except Exception as error:
-        return entry | {"reason": f"not a readable notebook: {error}"}
-    entry["title"] = next((c.source.lstrip("# ").splitlines()[0] for c in notebook.cells if c.source.strip()), name)
-    if skip := skip_status(notebook, datetime.date.today()):
+        notebook = lesson.read(path)
+    except ValueError as error:
+        out.unlink(missing_ok=True)
+        return entry | {"reason": str(error)}
+    entry["title"] = lesson.title_of(notebook, name)
+    if skip := lesson.skip_status(notebook, datetime.date.today()):
         return entry | {"status": skip[0], "reason": skip[1]}
-    defined = defined_parameters(notebook)
+    defined = lesson.defined_parameters(notebook)
     parameters = {key: value for key, value in arguments.parameters.items() if key in defined}
-    key = key_of(path, parameters, arguments.prove_checks)
-    if arguments.reuse and out.exists() and previous.get("key") == key and previous.get("status") == "passed":
+    answers = wrong.file_of(relative, arguments.wrong_answers)
+    key = lesson.key_of(path, notebook, parameters, answers if arguments.prove_checks else None, found)
+    if arguments.reuse and is_proof(previous, key, out):
         return previous | {"reused": True}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
-    run = Run(path, out, parameters, arguments.prove_checks, threads, wrong.file_of(relative, arguments.wrong_answers))
+    run = Run(path, out, parameters, arguments.prove_checks, arguments.threads, answers)
     ended = run.wait(arguments.timeout, lambda cell, of: progress.tick(name, cell, of, time.monotonic() - started))
     entry |= {"seconds": round(time.monotonic() - started, 1), "key": key, "exercises": run.exercises}
     status, reason, error = run.verdict() if ended else ("timed out", "", timeout_error(arguments.timeout))
+    if status == "passed" and (reason := shortfall(notebook, out)):
+        status = "failed"
     if error and run.cell:
         lines = [line for line in notebook.cells[run.cell - 1].source.splitlines() if line.strip()]
         error |= {"cell": run.cell, "source": lines[:4]}
     reason = reason or (f"{error['name']} in cell {run.cell}" if error else "")
-    executed = run.done["executed"] if run.done else 0
-    return entry | {"status": status, "reason": reason, "error": error, "executed": executed}
+    return sealed(entry | {"status": status, "reason": reason, "error": error, "sha256": content(out)})
+
+
+def new_entry(name):
+    return {"notebook": name, "status": "failed", "seconds": 0.0, "reason": "", "reused": False, "exercises": []}
+
+
+def shortfall(notebook, out):
+    """What speaks against the executed copy, as text; empty if it shows that the whole lesson ran."""
+    try:
+        return cells.shortfall(notebook, lesson.read(out))
+    except ValueError as error:
+        return f"the executed copy: {error}"
+
+
+def sealed(entry):
+    """The entry with a digest of itself, by which a later run knows that it is whole."""
+    entry = {name: value for name, value in entry.items() if name not in ("seal", "reused")}
+    return entry | {"seal": hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest(), "reused": False}
+
+
+def is_proof(previous, key, out):
+    """Whether an earlier entry proves that the lesson passed as it is now, with the executed copy that lies there."""
+    passed = previous.get("status") == "passed" and previous.get("key") == key
+    return passed and sealed(previous)["seal"] == previous.get("seal") and previous.get("sha256") == content(out)
 
 
 def read_report(path):
-    """The entries of an earlier report by notebook; empty if there is none that can be read."""
+    """The entries of an earlier report by notebook; those that can be read, so none from a damaged report."""
     try:
-        return {entry["notebook"]: entry for entry in json.loads(path.read_text())["notebooks"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        entries = json.loads(path.read_text())["notebooks"]
+        return {entry["notebook"]: entry for entry in entries if isinstance(entry, dict) and "notebook" in entry}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 
 def run_all(notebooks, arguments):
     """Run the notebooks and write the report; its entries, in the order of the notebooks."""
     previous = read_report(arguments.out / "report.json")
-    threads = max(1, cores.count() // arguments.jobs)
-    progress, started = Progress(len(notebooks)), time.monotonic()
+    arguments.threads = max(1, cores.count() // arguments.jobs)
+    progress, started, found = Progress(len(notebooks)), time.monotonic(), Sources(arguments.out)
 
     def one(item):
-        entry = run_one(*item, arguments, previous.get(str(item[1]), {}), progress, threads)
+        try:
+            entry = run_one(*item, arguments, previous.get(str(item[1]), {}), progress, found)
+        except Exception as error:  # of this notebook alone: the others still run
+            entry = new_entry(str(item[1])) | {"reason": f"the runner cannot run it: {type(error).__name__}: {error}"}
         progress.finish(entry)
         if entry["status"] in ("failed", "timed out"):
             progress.line(failure_text(entry))

@@ -56,6 +56,13 @@ NOTEBOOKS = {
     "passes": lesson(code("print('FAST is', FAST)"), *exercise(), code("assert double(3) == 6")),
     "fails": lesson(code("1 + 1"), code("def broken():\n    raise ValueError('nothing here')\nbroken()")),
     "dies": lesson(code("import os\nos._exit(3)")),
+    "exits_last": lesson(code("1"), code("import os\nos._exit(0)")),
+    "kills_itself": lesson(code("1"), code("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")),
+    "leaves": lesson(code("import sys"), code("sys.exit(0)"), new_markdown_cell("so far"), code("2"), code("3")),
+    "passes_over": lesson(code("1"), code("2", "skip-execution"), code("3"), code(" \n")),
+    "not_json": '{"cells": [',
+    "no_cells": '{"metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+    "odd_metadata": lesson(code("1"), onramp=["skip"]),
     "empty": lesson(new_markdown_cell("no code")),
     "skipped": lesson(code("1 / 0"), onramp=skip("2999-01-01")),
     "expired": lesson(code("1"), onramp=skip("2020-01-01")),
@@ -70,7 +77,8 @@ def start(notebooks, folder, *options):
     """Write the notebooks and start a run over them."""
     folder.mkdir()
     for name, notebook in notebooks.items():
-        nbformat.write(notebook, folder / f"{name}.ipynb")
+        path = folder / f"{name}.ipynb"
+        path.write_text(notebook if isinstance(notebook, str) else nbformat.writes(notebook))
     answers = folder.with_name(f"{folder.name}-answers")
     answers.mkdir()
     for name, text in WRONG_ANSWERS.items():

@@ -1,6 +1,7 @@
 """The runner of lessons: the verdict on each kind of notebook, the clock, proofs of exercises, reuse, skips."""
 
 import datetime
+import json
 import subprocess
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ def test_each_notebook_gets_its_own_verdict(batch):
         "skipped": "skipped",
     }
     assert batch.code == 1
-    assert batch.text.endswith("notebooks: 1 passed, 8 failed, 0 timed out, 1 skipped\n")
+    assert batch.text.endswith("notebooks: 1 passed, 15 failed, 0 timed out, 1 skipped\n")
 
 
 def test_executed_copy_has_outputs_and_the_fast_parameter(batch):
@@ -56,6 +57,13 @@ def test_timeout_is_told_apart_and_kills_all_that_the_notebook_started(both):
         ("accepts", "wrong answer 'adds two': the check accepts it"),
         ("says_little", "wrong answer 'triples': the check's message does not say 'triple': 'double(2) should be 4"),
         ("wrong_solution", "AssertionError in cell 5"),
+        ("exits_last", "DeadKernelError in cell 4"),
+        ("kills_itself", "DeadKernelError in cell 4"),
+        ("leaves", "cell 4 ended in an error; cells 6, 7 did not run"),
+        ("passes_over", "cell 4 did not run"),
+        ("not_json", "not a readable notebook: "),
+        ("no_cells", "not a readable notebook: "),
+        ("odd_metadata", "the metadata `onramp` is not an object"),
     ],
 )
 def test_reason(batch, name, reason):
@@ -95,6 +103,104 @@ def test_unchanged_notebook_is_reused_and_a_changed_one_is_not(tmp_path, capsys)
         assert run.main(arguments) == 0
         reused.append("reused" in capsys.readouterr().out)
     assert reused == [False, True, False]
+
+
+class Ran:
+    """Stands for a lesson's process: the lesson has run, or has failed, at once."""
+
+    started, fails = 0, False
+
+    def __init__(self, path, out, *_):
+        type(self).started += 1
+        self.cell, self.exercises = 0, []
+        notebook = nbformat.read(path, as_version=4)
+        for count, cell in enumerate(notebook.cells):
+            if cell.cell_type == "code":
+                cell.execution_count = count
+        nbformat.write(notebook, out)
+
+    def wait(self, timeout, tick):
+        return True
+
+    def verdict(self):
+        return ("failed", "an exercise is not proven", None) if self.fails else ("passed", "", None)
+
+
+@pytest.fixture
+def again(tmp_path, monkeypatch):
+    """A function that runs a lesson, with reuse: whether it ran, and its entry. It has run once, and passed."""
+    monkeypatch.setattr(run, "Run", type("Run", (Ran,), {}))
+    path, out = tmp_path / "one.ipynb", tmp_path / "out"
+    nbformat.write(lesson(code("1")), path)
+
+    def again(*options):
+        before = run.Run.started
+        run.main(["--out", str(out), "--reuse", *options, str(path)])
+        (entry,) = json.loads((out / "report.json").read_text())["notebooks"]
+        assert entry["reused"] == (run.Run.started == before)
+        return run.Run.started > before
+
+    again.copy, again.report, again.data = out / "notebooks/one.ipynb", out / "report.json", tmp_path / "data"
+    assert again()
+    return again
+
+
+def test_what_passed_is_reused_again_and_again(again):
+    assert [again(), again()] == [False, False]
+
+
+def test_other_parameters_or_data_make_it_run(again):
+    data = "-p", "DATAROOT", str(again.data)
+    assert [again("--fast"), again(*data), again(*data)] == [True, True, False]
+    again.data.mkdir()
+    (again.data / "minidrive.json").write_text("{}")
+    assert [again(*data), again(*data)] == [True, False]
+
+
+def test_a_changed_or_missing_executed_copy_makes_it_run(again):
+    again.copy.write_text(again.copy.read_text() + " ")
+    assert [again(), again()] == [True, False]
+    again.copy.unlink()
+    assert [again(), again()] == [True, False]
+
+
+def test_a_failure_is_never_reused(again):
+    run.Run.fails = True
+    assert [again("--fast"), again("--fast")] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: "[]",
+        lambda text: "[" * 100_000,
+        lambda text: '{"notebooks": [3, {"notebook": []}]}',
+        lambda text: text.replace('"exercises": []', '"exercises": 3'),
+        lambda text: text.replace('"seconds"', '"second"'),
+    ],
+)
+def test_a_damaged_report_makes_it_run(again, damage):
+    again.report.write_text(damage(again.report.read_text()))
+    assert [again(), again()] == [True, False]
+
+
+def test_an_error_of_the_runner_costs_one_row(tmp_path, monkeypatch):
+    class Broken(Ran):
+        def wait(self, timeout, tick):
+            if self.started == 1:
+                raise OSError("no process can be started")
+            return True
+
+    monkeypatch.setattr(run, "Run", Broken)
+    paths = [tmp_path / "one.ipynb", tmp_path / "two.ipynb"]
+    for path in paths:
+        nbformat.write(lesson(code("1")), path)
+    assert run.main(["--out", str(tmp_path / "out"), *map(str, paths)]) == 1
+    one, two = json.loads((tmp_path / "out/report.json").read_text())["notebooks"]
+    assert (one["status"], two["status"]) == ("failed", "passed")
+    assert one["reason"] == "the runner cannot run it: OSError: no process can be started"
 
 
 def test_no_notebooks_is_an_error(tmp_path, capsys):

@@ -26,7 +26,7 @@ def parameter_breaches(notebook):
     tagged = [c for c in notebook.cells if c.cell_type == "code" and "parameters" in c.metadata.get("tags", [])]
     if len(tagged) != 1:
         yield f"{len(tagged)} cells tagged 'parameters' (exactly one)"
-    elif missing := PARAMETERS - defined_parameters(notebook):
+    elif missing := PARAMETERS - set(defined_parameters(notebook)):
         yield f"the parameters cell does not define {', '.join(sorted(missing))}"
 
 

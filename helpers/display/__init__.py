@@ -7,6 +7,7 @@ palette for color-blind readers, with three more from Paul Tol's.
 """
 
 from helpers.display.diagram import network_diagram
+from helpers.display.environment import diff, messages, stack, statuses
 from helpers.display.graphs import graph_picture
 from helpers.display.mosaic import cameras
 from helpers.display.plots import bars, frontier, histogram, lines, op_chart
@@ -23,11 +24,13 @@ __all__ = [
     "bev",
     "cameras",
     "cards",
+    "diff",
     "figure",
     "frontier",
     "graph_picture",
     "histogram",
     "lines",
+    "messages",
     "netron",
     "network_diagram",
     "op_chart",
@@ -36,6 +39,8 @@ __all__ = [
     "roofline",
     "side_by_side",
     "slider",
+    "stack",
+    "statuses",
     "table",
     "timeline",
 ]

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from helpers.environment.doctor import checks, gpu, packages, plugins
-from helpers.environment.doctor.report import FAIL, OK, WARN, Check, Report, text
+from helpers.environment.doctor.report import FAIL, OK, WARN, Check, Report, text, why
 from helpers.environment.machine import Machine
 from helpers.environment.tiers import TIERS, needs, pins, setup
 from helpers.errors import BadInput
 from helpers.files import ROOT, PathLike
 from helpers.ops.library import find
 
-__all__ = ["FAIL", "OK", "WARN", "Check", "Report", "examine", "quick", "summary", "text"]
+__all__ = ["FAIL", "OK", "WARN", "Check", "Report", "examine", "quick", "summary", "text", "why"]
 BUDGET = 9.0  # seconds for all tools and probes together
 Visit = tuple[Any, ...]  # topic, function, and the function's arguments
 

@@ -5,6 +5,30 @@ import dataclasses
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
 COLORS = {OK: "#009E73", WARN: "#E69F00", FAIL: "#D55E00"}
 
+# What each line guards against, by the first part of its topic.
+WHY = {
+    "Python": "compiled packages are made for one minor version",
+    "tools": "git applies patches, gcc and make compile",
+    "folders": "without UTF-8 or a temporary folder, errors are odd and come late",
+    "driver": "its version bounds the CUDA that can run",
+    "GPU": "its compute capability decides which kernels run",
+    "CUDA toolkit": "nvcc compiles plugins; running engines does not need it",
+    "CUDA runtime": "libraries newer than the driver do not start",
+    "torch": "a CPU build does not see a GPU, a CUDA build is 4 GB larger",
+    "torch kernels": "without a kernel for this GPU the first operation fails",
+    "tensorrt-rtx": "it parses and builds engines on the CPU tier",
+    "tensorrt": "it builds and runs engines on the GPU tier",
+    "TensorRT versions": "of two versions, the loader takes whichever it finds first",
+    "ONNX Runtime": "two packages of it overwrite each other",
+    "ModelOpt": "its ONNX part needs packages that pip does not bring by itself",
+    "plugins": "a plugin library must fit this TensorRT and this GPU",
+    "lock": "other versions than those that were tested",
+    "memory": "a process that dies without a message mostly lacked memory",
+    "disk": "a full disk leaves half written files",
+    "MiniDrive": "a data set cut short fails in the middle of a lesson",
+    "checkpoints": "a clone without git-lfs holds texts in place of the weights",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Check:
@@ -43,6 +67,11 @@ class Report(list[Check]):
 
     def __str__(self) -> str:
         return ", ".join(f"{self.count(status)} {status}" for status in (OK, WARN, FAIL))
+
+
+def why(topic: str) -> str:
+    """What the line of that topic guards against; "" for a topic that is not known."""
+    return WHY.get(topic.split(":")[0], "")
 
 
 def text(report: Report, seconds: float | None = None) -> str:

@@ -29,6 +29,8 @@ def test_a_healthy_machine_is_all_ok_and_quickly_told(root, tmp_path):
     wanted = {"Python", "driver", "torch", "tensorrt-rtx", "ONNX Runtime", "ModelOpt", "lock", "disk", "MiniDrive"}
     assert wanted | {"checkpoints"} <= set(topics)
     assert all(not check.cure for check in report)
+    assert [topic for topic in topics if not doctor.why(topic)] == []
+    assert doctor.why("weather") == "" and doctor.why("plugins: loading") == doctor.why("plugins")
 
 
 def test_every_line_that_is_not_ok_has_a_cure_in_the_gpu_tier(root, site, tools):

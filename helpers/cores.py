@@ -34,6 +34,13 @@ def limit() -> int | None:
     return least if least < machine() else None
 
 
+def threads() -> int:
+    """For a library that reads no variable: `limit()`, or fewer by OMP_NUM_THREADS; 0 leaves it to the library."""
+    given = os.environ.get(POOLS[0], "")
+    asked = int(given) if given.isascii() and given.isdigit() else 0
+    return min(filter(None, (limit(), asked)), default=0)
+
+
 def count() -> int:
     """How many cores this process may use: what a pool of threads or processes starts at most."""
     return limit() or machine()
@@ -67,6 +74,8 @@ def apply(variables: MutableMapping[str, str] = os.environ) -> int | None:
     default number of threads gets the limit, whoever opens it. A number that is asked for explicitly stays.
     """
     number = limit()
+    if "cv2" in sys.modules and threads():
+        sys.modules["cv2"].setNumThreads(threads())
     if number is None:
         return None
     variables.update(environment(number))
@@ -76,8 +85,6 @@ def apply(variables: MutableMapping[str, str] = os.environ) -> int | None:
         threadpoolctl.threadpool_limits(number)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(number)
-    if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(number)
     with contextlib.suppress(ImportError, AttributeError):  # an installation may be broken, and is mended elsewhere
         _bound_sessions()
     return number

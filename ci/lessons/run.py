@@ -10,6 +10,7 @@ import argparse
 import datetime
 import hashlib
 import json
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -140,11 +141,14 @@ def parse(argv):
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     parser.add_argument("--timeout", type=float, default=600, help="seconds for each notebook (600)")
     parser.add_argument("--jobs", type=int, default=1, help="notebooks at once (1)")
+    parser.add_argument("--cores", metavar="N", help="processor cores for all of them together (all)")
     parser.add_argument("--reuse", action="store_true", help="do not run again what passed and has not changed")
     parser.add_argument("--prove-checks", action="store_true", help="prove that each check fails without its solution")
     parser.add_argument("--wrong-answers", type=Path, default=wrong.FOLDER, help="their folder (tests/wrong_answers)")
     arguments = parser.parse_args(argv)
     arguments.out = arguments.out.resolve()
+    if arguments.cores is not None:
+        os.environ[cores.VARIABLE] = arguments.cores
     arguments.jobs = min(max(1, arguments.jobs), cores.limit() or arguments.jobs)
     arguments.parameters = {name: yaml.safe_load(value) for name, value in arguments.parameter}
     records = arguments.out / "records"

@@ -79,7 +79,7 @@ class OnnxRuntime(Runtime):
         from helpers.graph.session import open_session
 
         built = SessionOptions(**meta.get("options", {}))
-        threads = options.threads or built.threads or cores.limit()
+        threads = options.threads or built.threads or cores.threads()
         level, why = _level(cache.read_model(path), options.optimization or built.optimization)
         session = open_session(path, level, threads)
         description = f"ONNX Runtime {self.version()}, CPU, {threads or 'all'} threads, optimization {level} ({why})"

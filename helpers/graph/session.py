@@ -33,7 +33,7 @@ def open_session(
 
     Args:
         level: of graph optimization, one of `LEVELS`; "disable" runs every operator as it is written.
-        threads: within an operator; None takes what `helpers.cores` allows.
+        threads: within an operator; None takes what `helpers.cores` allows, or OMP_NUM_THREADS.
         where: what errors name; by default the path, or "the model".
         arena: keep memory that a run has freed for the next one; False needs less and is slower.
 
@@ -44,7 +44,7 @@ def open_session(
 
     settings = onnxruntime.SessionOptions()
     settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, LEVELS[level])
-    settings.intra_op_num_threads = threads or cores.limit() or 0  # 0: one for each physical core
+    settings.intra_op_num_threads = threads or cores.threads()  # 0: one for each physical core
     settings.enable_cpu_mem_arena = arena
     settings.log_severity_level = 4  # what it raises is told once
     name = "the model" if isinstance(model, onnx.ModelProto) else os.fspath(model)

@@ -96,6 +96,20 @@ def test_quota_of_both_versions_of_cgroups(tmp_path):
     assert cores.quota(tmp_path) == 2  # what version 1 says, where version 2 has no quota
 
 
+def test_threads_are_the_least_of_the_limit_and_what_other_pools_get(machine):
+    for limit, pools, expected in (
+        ("", "", 0),
+        ("", "3", 3),
+        ("2", "", 2),
+        ("2", "1", 1),
+        ("2", "4", 2),
+        ("", "2,1", 0),
+    ):
+        machine.setenv(cores.VARIABLE, limit)
+        machine.setenv("OMP_NUM_THREADS", pools)
+        assert cores.threads() == expected
+
+
 @pytest.mark.skipif(cores.machine() < 2, reason="one core: nothing to keep from")
 def test_every_library_keeps_to_one_core():
     names = {cores.VARIABLE, *cores.POOLS}
@@ -107,3 +121,37 @@ def test_every_library_keeps_to_one_core():
     assert set(found["pools"]) == {1}
     assert (found["torch"], found["cv2"], found["child"]) == (1, 1, "1")
     assert (found["sessions"], found["grown"]) == ([1, 1, 1], 0)
+
+
+# As WORK, with the variable alone, which ONNX Runtime and OpenCV do not read by themselves.
+SESSION = """
+import cv2, json, numpy, time
+from onnx import TensorProto, helper
+from helpers import environment
+from helpers.graph.session import open_session
+
+environment.begin()
+values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [800, 800]) for name in "ab"]
+node = helper.make_node("MatMul", ["a", "a"], ["b"])
+opset = [helper.make_opsetid("", 17)]
+session = open_session(
+    helper.make_model(helper.make_graph([node], "g", values[:1], values[1:]), opset_imports=opset, ir_version=8)
+)
+a = numpy.random.rand(800, 800).astype("float32")
+wall, cpu = time.perf_counter(), time.process_time()
+while time.perf_counter() - wall < 1.5:
+    session.run(None, {"a": a})
+load = (time.process_time() - cpu) / (time.perf_counter() - wall)
+print(json.dumps([load, session.get_session_options().intra_op_num_threads, cv2.getNumThreads()]))
+"""
+
+
+@pytest.mark.skipif(cores.machine() < 2, reason="one core: nothing to keep from")
+def test_a_session_keeps_to_omp_num_threads():
+    variables = {name: value for name, value in os.environ.items() if name not in {cores.VARIABLE, *cores.POOLS}}
+    command = [sys.executable, "-c", SESSION]
+    done = subprocess.run(command, cwd=ROOT, env=variables | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    load, of_session, of_opencv = json.loads(done.stdout.splitlines()[-1])
+    assert load <= 1.3
+    assert (of_session, of_opencv) == (1, 1)

@@ -203,6 +203,28 @@ def test_an_error_of_the_runner_costs_one_row(tmp_path, monkeypatch):
     assert one["reason"] == "the runner cannot run it: OSError: no process can be started"
 
 
+def test_lessons_at_once_share_the_cores_given(tmp_path, monkeypatch, capsys):
+    threads = []
+
+    class Threads(Ran):
+        def __init__(self, path, out, parameters, prove_checks, number, answers):
+            threads.append(number)
+            super().__init__(path, out)
+
+    monkeypatch.setattr(run, "Run", Threads)
+    monkeypatch.setenv("ONRAMP_CORES", "")  # set back after the test
+    monkeypatch.setattr(run.cores, "machine", lambda: 16)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(16)))
+    monkeypatch.setattr(run.cores, "quota", lambda: None)
+    nbformat.write(lesson(code("1")), tmp_path / "one.ipynb")
+    for options in (["--cores", "6", "--jobs", "2"], ["--cores", "1", "--jobs", "4"]):
+        assert run.main(["--out", str(tmp_path / "out"), *options, str(tmp_path / "one.ipynb")]) == 0
+    assert threads == [3, 1]
+    capsys.readouterr()
+    assert run.main(["--cores", "few", str(tmp_path / "one.ipynb")]) == 2
+    assert "CORES" in capsys.readouterr().err
+
+
 def test_no_notebooks_is_an_error(tmp_path, capsys):
     assert run.main(["--out", str(tmp_path / "out"), str(tmp_path)]) == 2
     assert "no notebooks" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from helpers import records
 def test_pages(batch):
     records.write(records.record("speed", {"NDS": 0.25, "latency_ms_p50": 12.5}, "make run"), batch.out / "records")
     page = site.build(batch.out).read_text()
-    assert page.count("✗ failed") == 6
+    assert page.count("✗ failed") == sum(entry["status"] == "failed" for entry in batch.entries.values()) > 0
     assert 'href="html/passes.html"' in page
     assert page.index("<h3>Accuracy</h3>") < page.index("0.25") < page.index("<h3>Latency</h3>") < page.index("12.5")
     assert "FAST is True" in (batch.out / "html/passes.html").read_text()

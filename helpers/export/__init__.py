@@ -10,15 +10,30 @@ import torch
 
 from helpers import graph
 from helpers.errors import BadInput
+from helpers.export import cache
 from helpers.export.names import name_after_modules
 from helpers.export.parity import assert_parity, check, difference
 from helpers.export.rewrites import tidy
 from helpers.files import PathLike
 from helpers.graph.functions import attach_functions
 
-__all__ = ["OPSET", "assert_parity", "check", "difference", "export", "name_after_modules", "tidy"]
+__all__ = ["OPSET", "assert_parity", "cached", "check", "difference", "export", "name_after_modules", "tidy"]
 
 OPSET = 18
+
+
+def cached(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: int = OPSET) -> Path:
+    """`export`, or a copy of what it wrote when the same network was exported before; returns the file's path.
+
+    The same: classes, configuration, weights, source of `helpers`, and versions of packages (`helpers.export.cache`).
+    What holds code of another origin, such as a class of a notebook, is exported every time.
+    """
+    key = None if model.training else cache.key_of(model, plugin, opset)
+    if key is None or not cache.fetch(key, path):
+        export(model, path, plugin, opset)
+        if key is not None:
+            cache.keep(key, path)
+    return Path(path)
 
 
 def export(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: int = OPSET) -> Path:

@@ -10,9 +10,10 @@ from helpers.display.diagram import network_diagram
 from helpers.display.environment import diff, messages, stack, statuses
 from helpers.display.graphs import graph_picture
 from helpers.display.mosaic import cameras
-from helpers.display.plots import bars, frontier, histogram, lines, op_chart
+from helpers.display.operators import op_chart, shares
+from helpers.display.plots import bars, frontier, histogram, lines
 from helpers.display.reading import reading
-from helpers.display.scenes import bev, side_by_side
+from helpers.display.scenes import bev, bev_row, side_by_side
 from helpers.display.steps import cards, slider
 from helpers.display.style import figure
 from helpers.display.tables import progress, table
@@ -22,6 +23,7 @@ from helpers.display.viewer import netron
 __all__ = [
     "bars",
     "bev",
+    "bev_row",
     "cameras",
     "cards",
     "diff",
@@ -37,6 +39,7 @@ __all__ = [
     "progress",
     "reading",
     "roofline",
+    "shares",
     "side_by_side",
     "slider",
     "stack",

@@ -1,4 +1,4 @@
-"""Plots of accuracy, latency, value ranges and operators."""
+"""Plots of accuracy, latency and value ranges."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ Rectangle = tuple[float, float, float, float]  # left, bottom, right, top
 def bars(rows: Rows, x: str, ys: str | Sequence[str], title: str | None = None, ylabel: str | None = None) -> Picture:
     """Grouped bars: one group per row (named by column `x`), one bar per column in `ys`, values written on top."""
     ys = [ys] if isinstance(ys, str) else list(ys)
-    rows = _checked(rows, [x, *ys])
+    rows = checked(rows, [x, *ys])
     figure, axes = new_figure(max(5.0, 1.2 + 0.55 * len(rows) * (len(ys) + 0.6)), 3.6)
     width = 0.8 / len(ys)
     for k, y in enumerate(ys):
@@ -28,7 +28,7 @@ def bars(rows: Rows, x: str, ys: str | Sequence[str], title: str | None = None, 
     axes.margins(y=0.12)
     if len(ys) > 1:
         axes.legend(frameon=False, fontsize=9, ncols=len(ys), loc="lower left", bbox_to_anchor=(0, 1))
-    _dress(axes, title if len(ys) == 1 else None, None, ylabel or (ys[0] if len(ys) == 1 else None), grid="y")
+    dress(axes, title if len(ys) == 1 else None, None, ylabel or (ys[0] if len(ys) == 1 else None), grid="y")
     if len(ys) > 1 and title:
         figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold", color=INK)
     parts = (f"{row[x]}: " + ", ".join(f"{y} {number(row[y])}" for y in ys) for row in rows)
@@ -44,7 +44,7 @@ def frontier(
         rows: list of dicts. cost, accuracy, label: columns; `cost` e.g. the latency relative to FP32 in the same run.
         floor: the accuracy that a version must keep; points below it are hollow.
     """
-    rows = _checked(rows, [cost, accuracy, label])
+    rows = checked(rows, [cost, accuracy, label])
     figure, axes = new_figure(6.4, 4.0)
     for k, row in enumerate(rows):
         keeps = floor is None or row[accuracy] >= floor
@@ -65,7 +65,7 @@ def frontier(
         )
     axes.margins(0.2)
     _name(axes, [(str(row[label]), row[cost], row[accuracy]) for row in rows])
-    _dress(axes, title, cost, accuracy, grid="both")
+    dress(axes, title, cost, accuracy, grid="both")
     parts = (f"{row[label]}: {accuracy} {number(row[accuracy])} at {number(row[cost])}" for row in rows)
     least = "" if floor is None else f"; must keep {number(floor)}"
     return picture(figure, sentence(title, f"Points of {accuracy} against {cost}: {listed(parts)}{least}"))
@@ -150,7 +150,7 @@ def histogram(
     axes.set_yscale("log")
     if len(series) > 1 or marks:
         axes.legend(frameon=False, fontsize=9)
-    _dress(axes, title, xlabel, "count", grid="y")
+    dress(axes, title, xlabel, "count", grid="y")
     parts = [_spread(name, array) for name, array in series.items()]
     parts += [f"{name} marked at {number(float(at))}" for name, at in (marks or {}).items()]
     return picture(figure, sentence(title, f"Histogram of {xlabel}: {listed(parts)}"))
@@ -173,7 +173,7 @@ def lines(
     if log:
         axes.set_yscale("log")
     axes.legend(frameon=False, fontsize=9)
-    _dress(axes, title, xlabel, ylabel, grid="y")
+    dress(axes, title, xlabel, ylabel, grid="y")
     curves = {name: data if isinstance(data, tuple) else (range(len(data)), data) for name, data in series.items()}
     parts = (_course(name, x, y) for name, (x, y) in curves.items())
     return picture(figure, sentence(title, f"Curves of {ylabel} against {xlabel}: {listed(parts)}"))
@@ -193,34 +193,8 @@ def _place(value):
     return value if isinstance(value, str) else number(float(value))
 
 
-def op_chart(
-    op_table: Rows, label: str = "op", value: str = "count", title: str | None = None, top: int = 25
-) -> Picture:
-    """Horizontal bars of an operator table: the `top` largest and every custom one, in its own color."""
-    rows = sorted(_checked(op_table, [label, value]), key=lambda row: -row[value])
-    rest = [row for row in rows[top:] if not _is_custom(row)]
-    rows = rows[:top] + [row for row in rows[top:] if _is_custom(row)]
-    rows += [{label: f"{len(rest)} more", value: sum(row[value] for row in rest)}] if rest else []
-    custom = [_is_custom(row) for row in rows]
-    figure, axes = new_figure(6.8, 0.7 + 0.24 * len(rows))
-    colors = [PALETTE[3] if own else PALETTE[0] for own in custom]
-    drawn = axes.barh(range(len(rows)), [row[value] for row in rows], color=colors, height=0.75)
-    axes.bar_label(drawn, [number(row[value]) for row in rows], padding=3, fontsize=8, color=INK)
-    axes.set_yticks(range(len(rows)), [str(row[label]) for row in rows])
-    axes.invert_yaxis()
-    axes.margins(x=0.1, y=0.02)
-    if any(custom):
-        axes.legend([drawn[custom.index(True)]], ["custom operator"], frameon=False, fontsize=9, loc="center right")
-    _dress(axes, title, value, None, grid="x")
-    parts = (f"{row[label]} {number(row[value])}" + " (custom)" * own for row, own in zip(rows, custom, strict=True))
-    return picture(figure, sentence(title, f"Bars of {value} by {label}: {listed(parts)}"))
-
-
-def _is_custom(row):
-    return row.get("domain") not in (None, "", "ai.onnx")
-
-
-def _checked(rows, columns):
+def checked(rows: Rows, columns: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The rows as a list; BadInput for none, or for one without a column."""
     rows = list(rows)
     if not rows:
         raise BadInput("rows", "no rows", "at least one", "pass the table that the step before made")
@@ -233,7 +207,8 @@ def _checked(rows, columns):
     return rows
 
 
-def _dress(axes, title, xlabel, ylabel, grid):
+def dress(axes: Any, title: str | None, xlabel: str | None, ylabel: str | None, grid: str) -> None:
+    """Title, names of the axes, and grid lines, as in every plot."""
     axes.grid(axis=grid, color=GRID, linewidth=0.8)
     if title:
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)

@@ -1,6 +1,6 @@
 """Pictures of a driving scene: the bird's-eye view, images side by side."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,31 @@ def bev(
     shown += ["the future path of the vehicle"] if path is not None else []
     what = f"Bird's-eye view of {frame.scene}, frame {frame.index}"
     return picture(figure, f"{what}: {', '.join(shown) or 'the vehicle alone'}")
+
+
+def bev_row(
+    frame: Any, versions: Mapping[str, Boxes], ground_truth: Boxes, threshold: float = 0.1, extent: float = 51.2
+) -> Picture:
+    """One scene from above as each of several networks saw it, side by side; arguments as in `bev`.
+
+    versions: name -> its detections, `Boxes` in the lidar frame, filled by class; the truth is outlined in each.
+    """
+    from matplotlib.figure import Figure
+
+    require_frame(ground_truth, "lidar")
+    kept = {name: above(boxes, threshold) for name, boxes in versions.items()}
+    if not kept:
+        raise BadInput("versions", "none", "at least one name with its boxes", "pass what was detected")
+    figure = Figure(figsize=(3.9 * len(kept), 4.1), dpi=110, layout="constrained", facecolor="white")
+    for axes, (name, boxes) in zip(figure.subplots(1, len(kept), squeeze=False)[0], kept.items(), strict=True):
+        _ground(axes, extent)
+        _footprints(axes, boxes, filled=True)
+        _footprints(axes, ground_truth, filled=False, ink=INK)
+        axes.set(xlabel="", ylabel="", xticks=[], yticks=[])
+        axes.set_title(name, loc="left", fontsize=11, fontweight="bold", color=INK)
+    parts = [f"{name} detects {len(boxes.labels)}{tally(boxes.names)}" for name, boxes in kept.items()]
+    truth = f"{len(ground_truth.labels)} true{tally(ground_truth.names)}"
+    return picture(figure, f"Bird's-eye views of {frame.scene}, frame {frame.index}: {truth}; {listed(parts)}")
 
 
 def side_by_side(images: Iterable[ArrayLike], titles: Iterable[str] | None = None, height: float = 2.6) -> Picture:

@@ -6,7 +6,9 @@ from matplotlib import pyplot
 
 from helpers import display
 from helpers.display import pictures
+from helpers.display.style import PALETTE
 from helpers.errors import BadInput
+from tests.helpers.display.pictures import near
 
 
 def test_a_figure_becomes_a_picture_with_its_text_and_is_shown_once():
@@ -38,6 +40,16 @@ def test_texts_carry_the_numbers():
     assert spread == "Histogram of value: a, 101 values from 0 to 100, median 50; clip marked at 90"
     operators = [{"op": "Conv", "count": 3}, {"op": "Own", "count": 1, "domain": "trt.plugins"}]
     assert display.op_chart(operators).alt == "Bars of count by op: Conv 3; Own 1 (custom)"
+
+
+def test_shares_lie_end_to_end_and_are_told():
+    rows = [{"op": "Conv", "INT8": 3, "left": 1}, {"op": "Add", "INT8": 0, "left": 4}]
+    image = display.shares(rows, "op", ["INT8", "left"], "What became INT8", "nodes")
+    assert image.alt == "What became INT8. Bars of nodes by op: Conv: 3 INT8, 1 left; Add: 0 INT8, 4 left"
+    widths = [near(image, color, 3).sum(axis=1).max() for color in (PALETTE[2], "#D5D5D5")]
+    assert widths[0] == pytest.approx(3 / 4 * widths[1], rel=0.05)
+    with pytest.raises(BadInput, match="a column 'right'"):
+        display.shares(rows, "op", ["right"])
 
 
 def test_a_curve_is_told_by_its_ends_and_extremes():

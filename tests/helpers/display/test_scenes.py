@@ -139,3 +139,15 @@ class TestScenes:
         assert "one, values 0 to 0; two, values 0 to 1" in image.alt
         with pytest.raises(BadInput, match="2 images, 1 titles"):
             display.side_by_side([np.eye(2), np.eye(2)], ["one"])
+
+    def test_a_row_shows_what_each_version_detects(self, frame):
+        truth = boxes((0, 20, 0))
+        versions = {"FP32": boxes((0, 20, 0), score=0.9), "INT8": boxes((0, 20, 0), score=0.2)}
+        image = display.bev_row(frame, versions, truth, threshold=0.3)
+        seen = np.flatnonzero(near(image, CLASS_COLORS["car"]).any(axis=0))
+        assert len(seen) and seen[-1] < pixels(image).shape[1] / 2
+        assert image.alt == (
+            "Bird's-eye views of scene-0103, frame 3: 1 true (1 car); FP32 detects 1 (1 car); INT8 detects 0"
+        )
+        with pytest.raises(BadInput, match="at least one"):
+            display.bev_row(frame, {}, truth)

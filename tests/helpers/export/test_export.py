@@ -1,6 +1,7 @@
 """Export of BEVFormer mini and of a toy: interface, one file, plugin graph, what is refused."""
 
 import onnx
+import onnxruntime
 import pytest
 
 from helpers import export, graph
@@ -46,6 +47,27 @@ def test_plugin_graph_is_the_portable_one_without_bodies(toy, tmp_path):
     assert bare.graph == portable.graph
     assert {node.domain for node in graph.custom_nodes(bare)} == {graph.DOMAIN}
     export.assert_parity(export.check(plugin, model, noise(2)))
+
+
+def test_a_graph_as_older_exporters_wrote_it_is_refused_and_can_be_mended(toy, tmp_path):
+    """Custom nodes in the empty domain, no function, no shapes behind them: docs/exporters.md."""
+    model, path = toy
+    old = onnx.load(path)
+    for node in old.graph.node:
+        node.domain = ""
+    standard = [entry for entry in old.opset_import if not entry.domain]
+    del old.opset_import[:], old.graph.value_info[:], old.metadata_props[:], old.functions[:]
+    old.opset_import.extend(standard)
+    onnx.save(old, tmp_path / "older.onnx")
+    with pytest.raises(Exception, match="RotateTRT2"):
+        onnxruntime.InferenceSession(tmp_path / "older.onnx")
+    with pytest.raises(BadInput, match=r"older\.onnx"):
+        graph.load(tmp_path / "older.onnx")
+    mended = graph.postprocess(tmp_path / "older.onnx")
+    made = graph.load(mended)
+    assert [node.domain for node in graph.custom_nodes(made)] == [graph.DOMAIN]
+    assert [function.name for function in made.functions] == ["RotateTRT2"]
+    export.assert_parity(export.check(mended, model, noise(2)))
 
 
 def test_export_refuses_what_would_not_be_the_model(tmp_path):

@@ -32,8 +32,8 @@ STATUSES = ("passed", "failed", "timed out", "skipped")
 
 def run_one(path, relative, arguments, previous, progress, found):
     """Run, skip or reuse one notebook; its entry in the report."""
-    started, name = time.monotonic(), str(relative)
-    out = arguments.out / "notebooks" / relative
+    started, since, name = time.monotonic(), time.time(), str(relative)
+    out, folder = arguments.out / "notebooks" / relative, ROOT / arguments.parameters["RECORDS"]
     entry = new_entry(name)
     try:
         notebook = lesson.read(path)
@@ -47,7 +47,7 @@ def run_one(path, relative, arguments, previous, progress, found):
     parameters = {key: value for key, value in arguments.parameters.items() if key in defined}
     answers = wrong.file_of(relative, arguments.wrong_answers)
     key = lesson.key_of(path, notebook, parameters, answers if arguments.prove_checks else None, found)
-    if arguments.reuse and is_proof(previous, key, out):
+    if arguments.reuse and is_proof(previous, key, out, folder):
         return previous | {"reused": True}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
@@ -61,7 +61,8 @@ def run_one(path, relative, arguments, previous, progress, found):
         lines = [line for line in notebook.cells[run.cell - 1].source.splitlines() if line.strip()]
         error |= {"cell": run.cell, "source": lines[:4]}
     reason = reason or (f"{error['name']} in cell {run.cell}" if error else "")
-    return sealed(entry | {"status": status, "reason": reason, "error": error, "sha256": content(out)})
+    left = {"sha256": content(out), "records": written(folder, name, since)}
+    return sealed(entry | {"status": status, "reason": reason, "error": error, **left})
 
 
 def new_entry(name):
@@ -76,16 +77,25 @@ def shortfall(notebook, out):
         return f"the executed copy: {error}"
 
 
+def written(folder, name, since):
+    """{file: digest} of the records in a folder that a lesson, which their command names, wrote since then."""
+    recent = (path for path in sorted(folder.glob("*.json")) if path.stat().st_mtime > since - 1)  # of a coarse clock
+    return {path.name: content(path) for path in recent if f"notebooks/{name}" in path.read_text(errors="replace")}
+
+
 def sealed(entry):
     """The entry with a digest of itself, by which a later run knows that it is whole."""
     entry = {name: value for name, value in entry.items() if name not in ("seal", "reused")}
     return entry | {"seal": hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest(), "reused": False}
 
 
-def is_proof(previous, key, out):
-    """Whether an earlier entry proves that the lesson passed as it is now, with the executed copy that lies there."""
+def is_proof(previous, key, out, folder):
+    """Whether an earlier entry proves that the lesson passed as it is now: its executed copy and records lie there."""
     passed = previous.get("status") == "passed" and previous.get("key") == key
-    return passed and sealed(previous)["seal"] == previous.get("seal") and previous.get("sha256") == content(out)
+    if not passed or sealed(previous)["seal"] != previous.get("seal"):
+        return False
+    kept = all(content(folder / name) == digest for name, digest in previous.get("records", {}).items())
+    return kept and previous.get("sha256") == content(out)
 
 
 def read_report(path):
@@ -101,7 +111,11 @@ def run_all(notebooks, arguments):
     """Run the notebooks and write the report; its entries, in the order of the notebooks."""
     previous = read_report(arguments.out / "report.json")
     arguments.threads = max(1, cores.count() // arguments.jobs)
-    progress, started, found = Progress(len(notebooks)), time.monotonic(), Sources(arguments.out)
+    progress, started, found = (
+        Progress(len(notebooks)),
+        time.monotonic(),
+        Sources(arguments.out, threads=arguments.threads),
+    )
 
     def one(item):
         try:

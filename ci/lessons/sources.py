@@ -1,4 +1,4 @@
-"""What the result of a lesson depends on, as digests: the project's files, the installed packages, the data set."""
+"""What the result of a lesson depends on, as digests: files, installed packages, the data set, the machine."""
 
 import functools
 import hashlib
@@ -7,10 +7,12 @@ import os
 import sys
 from pathlib import Path
 
+from helpers import records
 from helpers.errors import BadInput
 from helpers.files import ROOT, git, sha256
 
 MADE = {"build", "data", "learner", "solutions", "__pycache__"}  # folders of what is made
+DRIVER = Path("/proc/driver/nvidia")
 
 
 class Sources:
@@ -19,20 +21,24 @@ class Sources:
     Args:
         out: the folder of the run's results, which depend on the sources and are none.
         root: the project's folder.
+        threads: how many each lesson may start, on which its times depend.
     """
 
-    def __init__(self, out, root=ROOT):
-        self.root, self.out = Path(root), Path(out)
+    def __init__(self, out, root=ROOT, threads=None):
+        self.root, self.out, self.threads = Path(root), Path(out), threads
         self.data = functools.cache(self.data)
 
     def files(self):
         """The files that a lesson can read, relative to the root: all but the lessons themselves and the tests.
 
-        Where there is git, those that it tracks or does not ignore. Else all, without what is made.
+        Where there is git, those that it tracks, and new ones beside them: not a folder that is new as a whole, which
+        may be a data set. Else all, without what is made.
         """
         try:
-            words = "ls-files", "-z", "--cached", "--others", "--exclude-standard"
-            names = {Path(name) for name in git(self.root, *words).split("\0") if name}
+            names = {Path(name) for name in git(self.root, "ls-files", "-z").split("\0") if name}
+            known = sorted({name.parts[0] for name in names if len(name.parts) > 1})
+            words = "ls-files", "-z", "--others", "--exclude-standard", "--", *known
+            names |= {Path(name) for name in git(self.root, *words).split("\0") if name} if known else set()
         except (BadInput, ValueError):  # no git, no repository, or names that are not UTF-8
             names = set(self.walk())
         return sorted(name for name in names if not self.is_left_out(name))
@@ -49,7 +55,7 @@ class Sources:
     @functools.cached_property
     def shared(self):
         """Digest of all that the lessons have in common."""
-        digest = hashlib.sha256(sys.version.encode())
+        digest = hashlib.sha256(f"{sys.version}\n{machine()}\n{self.threads}\n".encode())
         for name in self.files():
             digest.update(f"{name}\0{content(self.root / name)}\n".encode("utf-8", "surrogateescape"))
         for installed in sorted(f"{each.name} {each.version}" for each in importlib.metadata.distributions()):
@@ -68,6 +74,12 @@ class Sources:
             for path in (Path(folder, name) for name in sorted(names)):
                 digest.update(f"{path}\0{state(path)}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
+
+
+def machine(driver=DRIVER):
+    """The processor, the GPUs and the driver, as text: a time of one machine is none of another's."""
+    told = [driver / "version", *sorted(driver.glob("gpus/*/information"))]
+    return "\n".join([records.cpu(), *(path.read_text() for path in told if path.is_file())])
 
 
 def content(path):

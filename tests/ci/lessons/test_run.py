@@ -164,6 +164,25 @@ def test_a_changed_or_missing_executed_copy_makes_it_run(again):
     assert [again(), again()] == [True, False]
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text("{}")])
+def test_a_changed_or_missing_record_makes_it_run(again, monkeypatch, damage):
+    records = again.report.with_name("records")
+    records.mkdir()
+
+    class Records(Ran):
+        def wait(self, timeout, tick):
+            for name in ("one", "two"):  # the other is of another lesson, which runs at the same time
+                (records / f"{name}.json").write_text(json.dumps({"command": f"run notebooks/{name}.ipynb"}))
+            return True
+
+    monkeypatch.setattr(run, "Run", Records)
+    assert [again("--fast"), again("--fast")] == [True, False]
+    (records / "two.json").unlink()
+    assert not again("--fast")
+    damage(records / "one.json")
+    assert [again("--fast"), again("--fast")] == [True, False]
+
+
 def test_a_failure_is_never_reused(again):
     run.Run.fails = True
     assert [again("--fast"), again("--fast")] == [True, True]

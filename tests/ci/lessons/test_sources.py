@@ -54,6 +54,23 @@ def test_a_file_that_is_gone_counts(project):
     assert shared(project) != before
 
 
+def test_another_machine_or_number_of_threads_counts(project, monkeypatch, tmp_path):
+    found = [Sources(project / "out", project, threads).shared for threads in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+    monkeypatch.setattr(sources.records, "cpu", lambda: "another processor")
+    assert Sources(project / "out", project, 1).shared != found[0]
+    (tmp_path / "driver/gpus/0").mkdir(parents=True)
+    (tmp_path / "driver/gpus/0/information").write_text("Model: a GPU")
+    assert sources.machine(tmp_path / "driver") == "another processor\nModel: a GPU"
+
+
+def test_a_folder_that_git_does_not_know_is_not_read(project):
+    (project / "nuscenes").mkdir()
+    (project / "nuscenes/sweep.bin").write_text("large")
+    listed = "nuscenes/sweep.bin" in map(str, Sources(project / "out", project).files())
+    assert listed == (not (project / ".git").exists())
+
+
 def test_files_are_read_once_a_run(project, monkeypatch):
     read, content = [], sources.content
     monkeypatch.setattr(sources, "content", lambda path: read.append(path) or content(path))

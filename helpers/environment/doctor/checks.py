@@ -32,6 +32,7 @@ LESSONS = {
     "01_environment_patching": Needs(2.0, 0.5, data=False),
     "02_onnx_export_and_inspection": Needs(3.0, 0.5),
     "04_modelopt_ptq": Needs(3.5, 0.5),
+    "05_plugin_compilation": Needs(2.0, 0.5, data=False),
 }
 OTHERS = Needs(3.5, 0.5)
 VENV, MINIDRIVE = 2.7, 0.3  # GiB

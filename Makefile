@@ -1,6 +1,6 @@
 # Onramp. `make help` lists the targets; a plain `make` does the same.
 .DEFAULT_GOAL := help
-.PHONY: help run test lab reset learner data lint unit notebooks docs setup gpu containers clean
+.PHONY: help run test lab reset learner data lint unit notebooks browser site tools docs setup gpu containers clean
 MAKEFLAGS += --no-print-directory
 
 # Set here, so that only make's command line changes them: a VERSION or TIER in the shell's environment means something else.
@@ -32,11 +32,11 @@ help: ## list the targets
 	@echo "make run knows DATAROOT (data/minidrive), VERSION (v1.0-mini), JOBS (lessons at once, 1), TIMEOUT (seconds for each, 600)"
 	@echo "every target knows CORES, the processor cores to use at most (all)"
 
-run: data ## set up, make MiniDrive, run every lesson; results and their pages go to build/
+run: data tools ## set up, make MiniDrive, run every lesson; results and the book of them go to build/
 	@$(PY) -m ci.lessons.run --reuse --jobs $(JOBS) --timeout $(TIMEOUT) --out build $(PARAMETERS); status=$$?; \
-	$(PY) -m ci.lessons.site --out build && exit $$status
+	$(PY) -m ci.book --out build && exit $$status
 
-test: data ## set up, lint, unit tests, every lesson in FAST mode with the proof of its exercises
+test: data tools ## set up, lint, unit tests, every lesson in FAST mode with the proof of its exercises, the book in a browser
 	@$(PY) -m ci.test
 
 lab: data ## open JupyterLab at the first lesson, in your own copies (SOLUTIONS=1: in copies with the solutions)
@@ -54,11 +54,20 @@ data: setup ## make MiniDrive, the synthetic data set, in data/minidrive
 lint: setup ## ruff, the rules of lessons, and whether the pages made from results/ are current
 	@$(PY) -m ci.test lint
 
-unit: setup ## the unit tests
+unit: tools ## the unit tests
 	@$(PY) -m ci.test unit
 
-notebooks: data ## every lesson in FAST mode with the proof of its exercises
+notebooks: data tools ## every lesson in FAST mode with the proof of its exercises, and the book of them
 	@$(PY) -m ci.test notebooks
+
+browser: tools ## the book of `make notebooks` and JupyterLab in a browser, where there is Chromium or Chrome
+	@$(PY) -m ci.test browser
+
+site: tools ## make the book of what `make run` ran last: build/book/index.html
+	@$(PY) -m ci.book --out build
+
+tools: setup ## add what makes and tests the book to .venv (the targets that need it do it)
+	@ci/setup/book.sh
 
 docs: setup ## write what is made of results/ and of the commands' help: docs/, the README's table and picture
 	@$(PY) -m ci.results

@@ -1,6 +1,7 @@
-"""Runs what must hold: lint, the rules of lessons, unit tests, and every lesson in FAST mode. Names of stages select.
+"""Runs what must hold: lint, the rules of lessons, unit tests, every lesson in FAST mode, and its book in a browser.
 
-Every stage runs even when an earlier one has failed. The last line counts them all: `total: N passed, N failed`.
+Names of stages select. Every stage runs even when an earlier one has failed. The last line counts them all:
+`total: N passed, N failed`.
 """
 
 import json
@@ -10,11 +11,12 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 
+from ci import browser
 from helpers import cores
 from helpers.files import ROOT
 
 OUT = ROOT / "build/fast"
-JUNIT = OUT / "pytest.xml"
+JUNIT, BROWSER = OUT / "pytest.xml", OUT / "browser.xml"
 PYTHON = sys.executable
 WORKERS = min(4, cores.count())  # processes that share the unit tests, each with one thread
 THREADS = {"unit": {"OMP_NUM_THREADS": "1"}}
@@ -26,17 +28,30 @@ STAGES = {
         [PYTHON, "-m", "ci.lessons.check"],
         [PYTHON, "-m", "ci.results", "--check"],
     ],
-    "unit": [[PYTHON, "-m", "pytest", "-n", str(WORKERS), "--dist=worksteal", f"--junitxml={JUNIT}", "--durations=5"]],
+    "unit": [
+        [
+            PYTHON,
+            "-m",
+            "pytest",
+            "-n",
+            str(WORKERS),
+            "--dist=worksteal",
+            f"--junitxml={JUNIT}",
+            "--durations=5",
+            "--ignore=tests/browser",
+        ]
+    ],
     "notebooks": [
         [PYTHON, "-m", "ci.lessons.run", "--fast", "--prove-checks", "--out", str(OUT), "-p", "TIER", "cpu"],
-        [PYTHON, "-m", "ci.lessons.site", "--out", str(OUT)],
+        [PYTHON, "-m", "ci.book", "--strict", "--out", str(OUT)],
     ],
+    "browser": [[PYTHON, "-m", "pytest", "tests/browser", f"--junitxml={BROWSER}", "--durations=5"]],
 }
 
 
-def unit_counts():
-    """(passed, failed, skipped) of the unit tests."""
-    suites = ElementTree.parse(JUNIT).getroot().iter("testsuite")
+def junit_counts(report):
+    """(passed, failed, skipped) of tests that wrote this report."""
+    suites = ElementTree.parse(report).getroot().iter("testsuite")
     total = failed = skipped = 0
     for suite in suites:
         total += int(suite.get("tests"))
@@ -57,13 +72,20 @@ def run_stage(name):
 
     A command that fails without any failed item counts as a failure, and so does a report that is missing or damaged.
     """
+    if name == "browser" and browser.find() is None:
+        print(f"\n== browser: skipped, {browser.ABSENT}", flush=True)
+        return 0, 0, 1
     started, codes = time.monotonic(), []
     for command in STAGES[name]:
         print("\n== " + " ".join(command).replace(PYTHON, "python").replace(f"{ROOT}/", ""), flush=True)
         environment = os.environ | THREADS.get(name, {})
         codes.append(subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL).returncode)
     print(f"== {name}: {time.monotonic() - started:.0f} s", flush=True)
-    counters = {"unit": unit_counts, "notebooks": notebook_counts}
+    counters = {
+        "unit": lambda: junit_counts(JUNIT),
+        "notebooks": notebook_counts,
+        "browser": lambda: junit_counts(BROWSER),
+    }
     try:
         passed, failed, skipped = counters[name]() if name in counters else (codes.count(0), 0, 0)
     except (OSError, ValueError, KeyError, TypeError, ElementTree.ParseError) as error:
@@ -77,8 +99,10 @@ def main(argv):
     if unknown:
         print(f"no such stage: {', '.join(sorted(unknown))} (there are {', '.join(STAGES)})", file=sys.stderr)
         return 2
-    for stale in (JUNIT, OUT / "report.json"):
-        stale.unlink(missing_ok=True)
+    reports = {"unit": JUNIT, "notebooks": OUT / "report.json", "browser": BROWSER}
+    for name in argv or STAGES:
+        if name in reports:
+            reports[name].unlink(missing_ok=True)
     OUT.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     passed, failed, skipped = (sum(counts) for counts in zip(*map(run_stage, argv or STAGES), strict=True))

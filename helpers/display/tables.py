@@ -16,6 +16,8 @@ T = TypeVar("T")
 Rows = Sequence[Mapping[str, Any]]
 Format = str | Callable[[Any], str]
 RULE = "1px solid rgba(128,128,128,0.35)"
+GOOD, BAD = "#00664A", "#A33F00"  # white on them can be read on light and on dark pages alike
+MARK = "color:#FFFFFF;border-radius:3px;padding:0 5px;"
 CELL = f"padding:4px 12px;border:0;border-bottom:{RULE};font-variant-numeric:tabular-nums;"
 
 
@@ -67,7 +69,8 @@ def _render(value, style):
     if style is not None:
         return html.escape(style(value) if callable(style) else format(value, style))
     if isinstance(value, bool | np.bool_):
-        return '<span style="color:#009E73;">✓</span>' if value else '<span style="color:#D55E00;">✗</span>'
+        sign, ground = ("✓", GOOD) if value else ("✗", BAD)
+        return f'<span style="background:{ground};{MARK}">{sign}</span>'
     if isinstance(value, list | tuple) and value and all(isinstance(v, numbers.Integral) for v in value):
         return "×".join(map(str, value))
     return html.escape(number(value) if _is_number(value) else str(value))
@@ -130,5 +133,6 @@ def _bar(description, done, total, elapsed):
     else:
         text += f" · {elapsed:.1f} s"
     style = "width:240px;vertical-align:middle;accent-color:#0072B2;"
-    meter = f'<progress max="{total}" value="{done}" style="{style}"></progress>' if total else ""
+    name = html.escape(description or "progress")
+    meter = f'<progress aria-label="{name}" max="{total}" value="{done}" style="{style}"></progress>' if total else ""
     return HTML(f"<div>{html.escape(description)} {meter} {text}</div>")

@@ -26,6 +26,7 @@ def stages(tmp_path, monkeypatch):
     """The table of stages, emptied; reports go to a folder of the test's own."""
     monkeypatch.setattr(test, "OUT", tmp_path / "out")
     monkeypatch.setattr(test, "JUNIT", tmp_path / "out/pytest.xml")
+    monkeypatch.setattr(test, "BROWSER", tmp_path / "out/browser.xml")
     table = {}
     monkeypatch.setattr(test, "STAGES", table)
     return table
@@ -81,6 +82,34 @@ def test_a_failure_that_no_item_shows_is_counted(stages, capfd):
     assert run(capfd=capfd) == (1, "total: 4 passed, 1 failed")
 
 
+def test_pages_are_tested_in_a_browser_that_is_there(stages, capfd, tmp_path, monkeypatch):
+    stages["browser"] = [writes(test.BROWSER, JUNIT.format(3, 1, 0, 0), code=1)]
+    (tmp_path / "chrome").write_text("")
+    (tmp_path / "chrome").chmod(0o755)
+    monkeypatch.setenv("CHROMIUM", str(tmp_path / "chrome"))
+    assert run(capfd=capfd) == (1, "total: 3 passed, 1 failed")
+
+
+def test_without_a_browser_its_tests_are_skipped_with_the_name_of_what_is_absent(stages, capfd, monkeypatch):
+    stages["browser"] = [ends(1)]
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    assert test.main([]) == 0
+    said = capfd.readouterr().out
+    assert (
+        "browser: skipped, none of chromium, chromium-browser, google-chrome" in said and "apt install chromium" in said
+    )
+    assert said.splitlines()[-1] == "total: 0 passed, 0 failed, 1 skipped"
+
+
+def test_a_named_stage_leaves_the_reports_of_others(stages, capfd):
+    test.OUT.mkdir()
+    (test.OUT / "report.json").write_text("as it was")
+    stages["unit"] = [writes(test.JUNIT, JUNIT.format(3, 0, 0, 0))]
+    assert run("unit", capfd=capfd) == (0, "total: 4 passed, 0 failed")
+    assert (test.OUT / "report.json").read_text() == "as it was"
+
+
 def test_reports_of_an_earlier_run_are_not_counted(stages, capfd):
     test.OUT.mkdir()
     test.JUNIT.write_text(JUNIT.format(100, 0, 0, 0))
@@ -89,7 +118,7 @@ def test_reports_of_an_earlier_run_are_not_counted(stages, capfd):
 
 
 def test_the_stages_are_those_of_the_makefile_and_run_modules():
-    assert list(test.STAGES) == ["lint", "unit", "notebooks"]
+    assert list(test.STAGES) == ["lint", "unit", "notebooks", "browser"]
     makefile = (test.ROOT / "Makefile").read_text()
     assert all(f"-m ci.test {name}\n" in makefile for name in test.STAGES)
     commands = [command for stage in test.STAGES.values() for command in stage]

@@ -1,0 +1,56 @@
+"""A page whose errors and requests are noted while it is open."""
+
+import contextlib
+import importlib.resources
+
+AXE = "axe_playwright_python"
+THIN = """() => {
+  const seen = {};
+  const often = key => (seen[key] = (seen[key] || 0) + 1) > 3;
+  for (const word of document.querySelectorAll('.highlight span[class]'))
+    if (often(word.className)) word.replaceWith(...word.childNodes);
+  document.querySelectorAll('.highlight pre').forEach(block => block.normalize());
+  const look = part => [part, ...part.querySelectorAll('*')].map(e => e.tagName + e.className + e.style.cssText).join();
+  for (const row of document.querySelectorAll('tbody tr'))
+    if (often(look(row))) row.remove();
+}"""
+
+
+@contextlib.contextmanager
+def watched(chromium, origin, **options):
+    """A page and the list of what must not happen: messages of errors, failed requests, requests beyond `origin`."""
+    with contextlib.closing(chromium.new_context(**options)) as context:
+        page, noted = context.new_page(), []
+        page.on("console", lambda said: noted.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: noted.append(str(error)))
+        page.on("requestfailed", lambda request: noted.append(f"failed: {request.url}"))
+        page.on(
+            "request", lambda request: noted.append(f"outside: {request.url}") if outside(request, origin) else None
+        )
+        page.on(
+            "response", lambda answer: noted.append(f"{answer.status}: {answer.url}") if answer.status >= 400 else None
+        )
+        yield page, noted
+
+
+def outside(request, origin):
+    return not request.url.startswith((origin, origin.replace("http:", "ws:"), "data:", "blob:"))
+
+
+def load_axe(page):
+    source = importlib.resources.files(AXE) / "axe.min.js"
+    page.evaluate(source.read_text(encoding="utf-8") + "\n;0")
+
+
+def thin_out(page):
+    """Leave a few of the many words of code and rows of tables that look alike: axe-core takes long for each."""
+    page.evaluate(THIN)
+
+
+def violations(page, rules=None):
+    """What axe-core finds that is serious or critical, as "rule: element (why)"; only these rules if any are named."""
+    only = f", runOnly: {{type: 'rule', values: {list(rules)!r}}}" if rules else ""
+    script = f"axe.run(document, {{resultTypes: ['violations'], preload: false{only}}}).then(r => r.violations)"
+    found = [each for each in page.evaluate(script) if each["impact"] in ("serious", "critical")]
+    nodes = [(each["id"], node) for each in found for node in each["nodes"]]
+    return [f"{rule}: {node['html'][:160]} ({node['failureSummary'][-200:]})" for rule, node in nodes]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 
-from ci.lessons import order
+from ci.lessons import glossary, order
 from ci.lessons.rules import code, course_of, exercises, form, header, links
 from helpers.files import ROOT
 
@@ -40,6 +40,7 @@ def main(argv=None):
     wanted = [there[path] for path in paths] or course.lessons
     found = [(lesson.name, breach) for lesson in wanted for breach in breaches(lesson, course)]
     if not paths:
+        found += glossary.breaches()
         pages = sorted(path for pattern in PAGES for path in ROOT.glob(pattern))
         found += [(path.relative_to(ROOT).as_posix(), breach) for path, breach in links.of_pages(pages)]
     for name, breach in found:

@@ -18,6 +18,7 @@ SHOW = (
     "pages.forEach((page,i)=>page.style.display=i==this.value?'':'none');"
     "this.setAttribute('aria-valuetext',pages[this.value].dataset.page)"
 )
+KEYS = 'data-lm-suppress-shortcuts="true"'  # the arrow keys move the slider; JupyterLab would take them
 _numbers = itertools.count()
 
 
@@ -55,7 +56,7 @@ def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None) -
     shown = "".join(_page(value, *pages[value], visible=i == first) for i, value in enumerate(values))
     return HTML(
         f'<div class="onramp-slider"><label for="{label}">{html.escape(name)} </label>'
-        f'<input id="{label}" type="range" min="0" max="{len(values) - 1}" value="{first}" '
+        f'<input id="{label}" type="range" min="0" max="{len(values) - 1}" value="{first}" {KEYS} '
         f'aria-valuetext="{html.escape(str(values[first]))}" oninput="{SHOW}">{shown}</div>'
     )
 

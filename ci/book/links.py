@@ -37,11 +37,11 @@ def rewritten(text, page, pages):
         path, _, anchor = found["target"].partition("#")
         there = posixpath.normpath(posixpath.join(posixpath.dirname(page), path))
         target = _target(there, anchor, pages)
+        words = text[found.start("text") : found.end("text")]  # the match has code blanked
         if target is None:
-            words = found["text"]
             new = words if there in words or PurePosixPath(there).name in words else f"{words} (`{there}`)"
         else:
-            new = f"[{found['text']}]({_relative(target, page)})"
+            new = f"[{words}]({_relative(target, page)})"
         text = text[: found.start()] + new + text[found.end() :]
     return text
 

@@ -17,6 +17,7 @@ from ci.lessons.learner import BEGIN, END, clear, is_exercise
 HIDDEN = {"parameters", "injected-parameters"}
 ROW = re.compile(r"^\| *(?P<name>[^|]+?) *\| *(?P<text>.+?) *\|$", re.MULTILINE)
 TABLE = re.compile(r"(?:^\|.*\|[ ]*\n?)+", re.MULTILINE)
+MOST_TEXT = 10_000  # characters of an output
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}  # of a notebook whose kernel never said
 AROUND = ("Previous", "Next")  # the theme has them at the foot of every page
 
@@ -68,7 +69,10 @@ def solved(cell):
 
 
 def shown(output, states, pictures):
-    """The output as the book shows it."""
+    """The output as the book shows it; of a text that nobody reads to its end the beginning."""
+    if output.output_type == "stream" and len(output.text) > MOST_TEXT:
+        text = f"{output.text[:MOST_TEXT]}\n… ({len(output.text):,} characters in all)"
+        return new_output("stream", name=output.name, text=text)
     if output.output_type not in ("display_data", "execute_result"):
         return output
     data = output.data

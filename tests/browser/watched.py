@@ -11,8 +11,8 @@ THIN = """() => {
     if (often(word.className)) word.replaceWith(...word.childNodes);
   document.querySelectorAll('.highlight pre').forEach(block => block.normalize());
   const look = part => [part, ...part.querySelectorAll('*')].map(e => e.tagName + e.className + e.style.cssText).join();
-  for (const row of document.querySelectorAll('tbody tr'))
-    if (often(look(row))) row.remove();
+  for (const part of document.querySelectorAll('tbody tr, section section section'))
+    if (often(look(part))) part.remove();
 }"""
 
 
@@ -43,7 +43,7 @@ def load_axe(page):
 
 
 def thin_out(page):
-    """Leave a few of the many words of code and rows of tables that look alike: axe-core takes long for each."""
+    """Leave a few of the many words of code, rows and short sections that look alike: axe-core takes long for each."""
     page.evaluate(THIN)
 
 

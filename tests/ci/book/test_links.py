@@ -23,6 +23,7 @@ PAGES = Pages(
         ("[requirements/tiers.toml](../requirements/tiers.toml)", "requirements/tiers.toml"),
         ("[lost](../results/other.json)", "lost (`results/other.json`)"),
         ("`[code](../helpers/x.py)`", "`[code](../helpers/x.py)`"),
+        ("[`t r`](data.md), [`x`](../x.py)", "[`t r`](data.md), `x` (`x.py`)"),
         ("[a](../x.py) and [b](data.md)", "a (`x.py`) and [b](data.md)"),
     ],
 )

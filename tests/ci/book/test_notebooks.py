@@ -61,6 +61,15 @@ def test_other_outputs_stay(page):
     assert page(code("a", stream, error, markdown))[1].outputs == [stream, error, markdown]
 
 
+def test_a_text_without_end_is_cut(page):
+    (output,) = page(code("a", new_output("stream", name="stderr", text="x" * 12_345)))[1].outputs
+    assert (
+        output.name == "stderr"
+        and output.text.endswith("x\n… (12,345 characters in all)")
+        and len(output.text) < 11_000
+    )
+
+
 def test_links_of_markdown_are_those_of_the_book_and_code_is_left_alone(page):
     cells = page(new_markdown_cell("[g](glossary.md#a) [x](../helpers/x.py)"), code("'[x](../helpers/x.py)'"))
     assert cells[1].source == "[g](glossary.md#a) x (`helpers/x.py`)"

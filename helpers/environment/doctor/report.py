@@ -3,7 +3,7 @@
 import dataclasses
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
-COLORS = {OK: "#009E73", WARN: "#E69F00", FAIL: "#D55E00"}
+GROUNDS = {OK: "#00664A", WARN: "#7A4A00", FAIL: "#A33F00"}  # white on them can be read on any page
 
 # What each line guards against, by the first part of its topic.
 WHY = {
@@ -57,12 +57,12 @@ class Report(list[Check]):
         return sum(check.status == status for check in self)
 
     def _repr_html_(self) -> str:
-        from helpers.display import table
+        from helpers.display import tables
 
         rows = [{"": check.status, "what": check.topic, "found": check.found, "cure": check.cure} for check in self]
-        page = table(rows, caption=f"Doctor: {self}").data
-        for status, color in COLORS.items():
-            page = page.replace(f">{status}<", f"><b style='color:{color}'>{status}</b><")
+        page = tables.table(rows, caption=f"Doctor: {self}").data
+        for status, ground in GROUNDS.items():
+            page = page.replace(f">{status}<", f"><b style='background:{ground};{tables.MARK}'>{status}</b><")
         return page
 
     def __str__(self) -> str:

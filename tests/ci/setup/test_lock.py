@@ -39,6 +39,21 @@ def test_locks_are_exact_sorted_hashed_and_name_no_other_index(name):
     assert [line for line in lines if line.startswith("-")] == index and bool(index) == bool(foreign)
 
 
+def test_whatever_a_file_of_this_project_installs_has_a_hash():
+    """ci/setup/gpu.py, which puts its commands together, is run in its own tests."""
+    names = (
+        "Makefile",
+        "Dockerfile",
+        "environment.yml",
+        "ci/setup/*.sh",
+        ".github/workflows/*",
+        ".devcontainer/*.json",
+    )
+    texts = [path.read_text().replace("\\\n", " ") for name in names for path in ROOT.glob(name)]
+    found = [line for text in texts for line in re.split(r"\n|&&", text) if re.search(r"pip3? install|pip:", line)]
+    assert len(found) >= 6 and not [line for line in found if "--require-hashes" not in line and " -e ." not in line]
+
+
 def test_what_builds_packages_is_pinned_as_in_the_tier():
     """A package built with another version would be replaced at once; setuptools-scm gives cppimport its version."""
     building, tier = pins("build"), pins("cpu")

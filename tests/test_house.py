@@ -14,14 +14,15 @@ from helpers.files import ROOT
 # A room imports only from rooms of lower floors. A new room needs a floor here.
 FLOORS = (
     ("helpers.errors", "helpers.files"),
-    ("helpers.boxes", "helpers.benchmark", "helpers.cores", "helpers.exercise", "helpers.sequence"),
+    ("helpers.boxes", "helpers.benchmark", "helpers.cores", "helpers.exercise", "helpers.npz", "helpers.sequence"),
     ("helpers.graph", "helpers.dataset", "helpers.calibration", "helpers.records"),
     ("helpers.ops", "helpers.display"),
-    ("helpers.layers", "helpers.engine", "helpers.quantize", "ci"),
+    ("helpers.layers", "helpers.engine", "helpers.quantize"),
     ("helpers.systems", "helpers.export", "helpers.precision", "helpers.metrics", "helpers.environment"),
     ("helpers.models",),
     ("helpers.cli", "data_scripts"),
     ("benchmarks", "helpers.__main__"),
+    ("ci",),
 )
 GROUND = {"helpers.files": {"helpers.errors"}}  # imports within a floor
 PROGRAMS = ("helpers", "ci", "benchmarks", "data_scripts")

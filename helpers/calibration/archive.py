@@ -3,7 +3,6 @@
 import contextlib
 import math
 import shutil
-import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers.errors import BadInput
+from helpers import npz
+from helpers.errors import BadInput, foreign
 from helpers.files import atomic
 
 BLOCK = 1 << 24  # bytes read at a time
@@ -58,16 +58,15 @@ def check_calibration(
     _, samples = layout(path, specs)
     with zipfile.ZipFile(path) as archive:
         for name, spec in specs.items():
-            try:
-                _check_values(archive, name, spec, path)
-            except zipfile.BadZipFile as error:
-                raise BadInput(f"{path}: {name}", error, "bytes that match their checksum", REMAKE) from error
+            with foreign(f"{path}: {name}", "bytes that match their checksum", REMAKE):
+                _check_values(archive, name, spec, samples * spec.nbytes, f"{path}: {name}")
     return samples
 
 
-def _check_values(archive, name, spec, path):
-    with archive.open(f"{name}.npy") as member:
-        _read_header(member)
+def _check_values(archive, name, spec, size, where):
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as member:
+        member.read(info.file_size - size)  # the header; to seek would leave the checksum out
         start = 0
         for block in iter(lambda: member.read(BLOCK), b""):
             values = np.frombuffer(block, spec.dtype)
@@ -75,53 +74,34 @@ def _check_values(archive, name, spec, path):
             if len(bad):
                 value = values[bad[0]]
                 sample = (start + spec.dtype.itemsize * int(bad[0])) // spec.nbytes
-                raise BadInput(f"{path}: {name}, sample {sample}", value, "finite numbers", REMAKE)
+                raise BadInput(f"{where}, sample {sample}", value, "finite numbers", REMAKE)
             start += len(block)
-
-
-def _read_header(stream):
-    """(shape, fortran_order, dtype) of a `.npy` stream; leaves it at the first data byte."""
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(stream)
 
 
 def layout(path: Path, specs: Specs) -> tuple[dict[str, int], int]:
     """({input: byte offset of its data in the file}, number of samples), after checking names, dtypes and shapes."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise BadInput(path, error, "an uncompressed .npz archive", REMAKE) from error
-    with archive, open(path, "rb") as stream:
-        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        if set(members) != set(specs):
-            raise BadInput(path, f"arrays {sorted(members)}", f"arrays {sorted(specs)}", REMAKE)
-        offsets, counts = {}, {}
-        for name, spec in specs.items():
-            offsets[name], counts[name] = _member(stream, members[name], spec, f"{path}: {name}")
+    found = npz.members(path)
+    if set(found) != set(specs):
+        raise BadInput(path, f"arrays {sorted(found)}", f"arrays {sorted(specs)}", REMAKE)
+    counts = {name: _samples(found[name], spec, f"{path}: {name}") for name, spec in specs.items()}
     if len(set(counts.values())) != 1:
         raise BadInput(path, f"samples per input {counts}", "the same number for every input", REMAKE)
-    return offsets, counts[next(iter(counts))]
+    return {name: found[name].offset for name in specs}, counts[next(iter(counts))]
 
 
-def _member(stream, info, spec, where):
-    """(byte offset of the data, number of samples) of one array in the archive."""
-    if info.compress_type != zipfile.ZIP_STORED:
+def _samples(member, spec, where):
+    """Number of samples in one array of the archive."""
+    if not member.offset:
         raise BadInput(where, "a compressed array", "an uncompressed one", "save with np.savez, not savez_compressed")
-    stream.seek(info.header_offset + 26)  # a local file header ends with the lengths of the name and the extra field
-    name_length, extra_length = struct.unpack("<HH", stream.read(4))
-    stream.seek(name_length + extra_length, 1)
-    try:
-        found, fortran_order, dtype = _read_header(stream)
-    except (ValueError, OSError) as error:
-        raise BadInput(where, error, "an array in .npy format", REMAKE) from error
-    if dtype != spec.dtype:
-        raise BadInput(where, dtype, spec.dtype.name, f"convert with array.astype(np.{spec.dtype.name})")
-    shape = spec.stored
-    if fortran_order or len(found) != len(shape) or found[1:] != shape[1:] or not found[0] or found[0] % shape[0]:
+    if member.dtype != spec.dtype:
+        raise BadInput(where, member.dtype, spec.dtype.name, f"convert with array.astype(np.{spec.dtype.name})")
+    found, shape = member.shape, spec.stored
+    fits = len(found) == len(shape) and found[1:] == shape[1:] and found[0] and not found[0] % shape[0]
+    if member.fortran_order or not fits:
         expected = f"[samples * {shape[0]}" + "".join(f", {size}" for size in shape[1:]) + "] in C order"
-        raise BadInput(where, f"{list(found)}{' in Fortran order' if fortran_order else ''}", expected, REMAKE)
-    return stream.tell(), found[0] // shape[0]
+        order = " in Fortran order" if member.fortran_order else ""
+        raise BadInput(where, f"{list(found)}{order}", expected, REMAKE)
+    return found[0] // shape[0]
 
 
 @contextlib.contextmanager

@@ -1,14 +1,13 @@
 """Arrays that a command feeds a network: seeded noise, or those of an .npz file."""
 
-import contextlib
 import math
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from helpers.errors import BadInput
+from helpers import npz
+from helpers.errors import BadInput, foreign
 
 Arrays = dict[str, np.ndarray]
 MOST_FRAMES = 10_000
@@ -37,18 +36,34 @@ def load(path: str | Path, shapes: Mapping[str, tuple]) -> Arrays:
     A dimension that is no number is free.
 
     Raises:
-        BadInput: no .npz file, a damaged one, one with pickles, or arrays that fit no input or are too large.
+        BadInput: what `helpers.npz.members` refuses, arrays that fit no input or are too large, damaged bytes, and
+            values that are NaN or infinite.
     """
-    for name, (found, dtype) in _headers(path).items():
-        check_shape(f"{path}: array {name!r}", name, found, shapes)
-        _check_size(f"{path}: array {name!r}", found, dtype)
-    with _reading(path), np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
+    for name, member in npz.members(path).items():
+        check_shape(f"{path}: array {name!r}", name, member.shape, shapes)
+        _check_size(f"{path}: array {name!r}", member.shape, member.dtype)
+    with foreign(path, npz.EXPECTED, npz.FIX), np.load(path, allow_pickle=False) as stored:
+        arrays = dict(stored)
+    for name, array in arrays.items():
+        if wrong := np.count_nonzero(~np.isfinite(array)):
+            found = f"{wrong} of {array.size} values NaN or infinite"
+            raise BadInput(f"{path}: array {name!r}", found, "finite numbers", "look at where the array comes from")
+    return arrays
 
 
-def load_frames(path: str | Path, shapes: Mapping[str, tuple]) -> list[Arrays]:
-    """The frames of an .npz file: arrays by input name, the frame along the first axis; errors as of `load`."""
-    counts = {name: shape[0] if shape else 0 for name, (shape, _) in _headers(path).items()}
+def load_frames(path: str | Path, shapes: Mapping[str, tuple], types: Mapping[str, np.dtype]) -> list[Arrays]:
+    """The frames of an .npz file: arrays by input name, the frame along the first axis; errors as of `load`.
+
+    Every input has an array, of a type that converts to its own of `types`.
+    """
+    found = npz.members(path)
+    if absent := [name for name in shapes if name not in found]:
+        raise BadInput(path, f"arrays {list(found)}", f"one for {', '.join(absent)} too", "add what is missing")
+    for name, member in found.items():
+        if name in types and not np.can_cast(member.dtype, types[name], "same_kind"):
+            fix = f"convert with array.astype(np.{types[name]})"
+            raise BadInput(f"{path}: array {name!r}", member.dtype, types[name], fix)
+    counts = {name: member.shape[0] if member.shape else 0 for name, member in found.items()}
     if len(set(counts.values())) != 1:
         raise BadInput(path, f"frames by array: {counts}", "the same first extent", "stack the frames of every input")
     count = next(iter(counts.values()))
@@ -56,29 +71,6 @@ def load_frames(path: str | Path, shapes: Mapping[str, tuple]) -> list[Arrays]:
         raise BadInput(path, f"{count} frames", f"at most {MOST_FRAMES}", "compare fewer frames at a time")
     arrays = load(path, {name: ("frames", *shape) for name, shape in shapes.items()})
     return [{name: array[index] for name, array in arrays.items()} for index in range(count)]
-
-
-def _headers(path):
-    """Name -> (shape, dtype) of the arrays in an .npz file."""
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        return {name.removesuffix(".npy"): _header(archive, name) for name in archive.namelist()}
-
-
-def _header(archive, name):
-    with archive.open(name) as member:
-        version = np.lib.format.read_magic(member)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(member)
-        return shape, dtype
-
-
-@contextlib.contextmanager
-def _reading(path):
-    """Whatever zipfile and NumPy raise becomes a BadInput: they raise many, MemoryError among them."""
-    try:
-        yield
-    except Exception as error:
-        raise BadInput(path, error, "a whole .npz file without pickles", "write it with numpy.savez") from error
 
 
 def check_shape(where: object, name: str, found: tuple, shapes: Mapping[str, tuple]) -> None:

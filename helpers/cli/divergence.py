@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     reference, candidate = (OnnxRunner(path, arguments.inside) for path in (arguments.reference, arguments.candidate))
     if arguments.inputs:
-        frames = arrays.load_frames(arguments.inputs, reference.inputs)
+        frames = arrays.load_frames(arguments.inputs, reference.inputs, reference.types)
     else:
         frames = [arrays.noise(reference.inputs, reference.types, "pass arrays with --inputs")]
     options = Options(strategy=arguments.strategy)

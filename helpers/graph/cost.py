@@ -5,11 +5,12 @@ from math import prod
 import onnx
 from onnx import TensorProto, helper
 
+from helpers.errors import BadInput
 from helpers.graph.edit import inlined
 from helpers.graph.file import Model, read
 from helpers.graph.functions import FUNCTIONS, is_defined
 from helpers.graph.types import count, inferred, kind_of, stated, tensor_types, text, type_of
-from helpers.graph.walk import attributes, bodies, is_float, node_inputs
+from helpers.graph.walk import STANDARD, attributes, bodies, is_float, node_inputs
 
 PASSED_ON = {"QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape", "Cast", "Identity"}
 
@@ -90,10 +91,15 @@ def _parameters(body):
 
 def _flops(node, known, model):
     """FLOPs of one node; `known` maps tensor -> (dtype, shape). Raises Unknown."""
-    if node.op_type in RULES and node.domain in ("", "ai.onnx"):
-        return RULES[node.op_type](node, *_shapes(node, known))
+    rule = RULES.get(node.op_type) if node.domain in STANDARD else None
     if node.op_type in FUNCTIONS:
-        return FUNCTIONS[node.op_type].flops(node, *_shapes(node, known))
+        rule = FUNCTIONS[node.op_type].flops
+    if rule:
+        inputs, output = _shapes(node, known)
+        try:
+            return rule(node, inputs, output)
+        except (IndexError, ValueError) as error:  # of inputs that are not there, or of fewer dimensions
+            raise Unknown(f"inputs of shape {', '.join(map(text, inputs))} do not fit it") from error
     if is_defined(node, model):
         return _function_flops(node, known, model)
     return _body_flops(node, known, model)
@@ -121,7 +127,10 @@ def _function_flops(node, known, model):
         opset_imports=model.opset_import,
         ir_version=model.ir_version,
     )
-    flat = inlined(alone)
+    try:
+        flat = inlined(alone)
+    except BadInput as error:
+        raise Unknown(error.found) from error
     types = tensor_types(flat)
     return sum(_flops(inner, types, flat) for inner in flat.graph.node)
 

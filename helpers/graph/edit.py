@@ -11,7 +11,7 @@ import onnx
 import onnx.inliner
 from onnx import TensorProto, helper
 
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, check_distinct
 from helpers.graph.file import Model, parse, read, save
 from helpers.graph.functions import DOMAIN, FUNCTIONS, attach_functions, check_known, drop_functions
@@ -123,10 +123,14 @@ def with_outputs(model: onnx.ModelProto, names: Iterable[str], types: Types) -> 
     return whole
 
 
-def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` with its local functions inlined; the nodes of a body are named `<caller>/<operator>_<position>`."""
+def inlined(model: onnx.ModelProto, where: object = "the model") -> onnx.ModelProto:
+    """`model` with its local functions inlined; the nodes of a body are named `<caller>/<operator>_<position>`.
+
+    Raises: BadInput that names `where`, if a function does not fit its nodes.
+    """
     named = {name: node for node in model.graph.node for name in node.output if name}
-    flat = onnx.inliner.inline_local_functions(model)
+    with foreign(where, "functions that fit their nodes", "correct the node or the function that is named"):
+        flat = onnx.inliner.inline_local_functions(model)
     callers, caller = [], model.graph.node[-1]
     for node in reversed(flat.graph.node):  # a body ends with what its caller makes
         caller = next((named[name] for name in node.output if name in named), caller)
@@ -186,12 +190,14 @@ def postprocess(path: PathLike, out: PathLike | None = None, functions: bool = T
     if functions:
         with located(path):
             attach_functions(moved)
-    surgeon = gs.import_onnx(drop_functions(moved))
-    tensors = surgeon.tensors()
-    for name, (dtype, shape) in tensor_types(moved).items():
-        if isinstance(tensor := tensors.get(name), gs.Variable) and dtype:
-            tensor.dtype, tensor.shape = helper.tensor_dtype_to_np_dtype(dtype), shape
-    finished = gs.export_onnx(surgeon.toposort(), ir_version=model.ir_version)
+    known = tensor_types(moved)
+    with foreign(path, "a graph that onnx-graphsurgeon takes", "correct what is named, or export again"):
+        surgeon = gs.import_onnx(drop_functions(moved))
+        tensors = surgeon.tensors()
+        for name, (dtype, shape) in known.items():
+            if isinstance(tensor := tensors.get(name), gs.Variable) and dtype:
+                tensor.dtype, tensor.shape = helper.tensor_dtype_to_np_dtype(dtype), shape
+        finished = gs.export_onnx(surgeon.toposort(), ir_version=model.ir_version)
     if functions:
         finished.functions.extend(moved.functions)
         present = {entry.domain for entry in finished.opset_import}

@@ -1,6 +1,7 @@
 """ONNX Runtime on the CPU: the one place that opens a session, and the one that runs it. No torch."""
 
 import os
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -8,8 +9,9 @@ import numpy as np
 import onnx
 
 from helpers import cores
-from helpers.errors import BadInput
-from helpers.graph.file import Model, check_size
+from helpers.errors import BadInput, foreign
+from helpers.graph.checks import check_size
+from helpers.graph.file import Model
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -65,10 +67,21 @@ def run(
     names: Sequence[str] | None,
     feeds: dict[str, np.ndarray],
     where: object = "the model",
+    seconds: float | None = None,
 ) -> list:
-    """The outputs `names` (None: all) of one run; what ONNX Runtime raises becomes a BadInput that names `where`."""
+    """The outputs `names` (None: all) of one run; what ONNX Runtime raises becomes a BadInput that names `where`.
+
+    `seconds`: the run is ended, and refused, when it takes longer; a loop may have no end.
+    """
+    import onnxruntime
+
+    options, expected = onnxruntime.RunOptions(), "inputs and nodes that run on a CPU"
+    timer = threading.Timer(seconds or 0, setattr, (options, "terminate", True))
+    if seconds:
+        timer.start()
+        expected += f", in {seconds:g} seconds"
     try:
-        return session.run(names, feeds)
-    except Exception as error:
-        expected, fix = "inputs and nodes that run on a CPU", "correct the node or the input that is named"
-        raise BadInput(where, error, expected, fix) from error
+        with foreign(where, expected, "correct the node or the input that is named"):
+            return session.run(names, feeds, options)
+    finally:
+        timer.cancel()

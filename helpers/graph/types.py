@@ -15,6 +15,8 @@ from helpers.graph.walk import copy, inputs, node_inputs
 Shape = list[int | str | None] | None  # sizes; a free dimension is its name, or None; None where the rank is unknown
 COUNTING = {"Compress", "NonMaxSuppression", "NonZero", "Unique"}  # what they make is as long as the values say
 MOST_BYTES = 2 << 30  # of zeros that a graph is run on
+MOST_SECONDS = 10  # of such a run
+LONGEST_VECTOR = 1 << 20  # onnx's propagation of values makes a dimension of every element of a vector
 
 
 def tensor_types(model: onnx.ModelProto) -> dict[str, tuple[int, Shape]]:
@@ -49,8 +51,10 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         for size in value.type.tensor_type.shape.dim:
             if size.HasField("dim_value") and size.dim_value <= 0:  # so some exporters write a free dimension
                 size.ClearField("dim_value")
+    vectors = [count(type_of(value)[1]) or 0 for value in stated(whole.graph).values() if kind_of(value) == "tensor"
+               and len(value.type.tensor_type.shape.dim) == 1]  # fmt: skip
     try:
-        return shape_inference.infer_shapes(whole, data_prop=True)
+        return shape_inference.infer_shapes(whole, data_prop=max(vectors, default=0) <= LONGEST_VECTOR)
     except Exception:  # its exceptions have no class in common; what the file states remains
         return whole
 
@@ -132,7 +136,7 @@ def _by_running(model: onnx.ModelProto, names: Sequence[str]):
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     feeds = {value.name: _zeros(value) for value in inputs(model)}
     try:
-        arrays = run(open_session(model, "disable"), list(names), feeds)
+        arrays = run(open_session(model, "disable"), list(names), feeds, seconds=MOST_SECONDS)
     except BadInput:
         return {}
     return {

@@ -43,11 +43,21 @@ def _captured(body):
 
 
 def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """Every node: of the main graph, of bodies, and of local functions."""
-    todo = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    """Every node: of the main graph, of bodies, of local functions, and of what is kept for training."""
+    todo = [node for part in (*_roots(model), *model.functions) for node in part.node]
     for node in todo:
         yield node
         todo += [inner for body in bodies(node) for inner in body.node]
+
+
+def _roots(model):
+    """The graphs that are in no other: the main one, and those that training starts from and repeats."""
+    trained = (part for info in model.training_info for part in (info.initialization, info.algorithm))
+    return [model.graph, *trained]
+
+
+def _all_graphs(model):
+    return [*_roots(model), *(body for node in all_nodes(model) for body in bodies(node))]
 
 
 def inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
@@ -157,14 +167,37 @@ class Block:
 
 
 def all_attributes(model: onnx.ModelProto) -> Iterator[onnx.AttributeProto]:
-    """Every attribute of every node, at every depth."""
-    return (attribute for node in all_nodes(model) for attribute in node.attribute)
+    """Every attribute of every node, at every depth, and what functions take for one that is not given."""
+    yield from (attribute for node in all_nodes(model) for attribute in node.attribute)
+    yield from (attribute for function in model.functions for attribute in function.attribute_proto)
+
+
+def all_types(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TypeProto.Tensor]]:
+    """(name of the value, type) of every tensor that the file states, also of those in a sequence or an optional."""
+    for part in _all_graphs(model):
+        for value in (*part.input, *part.output, *part.value_info):
+            yield from ((value.name, tensor) for tensor in _tensor_types(value.type))
+    for function in model.functions:
+        for value in function.value_info:
+            yield from ((value.name, tensor) for tensor in _tensor_types(value.type))
+    for attribute in all_attributes(model):
+        for stated in (attribute.tp, *attribute.type_protos):
+            yield from ((attribute.name, tensor) for tensor in _tensor_types(stated))
+
+
+def _tensor_types(stated):
+    kind = stated.WhichOneof("value")
+    if kind in ("tensor_type", "sparse_tensor_type"):
+        yield getattr(stated, kind)
+    elif kind in ("sequence_type", "optional_type"):
+        yield from _tensor_types(getattr(stated, kind).elem_type)
+    elif kind == "map_type":
+        yield from _tensor_types(stated.map_type.value_type)
 
 
 def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Every tensor that the file holds: initializers and tensor attributes, of functions and bodies too."""
-    graphs = [model.graph, *(body for node in all_nodes(model) for body in bodies(node))]
-    for graph in graphs:
+    for graph in _all_graphs(model):
         yield from graph.initializer
         yield from _dense(graph.sparse_initializer)
     for attribute in all_attributes(model):

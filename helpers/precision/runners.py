@@ -16,7 +16,7 @@ from onnx import helper
 from helpers import engine, graph
 from helpers.errors import BadInput
 from helpers.graph import edit, session, walk
-from helpers.graph.types import non_tensors
+from helpers.graph.types import kind_of, non_tensors
 from helpers.graph.walk import is_float
 
 Arrays = dict[str, np.ndarray]
@@ -71,11 +71,13 @@ class OnnxRunner(Runner):
     def __init__(self, model: str | Path | onnx.ModelProto, inside: bool = False):
         self.where = "the model" if isinstance(model, onnx.ModelProto) else str(model)
         whole = graph.with_functions(model if isinstance(model, onnx.ModelProto) else graph.load(model))
-        self.model = edit.inlined(whole) if inside else whole
+        self.model = edit.inlined(whole, self.where) if inside else whole
         others, values = non_tensors(self.model), walk.inputs(self.model)
         for value in values:
-            if value.name in others:
-                raise BadInput(f"{self.where}: input {value.name}", "a sequence", "a tensor", "cut the graph behind it")
+            kind = kind_of(value)
+            if kind != "tensor" or not value.type.tensor_type.elem_type:
+                found = f"a {kind}" if kind != "tensor" else "a value without a type"
+                raise BadInput(f"{self.where}: input {value.name}", found, "a tensor", "cut the graph behind it")
         self.inputs = {value.name: walk.shape_of(value) for value in values}
         self.types = {v.name: helper.tensor_dtype_to_np_dtype(v.type.tensor_type.elem_type) for v in values}
         self.outputs = [value.name for value in self.model.graph.output if value.name not in others]

@@ -9,6 +9,11 @@ from helpers.cli import arrays
 from helpers.errors import BadInput
 
 SHAPES = {"x": (2, None), "n": ()}
+TYPES = {"x": np.dtype("f8"), "n": np.dtype("i8")}
+
+
+def load_frames(path, shapes):
+    return arrays.load_frames(path, shapes, {})
 
 
 def save(path, **named):
@@ -39,7 +44,7 @@ def test_files_give_their_arrays_and_frames(tmp_path):
     path = save(tmp_path / "one.npz", x=np.ones((2, 3), np.float32), n=np.float32(4))
     assert arrays.load(path, SHAPES)["x"].shape == (2, 3) and arrays.load(path, SHAPES)["n"] == 4
     path = save(tmp_path / "frames.npz", x=np.arange(12).reshape(3, 2, 2), n=np.arange(3))
-    frames = arrays.load_frames(path, SHAPES)
+    frames = arrays.load_frames(path, SHAPES, TYPES)
     assert [frame["n"] for frame in frames] == [0, 1, 2] and frames[2]["x"].tolist() == [[8, 9], [10, 11]]
 
 
@@ -49,7 +54,11 @@ def test_files_give_their_arrays_and_frames(tmp_path):
         ({"x": np.zeros((3, 2))}, r"'x'[\s\S]*\[3, 2\][\s\S]*\[2, \?\]"),
         ({"x": np.zeros(2)}, r"'x'[\s\S]*\[2\]"),
         ({"y": np.zeros(2)}, r"'y'[\s\S]*no such input"),
-        ({"x": np.array([[{}], [{}]], dtype=object)}, "pickle"),
+        ({"x": np.array([[{}], [{}]], dtype=object)}, "of type object"),
+        ({"x": np.array([[1 + 2j], [0]])}, "of type complex128"),
+        ({"x": np.array([["a"], ["b"]])}, "of type <U1"),
+        ({"x": np.array([[1], [np.nan]])}, r"'x'[\s\S]*1 of 2 values NaN or infinite"),
+        ({"x": np.array([[np.inf], [1]])}, r"'x'[\s\S]*1 of 2 values NaN or infinite"),
     ],
 )
 def test_arrays_that_fit_no_input_are_refused(tmp_path, named, found):
@@ -59,16 +68,23 @@ def test_arrays_that_fit_no_input_are_refused(tmp_path, named, found):
 
 def test_frames_must_be_as_many_of_every_input_and_not_too_many(tmp_path):
     with pytest.raises(BadInput, match=r"'n'[\s\S]*\[frames\]"):
-        arrays.load_frames(save(tmp_path / "set.npz", n=np.float32(1)), SHAPES)
-    for named in ({"x": np.zeros((3, 2, 1)), "n": np.zeros(2)}, {}):
-        with pytest.raises(BadInput, match="frames by array"):
-            arrays.load_frames(save(tmp_path / "set.npz", **named), SHAPES)
+        load_frames(save(tmp_path / "set.npz", n=np.float32(1)), {"n": ()})
+    with pytest.raises(BadInput, match="frames by array"):
+        load_frames(save(tmp_path / "set.npz", x=np.zeros((3, 2, 1)), n=np.zeros(2)), SHAPES)
+    with pytest.raises(BadInput, match=r"set\.npz[\s\S]*one for x, n too"):
+        load_frames(save(tmp_path / "set.npz"), SHAPES)
     with pytest.raises(BadInput, match="at most"):
-        arrays.load_frames(save(tmp_path / "set.npz", n=np.zeros(arrays.MOST_FRAMES + 1)), {"n": ()})
+        load_frames(save(tmp_path / "set.npz", n=np.zeros(arrays.MOST_FRAMES + 1)), {"n": ()})
+
+
+def test_frames_of_a_type_that_loses_something_are_refused(tmp_path):
+    path = save(tmp_path / "set.npz", n=np.zeros(2))
+    with pytest.raises(BadInput, match=r"set\.npz: array 'n'\n  found: +float64\n  expected: int64"):
+        arrays.load_frames(path, {"n": ()}, TYPES)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "npy", "archive", "lies", "absent"])
-@pytest.mark.parametrize("load", [arrays.load, arrays.load_frames])
+@pytest.mark.parametrize("load", [arrays.load, load_frames])
 def test_damaged_files_are_refused(tmp_path, damage, load):
     path = save(tmp_path / "set.npz", n=np.float32(1) if load is arrays.load else np.float32([1]))
     content = bytearray(path.read_bytes())
@@ -95,6 +111,6 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused_by_its_header(tmp_pat
         header = {"descr": "<f4", "fortran_order": False, "shape": (250_000_000,)}
         np.lib.format.write_array_header_1_0(member, header)
         member.write(bytes(1 << 20))
-    for load in (arrays.load, arrays.load_frames):
+    for load in (arrays.load, load_frames):
         with pytest.raises(BadInput, match=r"bomb\.npz[\s\S]*250000000"):
             load(path, SHAPES)

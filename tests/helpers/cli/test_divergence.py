@@ -36,7 +36,7 @@ def test_not_a_number_is_never_equal(tmp_path, capsys):
     np.savez(tmp_path / "nan.npz", x=np.full((1, 4), np.nan, np.float32))
     np.savez(tmp_path / "negative.npz", x=np.full((1, 4), -1, np.float32))
     command = ["divergence", str(path), str(path), "--inputs"]
-    assert cli.main([*command, str(tmp_path / "nan.npz")]) == 2 and "input x" in capsys.readouterr().err
+    assert cli.main([*command, str(tmp_path / "nan.npz")]) == 2 and "array 'x'" in capsys.readouterr().err
     assert cli.main([*command, str(tmp_path / "negative.npz")]) == 1
     assert capsys.readouterr().out.startswith("not a number in both runners: y")
 

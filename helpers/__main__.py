@@ -5,6 +5,7 @@ import os
 import sys
 
 from helpers import cores
+from helpers.cli.terminal import guard
 from helpers.errors import BadInput
 
 COMMANDS = {
@@ -54,4 +55,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    guard()
     sys.exit(main(sys.argv[1:]))

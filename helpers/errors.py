@@ -3,11 +3,15 @@ library raises becomes that error.
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
+
+# Control characters, marks that turn the direction of writing, separators of lines, halves of characters.
+UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 class BadInput(ValueError):
-    """Input that cannot be used.
+    """Input that cannot be used. Its message can be printed anywhere, whatever the names in it hold.
 
     Args:
         where: the file, tensor, argument or cell at fault.
@@ -18,7 +22,17 @@ class BadInput(ValueError):
 
     def __init__(self, where: object, found: object, expected: object, fix: object) -> None:
         self.where, self.found, self.expected, self.fix = str(where), str(found), str(expected), str(fix)
-        super().__init__(f"{self.where}\n  found:    {self.found}\n  expected: {self.expected}\n  fix:      {self.fix}")
+        text = f"{self.where}\n  found:    {self.found}\n  expected: {self.expected}\n  fix:      {self.fix}"
+        super().__init__(printable(text))
+
+
+def printable(text: object, keep: str = "\n\t") -> str:
+    """`text` with what a terminal or a page would obey and not show written as \\x1b or \\u202e, but for `keep`.
+
+    A name of a file or a tensor can so neither color, overwrite nor turn around what stands beside it, and half a
+    character, which stands for a byte of a name that is not UTF-8, can be printed.
+    """
+    return UNSEEN.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], str(text))
 
 
 def reason(error: BaseException) -> str:

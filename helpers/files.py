@@ -93,10 +93,15 @@ def check_distinct(output: PathLike, *inputs: PathLike | None) -> None:
             raise BadInput(output, "the output is also an input", "a file of its own", "give the output another name")
 
 
-def stays_inside(name: PathLike) -> bool:
-    """Whether a name in a file, taken from any folder, leads to a file within that folder."""
-    path = Path(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+def stays_inside(name: PathLike, folder: PathLike) -> bool:
+    """Whether a name that a file gives, taken from `folder`, leads to a place in it, links followed; no `..`."""
+    path, root = Path(name), Path(folder).resolve()
+    if not path.parts or path.is_absolute() or ".." in path.parts:
+        return False
+    try:
+        return (root / path).resolve().is_relative_to(root)
+    except (OSError, RuntimeError, ValueError):  # a ring of links, a name with a NUL
+        return False
 
 
 def _holder(path, folder):

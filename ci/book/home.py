@@ -1,10 +1,10 @@
 """The home page: what the course is, for whom, how long it takes, the lessons as cards, and the table of contents."""
 
-import html
 import re
 from pathlib import Path, PurePosixPath
 
 from ci.book.notebooks import header_of
+from helpers.display.pictures import escaped
 from helpers.files import ROOT
 
 TEXT = Path(__file__).with_name("home.md")
@@ -66,8 +66,8 @@ def card(lesson):
         "claim": claim_of(source),
         "minutes": ", ".join(times),
     }
-    inside = "".join(f'<span class="{name}">{html.escape(text)}</span>' for name, text in parts.items() if text)
-    return f'<a class="lesson-card" href="{place}">{inside}</a>'
+    inside = "".join(f'<span class="{name}">{escaped(text)}</span>' for name, text in parts.items() if text)
+    return f'<a class="lesson-card" href="{escaped(place)}">{inside}</a>'
 
 
 def time_of(lessons):

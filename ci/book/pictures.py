@@ -8,9 +8,11 @@ from pathlib import Path
 
 import imagesize
 
+from helpers.display.pictures import escaped
+
 EMBEDDED = re.compile(r"<img\b[^>]*?\bsrc=\"data:image/(?P<kind>[\w+.-]+);base64,(?P<data>[^\"]+)\"[^>]*>")
 ATTRIBUTE = re.compile(r"\b(?P<name>alt|style|width)=\"(?P<value>[^\"]*)\"")
-SUFFIXES = {"jpeg": ".jpg", "svg+xml": ".svg"}
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "svg+xml": ".svg"}
 
 
 class Pictures:
@@ -22,13 +24,13 @@ class Pictures:
     def element(self, data, kind, alt):
         """The HTML element for the bytes of a picture of the kind png, jpeg or svg+xml; alt as text."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{hashlib.sha256(data).hexdigest()[:16]}{SUFFIXES.get(kind, f'.{kind}')}"
+        path = self.folder / f"{hashlib.sha256(data).hexdigest()[:16]}{SUFFIXES.get(kind, '.bin')}"
         if not path.exists():
             path.write_bytes(data)
         width, height = imagesize.get(path)
         size = f' width="{width}" height="{height}"' if width > 0 and height > 0 else ""
         source = f"{self.up}{self.folder.name}/{path.name}"
-        return f'<img alt="{html.escape(alt)}" src="{source}"{size} loading="lazy" decoding="async">'
+        return f'<img alt="{escaped(alt)}" src="{source}"{size} loading="lazy" decoding="async">'
 
     def extracted(self, text):
         """The HTML with every picture that it carries as data replaced by one that points to a file."""

@@ -2,7 +2,8 @@
 
 import datetime
 import os
-from html import escape
+
+from helpers.display.pictures import escaped
 
 MARKS = {"passed": "✓", "failed": "✗", "timed out": "✗", "skipped": "–"}
 
@@ -17,7 +18,7 @@ def page(report, titles):
     parts = [
         "# What ran",
         f"This book shows a run of {date} on {report['cores']} cores, which took {report['seconds']:.0f} seconds, with "
-        f"`{parameters}`. Of {len(entries)} lessons: **{counted}**.",
+        f"<code>{escaped(parameters)}</code>. Of {len(entries)} lessons: **{counted}**.",
         "## Lessons",
         table(["lesson", "status", "seconds", "exercises proven"], [row(entry, titles) for entry in entries]),
         *failures(entries),
@@ -37,8 +38,8 @@ def table(heads, rows):
 def link(entry, titles):
     name = entry["notebook"]
     if name not in titles:
-        return escape(entry.get("title") or name)
-    return f'<a href="notebooks/{os.path.splitext(name)[0]}.html">{escape(titles[name])}</a>'
+        return escaped(entry.get("title") or name)
+    return f'<a href="notebooks/{escaped(os.path.splitext(name)[0])}.html">{escaped(titles[name])}</a>'
 
 
 def row(entry, titles):
@@ -55,9 +56,9 @@ def failures(entries):
     parts = ["## What went wrong"] if wrong else []
     for entry in wrong:
         error = entry.get("error")
-        parts.append(f"### {escape(entry.get('title') or entry['notebook'])}")
+        parts.append(f"### {escaped(entry.get('title') or entry['notebook'])}")
         if not error:
-            parts.append(f"<p>{escape(entry['reason'])}</p>")
+            parts.append(f"<p>{escaped(entry['reason'])}</p>")
             continue
         place = f"In cell {error['cell']}" if "cell" in error else "Before its first cell"
         said = f"{error['name']}: {error['message']}"
@@ -68,7 +69,7 @@ def failures(entries):
 
 def block(text):
     """Text as it stands; blank lines would end the HTML in Markdown."""
-    return f'<pre tabindex="0">{escape(text)}</pre>'.replace("\n", "&#10;")
+    return f'<pre tabindex="0">{escaped(text)}</pre>'.replace("\n", "&#10;")
 
 
 def exercises(entries):
@@ -89,22 +90,22 @@ def exercises(entries):
         rows = [cells for each in entry["exercises"] for cells in answers_of(each)]
         wrong = sum(len(each.get("wrong", [])) for each in entry["exercises"])
         count = f"{len(entry['exercises'])} exercises, {wrong} wrong answers"
-        summary = f"<summary>{escape(entry.get('title') or entry['notebook'])}: {count}</summary>"
+        summary = f"<summary>{escaped(entry.get('title') or entry['notebook'])}: {count}</summary>"
         parts.append(f"<details>{summary}{table(['exercise', 'wrong answer', 'what the check says'], rows)}</details>")
     return parts
 
 
 def answers_of(exercise):
     """Rows of a table: one for each wrong answer, and one for what is not as it should be."""
-    title = escape(exercise["title"])
+    title = escaped(exercise["title"])
     if exercise["problem"]:
-        yield [title, '<span class="failed">✗ not proven</span>', escape(exercise["problem"])]
+        yield [title, '<span class="failed">✗ not proven</span>', escaped(exercise["problem"])]
     for answer in exercise.get("wrong", []):
-        accepted = f'<span class="failed">✗ {escape(answer["problem"])}</span> ' if answer["problem"] else ""
-        yield [title, escape(answer["mistake"]), accepted + one_line(answer["message"])]
+        accepted = f'<span class="failed">✗ {escaped(answer["problem"])}</span> ' if answer["problem"] else ""
+        yield [title, escaped(answer["mistake"]), accepted + one_line(answer["message"])]
     if not exercise["problem"] and not exercise.get("wrong"):
         yield [title, "the empty exercise", "refused"]
 
 
 def one_line(text):
-    return escape(" ".join(text.split()))
+    return escaped(" ".join(text.split()))

@@ -1,13 +1,13 @@
 """The pages of figures: the tables that people ask for, and all records with where they come from."""
 
 import json
-from html import escape
 
 from ci.book.links import record_label
 from ci.results.pages import four
 from ci.results.recorded import Recorded
 from ci.results.tables import mini, on_cpu, published
 from helpers import records
+from helpers.display.pictures import escaped
 from helpers.files import ROOT
 
 INTRODUCTION = """# Results
@@ -81,9 +81,9 @@ def records_page(measured, recorded):
 def section(file, record):
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     facts = {"device": record.device, "date": record.date, "versions": versions, "commit": record.commit}
-    items = "".join(f"<dt>{name}</dt><dd>{escape(str(text))}</dd>" for name, text in facts.items())
-    items += f"<dt>command</dt><dd><code>{escape(record.command)}</code></dd>"
-    figures = escape(json.dumps(record.metrics, indent=1)).replace("\n", "&#10;")
+    items = "".join(f"<dt>{name}</dt><dd>{escaped(text)}</dd>" for name, text in facts.items())
+    items += f"<dt>command</dt><dd><code>{escaped(record.command)}</code></dd>"
+    figures = escaped(json.dumps(record.metrics, indent=1)).replace("\n", "&#10;")
     folded = f'<details><summary>{len(record.metrics)} figures</summary><pre tabindex="0">{figures}</pre></details>'
     heading = f"({record_label(file)})=\n### {record.name}, {record.date[:10]}"
     return f'{heading}\n\n<dl class="facts">{items}</dl>{folded}'

@@ -1,7 +1,8 @@
 """The form that an ipywidgets widget has without a kernel: its labels, its values and its picture."""
 
 import base64
-import html
+
+from helpers.display.pictures import escaped
 
 STATES = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -33,10 +34,10 @@ def _parts(model, states, pictures, knobs):
     elif name in ("HTML", "HTMLMath"):
         yield state.get("value", "")
     elif name == "Label":
-        yield f"<p>{html.escape(state.get('value', ''))}</p>"
+        yield f"<p>{escaped(state.get('value', ''))}</p>"
     elif "value" in state or "index" in state:
         knobs.append(_setting(state))
-        yield f"<p><b>{html.escape(state.get('description') or 'value')}</b> {html.escape(_value(state))}</p>"
+        yield f"<p><b>{escaped(state.get('description') or 'value')}</b> {escaped(_value(state))}</p>"
 
 
 def _value(state):

@@ -5,6 +5,8 @@ import sys
 import threading
 import time
 
+from helpers.errors import printable
+
 LOG_EVERY = 20  # seconds between signs of life in a log
 
 
@@ -24,7 +26,7 @@ class Progress:
     def line(self, text):
         """Print a line for good."""
         with self.lock:
-            self.write(("\r\x1b[K" if self.live else "") + text + "\n")
+            self.write(("\r\x1b[K" if self.live else "") + printable(text) + "\n")
 
     def tick(self, name, cell, of, seconds):
         """Say how far a notebook is: `cell` of `of` cells after `seconds`."""
@@ -33,7 +35,7 @@ class Progress:
             self.running[name] = f"{name:<40} {bar:<12} cell {cell:>2}/{of:<2} {seconds:5.0f} s"
             if self.live:
                 width = shutil.get_terminal_size().columns - 1
-                shown = " | ".join(self.running.values())
+                shown = printable(" | ".join(self.running.values()))
                 self.write("\r\x1b[K" + f"  [{self.ended + 1}/{self.total}] {shown}"[:width])
             elif time.monotonic() - self.last.setdefault(name, time.monotonic()) >= LOG_EVERY:
                 self.last[name] = time.monotonic()

@@ -3,10 +3,9 @@
 It has a background of its own in both color schemes, so that it can be read wherever it is shown.
 """
 
-from html import escape
-
 from ci.results.recorded import day, device, rounded
 from ci.results.tables import PUBLISHED
+from helpers.display.pictures import escaped
 
 WIDTH, HEIGHT, MARGIN = 960, 420, 28
 STAGES = [
@@ -42,7 +41,7 @@ def road(results):
     """The picture as SVG text."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
-        f"<title>{escape(_words(results))}</title>",
+        f"<title>{escaped(_words(results))}</title>",
         f"<style>{STYLE}</style>",
         f'<rect class="panel" x="1" y="1" width="{WIDTH - 2}" height="{HEIGHT - 2}" rx="14"/>',
         *_stages(top=24),
@@ -85,7 +84,7 @@ def _ms(record):
 
 def _text(words, x, y, kind, anchor):
     name = f' class="{kind}"' if kind else ""
-    return f'<text{name} x="{x:.1f}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
+    return f'<text{name} x="{x:.1f}" y="{y}" text-anchor="{anchor}">{escaped(words)}</text>'
 
 
 def _words(results):

@@ -3,6 +3,7 @@
 import argparse
 
 from helpers import graph
+from helpers.errors import printable
 from helpers.graph.types import text
 
 
@@ -62,7 +63,7 @@ def _print(rows):
 def _cell(value):
     if value is None:
         return "unknown"
-    return f"{value:,}" if type(value) is int else str(value)
+    return f"{value:,}" if type(value) is int else printable(value, keep="")
 
 
 def _brief(row):

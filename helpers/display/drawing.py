@@ -23,7 +23,7 @@ COLORS = {
 }
 WIDTH, HEIGHT, GAP_X, GAP_Y = 1.55, 0.38, 0.2, 0.36  # inches
 PITCH = HEIGHT + GAP_Y
-CENTERED = {"ha": "center", "va": "center", "parse_math": False}  # a name with two "$" is no formula
+CENTERED = {"ha": "center", "va": "center"}
 
 
 def draw(

@@ -1,11 +1,11 @@
 """Pictures of an environment: the parts it is made of, what the doctor said at each visit, a diff, known messages."""
 
-import html
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from helpers.display.pictures import escaped
 from helpers.display.style import INK, PALETTE, ink_on, new_figure, picture
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def diff(text: str) -> "HTML":
     for line in text.splitlines():
         sign = line[:1] if line[:3] not in ("---", "+++") else ""
         role = f' role="{SIDES[sign]}"' if sign in SIDES else ""
-        lines.append(f"<span{role} style='background:{tints.get(sign, 'none')}'>{html.escape(line)}</span>")
+        lines.append(f"<span{role} style='background:{tints.get(sign, 'none')}'>{escaped(line)}</span>")
     style = "line-height:1.35;overflow-x:auto;color:inherit;background:none"
     return HTML(f"<pre tabindex='0' style='{style}'>{chr(10).join(lines)}</pre>")
 
@@ -91,11 +91,9 @@ def messages(rows: Sequence[Mapping[str, str]]) -> "HTML":
     parts = []
     for topic in dict.fromkeys(row["topic"] for row in rows):
         members = [row for row in rows if row["topic"] == topic]
-        parts.append(
-            f"<details><summary><b>{html.escape(topic)}</b> ({len(members)})</summary>{_wall(members)}</details>"
-        )
+        parts.append(f"<details><summary><b>{escaped(topic)}</b> ({len(members)})</summary>{_wall(members)}</details>")
     label = "<label>Filter the messages: <input type='search' "
-    box = f'{label}oninput="{html.escape(FILTER)}" style="color:inherit;background:transparent"></label>'
+    box = f'{label}oninput="{escaped(FILTER)}" style="color:inherit;background:transparent"></label>'
     return HTML(f"<div class='onramp-messages'>{box}{''.join(parts)}</div>")
 
 
@@ -104,7 +102,7 @@ def _wall(rows):
     head = "".join(f"<th scope='col' style='width:{width}%;{CELL}'>{name}</th>" for name, width in WIDTHS.items())
     body = ""
     for row in rows:
-        cells = [_link(row[name]) if name == "source" else html.escape(row[name]) for name in WIDTHS]
+        cells = [_link(row[name]) if name == "source" else escaped(row[name]) for name in WIDTHS]
         body += "<tr data-row>" + "".join(f"<td style='{CELL}'>{cell}</td>" for cell in cells) + "</tr>"
     style = "table-layout:fixed;width:100%;min-width:800px;border-collapse:collapse;color:inherit;font-size:0.95em"
     return f"<div tabindex='0' style='overflow-x:auto'><table style='{style}'><tr>{head}</tr>{body}</table></div>"
@@ -114,4 +112,4 @@ def _link(url):
     """A link named by its address in short; an issue of GitHub as GitHub writes it."""
     name = url.split("://")[-1].removeprefix("github.com/").removeprefix("www.").rstrip("/")
     name = re.sub(r"/(?:issues|pull)/(\d+)", r" #\1", name)
-    return f"<a href='{html.escape(url)}'>{html.escape(name)}</a>"
+    return f"<a href='{escaped(url)}'>{escaped(name)}</a>"

@@ -52,7 +52,7 @@ def graph_picture(
     items, edges = _items(graph, operators, chosen)
     figure, axes = draw(items, edges, _shapes(graph))
     shown = f"{len(chosen)} of {len(operators)} operators"
-    axes.set_title(f"{graph.name or 'graph'}: {shown}", loc="left", fontsize=10, color=INK, parse_math=False)
+    axes.set_title(f"{graph.name or 'graph'}: {shown}", loc="left", fontsize=10, color=INK)
     order = ", ".join(operators[i].op_type for i in chosen)
     return picture(figure, f"Drawing of the graph {graph.name or 'without a name'}, {shown}: {order}")
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from IPython.display import Image
 
+from helpers.errors import printable
+
 MOST = 12  # parts of a picture that its text lists
 
 
@@ -20,12 +22,17 @@ class Picture(Image):
         return {"text/html": tag(self), "text/plain": repr(self)}, {}
 
     def __repr__(self) -> str:
-        return f"Picture: {self.alt}"
+        return printable(f"Picture: {self.alt}")
+
+
+def escaped(text: object) -> str:
+    """`text` for a page: its markup and its control characters are shown, not obeyed."""
+    return html.escape(printable(text))
 
 
 def tag(image: Image, alt: str | None = None) -> str:
     """The picture as an HTML element that carries its bytes; `alt` in place of a text that the picture lacks."""
-    text = html.escape(image.alt or alt or "")
+    text = escaped(image.alt or alt or "")
     data = base64.b64encode(image.data).decode()
     return f'<img alt="{text}" src="data:image/{image.format};base64,{data}" style="max-width:100%;height:auto">'
 

@@ -1,11 +1,10 @@
 """Cards in a row, and a slider over pictures: HTML that follows the reader's theme and needs no kernel."""
 
-import html
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from helpers.display.pictures import tag
+from helpers.display.pictures import escaped, tag
 from helpers.display.style import PALETTE
 
 if TYPE_CHECKING:
@@ -28,10 +27,10 @@ def cards(steps: Mapping[str, str | Sequence[str]]) -> "HTML":
 
     shown = []
     for number, (title, text) in enumerate(steps.items()):
-        lines = "<br>".join(map(html.escape, [text] if isinstance(text, str) else text))
+        lines = "<br>".join(map(escaped, [text] if isinstance(text, str) else text))
         color = PALETTE[number % len(PALETTE)]
         small = f'<span style="font-size:.9em">{lines}</span>'
-        shown.append(f'<div style="{CARD} {color}"><b>{html.escape(title)}</b><br>{small}</div>')
+        shown.append(f'<div style="{CARD} {color}"><b>{escaped(title)}</b><br>{small}</div>')
     return HTML(f'<div style="display:flex;flex-wrap:wrap;gap:8px;max-width:1050px">{ARROW.join(shown)}</div>')
 
 
@@ -55,13 +54,13 @@ def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None) -
     label = f"onramp-slider-{next(_numbers)}"
     shown = "".join(_page(value, *pages[value], visible=i == first) for i, value in enumerate(values))
     return HTML(
-        f'<div class="onramp-slider"><label for="{label}">{html.escape(name)} </label>'
+        f'<div class="onramp-slider"><label for="{label}">{escaped(name)} </label>'
         f'<input id="{label}" type="range" min="0" max="{len(values) - 1}" value="{first}" {KEYS} '
-        f'aria-valuetext="{html.escape(str(values[first]))}" oninput="{SHOW}">{shown}</div>'
+        f'aria-valuetext="{escaped(values[first])}" oninput="{SHOW}">{shown}</div>'
     )
 
 
 def _page(value, sentence, image, visible):
     hidden = "" if visible else "display:none"
-    text = f"<p><b>{html.escape(str(value))}</b>: {html.escape(sentence)}</p>"
-    return f'<div data-page="{html.escape(str(value))}" style="{hidden}">{text}{tag(image, sentence)}</div>'
+    text = f"<p><b>{escaped(value)}</b>: {escaped(sentence)}</p>"
+    return f'<div data-page="{escaped(value)}" style="{hidden}">{text}{tag(image, sentence)}</div>'

@@ -48,7 +48,16 @@ def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
 
 
 def picture(figure: "Figure", alt: str) -> Picture:
-    """The figure as a picture of PNG bytes, `alt` being its description in words."""
+    """The figure as a picture of PNG bytes, `alt` being its description in words. Two "$" in a name are no formula."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if text.get_text():  # the exponents of a logarithmic axis, which are formulas, come later
+            text.set_parse_math(False)
+    return _png(figure, alt)
+
+
+def _png(figure, alt):
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI)
     return Picture(data=stream.getvalue(), format="png", alt=alt)
@@ -69,7 +78,7 @@ def figure(drawn: "Figure", alt: str) -> Picture:
     if not alt.strip():
         raise BadInput("figure", "no alternative text", "a sentence that says what it shows", "pass it as alt")
     pyplot.close(drawn)
-    return picture(drawn, alt)
+    return _png(drawn, alt)
 
 
 def photo(pixels: "np.ndarray", alt: str, quality: int = 85) -> Picture:

@@ -1,6 +1,5 @@
 """Tables as HTML that follows the reader's theme, and a progress bar that survives in a static copy."""
 
-import html
 import math
 import numbers
 import time
@@ -8,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+from helpers.display.pictures import escaped
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -38,12 +39,12 @@ def table(
     columns = list(dict.fromkeys(column for row in rows for column in row))
     formats = formats or {}
     right = {column for column in columns if all(_is_number(row.get(column)) for row in rows)}
-    head = "".join(_cell("th", html.escape(str(column)), column in right) for column in columns)
+    head = "".join(_cell("th", escaped(column), column in right) for column in columns)
     body = "".join(
         "<tr>" + "".join(_cell("td", _render(row.get(c), formats.get(c)), c in right) for c in columns) + "</tr>"
         for row in rows
     )
-    title = caption and f'<caption style="{CAPTION}">{html.escape(caption)}</caption>'
+    title = caption and f'<caption style="{CAPTION}">{escaped(caption)}</caption>'
     empty = "" if rows else f'<tr><td style="{CELL}">nothing to list</td></tr>'
     return HTML(
         f'<table style="{TABLE}">{title or ""}<thead><tr>{head}</tr></thead><tbody>{body}{empty}</tbody></table>'
@@ -67,13 +68,13 @@ def _render(value, style):
     if value is None:
         return "–"
     if style is not None:
-        return html.escape(style(value) if callable(style) else format(value, style))
+        return escaped(style(value) if callable(style) else format(value, style))
     if isinstance(value, bool | np.bool_):
         sign, ground = ("✓", GOOD) if value else ("✗", BAD)
         return f'<span style="background:{ground};{MARK}">{sign}</span>'
     if isinstance(value, list | tuple) and value and all(isinstance(v, numbers.Integral) for v in value):
         return "×".join(map(str, value))
-    return html.escape(number(value) if _is_number(value) else str(value))
+    return escaped(number(value) if _is_number(value) else str(value))
 
 
 def number(value: float) -> str:
@@ -133,6 +134,6 @@ def _bar(description, done, total, elapsed):
     else:
         text += f" · {elapsed:.1f} s"
     style = "width:240px;vertical-align:middle;accent-color:#0072B2;"
-    name = html.escape(description or "progress")
+    name = escaped(description or "progress")
     meter = f'<progress aria-label="{name}" max="{total}" value="{done}" style="{style}"></progress>' if total else ""
-    return HTML(f"<div>{html.escape(description)} {meter} {text}</div>")
+    return HTML(f"<div>{escaped(description)} {meter} {text}</div>")

@@ -148,7 +148,7 @@ def read_meta(engine: PathLike) -> dict[str, Any]:
     if absent or not isinstance(meta["beside"], dict):
         raise BadInput(path, f"no values of {', '.join(absent or ['beside'])}", expected, rebuild)
     for name in meta["beside"]:
-        if not stays_inside(name):
+        if not stays_inside(name, engine.parent) or Path(name) in (Path(engine.name), Path(path.name)):
             raise BadInput(path, f"a file at {name!r}", "files beside the engine", rebuild)
     return meta
 
@@ -181,6 +181,9 @@ def save_as(engine: PathLike, path: PathLike) -> Path:
     engine, path = Path(engine), Path(path)
     meta = read_meta(engine)
     beside = [(engine.parent / name, path.parent / name) for name in meta["beside"]]
+    for name in meta["beside"]:
+        if not stays_inside(name, path.parent):
+            raise BadInput(path.parent / name, "a link out of this folder", "a place in it", "choose another folder")
     with contextlib.ExitStack() as stack:  # left in reverse: the engine comes last, as metadata alone loads nothing
         for source, target in [(engine, path), (metadata_file(engine), metadata_file(path)), *beside]:
             shutil.copyfile(source, stack.enter_context(atomic(target)))

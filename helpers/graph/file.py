@@ -140,7 +140,7 @@ def external_files(path: PathLike, model: onnx.ModelProto) -> list[str]:
             ends[name] = max(ends.get(name, 0), end)
     for name, end in sorted(ends.items()):
         file = root / name
-        if not (stays_inside(name) and file.resolve().is_relative_to(root.resolve())):
+        if not stays_inside(name, root):
             raise BadInput(path, f"external weights at {name!r}", "a file beside the ONNX file", "save the model again")
         if not file.is_file():
             raise BadInput(file, "no such file", f"the external weights of {path}", "copy it beside the ONNX file")

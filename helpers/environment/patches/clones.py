@@ -15,7 +15,7 @@ from typing import Any
 
 from helpers.environment.patches import PATCHES, Entry
 from helpers.errors import BadInput
-from helpers.files import PathLike, atomic, git, read_json, sha256
+from helpers.files import PathLike, atomic, git, read_json, sha256, stays_inside
 
 REVERT = "python -m helpers patch revert --clone"
 
@@ -50,7 +50,7 @@ def apply_to_clone(repo: PathLike, patch_file: PathLike, commit: str, directory:
     commit = _resolve(repo, commit)
     key = {"patch": sha256(patch_file), "commit": commit, "directory": directory}
     if journal.is_file():
-        return _already(repo, _read(journal), key)
+        return _already(repo, _read(repo, journal), key)
     _require_clean(repo)
     record = key | {"stage": "started", "previous": _head(repo), "files": {}}
     _save(journal, record)
@@ -77,7 +77,7 @@ def revert_clone(repo: PathLike) -> dict[str, Any]:
     journal = _journal(repo)
     if not journal.is_file():
         return {"state": "not applied", "previous": _head(repo), "changed": []}
-    record = _read(journal)
+    record = _read(repo, journal)
     if record["stage"] == "applied":
         _require_unchanged(repo, record)
     _restore(repo, journal, record)
@@ -187,11 +187,13 @@ def _remove_empty(repo, folder):
         folder = folder.parent
 
 
-def _read(journal):
+def _read(repo, journal):
     fix = f"put the files of {journal.parent / 'before'} back by hand, then remove {journal.parent}"
     record = read_json(journal, "the journal of an applied patch", fix)
     if not isinstance(record, dict) or not {"stage", "previous", "files"} <= record.keys():
         raise BadInput(journal, "not what was written", "the journal of an applied patch", fix)
+    if foreign := [name for name in record["files"] if not stays_inside(name, repo)]:
+        raise BadInput(journal, f"a file at {foreign[0]!r}", "files of this clone", fix)
     return record
 
 

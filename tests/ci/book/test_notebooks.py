@@ -7,6 +7,7 @@ from nbformat.v4 import new_markdown_cell, new_output
 
 from ci.book import notebooks, widgets
 from ci.book.links import Pages
+from ci.book.pictures import Pictures
 from tests.ci.book.samples import DATA, EXERCISE, PNG, code, html, lesson, png
 
 PAGES = Pages(frozenset({"notebooks/00_a.ipynb", "notebooks/glossary.md"}))
@@ -105,3 +106,11 @@ def test_a_widget_shows_where_it_stood(page, tmp_path):
     )
     assert list((tmp_path / "pictures").iterdir())
     assert "unknown" not in widgets.static("unknown", {}, None)
+
+
+def test_a_widget_s_picture_of_no_known_kind_is_a_file_beside_the_others(tmp_path):
+    state = {"_model_name": "ImageModel", "format": "/../../x"}
+    model = {"state": state, "buffers": [{"path": ["value"], "data": base64.b64encode(PNG).decode()}]}
+    shown = widgets.static("one", {"one": model}, Pictures(tmp_path / "pictures"))
+    (made,) = (tmp_path / "pictures").iterdir()
+    assert f'src="pictures/{made.name}"' in shown and made.suffix == ".bin"

@@ -1,5 +1,6 @@
 """The pages that no lesson holds: home, what ran, results and records."""
 
+import dataclasses
 import re
 
 import nbformat
@@ -52,7 +53,7 @@ def test_what_ran_counts_and_links_pages_by_their_titles():
         entry("c.ipynb", status="skipped", reason="waits"),
     ]
     text = ran.page(report(*entries), {"a.ipynb": "A <b>", "systems/b.ipynb": "B"})
-    assert "Of 3 lessons: **2 passed, 0 failed, 1 skipped**" in text and "`TIER = cpu`" in text
+    assert "Of 3 lessons: **2 passed, 0 failed, 1 skipped**" in text and "<code>TIER = cpu</code>" in text
     assert '<a href="notebooks/a.html">A &lt;b&gt;</a>' in text and '<a href="notebooks/systems/b.html">B</a>' in text
     assert "<td>1.5 (earlier)</td>" in text and "### Title of c.ipynb\n\n<p>waits</p>" in text
     assert "Wrong answers" not in text
@@ -80,6 +81,21 @@ def test_what_ran_has_the_table_of_wrong_answers():
     assert "<td>adds &lt;2&gt;</td><td>divide by two</td>" in text
     assert '<span class="failed">✗ the check accepts it</span>' in text and "✗ not proven" in text
     assert "<td>Exercise 2</td><td>the empty exercise</td><td>refused</td>" in text
+
+
+def test_names_and_messages_are_text_on_every_page(tmp_path):
+    evil = "\"'><script>alert(1)</script>`\x1b[31m\u202e"
+    error = dict.fromkeys(("name", "message"), evil) | {"traceback": [evil], "source": [evil], "cell": 1}
+    wrong = [{"mistake": evil, "message": evil, "problem": evil}]
+    proofs = [{"title": evil, "problem": evil, "wrong": wrong}, {"title": evil, "problem": None, "wrong": []}]
+    entries = [entry(evil, title=evil, status="failed", reason=evil, error=error, exercises=proofs), entry(evil)]
+    ran_there = report(*entries) | {"parameters": {"DATAROOT": evil}}
+    record = dataclasses.replace(
+        records.record("odd", {evil: 3}, evil), device=evil, commit=evil, versions={evil: evil}
+    )
+    pages = [ran.page(ran_there, {}), ran.page(ran_there, {evil: evil}), results.records_page({"odd.json": record}, {})]
+    for page in pages:
+        assert "&lt;script&gt;" in page and "<script" not in page and not {"\x1b", "\u202e"} & set(page)
 
 
 def test_results_and_records_of_this_project_and_of_a_run(tmp_path):

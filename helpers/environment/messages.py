@@ -5,12 +5,14 @@ import functools
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from helpers.errors import BadInput
 
 TABLE = Path(__file__).with_name("messages.toml")
-ANSI = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")
-QUOTES = str.maketrans("‘’“”", "''\"\"")
+TRANSLATIONS = TABLE.with_name("translations.toml")
+ANSI = re.compile(r"(?:\x1b|\\x1b|\\u001b|\\033|␛)\[[0-9;:?]{0,20}[A-Za-z]")
+SIGNS = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "\u00a0": " "})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Message:
         versions: where it occurs.
         source: public page about it.
         general: whether it says little by itself, as "undefined symbol" does.
+        context: regular expression that must occur in the text too: the product, where the message does not name it.
     """
 
     id: str
@@ -38,6 +41,7 @@ class Message:
     versions: str
     source: str
     general: bool = False
+    context: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,18 +66,20 @@ def explain(text: str) -> list[Explanation]:
     """The known messages in an error or log, as a list of Explanation.
 
     Ordered as they appear in the text, those that say little by themselves ("undefined symbol") last and only where no
-    other explains the same line. Color codes and typographic quotes in the text do not matter.
+    other explains the same line. Color codes, line ends, typographic quotes and the language of the system do not
+    matter; lines of another product that need no cure (TensorFlow's about TensorRT) are passed over.
     """
     if not isinstance(text, str):
         raise BadInput("explain(text)", type(text).__name__, "the error or log as a str", "pass str(error)")
-    text = ANSI.sub("", text).translate(QUOTES)
-    found = [(match, message) for message in table() if (match := _pattern(message.pattern).search(text))]
+    lines = ANSI.sub("", text).splitlines()
+    plain = _english("\n".join("" if _foreign().search(line) else line for line in lines))
+    found = [(match, message) for message in table() if (match := _find(message, plain))]
     found.sort(key=lambda pair: (pair[1].general, pair[0].start()))
-    explained = {_line(text, match) for match, message in found if not message.general}
+    explained = {_line(plain, match) for match, message in found if not message.general}
     return [
-        Explanation(**vars(message), matched=_line(text, match))
+        Explanation(**vars(message), matched=lines[_line(plain, match)].strip()[:300])
         for match, message in found
-        if not (message.general and _line(text, match) in explained)
+        if not (message.general and _line(plain, match) in explained)
     ]
 
 
@@ -105,8 +111,12 @@ def rows() -> list[dict[str, str]]:
 @functools.cache
 def table() -> list[Message]:
     """All Messages, in the order of messages.toml."""
-    entries = tomllib.loads(TABLE.read_text(encoding="utf-8"))["message"]
-    return [Message(**entry | {"cure": tuple(entry["cure"])}) for entry in entries]
+    return [Message(**entry | {"cure": tuple(entry["cure"])}) for entry in _read(TABLE)["message"]]
+
+
+@functools.cache
+def _read(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 @functools.cache
@@ -114,8 +124,25 @@ def _pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _line(text: str, match: re.Match[str]) -> str:
-    """The line in which the match ends: for a match over several lines, that is where the error is."""
-    start = text.rfind("\n", 0, max(match.end() - 1, 0)) + 1
-    end = text.find("\n", match.end())
-    return text[start : len(text) if end < 0 else end].strip()[:300]
+def _find(message: Message, text: str) -> re.Match[str] | None:
+    """Where the message is in a text that has its context."""
+    match = _pattern(message.pattern).search(text)
+    return match if match and _pattern(message.context).search(text) else None
+
+
+def _foreign() -> re.Pattern[str]:
+    return _pattern(_read(TABLE)["foreign"])
+
+
+def _english(text: str) -> str:
+    """The text with plain quotes, and with the system's own phrases in English."""
+    text = text.translate(SIGNS)
+    for english, phrases in _read(TRANSLATIONS).items():
+        for phrase in phrases:
+            text = text.replace(phrase, english)
+    return text
+
+
+def _line(text: str, match: re.Match[str]) -> int:
+    """The number of the line in which the match ends: for a match over several lines, that is where the error is."""
+    return text.count("\n", 0, max(match.end() - 1, 0))

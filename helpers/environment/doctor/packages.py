@@ -25,7 +25,9 @@ LOOKS = (
     "$ cat",
     "$ df",
     "$ pip download",
+    "$ pip list",
 )
+PLACEHOLDER = re.compile(r"\b(?:PACKAGE|VERSION|FILE|DIR|SYMBOL|REGEX)\b|X\.Y|g\+\+-N|\.\.\.")
 
 
 def probed_packages(machine: Machine) -> list[str]:
@@ -203,9 +205,9 @@ def _slow(topic, module, version, probe):
 
 
 def _cure(machine, probe, otherwise):
-    """The first command known against the error that does more than look, else `otherwise`."""
+    """The first command known against the error that can be run as it is and does more than look, else `otherwise`."""
     for found in explain(probe.get("log") or probe.get("error", "")):
         for step in found.cure if not found.general else ():
-            if step.startswith("$ ") and not step.startswith(LOOKS):
+            if step.startswith("$ ") and not step.startswith(LOOKS) and not PLACEHOLDER.search(step):
                 return re.sub(r"(^|&& )pip ", rf"\g<1>{machine.pip} ", step[2:])
     return otherwise

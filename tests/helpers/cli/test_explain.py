@@ -15,7 +15,7 @@ def test_command_explains_arguments_and_standard_input(capsys, tmp_path):
     assert cli.main(["explain", "--search", "glibcxx"]) == 0
     assert "GLIBCXX" in capsys.readouterr().out
     command = [sys.executable, "-m", "helpers", "explain"]
-    done = subprocess.run(command, input="No Op registered for Foo with domain_version of 9", text=True,
+    done = subprocess.run(command, input="No Op registered for GridSample with domain_version of 9", text=True,
                           capture_output=True, cwd=ROOT)  # fmt: skip
     assert done.returncode == 0 and "opset" in done.stdout
 

@@ -2,8 +2,10 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
+import onnx
 import pytest
 
 from helpers.display import table as html
@@ -13,6 +15,14 @@ from helpers.files import ROOT
 
 ENTRIES = table()
 IDS = [entry.id for entry in ENTRIES]
+REAL = tomllib.loads(Path(__file__).with_name("real_messages.toml").read_text(encoding="utf-8"))["message"]
+COPIES = {
+    "as posted": lambda text: text,
+    "Windows": lambda text: text.replace("\n", "\r\n"),
+    "colors": lambda text: "\n".join(f"\x1b[1;31m{line}\x1b[0m" for line in text.split("\n")),
+    "prefixes": lambda text: "\n".join(f"2024-05-01T12:00:00.123Z worker[17]: {line}" for line in text.split("\n")),
+    "in a long log": lambda text: "step 1\n" * 500 + text + "\nstep 2" * 500,
+}
 LONG = "x" * 200_000
 ADVERSARIES = (
     LONG,
@@ -39,7 +49,8 @@ MORE = [
     ("precision-flags-removed", "[E] Unknown option: --fp16"),
     ("binding-api-removed", "AttributeError: 'tensorrt.tensorrt.Builder' object has no attribute 'build_engine'"),
     ("driver-too-old", "onnxruntime ... CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version"),
-    ("cuda-library-missing", "Could not load library libcudnn_cnn_infer.so.8. Error: no such file"),
+    ("cudnn-missing", "Could not load library libcudnn_ops_infer.so.8. Error: "
+     "libcudnn_ops_infer.so.8: cannot open shared object file: No such file or directory"),
     ("torch-symbol", "flash_attn_2_cuda.so: undefined symbol: _ZN3c104cuda9SetDeviceEi"),
     ("tensorrt-symbol", "libplugins.so: undefined symbol: _ZTIN8nvinfer119IPluginV2DynamicExtE"),
     ("glibcxx", "ImportError: libstdc++.so.6: version ‘CXXABI_1.3.13’ not found"),
@@ -47,9 +58,9 @@ MORE = [
     ("numpy-size-changed", "ValueError: numpy.ndarray size changed, may indicate binary incompatibility. "
      "Expected 88 from C header, got 80 from PyObject"),
     ("git-lfs-pointer", "_pickle.UnpicklingError: invalid load key, 'v'."),
-    ("mpi-missing", "RuntimeError: cannot load MPI library"),
+    ("mpi-missing", "import tensorrt_llm\nRuntimeError: cannot load MPI library"),
     ("trtllm-build-gone", "bash: trtllm-build: command not found"),
-    ("trtllm-unsupported-architecture", "KeyError: 'Qwen2ForCausalLM'"),
+    ("trtllm-unsupported-architecture", "trtllm-build ...\nKeyError: 'Qwen2ForCausalLM'"),
     ("nuscenes-numpy-pin", "nuscenes-devkit 1.2.0 has requirement numpy<2.0.0,>=1.22.0, but you have numpy 2.3.5."),
     ("ort-half-removed", "AttributeError: module 'onnxruntime' has no attribute 'SessionOptions'"),
     ("attention-one-output", "The KV cache tensor must have a static sequence length dimension."),
@@ -76,6 +87,58 @@ def test_every_sample_is_explained_by_its_own_entry_first(entry):
 @pytest.mark.parametrize(("name", "text"), MORE, ids=[f"{name}-{k}" for k, (name, _) in enumerate(MORE)])
 def test_other_forms_of_a_message(name, text):
     assert explain(text)[0].id == name
+
+
+@pytest.mark.parametrize("copy", COPIES)
+@pytest.mark.parametrize("real", REAL, ids=[f"{k}-{'-'.join(real['answer'])}" for k, real in enumerate(REAL)])
+def test_real_messages(real, copy):
+    assert [found.id for found in explain(COPIES[copy](real["text"]))] == real["answer"]
+
+
+def test_the_real_messages_are_many_and_a_third_are_near_misses():
+    assert len(REAL) >= 60 and len({real["text"] for real in REAL}) == len(REAL)
+    assert sum("why" in real for real in REAL) >= 25
+    assert all(re.fullmatch(r"https://\S+", real["source"]) for real in REAL)
+    assert all("why" in real for real in REAL if not real["answer"])
+
+
+def test_a_wheel_that_is_only_named_is_not_the_one_that_fails():
+    log = """
+Collecting flash_attn (from -r requirements.txt (line 20))
+Collecting xformers>=0.0.20 (from -r requirements.txt (line 21))
+  Getting requirements to build wheel did not run successfully.
+      ModuleNotFoundError: No module named 'torch'"""
+    assert explain(log) == []
+    assert [found.id for found in explain(log.replace("Collecting xformers", "Requirement xformers"))] == [
+        "flash-attn-build"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("trtexec: Kommando nicht gefunden.", ["trtexec-missing"]),
+        ("bash: trtexec : commande introuvable", ["trtexec-missing"]),
+        ("bash: trtexec：未找到命令", ["trtexec-missing"]),
+        ("libnvinfer.so.10: Kann die Shared-Object-Datei nicht öffnen: Datei ...", ["libnvinfer-missing"]),
+        ("libcudart.so.12: невозможно открыть разделяемый объектный файл", ["cuda-12-library"]),
+        ("bash: ./trtexec: не удаётся запустить", []),
+    ],
+)
+def test_the_language_of_the_system_does_not_matter(text, names):
+    found = explain(text)
+    assert [message.id for message in found] == names and all(message.matched == text for message in found)
+
+
+def test_operators_that_a_later_opset_brings_are_onnx_operators():
+    (entry,) = (entry for entry in ENTRIES if entry.id == "onnx-no-op")
+    known = {s.name for s in onnx.defs.get_all_schemas_with_history() if s.domain == ""}
+    brought = {s.name for s in onnx.defs.get_all_schemas_with_history() if s.domain == "" and s.since_version == 1}
+    matched = {
+        name for name in known if re.search(entry.pattern, f"No Op registered for {name} with domain_version of 9")
+    }
+    assert len(matched) >= 20 and not matched & brought
+    assert not re.search(entry.pattern, "No Op registered for RotateTRT with domain_version of 13")
 
 
 def test_the_wall_is_long_enough_and_complete():
@@ -123,7 +186,7 @@ def test_a_log_with_several_faults_lists_them_in_order_and_the_vague_ones_last()
 
 def test_a_vague_message_is_left_out_where_another_explains_its_line():
     names = [found.id for found in explain("ImportError: libcudart.so.12: cannot open shared object file")]
-    assert names == ["cuda-library-missing"]
+    assert names == ["cuda-12-library"]
 
 
 def test_colors_and_typographic_quotes_do_not_hide_a_message():
@@ -158,7 +221,7 @@ def test_the_wall_is_a_table():
 
 
 def test_an_explanation_reads_as_text():
-    text = str(explain("libGL.so.1: cannot open shared object file")[0])
+    text = str(explain("import cv2\nImportError: libGL.so.1: cannot open shared object file")[0])
     for part in ("libGL.so.1", "cause:", "pip uninstall -y opencv-python", "https://github.com/opencv"):
         assert part in text
 

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from benchmarks.session import Session
 from benchmarks.systems import SYSTEMS
+from helpers import processes
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
@@ -127,4 +128,4 @@ def parse(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(processes.program(main))

@@ -12,7 +12,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 from ci import browser
-from helpers import cores
+from helpers import cores, processes
 from helpers.files import ROOT
 
 OUT = ROOT / "build/fast"
@@ -79,7 +79,7 @@ def run_stage(name):
     for command in STAGES[name]:
         print("\n== " + " ".join(command).replace(PYTHON, "python").replace(f"{ROOT}/", ""), flush=True)
         environment = os.environ | THREADS.get(name, {})
-        codes.append(subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL).returncode)
+        codes.append(processes.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL))
     print(f"== {name}: {time.monotonic() - started:.0f} s", flush=True)
     counters = {
         "unit": lambda: junit_counts(JUNIT),
@@ -112,4 +112,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(processes.program(lambda: main(sys.argv[1:])))

@@ -9,17 +9,19 @@ import argparse
 import hashlib
 import json
 import multiprocessing
+import os
 import re
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from tqdm import tqdm
 
 from data_scripts.minidrive import produce, tables
-from helpers import cores
+from helpers import cores, processes
 from helpers.errors import BadInput
-from helpers.files import atomic, sha256
+from helpers.files import atomic, disk_errors, sha256
 
 MINI_TRAIN = (
     *("scene-0061", "scene-0553", "scene-0655", "scene-0757"),
@@ -69,22 +71,27 @@ def make(out="data/minidrive", scenes=10, frames=20, seed=0, workers=None, names
     parameters = {"names": names, "frames": frames, "seed": seed, "generator": generator_version()}
     if _present(out, parameters) and not force:
         return out
-    with atomic(out, folder=True) as root:
+    with atomic(out, folder=True) as root, disk_errors(out, every=True):
         produce.prepare(root)
         shown = _produce(root, names, frames, seed, workers)
         worlds = [produce.world_of(name, frames, seed) for name in names]
         for table, records in tables.build(worlds, shown, seed).items():
             produce.write_json(root / "v1.0-mini" / f"{table}.json", records)
-        (root / MARKER).write_text(json.dumps(parameters, indent=1) + "\n")
+        (root / MARKER).write_text(json.dumps(parameters | {"digest": digest(root)}, indent=1) + "\n")
     return out
 
 
 def digest(root):
-    """Hex digest over the names and the content of all files under a data root."""
+    """Hex digest over the names and the content of all files under a data root but its marker."""
     root, total = Path(root), hashlib.sha256()
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+    for path in sorted(p for p in root.rglob("*") if p.is_file() and p != root / MARKER):
         total.update(f"{path.relative_to(root).as_posix()} {sha256(path)}\n".encode())
     return total.hexdigest()
+
+
+def is_whole(root):
+    """Whether every file of a MiniDrive is as it was written."""
+    return json.loads((Path(root) / MARKER).read_text()).get("digest") == digest(root)
 
 
 def _positive(name, value, least):
@@ -94,7 +101,7 @@ def _positive(name, value, least):
 
 
 def _present(out, parameters):
-    """Whether `out` is a MiniDrive with these parameters. Refuses what is not a MiniDrive."""
+    """Whether `out` is a MiniDrive with these parameters, as it was made. Refuses what is not a MiniDrive."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     marker = out / MARKER
@@ -103,8 +110,8 @@ def _present(out, parameters):
             out, "a folder or file that is not a MiniDrive", f"a new folder, or one with {MARKER}", "pass another --out"
         )
     try:
-        return json.loads(marker.read_text()) == parameters
-    except ValueError:
+        return parameters.items() <= json.loads(marker.read_text()).items() and is_whole(out)
+    except (OSError, ValueError, RecursionError, AttributeError):
         return False
 
 
@@ -128,13 +135,22 @@ def _run(pieces, extras, workers):
         for piece in pieces:
             yield produce.frames(*piece)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), processes.die_with, (os.getpid(),))
+    others = {child.pid for child in multiprocessing.active_children()}
     try:
-        others = [pool.submit(produce.surroundings, *extra) for extra in extras]
+        extra = [pool.submit(produce.surroundings, *extra) for extra in extras]
         for done in as_completed([pool.submit(produce.frames, *piece) for piece in pieces]):
             yield done.result()
-        for done in others:
+        for done in extra:
             done.result()
+    except BrokenProcessPool as error:
+        expected, fix = "workers that live", "pass fewer --workers: the system kills one where memory runs out"
+        raise BadInput("workers", "one of them was killed", expected, fix) from error
+    except BaseException:
+        for child in multiprocessing.active_children():
+            if child.pid not in others:
+                child.kill()  # nobody waits for what it is at
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -160,4 +176,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(processes.program(main))

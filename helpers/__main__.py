@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-from helpers import cores
+from helpers import cores, processes
 from helpers.cli.terminal import guard
 from helpers.errors import BadInput
 
@@ -56,4 +56,4 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     guard()
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(processes.program(lambda: main(sys.argv[1:])))

@@ -1,22 +1,26 @@
 """Where the project's files are, how to write one so that it is whole or absent, to read one, and to ask git."""
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from helpers import temporary
 from helpers.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[1]
 PathLike = str | os.PathLike[str]
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of linux/fcntl.h and linux/fs.h
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 
@@ -30,20 +34,14 @@ def atomic(path: PathLike, folder: bool = False) -> Iterator[Path]:
         BadInput: `path` cannot be made or replaced, or the disk is full. Other errors of the block stay what they are.
     """
     path = Path(path)
-    holder = _holder(path, folder)
-    part = holder / path.name
-    try:
+    with _holder(path, folder) as holder:
+        part = holder / path.name
         with disk_errors(path):
             if folder:
                 part.mkdir()
             yield part
         with disk_errors(path, every=True):
-            if folder and path.exists():
-                _swap(part, path, holder / "replaced")
-            else:
-                os.replace(part, path)
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
+            _put(part, path, holder / temporary.REPLACED)
 
 
 def write_new(path: PathLike, text: str) -> Path:
@@ -55,15 +53,10 @@ def write_new(path: PathLike, text: str) -> Path:
         BadInput: no file can be made there, or the disk is full.
     """
     path = Path(path)
-    holder = _holder(path, folder=False)
-    part = holder / path.name
-    try:
-        with disk_errors(path, every=True):
-            part.write_text(text, encoding="utf-8")
-            target = _link_to_free_name(part, path)
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
-    return target
+    with _holder(path, folder=False) as holder, disk_errors(path, every=True):
+        part = holder / path.name
+        part.write_text(text, encoding="utf-8")
+        return _link_to_free_name(part, path)
 
 
 def _link_to_free_name(part: Path, path: Path) -> Path:
@@ -80,17 +73,24 @@ def _link_to_free_name(part: Path, path: Path) -> Path:
 
 def check_target(path: PathLike, folder: bool = False) -> None:
     """BadInput if `atomic` could not write `path`: to be asked before long work. The folders above it are made."""
-    _holder(Path(path), folder).rmdir()
+    with _holder(Path(path), folder):
+        pass
 
 
 def check_distinct(output: PathLike, *inputs: PathLike | None) -> None:
     """BadInput if writing `output` would replace one of `inputs`, whatever the spelling: to be asked before long work.
 
-    An input that is None counts for nothing.
+    A link, symbolic or hard, to an input is that input. An input that is None counts for nothing.
     """
     for path in (path for path in inputs if path is not None):
-        if Path(output).resolve() == Path(path).resolve():
+        if Path(output).resolve() == Path(path).resolve() or _is_one_file(output, path):
             raise BadInput(output, "the output is also an input", "a file of its own", "give the output another name")
+
+
+def _is_one_file(one, other):
+    with contextlib.suppress(OSError):  # a file that is not there is none of the others
+        return os.path.samefile(one, other)
+    return False
 
 
 def stays_inside(name: PathLike, folder: PathLike) -> bool:
@@ -104,14 +104,35 @@ def stays_inside(name: PathLike, folder: PathLike) -> bool:
         return False
 
 
+@contextlib.contextmanager
 def _holder(path, folder):
-    """A new folder beside `path`, in which it can be written; BadInput if it cannot."""
-    with disk_errors(path, every=True):
-        if path.is_file() if folder else path.is_dir():
-            found, expected = ("a file", "a folder") if folder else ("a folder", "a file")
-            raise BadInput(path, found, f"{expected}, or nothing", "give another name")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    """Yield a new folder beside `path`, in which it can be written; BadInput if it cannot."""
+    with contextlib.ExitStack() as stack:
+        with disk_errors(path, every=True):
+            if path.is_file() if folder else path.is_dir():
+                found, expected = ("a file", "a folder") if folder else ("a folder", "a file")
+                raise BadInput(path, found, f"{expected}, or nothing", "give another name")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            holder = stack.enter_context(temporary.beside(path))
+        yield holder
+
+
+def _put(part, path, aside):
+    """Put `part` in the place of `path`, whoever does the same meanwhile."""
+    try:
+        os.replace(part, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # what a folder says that is not empty
+            raise
+        if not _exchange(part, path):
+            _swap(part, path, aside)
+
+
+def _exchange(part, path):
+    """Let two folders change places in one step, so that neither is ever absent; whether the file system can."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    names = AT_FDCWD, os.fsencode(part), AT_FDCWD, os.fsencode(path)
+    return rename is not None and rename(*names, RENAME_EXCHANGE) == 0
 
 
 def _swap(part, path, aside):
@@ -133,7 +154,8 @@ def disk_errors(path: PathLike, every: bool = False) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        short = error.errno is None and SHORT_WRITE.fullmatch(str(error))  # of numpy, which hides why
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or short
         if not (full or every):
             raise
         found = f"{error.strerror or error}: {error.filename or path}"

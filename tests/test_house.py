@@ -13,7 +13,7 @@ from helpers.files import ROOT
 
 # A room imports only from rooms of lower floors. A new room needs a floor here.
 FLOORS = (
-    ("helpers.errors", "helpers.files"),
+    ("helpers.errors", "helpers.files", "helpers.processes", "helpers.temporary"),
     ("helpers.boxes", "helpers.benchmark", "helpers.cores", "helpers.exercise", "helpers.npz", "helpers.sequence"),
     ("helpers.graph", "helpers.dataset", "helpers.calibration", "helpers.records"),
     ("helpers.ops", "helpers.display"),
@@ -24,7 +24,7 @@ FLOORS = (
     ("benchmarks", "helpers.__main__"),
     ("ci",),
 )
-GROUND = {"helpers.files": {"helpers.errors"}}  # imports within a floor
+GROUND = {"helpers.files": {"helpers.errors", "helpers.temporary"}}  # imports within a floor
 PROGRAMS = ("helpers", "ci", "benchmarks", "data_scripts")
 ARGUMENTS = ("helpers/cli/", "ci/", "benchmarks/", "data_scripts/", "plugins/", "patches/")  # who may parse argv
 LONGEST = 250

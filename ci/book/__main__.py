@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from ci.book.build import build
+from helpers import processes
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
@@ -35,4 +36,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(processes.program(main))

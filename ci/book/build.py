@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from nbformat.v4 import new_markdown_cell
 from ci.book import home, notebooks, ran, results
 from ci.book.links import Pages, rewritten
 from ci.lessons import order
-from helpers import cores
+from helpers import cores, processes
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic
 
@@ -101,7 +100,7 @@ def build(out, strict=False):
         command += ["--define", f"html_extra_path={work / 'source/extra'}", "--define", "exclude_patterns=extra"]
         command += ["--fail-on-warning"] * strict
         environment = os.environ | {"PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
-        code = subprocess.run([*command, work / "source", part], env=environment).returncode
+        code = processes.run([*command, work / "source", part], env=environment)
         if not (part / "index.html").is_file():
             raise BadInput(out / "book", f"Sphinx ended with {code}", "a book", "see what it says above")
     with atomic(out / "index.html") as part:

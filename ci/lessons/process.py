@@ -8,39 +8,25 @@ import sys
 import threading
 import time
 
-import psutil
-
 from helpers import cores
 from helpers.files import ROOT
-
-
-def kill_tree(process):
-    """Kill a process and all its descendants: a kernel lives in a session of its own, out of reach of a group kill."""
-    try:
-        family = psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        family = []
-    process.kill()
-    for child in family:
-        try:
-            child.kill()
-        except psutil.NoSuchProcess:
-            continue
-    process.wait()
+from helpers.processes import Guarded
 
 
 class Run:
-    """One notebook's process: what it has reported so far, and its end."""
+    """One notebook's process: what it has reported so far, and its end.
+
+    Its log and Jupyter's files of the kernel lie beside `out`, which should be in a folder of its own.
+    """
 
     def __init__(self, path, out, parameters, prove_checks, threads, wrong_answers):
         self.cell, self.of, self.exercises, self.done = 0, 0, [], None
-        log = out.parent / f".{out.stem}.log"
-        self.log = log.open("w+", errors="replace")
+        self.log = (out.parent / "log").open("w+", errors="replace")
         command = [sys.executable, "-m", "ci.lessons.execute", path, out, "--parameters", json.dumps(parameters)]
         environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
         environment |= cores.environment(threads) if threads < cores.machine() else {}
-        environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-        self.process = subprocess.Popen(
+        environment |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "JUPYTER_RUNTIME_DIR": str(out.parent / "runtime")}
+        self.guarded = Guarded(
             command + ["--prove-checks", "--wrong-answers", wrong_answers] * prove_checks,
             cwd=ROOT,
             env=environment,
@@ -49,7 +35,7 @@ class Run:
             stderr=self.log,
             text=True,
         )
-        log.unlink()
+        self.process = self.guarded.process
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
 
@@ -64,7 +50,9 @@ class Run:
                 self.done = event
 
     def wait(self, timeout, tick):
-        """True if the process ended by itself within `timeout` seconds; kills it otherwise. Calls `tick` meanwhile."""
+        """True if the process ended by itself within `timeout` seconds; kills it otherwise. Calls `tick` meanwhile,
+        which may raise to end it.
+        """
         deadline = time.monotonic() + timeout
         try:
             while self.process.poll() is None:
@@ -74,7 +62,7 @@ class Run:
                 time.sleep(0.1)
             return True
         finally:
-            kill_tree(self.process)
+            self.guarded.end()
             self.reader.join(5)
 
     def log_tail(self):

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from ci.lessons.lesson import find_notebooks
 from ci.lessons.process import Run, timeout_error
 from ci.lessons.progress import Progress, failure_text
 from ci.lessons.sources import Sources, content
-from helpers import cores
+from helpers import cores, processes, temporary
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic
 
@@ -51,8 +52,17 @@ def run_one(path, relative, arguments, previous, progress, found):
         return previous | {"reused": True}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
-    run = Run(path, out, parameters, arguments.prove_checks, arguments.threads, answers)
-    ended = run.wait(arguments.timeout, lambda cell, of: progress.tick(name, cell, of, time.monotonic() - started))
+
+    def tick(cell, of):
+        if arguments.stop.is_set():
+            raise KeyboardInterrupt
+        progress.tick(name, cell, of, time.monotonic() - started)
+
+    with temporary.beside(out) as part:
+        run = Run(path, part / out.name, parameters, arguments.prove_checks, arguments.threads, answers)
+        ended = run.wait(arguments.timeout, tick)
+        if (part / out.name).exists():
+            os.replace(part / out.name, out)
     entry |= {"seconds": round(time.monotonic() - started, 1), "key": key, "exercises": run.exercises}
     status, reason, error = run.verdict() if ended else ("timed out", "", timeout_error(arguments.timeout))
     if status == "passed" and (reason := shortfall(notebook, out)):
@@ -110,7 +120,7 @@ def read_report(path):
 def run_all(notebooks, arguments):
     """Run the notebooks and write the report; its entries, in the order of the notebooks."""
     previous = read_report(arguments.out / "report.json")
-    arguments.threads = max(1, cores.count() // arguments.jobs)
+    arguments.threads, arguments.stop = max(1, cores.count() // arguments.jobs), threading.Event()
     progress, started, found = (
         Progress(len(notebooks)),
         time.monotonic(),
@@ -130,7 +140,8 @@ def run_all(notebooks, arguments):
     with ThreadPoolExecutor(arguments.jobs) as pool:
         try:
             entries = list(pool.map(one, notebooks))
-        except KeyboardInterrupt:
+        except BaseException:
+            arguments.stop.set()
             pool.shutdown(cancel_futures=True)
             raise
     report = {
@@ -180,15 +191,11 @@ def main(argv=None):
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
-    try:
-        entries = run_all(notebooks, arguments)
-    except KeyboardInterrupt:
-        print("interrupted")
-        return 130
+    entries = run_all(notebooks, arguments)
     counts = {status: sum(e["status"] == status for e in entries) for status in STATUSES}
     print("notebooks: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     return 1 if counts["failed"] + counts["timed out"] else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(processes.program(main))

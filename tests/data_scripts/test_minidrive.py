@@ -242,6 +242,21 @@ def test_equal_parameters_are_not_made_twice(tmp_path, monkeypatch):
     assert (out / "minidrive.json").is_file() and json.loads((out / "minidrive.json").read_text())["seed"] == 0
 
 
+def test_a_damaged_one_is_made_again(tmp_path, monkeypatch):
+    out, made = tiny(tmp_path / "set"), []
+    monkeypatch.setattr(make_minidrive, "_produce", lambda *_: made.append(1) or [[{}, {}]])
+    whole = {path: path.read_bytes() for path in (*out.rglob("ego_pose.json"), *sorted(out.rglob("*.jpg"))[:1])}
+    for path, content in whole.items():
+        for damage in (path.unlink, lambda: path.write_bytes(content[:-1] + b"x")):  # noqa: B023
+            damage()
+            assert not make_minidrive.is_whole(out)
+            path.write_bytes(content)
+    assert make_minidrive.is_whole(out)
+    path.unlink()
+    tiny(out)
+    assert made == [1]
+
+
 def test_interruption_leaves_nothing(tmp_path, monkeypatch):
     calls = []
 

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -28,12 +29,12 @@ def test_a_failure_leaves_the_old_content_and_nothing_else(tmp_path):
     assert target.read_bytes() == b"old"
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path, number):
+@pytest.mark.parametrize("error", [(errno.ENOSPC, "full"), (errno.EDQUOT, "full"), ("400 requested and 8 written",)])
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path, error):
     target = tmp_path / "a.bin"
     with pytest.raises(BadInput, match=r"a\.bin[\s\S]*disk is full"), files.atomic(target) as part:
         part.write_bytes(b"half")
-        raise OSError(number, os.strerror(number))
+        raise OSError(*error)
     assert not list(tmp_path.iterdir())
 
 
@@ -44,6 +45,9 @@ def test_an_output_over_an_input_is_refused_whatever_the_spelling(tmp_path, monk
     for spelling in ("model.onnx", "./model.onnx", tmp_path / "new" / ".." / "model.onnx", "link.onnx"):
         with pytest.raises(BadInput, match=r"model\.onnx|link\.onnx"):
             files.check_distinct(spelling, None, tmp_path / "model.onnx")
+    (tmp_path / "hard.onnx").hardlink_to(tmp_path / "model.onnx")
+    with pytest.raises(BadInput, match=r"hard\.onnx"):
+        files.check_distinct("hard.onnx", tmp_path / "model.onnx")
     files.check_distinct("other.onnx", None, tmp_path / "model.onnx")
 
 
@@ -89,7 +93,10 @@ def test_a_target_that_cannot_be_replaced_is_named(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_replaces_a_folder_and_comes_back_if_that_fails(tmp_path, monkeypatch):
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_folder_replaces_a_folder_and_comes_back_if_that_fails(tmp_path, monkeypatch, exchanges):
+    if not exchanges:
+        monkeypatch.setattr(files, "_exchange", lambda *_: False)  # as on a file system that cannot
     target = tmp_path / "set"
     for content in ("first", "second"):
         with files.atomic(target, folder=True) as part:
@@ -100,6 +107,8 @@ def test_a_folder_replaces_a_folder_and_comes_back_if_that_fails(tmp_path, monke
 
     def fails(source, destination):
         if source.name == "set" and destination == target and (source / "third").exists():
+            if target.exists() and not exchanges:
+                raise OSError(errno.ENOTEMPTY, "Directory not empty")
             raise OSError(errno.EIO, "broken")
         replace(source, destination)
 
@@ -110,12 +119,29 @@ def test_a_folder_replaces_a_folder_and_comes_back_if_that_fails(tmp_path, monke
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
+def test_a_folder_is_never_absent_while_many_write_it(tmp_path):
+    target, absent = tmp_path / "set", []
+
+    def write(k):
+        with files.atomic(target, folder=True) as part:
+            (part / "content").write_text(f"{k}" * 1000)
+        absent.append(not (target / "content").exists())
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(100)))
+    assert not any(absent) and len(set((target / "content").read_text())) in (1, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
 def test_digest_covers_content_in_order(tmp_path):
     one, two = tmp_path / "1", tmp_path / "2"
     one.write_bytes(b"a")
     two.write_bytes(b"b")
     assert files.sha256(one, two) != files.sha256(two, one)
     assert files.sha256(one, two) == hashlib.sha256(b"ab").hexdigest()
+    long = bytes(5 << 20) + b"the end"
+    one.write_bytes(long)
+    assert files.sha256(one) == hashlib.sha256(long).hexdigest()
 
 
 def test_a_new_file_never_takes_the_place_of_another(tmp_path):

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from data_scripts.train.bevformer.frames import load_scenes
 from data_scripts.train.bevformer.trainer import Trainer, evaluate
-from helpers import files
+from helpers import files, processes
 from helpers.systems.bevformer.config import CONFIGS
 
 
@@ -89,4 +89,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(processes.program(main))

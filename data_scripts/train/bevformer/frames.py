@@ -1,5 +1,6 @@
 """MiniDrive in memory as training streams: frames, walks through the scenes, batches."""
 
+import os
 from concurrent.futures import ProcessPoolExecutor
 
 import cv2
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from helpers import dataset
+from helpers.processes import die_with
 from helpers.systems.bevformer.decode import encode_boxes
 
 
@@ -40,7 +42,7 @@ def load_scenes(dataroot, config, workers):
     frames = list(data.frames)
     previous = [None, *frames[:-1]]
     jobs = [(frame, before, config) for frame, before in zip(frames, previous, strict=True)]
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=die_with, initargs=(os.getpid(),)) as pool:
         loaded = list(tqdm(pool.map(_load, jobs, chunksize=4), total=len(jobs), desc="reading frames"))
     scenes = {}
     for item in loaded:

@@ -2,7 +2,10 @@
 
 import datetime
 import json
+import os
+import signal
 import subprocess
+import time
 from types import SimpleNamespace
 
 import nbformat
@@ -220,6 +223,30 @@ def test_an_error_of_the_runner_costs_one_row(tmp_path, monkeypatch):
     one, two = json.loads((tmp_path / "out/report.json").read_text())["notebooks"]
     assert (one["status"], two["status"]) == ("failed", "passed")
     assert one["reason"] == "the runner cannot run it: OSError: no process can be started"
+
+
+def test_an_interrupt_ends_every_lesson_at_once(tmp_path, monkeypatch):
+    ended = []
+
+    class Waiting(Ran):
+        def wait(self, timeout, tick):
+            if self.started == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            try:
+                while True:
+                    tick(1, 2)
+                    time.sleep(0.01)
+            finally:
+                ended.append(self)
+
+    monkeypatch.setattr(run, "Run", Waiting)
+    paths = [tmp_path / f"{name}.ipynb" for name in ("one", "two", "three")]
+    for path in paths:
+        nbformat.write(lesson(code("1")), path)
+    with pytest.raises(KeyboardInterrupt):
+        run.main(["--out", str(tmp_path / "out"), "--jobs", "2", *map(str, paths)])
+    assert len(ended) == 2
+    assert list((tmp_path / "out/notebooks").iterdir()) == []
 
 
 def test_lessons_at_once_share_the_cores_given(tmp_path, monkeypatch, capsys):

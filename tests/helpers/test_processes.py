@@ -1,0 +1,151 @@
+"""Processes end with what started them, whatever ends that, and take their descendants along."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers import processes
+
+# Starts a guarded shell with a child in a session of its own and another one without a parent.
+STARTS = """
+import sys
+from helpers import processes
+SHELL = "setsid sleep {n} & (sleep {n} &) ; echo up; sleep {n}"
+sys.exit(processes.program(lambda: processes.run(["sh", "-c", SHELL])))
+"""
+NAPS = itertools.count(1000 * os.getpid())  # seconds that no other process sleeps
+POOL = """
+import multiprocessing, os, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from helpers import processes
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, processes.die_with, (os.getpid(),)) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        time.sleep(100)
+"""
+STUCK = """
+import sys, time
+from helpers import processes
+processes.GRACE = 0.3
+def main():
+    while True:
+        try:
+            print("up", flush=True)
+            time.sleep(100)
+        except BaseException:
+            pass
+processes.program(main)
+"""
+CLEANS = """
+import sys, time
+from helpers import processes
+def main():
+    try:
+        print("up", flush=True)
+        time.sleep(100)
+    finally:
+        print("cleaned", flush=True)
+sys.exit(processes.program(main))
+"""
+
+
+def started(code, **options):
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, **options)
+    return process, process.stdout.readline().strip()
+
+
+def holds(condition, seconds=5):
+    """Whether the condition is met before the time is over."""
+    until = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < until:
+        time.sleep(0.02)
+    return met
+
+
+def commands(text):
+    """The processes whose command line is this text."""
+    listed = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            listed += [path.parent.name] if path.read_text().replace("\0", " ").strip() == text else []
+        except OSError:
+            continue
+    return listed
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("group", [False, True])
+def test_nothing_outlives_the_process_that_started_it(number, group):
+    nap = next(NAPS)
+    process, _ = started(STARTS.format(n=nap), start_new_session=True)
+    assert holds(lambda: len(commands(f"sleep {nap}")) == 3)
+    (os.killpg if group else os.kill)(process.pid, number)
+    assert process.wait(5) == (-number if number == signal.SIGKILL else 128 + number)
+    assert holds(lambda: not commands(f"sleep {nap}"))
+
+
+def test_what_a_command_leaves_behind_ends_with_it_and_its_code_is_told():
+    nap = f"sleep {next(NAPS)}"
+    assert processes.run(["sh", "-c", f"setsid {nap} & exit 3"]) == 3
+    assert commands(nap) == []
+    assert processes.run(["sh", "-c", "kill -KILL $$"]) == -signal.SIGKILL
+    assert processes.run(["sh", "-c", "kill -TERM $$"]) == -signal.SIGTERM
+
+
+def test_a_process_can_be_ended_at_once_and_twice():
+    guarded = processes.Guarded(["sleep", "100"])
+    guarded.end()
+    guarded.end()
+    assert guarded.process.returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_workers_of_a_pool_die_with_its_process(tmp_path, number):
+    (tmp_path / "pool.py").write_text(POOL)
+    process = subprocess.Popen([sys.executable, tmp_path / "pool.py"], stdout=subprocess.PIPE, text=True)
+    worker = Path("/proc", process.stdout.readline().strip())
+    assert worker.exists()
+    process.send_signal(number)
+    process.wait()
+    assert holds(lambda: not worker.exists())
+
+
+def test_a_worker_whose_parent_is_gone_already_ends():
+    code = "from helpers import processes; processes.die_with(1); print('alive')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_program_that_is_told_to_end_cleans_up(number):
+    process, _ = started(CLEANS)
+    process.send_signal(number)
+    assert process.communicate(timeout=5)[0] == "cleaned\n" and process.returncode == 128 + number
+
+
+def test_a_program_that_does_not_hear_ends_all_the_same():
+    process, _ = started(STUCK)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(3) == 128 + signal.SIGINT
+
+
+def test_nohup_is_respected():
+    process, _ = started(CLEANS, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.kill()
+    process.communicate()
+
+
+def test_a_program_that_ends_by_itself_leaves_signals_as_they_were():
+    before = [signal.getsignal(number) for number in processes.ENDING]
+    assert processes.program(lambda: 7) == 7
+    assert [signal.getsignal(number) for number in processes.ENDING] == before

@@ -196,9 +196,9 @@ def test_colors_and_typographic_quotes_do_not_hide_a_message():
 
 @pytest.mark.parametrize("text", ADVERSARIES, ids=range(len(ADVERSARIES)))
 def test_long_texts_cost_little(text):
-    started = time.perf_counter()
+    started = time.process_time()  # what a busy machine adds is not its cost
     explain(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_patterns_have_no_unbounded_repetition():

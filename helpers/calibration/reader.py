@@ -1,12 +1,14 @@
 """A calibration set as a data reader of ONNX Runtime, ModelOpt and TensorRT: one sample at a time."""
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from helpers.calibration.archive import layout, specs_of
+from helpers.errors import BadInput
 
 
 class CalibrationReader:
@@ -33,6 +35,7 @@ class CalibrationReader:
     ):
         self.path, self.specs = Path(path), specs_of(input_shapes, input_types)
         self.offsets, found = layout(self.path, self.specs)
+        self.state = _state(os.stat(self.path))
         self.samples = found if samples is None else min(samples, found)
         self.bar = _bar(self.samples) if progress else _NoBar()
         self.set_range(0, self.samples)
@@ -44,13 +47,20 @@ class CalibrationReader:
         return (self[index] for index in range(self.samples))
 
     def __getitem__(self, index):
-        """Sample `index` as {input name: array of the input's shape and type}."""
+        """Sample `index` as {input name: array of the input's shape and type}.
+
+        BadInput if the file was replaced since it was opened: its samples would be those of two sets.
+        """
         if not 0 <= index < self.samples:
             raise IndexError(f"sample {index} of {self.samples}")
         sample = {}
-        for name, spec in self.specs.items():
-            offset, size = self.offsets[name] + spec.nbytes * index, math.prod(spec.shape)
-            sample[name] = np.fromfile(self.path, spec.dtype, size, offset=offset).reshape(spec.shape)
+        with open(self.path, "rb") as stream:
+            if _state(os.fstat(stream.fileno())) != self.state:
+                fix = "read it again from its beginning, when nobody writes it any more"
+                raise BadInput(self.path, "another file than the one that was opened", "one set for all samples", fix)
+            for name, spec in self.specs.items():
+                stream.seek(self.offsets[name] + spec.nbytes * index)
+                sample[name] = np.fromfile(stream, spec.dtype, math.prod(spec.shape)).reshape(spec.shape)
         return sample
 
     def get_next(self) -> dict[str, np.ndarray] | None:
@@ -74,6 +84,11 @@ class CalibrationReader:
         """Let `get_next` draw the samples start_index (included) to end_index (excluded)."""
         self.start, self.stop = start_index, min(end_index, self.samples)
         self.rewind()
+
+
+def _state(found):
+    """What tells a file from one that has taken its place."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class _NoBar:

@@ -120,12 +120,16 @@ def _check_files(arguments):
     given = {name: value for name, value in vars(arguments).items() if value}
     taken = [*(given[name] for name in INPUTS if name in given), *given.get("plugins", ())]
     if "loadEngine" in given:
-        taken.append(cache.metadata_file(given["loadEngine"]))
+        taken += cache.files_of(given["loadEngine"])
     outputs = [given[name] for name in OUTPUTS if name in given]
     if "saveEngine" in given:
         outputs.append(cache.metadata_file(given["saveEngine"]))
     for path in outputs:
         check_distinct(path, *taken)
+        if "onnx" in given:
+            from helpers.graph.file import check_output  # onnx, which running an engine does without
+
+            check_output(path, given["onnx"])
         check_target(path)
         taken.append(path)
 

@@ -1,9 +1,9 @@
 """`python -m helpers patch`: list, apply, revert and check patches; exit code 0 done, 1 not as wanted, 2 bad input."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
+from helpers import temporary
 from helpers.environment import patches as patching
 from helpers.environment.patches import clones, upstream
 from helpers.errors import BadInput
@@ -84,8 +84,8 @@ def _check(options):
         _require_patch(options)
     ids, good = [options.id] if options.id else list(patching.manifest()), True
     for id in ids:
-        with tempfile.TemporaryDirectory() as folder:
-            result = upstream.check_upstream(id, Path(folder), site=options.site)
+        with temporary.scratch() as folder:
+            result = upstream.check_upstream(id, folder, site=options.site)
         good &= result["needed"] and result["in_range"]
         print(f"{'OK' if result['needed'] and result['in_range'] else 'WARN':<5} {id}: {result['message']}")
     return 0 if good else 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import BadInput
-from helpers.files import PathLike, atomic, read_json, sha256, stays_inside
+from helpers.files import PathLike, atomic, check_distinct, read_json, sha256, stays_inside
 
 REBUILD = "python -m helpers engine build --onnx=MODEL.onnx --runtime={runtime}"
 IDENTITY = ("onnx_sha256", "external", "runtime", "version", "compute_capabilities", "options")
@@ -176,14 +176,29 @@ def verify(
     return meta
 
 
+def files_of(engine: PathLike) -> list[Path]:
+    """The metadata file of `engine` and the files beside it that belong to it, as far as that file can be read."""
+    with contextlib.suppress(BadInput):
+        return [metadata_file(engine), *(Path(engine).parent / name for name in read_meta(engine)["beside"])]
+    return [metadata_file(engine)]
+
+
 def save_as(engine: PathLike, path: PathLike) -> Path:
-    """Copy an engine of the cache, its metadata file and its external files to `path`; returns `path`."""
+    """Copy an engine of the cache, its metadata file and its external files to `path`; returns `path`.
+
+    Raises:
+        BadInput: `path` is the engine itself, or a place that an external file needs holds another one.
+    """
     engine, path = Path(engine), Path(path)
+    check_distinct(path, engine, *files_of(engine))
     meta = read_meta(engine)
     beside = [(engine.parent / name, path.parent / name) for name in meta["beside"]]
     for name in meta["beside"]:
         if not stays_inside(name, path.parent):
             raise BadInput(path.parent / name, "a link out of this folder", "a place in it", "choose another folder")
+        if (target := path.parent / name).is_file() and sha256(target) != meta["beside"][name]:
+            expected = f"the weights of {engine.name}, or no such file"
+            raise BadInput(target, "a file of another content", expected, "choose another folder")
     with contextlib.ExitStack() as stack:  # left in reverse: the engine comes last, as metadata alone loads nothing
         for source, target in [(engine, path), (metadata_file(engine), metadata_file(path)), *beside]:
             shutil.copyfile(source, stack.enter_context(atomic(target)))

@@ -12,8 +12,8 @@ import onnx.inliner
 from onnx import TensorProto, helper
 
 from helpers.errors import BadInput, foreign
-from helpers.files import PathLike, check_distinct
-from helpers.graph.file import Model, parse, read, save
+from helpers.files import PathLike
+from helpers.graph.file import Model, check_output, parse, read, save
 from helpers.graph.functions import DOMAIN, FUNCTIONS, attach_functions, check_known, drop_functions
 from helpers.graph.types import Shape, kind_of, tensor_types, values
 from helpers.graph.walk import bodies, copy, element_types, initializers, part
@@ -49,7 +49,7 @@ def subgraph(
         raise BadInput("outputs", "none", "at least one tensor", "name where the part ends")
     if not isinstance(model, onnx.ModelProto):
         where = os.fspath(model)
-        check_distinct(out, model)
+        check_output(out, model)
     model = read(model)
     known = values(model)
     for name in (*inputs, *outputs):
@@ -177,7 +177,7 @@ def postprocess(path: PathLike, out: PathLike | None = None, functions: bool = T
 
     path = Path(path)
     out = Path(out or path.with_name(f"{path.stem}_post.onnx"))
-    check_distinct(out, path)
+    check_output(out, path)
     model = parse(path)
     check_known(model, path)
     moved = copy(model)

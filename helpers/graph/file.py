@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from onnx.external_data_helper import load_external_data_for_tensor
 
 from helpers.errors import BadInput, foreign
-from helpers.files import PathLike, atomic, is_lfs_pointer, stays_inside
+from helpers.files import PathLike, atomic, check_distinct, is_lfs_pointer, stays_inside
 from helpers.graph.checks import (
     EXPORT_AGAIN,
     LARGEST,
@@ -148,6 +148,13 @@ def external_files(path: PathLike, model: onnx.ModelProto) -> list[str]:
             expected = f"at least {end}, for the external weights of {path}"
             raise BadInput(file, f"{file.stat().st_size} bytes", expected, "copy the whole file beside the ONNX file")
     return sorted(ends)
+
+
+def check_output(out: PathLike, path: PathLike) -> None:
+    """BadInput if writing `out` would replace the ONNX file `path` or a file of its external weights."""
+    check_distinct(out, path)
+    if Path(out).exists():
+        check_distinct(out, *(Path(path).parent / name for name in external_files(path, _message(Path(path)))))
 
 
 def _place(path, tensor):

@@ -3,7 +3,6 @@
 PyTorch modules have theirs in `helpers.precision.pytorch`.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from helpers import engine, graph
+from helpers import engine, graph, temporary
 from helpers.errors import BadInput
 from helpers.graph import edit, session, walk
 from helpers.graph.types import kind_of, non_tensors
@@ -136,8 +135,8 @@ class EngineRunner(Runner):
         if self.runtime == "tensorrt":
             marked = [name for name in names if name not in self.outputs]
             return engine.build(self.path, self.runtime, self.out_dir, mark_outputs=marked, **self.options)
-        with tempfile.TemporaryDirectory() as folder:
-            part = graph.save(edit.with_outputs(self.model, names, self._known), Path(folder) / "marked.onnx")
+        with temporary.scratch() as folder:
+            part = graph.save(edit.with_outputs(self.model, names, self._known), folder / "marked.onnx")
             return engine.build(part, self.runtime, self.out_dir, **self.options)
 
     def probe(self, names: list[str]) -> Callable[[Arrays], Arrays]:

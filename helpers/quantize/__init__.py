@@ -22,6 +22,7 @@ from helpers.calibration import CalibrationReader, check_calibration, noise
 from helpers.errors import BadInput
 from helpers.files import atomic, check_distinct
 from helpers.graph import walk
+from helpers.graph.file import check_output
 from helpers.quantize import calibrators, modelopt
 from helpers.quantize.coverage import METADATA, counts, report
 from helpers.quantize.cpu import for_cpu
@@ -86,7 +87,8 @@ def quantize(
     _check_choice("method", method, METHODS)
     if options.samples is not None and options.samples < 1:
         raise BadInput("samples", options.samples, "at least 1, or None for all", "correct it")
-    check_distinct(out, onnx_path, calibration)
+    check_output(out, onnx_path)
+    check_distinct(out, calibration)
     model = _load(onnx_path)
     shapes, types = _inputs(model, onnx_path)
     _check_operators(options.exclude_op_types, model)

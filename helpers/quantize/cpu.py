@@ -7,7 +7,7 @@ from onnx import numpy_helper
 
 from helpers import graph
 from helpers.errors import BadInput
-from helpers.files import check_distinct
+from helpers.graph.file import check_output
 from helpers.graph.walk import constants, producers, users
 
 
@@ -22,7 +22,7 @@ def for_cpu(path: str | Path, out: str | Path) -> Path:
     Raises:
         BadInput: a file that `quantize` did not write in INT8, or an output that is the input.
     """
-    check_distinct(out, path)
+    check_output(out, path)
     model = graph.load(path)
     values = constants(model)
     producer = {name: model.graph.node[index] for name, index in producers(model).items()}

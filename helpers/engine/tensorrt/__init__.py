@@ -12,7 +12,7 @@ from helpers.engine.base import Runtime
 from helpers.engine.tensorrt import inspector, plan, plugins, profiles, versions
 from helpers.engine.tensorrt.engine import TensorRtEngine
 from helpers.engine.tensorrt.options import BuilderOptions, LoadOptions
-from helpers.files import PathLike
+from helpers.files import PathLike, check_distinct
 
 
 class TensorRt(Runtime):
@@ -44,6 +44,8 @@ class TensorRt(Runtime):
         return plan.is_plan(path)
 
     def check(self, onnx_path: PathLike, model: Any, options: BuilderOptions) -> None:
+        if options.timing_cache:
+            check_distinct(options.timing_cache, onnx_path, options.calibration)
         for shapes in options.shapes or [{}]:
             profiles.check(onnx_path, model, shapes)
 

@@ -9,13 +9,13 @@ settings, with a probe that shows them; a reader's own clone is the business of 
 import os
 import shutil
 import sys
-import tempfile
 import tomllib
 from collections.abc import Collection
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
+from helpers import temporary
 from helpers.environment.machine import normalized
 from helpers.errors import BadInput
 from helpers.files import ROOT, PathLike, atomic, git, sha256
@@ -95,10 +95,10 @@ def _switch(id, goal, site, dry_run, patches):
     todo = [path for path, state in states.items() if state != goal]
     notes = [note for path in todo for note in _check_writable(root, path)]
     if todo:
-        with tempfile.TemporaryDirectory(prefix="patch.") as work:
-            _git_apply(entry, root, todo, goal, Path(work), Path(patches))
+        with temporary.scratch() as work:
+            _git_apply(entry, root, todo, goal, work, Path(patches))
             if not dry_run:
-                _replace(root, todo, Path(work))
+                _replace(root, todo, work)
                 notes += _loaded(root, todo)
     state = {"after": "applied", "before": "not applied"}[goal]
     return {"id": id, "state": state, "site": str(root), "changed": todo, "notes": notes}

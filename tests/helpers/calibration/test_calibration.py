@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -105,6 +106,17 @@ def test_reader_draws_ranges_and_rewinds_within_them(calibration):
             np.testing.assert_array_equal(drawn, images[start:stop])
             reader.rewind()
     assert len(reader) == 5 and len(list(reader)) == 5
+
+
+def test_a_set_that_is_replaced_while_it_is_read_is_refused(calibration, tmp_path):
+    path = shutil.copyfile(calibration, tmp_path / "set.npz")
+    reader = CalibrationReader(path, SHAPES)
+    assert reader.get_next() is not None
+    shutil.copyfile(calibration, tmp_path / "new.npz")
+    (tmp_path / "new.npz").replace(path)
+    with pytest.raises(BadInput, match=r"set\.npz\n.*another file than the one that was opened"):
+        reader.get_next()
+    assert CalibrationReader(path, SHAPES).get_next() is not None
 
 
 def test_noise_has_the_shapes_and_no_meaning(tmp_path):

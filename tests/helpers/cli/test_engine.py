@@ -3,8 +3,9 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from helpers import __main__ as cli
 from tests.builders.graphs import save
@@ -167,6 +168,18 @@ def test_an_output_over_an_input_is_refused_before_any_work(tmp_path, double, ca
     assert run("engine", command, *arguments, f"{output}={tmp_path / taken}") == 2
     assert "also an input" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_outputs_and_external_weights_are_kept_apart(tmp_path, double, capsys):
+    model, taken = onnx.load(double), tmp_path / "weights.bin"
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(4, np.float32), "w"))
+    onnx.save(model, tmp_path / "large.onnx", save_as_external_data=True, location=taken.name, size_threshold=0)
+    before = taken.read_bytes()
+    for option in ("--saveOutputs", "--saveEngine"):
+        arguments = f"--onnx={tmp_path / 'large.onnx'}", f"--cache={tmp_path / 'cache'}", "--shapes=x:1x2"
+        assert run("engine", "run", *arguments, f"{option}={taken}") == 2
+        assert "also an input" in capsys.readouterr().err
+    assert taken.read_bytes() == before
 
 
 def test_outputs_and_the_metadata_of_engines_are_kept_apart_too(tmp_path, double, capsys):

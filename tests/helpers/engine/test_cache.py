@@ -107,6 +107,21 @@ def test_external_weights_are_kept_and_keyed(tmp_path, x):
             engine.load(file)
 
 
+def test_saving_never_replaces_the_engine_or_the_weights_of_another(tmp_path, x):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        options = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
+        save_conv(tmp_path / name / "conv.onnx", **options)
+    flip_byte(tmp_path / "two" / "weights.bin")
+    built = engine.build(tmp_path / "one" / "conv.onnx", out_dir=tmp_path / "cache")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for path in (built, f"{built}.json", built.parent / "weights.bin", tmp_path / "two" / "mine.onnx"):
+        with pytest.raises(BadInput, match=r"also an input|another content"):
+            cache.save_as(built, path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert cache.save_as(built, tmp_path / "one" / "mine.onnx").is_file()  # beside the weights that it needs
+
+
 def test_external_weights_inside_a_branch_are_found(tmp_path):
     (tmp_path / "branch.bin").write_bytes(np.float32([7]).tobytes())
     weight = numpy_helper.from_array(np.float32([7]), "w")

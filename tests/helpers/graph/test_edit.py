@@ -126,6 +126,16 @@ def test_subgraph_refuses_unknown_and_missing_tensors(plain, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.onnx"]
 
 
+def test_an_output_over_external_weights_is_refused(plain, tmp_path):
+    source = tmp_path / "plain.onnx"
+    onnx.save(plain, source, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    before = (tmp_path / "weights.bin").read_bytes()
+    for write in (lambda out: graph.subgraph(source, out, ["f"], ["h"]), lambda out: graph.postprocess(source, out)):
+        with pytest.raises(BadInput, match=r"weights\.bin\n.*also an input"):
+            write(tmp_path / "weights.bin")
+    assert (tmp_path / "weights.bin").read_bytes() == before
+
+
 def test_subgraph_wants_lists_of_names_and_an_end(plain, tmp_path):
     for inputs, outputs in (([], []), ("xy", ["y"]), ([], "y")):
         with pytest.raises(BadInput, match="puts"):

@@ -156,6 +156,8 @@ def test_timing_cache_is_read_and_written_back(trt, model, tmp_path):
     with pytest.raises(BadInput, match=r"timing.cache(.|\n)*delete it"):
         built(model, timing_cache=file, workspace=3)
     assert file.read_bytes() == b"some other file"
+    with pytest.raises(BadInput, match="also an input"):
+        built(model, timing_cache=model, workspace=4)
 
 
 def test_refused_networks_show_the_builders_messages(trt, model):

@@ -65,7 +65,7 @@ def main(argv=None, path=PAGE):
     )
     parser.add_argument("--check", action="store_true", help="write nothing, say whether it is stale")
     check = parser.parse_args(argv).check
-    before = path.read_text()
+    before = path.read_text(encoding="utf-8")
     try:
         after = filled(before)
     except BadInput as error:
@@ -76,7 +76,7 @@ def main(argv=None, path=PAGE):
         return 0
     if not check:
         with atomic(path) as part:
-            part.write_text(after)
+            part.write_text(after, encoding="utf-8")
     print(f"{path.name}: " + ("stale (fix: make docs)" if check else "written"))
     return 1 if check else 0
 

@@ -28,12 +28,12 @@ LOCK = ROOT / "requirements/audit.txt"
 
 def tools():
     """The folder with the tools' programs, installed if they are not what their lock says."""
-    stamp, wanted = TOOLS / "installed-from", f"{TOOLS}\n{LOCK.read_text()}"
-    if not stamp.is_file() or stamp.read_text() != wanted:
+    stamp, wanted = TOOLS / "installed-from", f"{TOOLS}\n{LOCK.read_text(encoding='utf-8')}"
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
         venv.create(TOOLS, clear=True, with_pip=True)
         pip = [TOOLS / "bin/python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", LOCK], check=True)
-        stamp.write_text(wanted)
+        stamp.write_text(wanted, encoding="utf-8")
     return TOOLS / "bin"
 
 
@@ -48,7 +48,7 @@ def bill(programs, name):
     }  # it misses requirements in pyproject.toml, which are in the locks
     with atomic(path) as part:
         subprocess.run([*command, "--of", "JSON", "-o", part], env=quiet, check=True)
-    return path, len(json.loads(path.read_text())["components"])
+    return path, len(json.loads(path.read_text(encoding="utf-8"))["components"])
 
 
 def audit(programs, name):
@@ -59,13 +59,16 @@ def audit(programs, name):
     """
     pins = [pin.partition("+")[0] for pin in pins_of(ROOT / f"requirements/{name}.txt")]  # torch's CPU build is torch
     source, report = OUT / f"{name}.pins.txt", OUT / f"{name}.audit.json"
-    source.write_text("\n".join(pins) + "\n")
+    source.write_text("\n".join(pins) + "\n", encoding="utf-8")
     report.unlink(missing_ok=True)
     command = [programs / "pip-audit", "--no-deps", "--disable-pip", "--progress-spinner", "off", "--format", "json"]
     done = subprocess.run([*command, "--output", report, "-r", source], capture_output=True, text=True)
     if not report.is_file():  # its exit code is 1 for that, and for a finding
         raise subprocess.CalledProcessError(done.returncode, done.args, stderr=done.stderr)
-    found = {canonicalize_name(entry["name"]): entry for entry in json.loads(report.read_text())["dependencies"]}
+    found = {
+        canonicalize_name(entry["name"]): entry
+        for entry in json.loads(report.read_text(encoding="utf-8"))["dependencies"]
+    }
     nothing = {"skip_reason": "pip-audit says nothing of it"}
     return {pin: against(found.get(pin.partition("==")[0], nothing)) for pin in pins}
 

@@ -62,7 +62,7 @@ def junit_counts(report):
 
 def notebook_counts():
     """(passed, failed, skipped) of the lessons; one that timed out has failed."""
-    statuses = [entry["status"] for entry in json.loads((OUT / "report.json").read_text())["notebooks"]]
+    statuses = [entry["status"] for entry in json.loads((OUT / "report.json").read_text(encoding="utf-8"))["notebooks"]]
     passed, skipped = statuses.count("passed"), statuses.count("skipped")
     return passed, len(statuses) - passed - skipped, skipped
 

@@ -77,7 +77,7 @@ def make(out="data/minidrive", scenes=10, frames=20, seed=0, workers=None, names
         worlds = [produce.world_of(name, frames, seed) for name in names]
         for table, records in tables.build(worlds, shown, seed).items():
             produce.write_json(root / "v1.0-mini" / f"{table}.json", records)
-        (root / MARKER).write_text(json.dumps(parameters | {"digest": digest(root)}, indent=1) + "\n")
+        (root / MARKER).write_text(json.dumps(parameters | {"digest": digest(root)}, indent=1) + "\n", encoding="utf-8")
     return out
 
 
@@ -91,7 +91,7 @@ def digest(root):
 
 def is_whole(root):
     """Whether every file of a MiniDrive is as it was written."""
-    return json.loads((Path(root) / MARKER).read_text()).get("digest") == digest(root)
+    return json.loads((Path(root) / MARKER).read_text(encoding="utf-8")).get("digest") == digest(root)
 
 
 def _positive(name, value, least):
@@ -110,7 +110,7 @@ def _present(out, parameters):
             out, "a folder or file that is not a MiniDrive", f"a new folder, or one with {MARKER}", "pass another --out"
         )
     try:
-        return parameters.items() <= json.loads(marker.read_text()).items() and is_whole(out)
+        return parameters.items() <= json.loads(marker.read_text(encoding="utf-8")).items() and is_whole(out)
     except (OSError, ValueError, RecursionError, AttributeError):
         return False
 

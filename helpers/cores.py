@@ -54,10 +54,14 @@ def machine() -> int:
 def quota(folder: Path = CGROUPS) -> int | None:
     """Cores that the container's CPU quota amounts to, rounded up; None without a quota. `folder` holds the cgroups."""
     with contextlib.suppress(OSError, ValueError):
-        share, period = (folder / "cpu.max").read_text().split()  # cgroups of version 2; "max" is no quota
+        share, period = (
+            (folder / "cpu.max").read_text(encoding="utf-8").split()
+        )  # cgroups of version 2; "max" is no quota
         return math.ceil(int(share) / int(period))
     with contextlib.suppress(OSError, ValueError):
-        share, period = ((folder / f"cpu/cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        share, period = (
+            (folder / f"cpu/cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period")
+        )
         return math.ceil(int(share) / int(period)) if int(share) > 0 else None
     return None
 

@@ -82,7 +82,7 @@ def cpu(cpuinfo: PathLike = "/proc/cpuinfo") -> str:
     """The CPU's model name and the number of cores, such as "AMD EPYC 7763, 2 cores", or "..., 4 cores, 1 used"."""
     model = platform.machine()
     if Path(cpuinfo).is_file():
-        match = re.search(r"^model name\s*:\s*(.+)$", Path(cpuinfo).read_text(), re.MULTILINE)
+        match = re.search(r"^model name\s*:\s*(.+)$", Path(cpuinfo).read_text(encoding="utf-8"), re.MULTILINE)
         model = match[1].strip() if match else model
     used = cores.limit()
     return f"{model}, {cores.machine()} cores" + (f", {used} used" if used else "")

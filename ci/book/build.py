@@ -35,7 +35,7 @@ def report_of(out):
     path = out / "report.json"
     if not path.is_file():
         raise BadInput(path, "no such file", "the report of a run", "run the lessons first: python -m ci.lessons.run")
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def sources(out, folder, root=ROOT):
@@ -47,7 +47,7 @@ def sources(out, folder, root=ROOT):
     documents = [path for path in (*LEARN, *LOOK_UP, FIGURES, *AUTHORS) if (root / path).is_file()]
     shown = [f"notebooks/{lesson.name}" for lesson in lessons]
     pages = Pages(frozenset([*documents, *shown]), frozenset(recorded))
-    written = {path: rewritten((root / path).read_text(), path, pages) for path in documents}
+    written = {path: rewritten((root / path).read_text(encoding="utf-8"), path, pages) for path in documents}
     if FIGURES in written:
         written[FIGURES] = written[FIGURES].replace("# Results\n", "# All recorded figures\n", 1)
     written["what_ran.md"] = ran.page(report, {lesson.name: lesson.title for lesson in lessons})
@@ -56,7 +56,7 @@ def sources(out, folder, root=ROOT):
     written["index.md"] = home.page(lessons, captions(shown, documents), pictures)
     for path, text in written.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
+        (folder / path).write_text(text, encoding="utf-8")
     for lesson, path in zip(lessons, shown, strict=True):
         made = notebooks.page(lesson.notebook, path, pages, pictures)
         if ended[lesson.name]["status"] != "passed":
@@ -104,5 +104,5 @@ def build(out, strict=False):
         if not (part / "index.html").is_file():
             raise BadInput(out / "book", f"Sphinx ended with {code}", "a book", "see what it says above")
     with atomic(out / "index.html") as part:
-        part.write_text(ENTRY)
+        part.write_text(ENTRY, encoding="utf-8")
     return out / "book/index.html", code

@@ -20,11 +20,11 @@ MINUTES = re.compile(r"(\d+) minutes?")
 def road(folder, drawn=ROOT / ROAD):
     """Write the drawing of the road twice, for light and dark pages, and give the HTML that shows the right one."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = drawn.read_text()
+    text = drawn.read_text(encoding="utf-8")
     made = {"light": DARK.sub("", text), "dark": DARK.sub(lambda found: found[1] + "\n", text)}
     elements = []
     for theme, content in made.items():
-        (folder / f"road-{theme}.svg").write_text(content)
+        (folder / f"road-{theme}.svg").write_text(content, encoding="utf-8")
         source = f"{folder.name}/road-{theme}.svg"
         size = 'width="960" height="420"'
         elements.append(f'<img class="only-{theme}" alt="{ROAD_TEXT}" src="{source}" {size}>')
@@ -98,4 +98,4 @@ def page(lessons, captions, folder):
     cards = '<div class="lesson-cards">' + "".join(map(card, lessons)) + "</div>"
     numbered = {f"notebooks/{lesson.name}": f"{number_of(lesson)} {lesson.title}".strip() for lesson in lessons}
     fields = {"road": road(folder), "time": time_of(lessons), "cards": cards}
-    return TEXT.read_text().format(**fields) + "\n" + contents(captions, numbered)
+    return TEXT.read_text(encoding="utf-8").format(**fields) + "\n" + contents(captions, numbered)

@@ -57,7 +57,7 @@ def hidden(path):
 def read_manifest(folder):
     """{name: {"source": digest, "copy": digest}} of what was written to the folder; empty if that cannot be read."""
     try:
-        known = json.loads((folder / MANIFEST).read_text())
+        known = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return {name: {"source": str(each["source"]), "copy": str(each["copy"])} for name, each in known.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
@@ -65,7 +65,7 @@ def read_manifest(folder):
 
 def write_manifest(folder, manifest):
     with atomic(folder / MANIFEST) as part:
-        part.write_text(json.dumps(manifest, indent=1))
+        part.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
 def write_one(path, target, name, kind):

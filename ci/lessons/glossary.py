@@ -34,7 +34,7 @@ class Entry:
 def read(path):
     """The entries of a glossary, in order."""
     entries = []
-    for part in re.split(r"^(?=## )", path.read_text(), flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^(?=## )", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         heading, _, rest = part.partition("\n")
         term = heading.removeprefix("## ").strip()
         also = re.match(r"\s*\*also: (.+?)\*\s*$", rest, re.MULTILINE)
@@ -147,7 +147,7 @@ def breaches(folder=order.FOLDER, root=ROOT):
                     linked_to.add(anchor)
                     if anchor and anchor not in slugs:
                         yield lesson.name, f"cell {number}: the link to {NAME}#{anchor} leads to no entry"
-    everything += [path.read_text() for pattern in DOCS for path in sorted(root.glob(pattern))]
+    everything += [path.read_text(encoding="utf-8") for pattern in DOCS for path in sorted(root.glob(pattern))]
     used = {entry.term for entry, _ in finder(entries)(plain("\n\n".join(everything)))}
     for entry in entries:
         if entry.term not in used and entry.slug not in linked_to:

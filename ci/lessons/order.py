@@ -36,7 +36,7 @@ class Lesson:
 
 def systems(table=TABLE):
     """The systems in the order of the table `SYSTEMS`, which is read as text: CI stands on a lower floor than it."""
-    for node in ast.parse(table.read_text()).body:
+    for node in ast.parse(table.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and node.targets[0].id == "SYSTEMS":
             return [key.value for key in node.value.keys]
     raise LookupError(f"{table} has no table SYSTEMS")

@@ -90,7 +90,11 @@ def shortfall(notebook, out):
 def written(folder, name, since):
     """{file: digest} of the records in a folder that a lesson, which their command names, wrote since then."""
     recent = (path for path in sorted(folder.glob("*.json")) if path.stat().st_mtime > since - 1)  # of a coarse clock
-    return {path.name: content(path) for path in recent if f"notebooks/{name}" in path.read_text(errors="replace")}
+    return {
+        path.name: content(path)
+        for path in recent
+        if f"notebooks/{name}" in path.read_text(errors="replace", encoding="utf-8")
+    }
 
 
 def sealed(entry):
@@ -111,7 +115,7 @@ def is_proof(previous, key, out, folder):
 def read_report(path):
     """The entries of an earlier report by notebook; those that can be read, so none from a damaged report."""
     try:
-        entries = json.loads(path.read_text())["notebooks"]
+        entries = json.loads(path.read_text(encoding="utf-8"))["notebooks"]
         return {entry["notebook"]: entry for entry in entries if isinstance(entry, dict) and "notebook" in entry}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
@@ -152,7 +156,7 @@ def run_all(notebooks, arguments):
         "notebooks": entries,
     }
     with atomic(arguments.out / "report.json") as part:
-        part.write_text(json.dumps(report, indent=1) + "\n")
+        part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return entries
 
 

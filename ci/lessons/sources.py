@@ -79,7 +79,7 @@ class Sources:
 def machine(driver=DRIVER):
     """The processor, the GPUs and the driver, as text: a time of one machine is none of another's."""
     told = [driver / "version", *sorted(driver.glob("gpus/*/information"))]
-    return "\n".join([records.cpu(), *(path.read_text() for path in told if path.is_file())])
+    return "\n".join([records.cpu(), *(path.read_text(encoding="utf-8") for path in told if path.is_file())])
 
 
 def content(path):

@@ -37,7 +37,7 @@ def read(path):
     """The wrong answers in a file, in order; none if there is no file. Raises BadInput for a cell of another form."""
     if not path.is_file():
         return []
-    _, *cells = re.split(r"^(?=# %%)", path.read_text(), flags=re.MULTILINE)
+    _, *cells = re.split(r"^(?=# %%)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return [parse(cell, path) for cell in cells]
 
 

@@ -19,9 +19,9 @@ def pages(root=ROOT):
     """dict of path to the text that should stand there."""
     results = Recorded(root / "results")
     return {
-        root / "docs/results.md": results_page(results, TEMPLATE.read_text()),
+        root / "docs/results.md": results_page(results, TEMPLATE.read_text(encoding="utf-8")),
         root / "docs/pictures/road.svg": road(results),
-        root / "README.md": filled((root / "README.md").read_text(), four(results), root / "README.md"),
+        root / "README.md": filled((root / "README.md").read_text(encoding="utf-8"), four(results), root / "README.md"),
     }
 
 

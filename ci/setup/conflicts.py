@@ -25,7 +25,7 @@ COMMAND += " --python-platform x86_64-manylinux_2_35 --python-version"
 
 def recorded():
     """The record: keys resolver, command, date, and conflict, a list of dictionaries."""
-    return tomllib.loads(RECORD.read_text())
+    return tomllib.loads(RECORD.read_text(encoding="utf-8"))
 
 
 def words(stdout, stderr):
@@ -62,7 +62,7 @@ def write(conflicts, resolver):
         lines += [f"{key} = {json.dumps(value)}" for key, value in conflict.items() if key != "words"]
         lines.append(f"words = '''\n{conflict['words']}'''")
     with atomic(RECORD) as part:
-        part.write_text("\n".join(lines) + "\n")
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main(argv=None):

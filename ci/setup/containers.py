@@ -19,7 +19,7 @@ DOCKERFILE = ROOT / "Dockerfile"
 
 def lint(hadolint):
     """0 if neither the project's rules nor hadolint find anything."""
-    found = breaches(DOCKERFILE.read_text(), ROOT)
+    found = breaches(DOCKERFILE.read_text(encoding="utf-8"), ROOT)
     print("\n".join(found) or "Dockerfile: keeps this project's rules")
     program = shutil.which(hadolint)
     if not program:

@@ -114,7 +114,7 @@ def ignored(path, rules):
 
 def ignore_rules(folder):
     path = Path(folder) / ".dockerignore"
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 

@@ -21,7 +21,7 @@ except ModuleNotFoundError:
     sys.exit(f"make gpu: found Python {platform.python_version()}, needed 3.11 or newer (make gpu PYTHON=python3.11)")
 
 ROOT = Path(__file__).resolve().parents[2]
-TIERS = tomllib.loads((ROOT / "requirements/tiers.toml").read_text())
+TIERS = tomllib.loads((ROOT / "requirements/tiers.toml").read_text(encoding="utf-8"))
 ON_GPU = [name for name, tier in TIERS.items() if "driver" in tier]
 AUTOMATIC = ["trt11", "trt10"]  # the first that the machine can run
 
@@ -111,10 +111,10 @@ def steps(lock, builders):
 
 def install(name, python):
     """Make the tier's environment; it is complete, or it is gone."""
-    tier, lock = TIERS[name], (ROOT / f"requirements/{name}.txt").read_text()
+    tier, lock = TIERS[name], (ROOT / f"requirements/{name}.txt").read_text(encoding="utf-8")
     folder, content = ROOT / tier["folder"], f"{name}\n{ROOT}\n{lock}"
     stamp = folder / "installed-from"
-    if stamp.exists() and stamp.read_text() == content:
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == content:
         return print(f"make gpu: {folder.name} already holds {name}")
     own, part = folder / "bin/python", folder / "requirements.txt"
     pip = [own, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--no-deps"]
@@ -122,16 +122,16 @@ def install(name, python):
     packages = "import sysconfig; print(sysconfig.get_path('purelib'))"
     try:
         subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
-        for options, requirements in steps(lock, (ROOT / "requirements/build.txt").read_text()):
-            part.write_text("\n".join(requirements))
+        for options, requirements in steps(lock, (ROOT / "requirements/build.txt").read_text(encoding="utf-8")):
+            part.write_text("\n".join(requirements), encoding="utf-8")
             subprocess.run([*pip, *options, "-r", part], check=True)
         target = subprocess.run([own, "-c", packages], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-        (Path(target) / "onramp.pth").write_text(f"{ROOT}\n")
+        (Path(target) / "onramp.pth").write_text(f"{ROOT}\n", encoding="utf-8")
         subprocess.run([own, "-c", show], check=True)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    stamp.write_text(content)
+    stamp.write_text(content, encoding="utf-8")
     return print(f"make gpu: {folder.name} is ready; next: {tier['folder']}/bin/python -m helpers doctor")
 
 

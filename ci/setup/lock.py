@@ -30,7 +30,7 @@ from packaging.utils import canonicalize_name
 from helpers.files import ROOT, atomic
 
 FOLDER = ROOT / "requirements"
-TIERS = tomllib.loads((FOLDER / "tiers.toml").read_text())
+TIERS = tomllib.loads((FOLDER / "tiers.toml").read_text(encoding="utf-8"))
 NAMES = sorted(path.stem for path in FOLDER.glob("*.in"))
 NVIDIA_INDEX = "https://pypi.nvidia.com"
 FROM_NVIDIA = re.compile(r"tensorrt(-llm|-cu1[23](-libs)?)?==(?!8)")  # stubs on pypi.org, or front ends that need them
@@ -41,7 +41,7 @@ NEWEST_PLATFORM = "x86_64-manylinux_2_40"  # the newest for whose wheels they ha
 def requirements(source):
     """`{canonical name: Requirement}` of an .in file; it takes the place of namesakes in a file named by `-r`."""
     found = {}
-    for line in source.read_text().splitlines():
+    for line in source.read_text(encoding="utf-8").splitlines():
         line = line.split("#")[0].strip()
         if line.startswith("-r "):
             found = requirements(source.parent / line[3:].strip()) | found
@@ -53,7 +53,11 @@ def requirements(source):
 
 def hashes_of(lock):
     """`{"name==version": ["sha256:...", ...]}` of a lock, in its order."""
-    lines = [line.split() for line in lock.read_text().splitlines() if "==" in line and not line.startswith(("#", "-"))]
+    lines = [
+        line.split()
+        for line in lock.read_text(encoding="utf-8").splitlines()
+        if "==" in line and not line.startswith(("#", "-"))
+    ]
     return {pin: [option.removeprefix("--hash=") for option in options] for pin, *options in lines}
 
 
@@ -66,11 +70,11 @@ def resolve(kept, pip_arguments):
     """The CPU tier as `{"name==version": [hash of the file that pip chose]}`; pins in `kept` stay where they fit."""
     with tempfile.TemporaryDirectory() as folder:
         report, constraint = Path(folder) / "report.json", Path(folder) / "constraint.txt"
-        constraint.write_text("\n".join(kept))
+        constraint.write_text("\n".join(kept), encoding="utf-8")
         command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
         command += ["--constraint", constraint, "--report", report, "-r", FOLDER / "cpu.in", *pip_arguments]
         subprocess.run(command, check=True)
-        chosen = json.loads(report.read_text())["install"]
+        chosen = json.loads(report.read_text(encoding="utf-8"))["install"]
     found = {}
     for item in chosen:
         pin = f"{canonicalize_name(item['metadata']['name'])}=={item['metadata']['version']}"
@@ -88,8 +92,8 @@ def resolve_with_uv(name, kept, uv):
         kept = ["==".join(pin) for pin in dict(pin.split("==") for pin in [*kept, *shared]).items()]
     with tempfile.TemporaryDirectory() as folder:
         source, constraint = Path(folder) / f"{name}.in", Path(folder) / "constraint.txt"
-        source.write_text("\n".join(map(str, wanted.values())))
-        constraint.write_text("\n".join(kept))
+        source.write_text("\n".join(map(str, wanted.values())), encoding="utf-8")
+        constraint.write_text("\n".join(kept), encoding="utf-8")
         options = ["--no-annotate", "--python-version", pythons(name)[0], "--python-platform", PLATFORM]
         return compiled(uv, *options, "--constraint", constraint, source).split()
 
@@ -129,7 +133,7 @@ def pythons(name):
 
 def shares_cpu_pins(name):
     """Whether a tier is the CPU tier and more: its list begins with the CPU tier's."""
-    return "\n-r cpu.in\n" in (FOLDER / f"{name}.in").read_text()
+    return "\n-r cpu.in\n" in (FOLDER / f"{name}.in").read_text(encoding="utf-8")
 
 
 def header(name, pins, resolver):
@@ -152,7 +156,7 @@ def header(name, pins, resolver):
 def write(name, out, pins, resolver):
     lines = [" ".join([pin, *(f"--hash={digest}" for digest in hashes)]) for pin, hashes in pins.items()]
     with atomic(out) as part:
-        part.write_text("\n".join([*header(name, pins, resolver), *lines]) + "\n")
+        part.write_text("\n".join([*header(name, pins, resolver), *lines]) + "\n", encoding="utf-8")
     print(f"{len(pins)} pins in {out}")
 
 

@@ -24,7 +24,7 @@ def world_of(name, frames, seed):
 
 def write_json(path, content):
     """Compact JSON with stable key order."""
-    Path(path).write_text(json.dumps(content, separators=(",", ":")))
+    Path(path).write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
 
 
 def prepare(root):

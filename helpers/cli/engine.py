@@ -218,7 +218,7 @@ def _timings(opened, feeds, arguments):
 def _write_json(path, content):
     if path:
         with atomic(path) as part:
-            part.write_text(json.dumps(content, indent=1) + "\n")
+            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         print(path)
 
 

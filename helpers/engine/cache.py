@@ -109,7 +109,7 @@ def fetch(
             "date": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
             **details,
         }
-        metadata_file(part).write_text(json.dumps(meta, indent=1) + "\n")
+        metadata_file(part).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
     return engine
 
 

@@ -166,12 +166,16 @@ class Machine:
     def memory(self) -> tuple[float, float] | None:
         """(total, available) memory in GiB, the limit of a container included; None where it cannot be told."""
         try:
-            lines = dict(line.split(":", 1) for line in Path(self.meminfo).read_text().splitlines() if ":" in line)
+            lines = dict(
+                line.split(":", 1)
+                for line in Path(self.meminfo).read_text(encoding="utf-8").splitlines()
+                if ":" in line
+            )
             total, free = (int(lines[key].split()[0]) / 2**20 for key in ("MemTotal", "MemAvailable"))
         except (OSError, KeyError, ValueError):
             return None
         with contextlib.suppress(OSError, ValueError):
-            limit = int(Path(self.cgroup).read_text()) / 2**30
+            limit = int(Path(self.cgroup).read_text(encoding="utf-8")) / 2**30
             total, free = min(total, limit), min(free, limit)
         return total, free
 

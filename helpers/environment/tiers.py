@@ -89,7 +89,7 @@ def needs(machine: Machine, tier: str) -> dict[str, Any]:
     path, table = lock_file(machine, tier), machine.root / "requirements/tiers.toml"
     if path is None or not table.is_file():
         return {}
-    return tomllib.loads(table.read_text()).get(path.stem, {})
+    return tomllib.loads(table.read_text(encoding="utf-8")).get(path.stem, {})
 
 
 def _lock(name):

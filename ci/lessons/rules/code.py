@@ -44,7 +44,10 @@ EMBEDDED = re.compile(
 @functools.cache
 def locked(lock=LOCK):
     """The names of distributions in the lock, in normal form."""
-    return {_normal(name) for name in re.findall(r"^([\w.-]+)(?:\[[^\]]*\])?==", lock.read_text(), re.MULTILINE)}
+    return {
+        _normal(name)
+        for name in re.findall(r"^([\w.-]+)(?:\[[^\]]*\])?==", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    }
 
 
 def _normal(name):

@@ -17,7 +17,7 @@ def _anchors(path, stamp):
     if path.suffix == ".ipynb":
         cells = nbformat.read(path, as_version=nbformat.NO_CONVERT).cells
         return anchors_of([cell.source for cell in cells if cell.cell_type == "markdown"])
-    return anchors_of([path.read_text()])
+    return anchors_of([path.read_text(encoding="utf-8")])
 
 
 def page_breaches(texts, path):
@@ -44,4 +44,4 @@ def breaches(lesson, course):
 def of_pages(paths):
     """(path, sentence) for each broken link in Markdown files."""
     for path in map(Path, paths):
-        yield from ((path, text) for _, text in page_breaches([(0, path.read_text())], path))
+        yield from ((path, text) for _, text in page_breaches([(0, path.read_text(encoding="utf-8"))], path))

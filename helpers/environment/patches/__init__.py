@@ -26,7 +26,7 @@ Entry = dict[str, Any]  # of manifest.toml
 
 def manifest(patches: PathLike = PATCHES) -> dict[str, Entry]:
     """The entries of `patches/manifest.toml`: {id: dict}, patches and settings."""
-    content = tomllib.loads((Path(patches) / "manifest.toml").read_text())
+    content = tomllib.loads((Path(patches) / "manifest.toml").read_text(encoding="utf-8"))
     return {entry["id"]: entry for entry in content["patch"]}
 
 

@@ -22,7 +22,7 @@ REVERT = "python -m helpers patch revert --clone"
 
 def procedures(patches: PathLike = PATCHES) -> dict[str, Entry]:
     """The `[[procedure]]` entries of the manifest: {id: dict} with repository, commit, directory, steps, source."""
-    content = tomllib.loads((Path(patches) / "manifest.toml").read_text())
+    content = tomllib.loads((Path(patches) / "manifest.toml").read_text(encoding="utf-8"))
     return {entry["id"]: entry for entry in content["procedure"]}
 
 
@@ -199,7 +199,7 @@ def _read(repo, journal):
 
 def _save(journal, record):
     with atomic(journal) as part:
-        part.write_text(json.dumps(record, indent=1))
+        part.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def _submodules(repo):

@@ -45,7 +45,7 @@ def headers_version(headers: PathLike) -> tuple[int, ...]:
     path = Path(headers) / "NvInferVersion.h"
     if not path.is_file():
         raise BadInput(path, "no such file", "TensorRT's headers", "give headers=DIR with NvInfer.h in it")
-    text = path.read_text(errors="replace")
+    text = path.read_text(errors="replace", encoding="utf-8")
     defined = {name: int(value) for name, value in re.findall(r"^#define\s+(\w+)\s+(\d+)", text, re.MULTILINE)}
     names = [(f"NV_TENSORRT_{part}", f"TRT_{part}_ENTERPRISE") for part in PARTS]
     parts = [defined[name] for pair in names for name in [name for name in pair if name in defined][:1]]
@@ -88,7 +88,11 @@ def compile_check(
     command = [compiler, "-std=c++17", "-Wall", "-Wextra", "-fsyntax-only", *includes, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"})
     lines = [line.removeprefix(f"{path.parent}/") for line in done.stderr.splitlines()]
-    form = "IPluginV2DynamicExt" if "IPluginV2DynamicExt" in path.with_suffix(".h").read_text() else "IPluginV3"
+    form = (
+        "IPluginV2DynamicExt"
+        if "IPluginV2DynamicExt" in path.with_suffix(".h").read_text(encoding="utf-8")
+        else "IPluginV3"
+    )
     return {
         "version": version,
         "form": form,

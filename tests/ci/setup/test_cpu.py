@@ -74,7 +74,8 @@ def installs(calls):
 def test_set_up_without_python_says_what_to_do(tmp_path):
     status, text, _ = set_up(tmp_path)
     assert status == 1
-    assert "Python 3.11 with venv was not found" in text and "apt install python3.11" in text
+    assert "found no Python with venv" in text and "sudo apt install python3.11 python3.11-venv" in text
+    assert "sudo apt install python3-venv, then make again" in text
 
 
 def test_set_up_takes_torch_from_the_cpu_index_only_if_need_be_and_runs_once(tmp_path, python):
@@ -147,9 +148,19 @@ def test_where_there_is_another_python_only_uv_fetches_the_right_one(tmp_path, p
 
 def test_where_none_can_be_fetched_set_up_says_so(tmp_path, python):
     status, text, calls = set_up(tmp_path, python, "3.12")
-    assert status == 1 and "uv: no network" in text and "none could be fetched" in text
-    assert "apt install python3-venv" in text and "make PYTHON=/path/to/python3.11" in text
+    assert status == 1 and "uv: no network" in text and "could not be fetched" in text
+    assert "make UV_PYTHON_INSTALL_MIRROR=file:///" in text and "make PYTHON=/path/to/python3.11" in text
+    assert "apt install" not in text
     assert not (tmp_path / ".venv").exists() and not [call for call in calls if "cpu.txt" in call]
+
+
+def test_where_uv_cannot_be_had_set_up_says_so(tmp_path, python):
+    python.write_text(
+        FAKE_PYTHON.replace('case "$asked" in', 'case "$asked" in *uv.txt*) echo no index >&2; exit 1 ;;', 1)
+    )
+    status, text, calls = set_up(tmp_path, python, "3.13", "never")
+    assert status == 1 and "no index" in text and "uv, which fetches Python 3.11, could not be installed" in text
+    assert not [call for call in calls if call.startswith("uv python")]
 
 
 def test_a_lock_that_names_no_python_is_refused(tmp_path, python):

@@ -37,6 +37,9 @@ usable() {
         "$venv" -c "import sys, pip; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" 2>/dev/null
 }
 
+# Pip fails to build a package where it takes a cache for writable that is not, as below a home that cannot be written.
+mkdir -p "${PIP_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/dev/null}/.cache}/pip}" 2>/dev/null || export PIP_NO_CACHE_DIR=1
+
 started=$SECONDS
 venv=.venv/bin/python
 version=$(sed -n '1s/.*CPython \([0-9.]*\).*/\1/p' "$lock")

@@ -13,6 +13,7 @@ FAKE_PYTHON = """#!/bin/bash
 # and knows torch only from the CPU index.
 case "${@: -1}" in /dev/fd/*) asked="$* [$(cat "${@: -1}")]" ;; *) asked="$*" ;; esac
 echo "$asked" >>"$CALLS"
+[ -z "$PIP_NO_CACHE_DIR" ] || : >"$CALLS.without-cache"
 case "$asked" in
     *"-m venv"*)
         for folder; do :; done
@@ -43,7 +44,7 @@ def python(tmp_path):
     return tmp_path / "fake-python"
 
 
-def set_up(folder, python=None, version="3.11", fetched=""):
+def set_up(folder, python=None, version="3.11", fetched="", **environment):
     """Run a copy of ci/setup/cpu.sh on a PATH that has no Python; (exit code, output, the calls of the fake Python)."""
     for name in (
         "ci/setup/cpu.sh",
@@ -60,7 +61,7 @@ def set_up(folder, python=None, version="3.11", fetched=""):
             (tools / tool).symlink_to(shutil.which(tool))
     calls = folder / "calls"
     calls.write_text("")
-    environment = {"PATH": str(tools), "CALLS": str(calls), "PYTHON": str(python or ""), "VERSION": version}
+    environment |= {"PATH": str(tools), "CALLS": str(calls), "PYTHON": str(python or ""), "VERSION": version}
     if python:
         environment |= {"UV": str(python.with_name("fake-uv")), "FETCHED": str(fetched)}
     done = subprocess.run(["ci/setup/cpu.sh"], cwd=folder, env=environment, capture_output=True, text=True, timeout=20)
@@ -96,6 +97,12 @@ def test_whatever_set_up_fetches_is_checked_against_its_hash(tmp_path, python):
     assert all("--no-deps --no-build-isolation --require-hashes" in call for call in fetching)
     first = fetching[0]  # builds what has no wheel, where pip would fetch a builder without a hash
     assert first.endswith("-r requirements/build.txt")
+
+
+@pytest.mark.parametrize(("home", "without"), [("/proc/self", True), ("", True), ("home", False)])
+def test_a_home_that_cannot_be_written_is_no_place_for_a_cache(tmp_path, python, home, without):
+    assert set_up(tmp_path, python, HOME=str(tmp_path / home) if home else "")[0] == 0
+    assert (tmp_path / "calls.without-cache").exists() is without
 
 
 def test_a_copied_folder_sets_itself_up_again_from_nothing(tmp_path, python):

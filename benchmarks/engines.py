@@ -109,7 +109,16 @@ class Shape:
         """Build the engine; where it lies and what its metadata file says of it."""
         path = engine.build(onnx, self.options.runtime, self.work / "engines", **settings)
         meta = cache.read_meta(path)
-        kept = ("size_bytes", "build_seconds", "flags", "layer_count", "precisions", "constrained_layers", "device")
+        kept = (
+            "sha256",
+            "size_bytes",
+            "build_seconds",
+            "flags",
+            "layer_count",
+            "precisions",
+            "constrained_layers",
+            "device",
+        )
         return {"engine": str(path.relative_to(self.work))} | {key: meta[key] for key in kept if key in meta}
 
     def implementation(self, settings, plugin):

@@ -1,5 +1,7 @@
 """Stage `records`: the work folder as result records, and the table beside the published figures."""
 
+from pathlib import Path
+
 from benchmarks import comparison, measured
 from helpers import records
 from helpers.files import ROOT
@@ -27,17 +29,27 @@ def _record(name, metrics, entry, kind):
     device = entry["cpu"] if "onnxruntime" in name else entry["device"] or entry["cpu"]
     metrics = {key: str(value) if isinstance(value, bool) else value for key, value in metrics.items()}
     return records.Record(name.replace("_", "-"), kind, device, entry["versions"], entry["command"], entry["commit"],
-                          entry["date"], metrics)  # fmt: skip
+                          entry["date"], metrics, entry.get("artifacts", {}))  # fmt: skip
 
 
 def engines(pieces, system):
     """[(record name, metrics, entry)] of every engine and every way to run the network in PyTorch."""
     return [
-        (f"{system}-{shape}-{runtime}-{name}", measured.metrics_of(pieces, runtime, shape, name), entry)
+        (
+            f"{system}-{shape}-{runtime}-{name}",
+            measured.metrics_of(pieces, runtime, shape, name),
+            entry | {"artifacts": artifacts(pieces, f"{runtime}/{shape}/build/{name}")},
+        )
         for shape in measured.SHAPES
         for runtime in measured.RUNTIMES
         for name, entry in measured.named(pieces, runtime, shape)
     ]
+
+
+def artifacts(pieces, build):
+    """{file: SHA-256} of the engine that a piece has built; {} where there is none, as in PyTorch."""
+    built = pieces.get(build, {}).get("result", {})
+    return {Path(built["engine"]).name: built["sha256"]} if "sha256" in built else {}
 
 
 def scaling(pieces, system):

@@ -11,7 +11,7 @@ import json
 import math
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ import numpy as np
 
 from helpers import cores
 from helpers.errors import BadInput
-from helpers.files import ROOT, PathLike, git, read_json, write_new
+from helpers.files import ROOT, PathLike, git, read_json, sha256, write_new
 
 KINDS = ("measured", "recorded")
 PACKAGES = ("torch", "onnx", "onnxruntime", "nvidia-modelopt", "tensorrt", "tensorrt-rtx", "numpy", "nuscenes-devkit")
 TYPES = {"name": str, "kind": str, "device": str, "versions": dict, "command": str, "commit": str, "date": str,
          "metrics": dict}  # fmt: skip
+OPTIONAL = {"artifacts": dict}  # may be empty, and absent: records of an earlier day lack it
 FIX = "correct the file, or write it again with helpers.records.write"
 
 
@@ -41,6 +42,7 @@ class Record:
         commit: commit of the code, with `-dirty` if files differed from it, or "unknown".
         date: ISO 8601 with an offset, such as 2026-01-31T12:00:00+00:00.
         metrics: flat dict of name to finite number or str, such as NDS, mAP, latency_ms_p50.
+        artifacts: dict of name to SHA-256 of the files that were measured; all metrics are of these.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Record:
     commit: str
     date: str
     metrics: dict[str, float | int | str]
+    artifacts: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def record(
@@ -60,10 +63,12 @@ def record(
     kind: str = "measured",
     device: str | None = None,
     versions: dict[str, str] | None = None,
+    artifacts: Iterable[PathLike] = (),
 ) -> Record:
     """A Record of now, on this machine: fills in device (this CPU unless given), versions, commit and date.
 
-    `metrics` holds numbers, NumPy's included, and str.
+    `metrics` holds numbers, NumPy's included, and str. `artifacts`: the files that were measured, such as the graph,
+    whose digests tell later which ones they were.
     """
     fields = {
         "name": name,
@@ -74,6 +79,7 @@ def record(
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "metrics": {key: value.item() if isinstance(value, np.generic) else value for key, value in metrics.items()},
+        "artifacts": {Path(path).name: sha256(path) for path in artifacts},
     }
     return _checked(fields, f"record {name!r}")
 
@@ -152,12 +158,13 @@ def _checked(fields: Any, where: object) -> Record:
     keys = f"the keys {list(TYPES)}"
     if not isinstance(fields, dict):
         raise BadInput(where, type(fields).__name__, f"an object with {keys}", FIX)
-    for key in fields.keys() - TYPES.keys():
+    fields = {key: kind() for key, kind in OPTIONAL.items()} | fields
+    for key in fields.keys() - TYPES.keys() - OPTIONAL.keys():
         raise BadInput(where, f"unknown key {key!r}", keys, FIX)
-    for key, kind in TYPES.items():
+    for key, kind in (TYPES | OPTIONAL).items():
         if key not in fields:
             raise BadInput(where, f"no key {key!r}", keys, FIX)
-        if not isinstance(fields[key], kind) or not fields[key]:
+        if not isinstance(fields[key], kind) or not (fields[key] or key in OPTIONAL):
             raise BadInput(where, f"{key} = {fields[key]!r}", f"{key}: a {kind.__name__} that is not empty", FIX)
     for found, expected in _wrong_values(fields):
         raise BadInput(where, found, expected, FIX)
@@ -175,6 +182,9 @@ def _wrong_values(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in fields["versions"].items():
         if not isinstance(value, str):
             yield f"versions[{key!r}] = {value!r}", "a str"
+    for key, value in fields["artifacts"].items():
+        if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
+            yield f"artifacts[{key!r}] = {value!r}", "a SHA-256, 64 hexadecimal digits"
     for key, value in fields["metrics"].items():
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             yield f"metrics[{key!r}] = {value!r}", "a number or a str: the map is flat"

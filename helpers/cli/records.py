@@ -74,6 +74,7 @@ def whole(record: Record) -> str:
     """All of a record as text, one field or metric a line."""
     versions = ", ".join(f"{package} {version}" for package, version in record.versions.items())
     fields = {key: getattr(record, key) for key in SOURCE} | {"versions": versions}
+    fields |= {f"SHA-256 of {name}": digest for name, digest in record.artifacts.items()}
     metrics = {key: _text(value, ".6g") for key, value in record.metrics.items()}
     width = max(map(len, [*fields, *metrics]))
     lines = [[f"  {key:<{width}}  {value}".rstrip() for key, value in part.items()] for part in (fields, metrics)]

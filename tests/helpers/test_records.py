@@ -1,6 +1,7 @@
 import dataclasses
 import datetime
 import errno
+import hashlib
 import json
 import re
 import subprocess
@@ -52,6 +53,8 @@ def test_write_and_read_give_the_same_record(tmp_path):
         ({"metrics": {"NDS": None}}, r"metrics\['NDS'\] = None"),
         ({"device": 5}, "device = 5"),
         ({"gpu": "H100"}, "unknown key 'gpu'"),
+        ({"artifacts": {"a.onnx": "1234"}}, r"artifacts\['a.onnx'\] = '1234'"),
+        ({"artifacts": ["a.onnx"]}, "artifacts = "),
         ({"commit": ...}, "no key 'commit'"),
     ],
 )
@@ -119,6 +122,19 @@ def test_record_fills_in_where_the_figures_come_from(tmp_path):
     assert (
         records.record("mini", {"NDS": 1}, "make run", device="GPU", versions={"cuda": "13"}).versions["cuda"] == "13"
     )
+
+
+def test_a_record_knows_what_was_measured(tmp_path):
+    file = tmp_path / "a.onnx"
+    file.write_bytes(b"graph")
+    made = records.record("mini", {"NDS": 1}, "make run", artifacts=[file])
+    assert made.artifacts == {"a.onnx": hashlib.sha256(b"graph").hexdigest()}
+    path = records.write(made, tmp_path / "results")
+    assert records.read(path) == made
+    old = json.loads(path.read_text())
+    del old["artifacts"]
+    path.write_text(json.dumps(old))
+    assert records.read(path).artifacts == {}
 
 
 def test_cpu_model_name(tmp_path):

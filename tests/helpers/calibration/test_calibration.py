@@ -137,6 +137,7 @@ def test_noise_has_the_shapes_and_no_meaning(tmp_path):
         ({"can_bus": np.zeros(91, np.float32)}, "can_bus"),
         ({"can_bus": np.zeros(72, np.float32)}, "samples per input"),
         ({"image": np.zeros((5, 6, 3, 8, 4), np.float32)}, "image"),
+        ({"image": np.zeros((5, 5, 3, 4, 8), np.float32)}, "image"),
         ({"image": np.asfortranarray(np.zeros((5, 6, 3, 4, 8), np.float32))}, "Fortran"),
     ],
 )

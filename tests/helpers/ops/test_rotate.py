@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from helpers.errors import BadInput
-from helpers.ops.rotate import reference, rotate
+from helpers.ops.rotate import _takes, reference, rotate
 
 
 def turn(image, degrees, center, interpolation="nearest"):
@@ -79,3 +79,18 @@ def test_it_is_an_operator_of_torch():
     image, angle, center = torch.randn(2, 6, 8), torch.tensor([20.0]), torch.tensor([1.0, 2.0])
     turned = torch.ops.onramp.rotate(image, angle, center, "bilinear")
     assert torch.equal(turned, reference(image, angle, center, "bilinear"))
+
+
+@pytest.mark.parametrize(
+    ("types", "taken"),
+    [
+        ((torch.float32, torch.float32, torch.float32), True),
+        ((torch.float16, torch.float32, torch.float32), True),
+        ((torch.float64, torch.float32, torch.float32), False),
+        ((torch.float32, torch.float64, torch.float64), False),
+        ((torch.float32, torch.float32, torch.float16), False),
+    ],
+)
+def test_the_kernel_is_asked_only_for_types_that_it_has(types, taken):
+    operands = [torch.zeros(size, dtype=dtype) for size, dtype in zip(((1, 2, 2), (1,), (2,)), types, strict=True)]
+    assert _takes(*operands, "nearest") is taken

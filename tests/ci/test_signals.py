@@ -1,0 +1,55 @@
+"""The matrix of signals tells what is half written, what still runs and what was left."""
+
+import time
+
+import pytest
+
+from ci import signals
+from ci.interrupted import Program
+
+WRITES = "import sys, time; p = sys.argv[1]; open(p, 'w').write('half'); time.sleep({}); open(p, 'w').write('whole')"
+LEAVES = (
+    "import subprocess, sys; subprocess.Popen(['sleep', '9'], start_new_session=True); "
+    "open(sys.argv[1], 'w').write('whole')"
+)
+DROPS = "import os, sys; open(os.environ['TMPDIR'] + '/dropped', 'w'); open(sys.argv[1], 'w').write('whole')"
+
+
+def program(code):
+    def check(inputs, path):
+        return None if path.read_text() == "whole" else path.read_text()
+
+    return Program(lambda inputs: None, lambda inputs, folder: ["-c", code, folder / "out"], check, "out")
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        (WRITES.format(0), None),
+        (LEAVES, "1 processes left"),
+        (DROPS, "left behind: tmp/dropped"),
+        ("raise SystemExit(3)", "exit code 3"),
+        ("pass", "no out"),
+    ],
+)
+def test_an_undisturbed_run_is_held_against_the_rules(tmp_path, monkeypatch, code, problem):
+    monkeypatch.setattr(signals, "SECONDS", 0.2)
+    monkeypatch.setattr(signals.wait_for_none, "__defaults__", (0.2,))
+    found = signals.whole_run(program(code), tmp_path, tmp_path / "run")[1]
+    assert found is None if problem is None else problem in found
+
+
+def test_a_file_that_is_half_written_is_a_fault(tmp_path):
+    found = signals.field(program(WRITES.format(30)), tmp_path, tmp_path / "run", "KILL", False, 1.5)
+    assert found == "half written: out: half"
+
+
+def test_processes_are_found_by_their_mark_alone(tmp_path):
+    process = signals.start(["-c", "import time; time.sleep(9)"], tmp_path, "a mark")
+    time.sleep(0.2)
+    try:
+        assert process.pid in signals.living("a mark") and signals.living("a") == []
+    finally:
+        assert signals.wait_for_none("a mark", 0)
+        process.wait()
+    assert signals.living("a mark") == []

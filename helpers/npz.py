@@ -73,3 +73,13 @@ def _header(stream: IO[bytes]):
         raise ValueError(f"format version {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(stream)
+
+
+def check_numbers(where: object, array: np.ndarray, dtype: np.dtype) -> None:
+    """BadInput that names `where` unless every value is a finite number that `dtype` can hold."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = array.astype(dtype)
+    kept = np.isfinite(converted) if dtype.kind == "f" else converted == array
+    if lost := np.count_nonzero(~kept):
+        found = f"{lost} of {array.size} values that are NaN, infinite, or too large for {dtype}"
+        raise BadInput(where, found, "finite numbers", "look at where the array comes from")

@@ -1,5 +1,11 @@
 """The doors by name."""
 
-from ci.fuzz import archives, graphs
+from ci.fuzz import archives, checkpoints, graphs, records, tables
 
-DOORS = {"onnx": graphs.DOOR, **archives.DOORS}
+DOORS = {
+    "onnx": graphs.DOOR,
+    **archives.DOORS,
+    **records.DOORS,
+    **tables.DOORS,
+    **checkpoints.DOORS,
+}

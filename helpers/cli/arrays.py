@@ -45,9 +45,7 @@ def load(path: str | Path, shapes: Mapping[str, tuple]) -> Arrays:
     with foreign(path, npz.EXPECTED, npz.FIX), np.load(path, allow_pickle=False) as stored:
         arrays = dict(stored)
     for name, array in arrays.items():
-        if wrong := np.count_nonzero(~np.isfinite(array)):
-            found = f"{wrong} of {array.size} values NaN or infinite"
-            raise BadInput(f"{path}: array {name!r}", found, "finite numbers", "look at where the array comes from")
+        npz.check_numbers(f"{path}: array {name!r}", array, array.dtype)
     return arrays
 
 
@@ -70,6 +68,8 @@ def load_frames(path: str | Path, shapes: Mapping[str, tuple], types: Mapping[st
     if count > MOST_FRAMES:
         raise BadInput(path, f"{count} frames", f"at most {MOST_FRAMES}", "compare fewer frames at a time")
     arrays = load(path, {name: ("frames", *shape) for name, shape in shapes.items()})
+    for name, dtype in types.items():
+        npz.check_numbers(f"{path}: array {name!r}", arrays[name], np.dtype(dtype))
     return [{name: array[index] for name, array in arrays.items()} for index in range(count)]
 
 

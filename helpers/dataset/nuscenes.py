@@ -1,6 +1,5 @@
 """MiniDrive and nuScenes through one path: nuscenes-devkit in, frames out. Needs no torch."""
 
-import json
 import os
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,8 @@ from helpers.boxes import Boxes, transform
 from helpers.dataset import layout
 from helpers.dataset.frame import CAMERAS, CLASSES, Frame
 from helpers.dataset.images import missing_image
-from helpers.errors import BadInput
+from helpers.dataset.tables import MOTION, Tables, read_rows
+from helpers.errors import BadInput, foreign
 
 FUTURE = 6  # key frames of the planning horizon: 3 s at 2 Hz
 
@@ -35,12 +35,7 @@ def open_dataset(dataroot: str | Path, version: str = "v1.0-mini", split: str | 
     """
     dataroot = Path(dataroot)
     layout.check(dataroot, version)
-    try:
-        nusc = NuScenes(version, str(dataroot), verbose=False)
-    except (json.JSONDecodeError, KeyError, AssertionError, TypeError) as error:
-        raise BadInput(
-            dataroot / version, f"{type(error).__name__}: {error}", "nuScenes tables", layout.remake(dataroot)
-        ) from error
+    nusc = Tables(version, dataroot, layout.remake(dataroot))
     return Dataset(nusc, split)
 
 
@@ -55,11 +50,17 @@ class Dataset:
         self.scenes = _scenes_of(nusc, split)
         self._can = NuScenesCanBus(dataroot=str(self.dataroot))
         self._poses = {scene["name"]: self._read_poses(scene["name"]) for scene in self.scenes}
-        self._places = [
-            (scene["name"], i, token) for scene in self.scenes for i, token in enumerate(self._tokens(scene))
-        ]
         self._frames = {}
-        self._check_images()
+        with self._located("sample.json"):
+            self._places = [
+                (scene["name"], i, token) for scene in self.scenes for i, token in enumerate(self._tokens(scene))
+            ]
+            self._check_images()
+
+    def _located(self, place):
+        """What the devkit raises of tables that do not name each other's rows becomes a BadInput."""
+        where = self.dataroot / self.version / place
+        return foreign(where, "rows that the other tables name", layout.remake(self.dataroot))
 
     @cached_property
     def frames(self) -> list[Frame]:
@@ -82,7 +83,8 @@ class Dataset:
             return [self[j] for j in range(*i.indices(len(self)))]
         i = range(len(self))[i]
         if i not in self._frames:
-            self._frames[i] = self._read(*self._places[i])
+            with self._located(f"sample.json: sample {self.tokens[i]}"):
+                self._frames[i] = self._checked(self._read(*self._places[i]))
         return self._frames[i]
 
     def _tokens(self, scene):
@@ -103,7 +105,10 @@ class Dataset:
             for channel in (*CAMERAS, "LIDAR_TOP"):
                 if channel not in data:
                     raise BadInput(
-                        f"sample {token}", f"no {channel}", "six cameras and LIDAR_TOP", layout.remake(self.dataroot)
+                        f"{self.dataroot / self.version}: sample {token}",
+                        f"no {channel}",
+                        "six cameras and LIDAR_TOP",
+                        layout.remake(self.dataroot),
                     )
             for camera in CAMERAS:
                 path = self.nusc.get_sample_data_path(data[camera])
@@ -115,11 +120,7 @@ class Dataset:
         if scene[-4:].isdecimal() and int(scene[-4:]) in self._can.can_blacklist:
             return []
         path = self.dataroot / "can_bus" / f"{scene}_pose.json"
-        try:
-            return json.loads(path.read_text())  # the devkit reads it so too, but only of scenes with its own names
-        except (OSError, ValueError) as error:
-            found = "no file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
-            raise BadInput(path, found, "the pose messages of the scene", layout.CAN_BUS_FIX) from error
+        return read_rows(path, MOTION, "the pose messages of the scene", layout.CAN_BUS_FIX)
 
     def _sensor(self, token):
         """sample_data token -> (record, sensor2ego, ego2global, intrinsic)."""
@@ -158,6 +159,16 @@ class Dataset:
             future_path=self._future_path(sample, np.linalg.inv(ego2global)),
         )
 
+    def _checked(self, frame):
+        """The frame; BadInput if a number of it is not finite: two samples at one time, positions too far apart."""
+        boxes = frame.boxes
+        arrays = {"lidar2img": frame.lidar2img, "velocities": boxes.velocities, "centers": boxes.centers}
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                where = f"{self.dataroot / self.version}: sample {frame.token}"
+                raise BadInput(where, f"{name} that are not finite", "finite numbers", layout.remake(self.dataroot))
+        return frame
+
     def _annotations(self, sample, global2lidar):
         records = [self.nusc.get("sample_annotation", token) for token in sample["anns"]]
         records = [r for r in records if category_to_detection_name(r["category_name"])]
@@ -167,7 +178,7 @@ class Dataset:
             np.array([r["translation"] for r in records], np.float64),
             np.array([r["size"] for r in records], np.float64),
             np.array([quaternion_yaw(Quaternion(r["rotation"])) for r in records]),
-            np.nan_to_num([self.nusc.box_velocity(r["token"])[:2] for r in records]),
+            np.nan_to_num([self.nusc.box_velocity(r["token"])[:2] for r in records], posinf=np.inf, neginf=-np.inf),
             np.array([CLASSES.index(category_to_detection_name(r["category_name"])) for r in records]),
             np.ones(len(records)),
             "global",

@@ -10,10 +10,11 @@ from onnx import helper, shape_inference
 from helpers.errors import BadInput
 from helpers.graph.functions import custom_nodes, is_defined, with_functions
 from helpers.graph.session import open_session, run
-from helpers.graph.walk import copy, inputs, node_inputs
+from helpers.graph.walk import all_nodes, attributes, copy, inputs, node_inputs
 
 Shape = list[int | str | None] | None  # sizes; a free dimension is its name, or None; None where the rank is unknown
 COUNTING = {"Compress", "NonMaxSuppression", "NonZero", "Unique"}  # what they make is as long as the values say
+KERNELS = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "DeformConv": 1, "QLinearConv": 3}  # where a weight is
 MOST_BYTES = 2 << 30  # of zeros that a graph is run on
 MOST_SECONDS = 10  # of such a run
 LONGEST_VECTOR = 1 << 20  # onnx's propagation of values makes a dimension of every element of a vector
@@ -51,12 +52,31 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         for size in value.type.tensor_type.shape.dim:
             if size.HasField("dim_value") and size.dim_value <= 0:  # so some exporters write a free dimension
                 size.ClearField("dim_value")
+    state_kernels(whole)
     vectors = [count(type_of(value)[1]) or 0 for value in stated(whole.graph).values() if kind_of(value) == "tensor"
                and len(value.type.tensor_type.shape.dim) == 1]  # fmt: skip
     try:
         return shape_inference.infer_shapes(whole, data_prop=max(vectors, default=0) <= LONGEST_VECTOR)
     except Exception:  # its exceptions have no class in common; what the file states remains
         return whole
+
+
+def state_kernels(model: onnx.ModelProto) -> None:
+    """Write the kernel's shape into the convolutions of `model` that leave it to a constant weight.
+
+    Where it is not written, onnx 1.21 does not compare it with the rank of the image, and ends the process instead.
+    """
+    sizes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    for node in all_nodes(model):
+        given = attributes(node)
+        if node.op_type == "Constant" and isinstance(given.get("value"), onnx.TensorProto):
+            sizes[node.output[0]] = list(given["value"].dims)
+        elif node.op_type == "DequantizeLinear" and node.input and node.input[0] in sizes:
+            sizes[node.output[0]] = sizes[node.input[0]]
+        weight = dict(enumerate(node.input)).get(KERNELS.get(node.op_type, -1))
+        if weight in sizes and "kernel_shape" not in given:
+            kernel = helper.make_attribute("kernel_shape", sizes[weight][2:], attr_type=onnx.AttributeProto.INTS)
+            node.attribute.append(kernel)
 
 
 def stated(graph: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:

@@ -18,8 +18,9 @@ def copy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def attributes(node: onnx.NodeProto) -> dict:
-    """Attribute name -> value; of a body the `onnx.GraphProto`."""
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    """Attribute name -> value; of a body the `onnx.GraphProto`. What a function takes from its caller is left out."""
+    own = (attribute for attribute in node.attribute if not attribute.ref_attr_name)
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in own}
 
 
 def bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:

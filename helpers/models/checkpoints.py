@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 from helpers.files import is_lfs_pointer
 
 if TYPE_CHECKING:
@@ -40,22 +39,21 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
 def _read(path):
     """Tensors by name from a checkpoint file."""
     import torch
+    from safetensors.torch import load_file
 
     expected = "a .safetensors file, or a torch.save file of tensors by name (under `state_dict` or at the top)"
     if is_lfs_pointer(path):
         raise BadInput(path, "a git-lfs pointer in the place of the weights", expected, "git lfs pull")
-    try:
+    if not path.is_file():
+        raise BadInput(path, "no such file", expected, "check the path")
+    with foreign(path, expected, "fetch the file again"):
         if path.suffix == ".safetensors":
-            return _read_safetensors(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise BadInput(path, "no such file", expected, "check the path") from error
-    except pickle.UnpicklingError as error:
-        found = "damaged, or holds Python objects other than tensors, which are never unpickled"
-        raise BadInput(path, found, expected, "fetch the file again, or save its state_dict alone") from error
-    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise BadInput(path, f"not readable as weights ({reason})", expected, "fetch the file again") from error
+            return load_file(path)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            found = "damaged, or holds Python objects other than tensors, which are never unpickled"
+            raise BadInput(path, found, expected, "fetch the file again, or save its state_dict alone") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
         raise BadInput(path, f"a {type(state).__name__} that is not a table of tensors", expected, "save a state dict")
@@ -75,29 +73,20 @@ def _plain_names(path, state):
     return plain
 
 
-def _read_safetensors(path):
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
-
-
 def _problems(state, wanted):
     """What keeps `state` from being loaded, one entry per kind, naming the tensors."""
     import torch
 
     special = [name for name in wanted if name in state and not _is_plain(state[name])]
     shared = [name for name in wanted if name in state and name not in special]
+    fitting = [name for name in shared if state[name].shape == wanted[name].shape]
     kinds = {
         "missing": [name for name in wanted if name not in state],
         "unexpected": [name for name in state if name not in wanted],
         "wrong shape": [
             f"{name} {shape_of(state[name])} instead of {shape_of(wanted[name])}"
             for name in shared
-            if state[name].shape != wanted[name].shape
+            if name not in fitting
         ],
         "wrong dtype": [
             f"{name} {dtype_of(state[name])} instead of {dtype_of(wanted[name])}"
@@ -105,7 +94,7 @@ def _problems(state, wanted):
             if state[name].is_floating_point() != wanted[name].is_floating_point()
         ],
         "sparse, quantized or without storage": special,
-        "not finite": [name for name in shared if not torch.isfinite(state[name].to(wanted[name].dtype)).all()],
+        "not finite": [name for name in fitting if not torch.isfinite(state[name].to(wanted[name].dtype)).all()],
     }
     return [f"{kind} ({len(names)}): {', '.join(names)}" for kind, names in kinds.items() if names]
 
@@ -114,7 +103,8 @@ def _is_plain(tensor):
     """Whether every element of the tensor lies in memory as a number of its own."""
     import torch
 
-    return tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
+    special = tensor.is_nested or tensor.is_quantized or tensor.is_meta
+    return tensor.layout == torch.strided and not special
 
 
 def shape_of(tensor: Tensor) -> str:

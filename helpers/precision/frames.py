@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from helpers.errors import BadInput
+from helpers.npz import check_numbers
 from helpers.precision.runners import Arrays, Runner
 from helpers.sequence import Step, rollout
 
@@ -43,9 +44,4 @@ def _check_frame(feeds, reference, where):
         dtype, wanted = np.asarray(array).dtype, np.dtype(reference.types.get(name, np.float32))
         if not np.can_cast(dtype, wanted, "same_kind"):
             raise BadInput(f"{where}: input {name}", dtype, wanted, f"convert with array.astype(np.{wanted})")
-        with np.errstate(over="ignore"):
-            converted = np.asarray(array).astype(wanted)
-        kept = np.isfinite(converted) if wanted.kind == "f" else converted == array
-        if count := np.count_nonzero(~kept):
-            values = f"{count} values that are NaN, infinite, or too large for {wanted}"
-            raise BadInput(f"{where}: input {name}", values, "numbers", "look at where the frame comes from")
+        check_numbers(f"{where}: input {name}", np.asarray(array), wanted)

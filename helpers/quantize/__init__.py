@@ -23,6 +23,7 @@ from helpers.errors import BadInput
 from helpers.files import atomic, check_distinct
 from helpers.graph import walk
 from helpers.graph.file import check_output
+from helpers.graph.types import state_kernels
 from helpers.quantize import calibrators, modelopt
 from helpers.quantize.coverage import METADATA, counts, report
 from helpers.quantize.cpu import for_cpu
@@ -114,6 +115,7 @@ def quantize(
 
 def _load(path):
     model = graph.with_functions(graph.load(path))
+    state_kernels(model)
     if walk.is_quantized(model):
         raise BadInput(path, "a model with Q/DQ nodes", "a floating-point model", "quantize the exported file instead")
     values = walk.inputs(model)

@@ -10,17 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ci.fuzz import __main__ as program
-from ci.fuzz import door, mutate, worker
+from ci.fuzz import door, mutate, tables, worker
 from ci.fuzz.door import Door, Silent, Unnamed, outcome
 from ci.fuzz.doors import DOORS
 from helpers.errors import BadInput
 
-EXAMPLES = {"onnx": 20}  # an input of this door is taken by six commands
+EXAMPLES = {"onnx": 12, "tables": 20}  # an input of this door is taken by six commands
 
 
 @pytest.fixture(scope="module", params=sorted(DOORS))
-def opened(request, tmp_path_factory):
+def opened(request, tmp_path_factory, minidrive):
     """(name, door, folder that it was prepared in)."""
+    tables.SOURCE = minidrive
     folder = tmp_path_factory.mktemp(request.param)
     DOORS[request.param].prepare(folder)
     return request.param, DOORS[request.param], folder
@@ -29,7 +30,7 @@ def opened(request, tmp_path_factory):
 def test_a_few_damaged_inputs_are_refused_with_a_reason_or_are_what_they_say(opened):
     name, chosen, common = opened
 
-    @settings(max_examples=EXAMPLES.get(name, 50), derandomize=True, deadline=None, database=None,
+    @settings(max_examples=EXAMPLES.get(name, 40), derandomize=True, deadline=None, database=None,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(st.integers(0, 2**32))
     def each(number):

@@ -177,3 +177,12 @@ def test_a_checkpoint_with_python_objects_is_not_unpickled(tmp_path):
     with pytest.raises(BadInput, match="never unpickled") as caught:
         models.load_checkpoint(models.create("bevformer", TINY), path)
     assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("special", ["nested", "huge"])
+def test_tensors_that_have_no_plain_numbers_are_named_before_any_is_touched(tmp_path, special):
+    whole = torch.nn.Linear(3, 2)
+    bad = torch.zeros(1).expand(2**42) if special == "huge" else torch.nested.nested_tensor([torch.zeros(2)])
+    torch.save({**whole.state_dict(), "weight": bad}, tmp_path / "special.pth")
+    with pytest.raises(BadInput, match=r"special\.pth[\s\S]*weight"):
+        models.load_checkpoint(whole, tmp_path / "special.pth")

@@ -57,8 +57,8 @@ def test_files_give_their_arrays_and_frames(tmp_path):
         ({"x": np.array([[{}], [{}]], dtype=object)}, "of type object"),
         ({"x": np.array([[1 + 2j], [0]])}, "of type complex128"),
         ({"x": np.array([["a"], ["b"]])}, "of type <U1"),
-        ({"x": np.array([[1], [np.nan]])}, r"'x'[\s\S]*1 of 2 values NaN or infinite"),
-        ({"x": np.array([[np.inf], [1]])}, r"'x'[\s\S]*1 of 2 values NaN or infinite"),
+        ({"x": np.array([[1], [np.nan]])}, r"'x'[\s\S]*1 of 2 values that are NaN, infinite"),
+        ({"x": np.array([[np.inf], [1]])}, r"'x'[\s\S]*1 of 2 values that are NaN, infinite"),
     ],
 )
 def test_arrays_that_fit_no_input_are_refused(tmp_path, named, found):
@@ -81,6 +81,9 @@ def test_frames_of_a_type_that_loses_something_are_refused(tmp_path):
     path = save(tmp_path / "set.npz", n=np.zeros(2))
     with pytest.raises(BadInput, match=r"set\.npz: array 'n'\n  found: +float64\n  expected: int64"):
         arrays.load_frames(path, {"n": ()}, TYPES)
+    path = save(tmp_path / "set.npz", n=np.array([1, 1e300]))
+    with pytest.raises(BadInput, match=r"set\.npz: array 'n'\n  found: +1 of 2 values[\s\S]*too large for float32"):
+        arrays.load_frames(path, {"n": ()}, {"n": np.dtype("f4")})
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "npy", "archive", "lies", "absent"])

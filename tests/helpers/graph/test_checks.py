@@ -158,3 +158,19 @@ def test_a_loop_without_an_end_does_not_stop_a_table(monkeypatch):
     started = time.monotonic()
     assert graph.tensor_types(parser.parse_model(text))["y"][1] in (None, [2])
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("shape", ["1, 2, 1", "2", "1, 2, 1, 1, 1"])
+def test_a_kernel_of_another_rank_than_its_image_does_not_end_the_process(shape):
+    text = f"""<ir_version: 9, opset_import: ["": 18]>
+    g (float[1, 2, 4, 4] x) => (y) <float[{shape}] w = {{1, 2}}> {{ y = Conv (x, w) }}"""
+    assert graph.tensor_types(parser.parse_model(text)).get("y", (0, None))[1] is None
+
+
+def test_a_kernel_that_fits_is_taken_from_its_weight():
+    text = """<ir_version: 9, opset_import: ["": 18]>
+    g (float[1, 1, 4, 4] x) => (y) <int8[1, 1, 3, 2] q = {1, 2, 3, 4, 5, 6}, float s = {1}> {
+        w = DequantizeLinear (q, s)
+        y = Conv (x, w)
+    }"""
+    assert graph.tensor_types(parser.parse_model(text))["y"][1] == [1, 1, 2, 3]

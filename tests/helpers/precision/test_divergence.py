@@ -69,7 +69,7 @@ def test_bad_input():
 def test_frames_that_are_not_numbers_are_refused_by_name(strategy):
     """NaN compares false: whatever the weights, nothing would exceed a tolerance."""
     frames = [*X, {"x": np.float32([1, np.nan, 3, np.nan])}]
-    with pytest.raises(BadInput, match=r"frame 1: input x[\s\S]*2 values that are NaN, infinite"):
+    with pytest.raises(BadInput, match=r"frame 1: input x[\s\S]*2 of 4 values that are NaN, infinite"):
         first_divergence(chain(), chain(7), frames, options=Options(strategy=strategy))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-GRACE = 3  # seconds in which a program that was told to stop may clean up
+GRACE = 2  # seconds in which a program that was told to stop may clean up
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of linux/prctl.h
 
 

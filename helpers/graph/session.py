@@ -52,14 +52,27 @@ def open_session(
     name = "the model" if isinstance(model, onnx.ModelProto) else os.fspath(model)
     if isinstance(model, onnx.ModelProto):
         check_size(model, where or name)
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else name
     try:
-        source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else name
         return onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exception classes share no base below Exception
         reason = str(error).replace(name, os.path.basename(name))
         expected = f"a graph that ONNX Runtime {onnxruntime.__version__} runs on a CPU (optimization level {level})"
-        fix = "correct what is named; a custom operator needs its definition (helpers.export with plugin=False)"
-        raise BadInput(where or name, reason, expected, fix) from error
+        raise BadInput(where or name, reason, expected, _cure(source, settings, level)) from error
+
+
+def _cure(source: bytes | str, settings: "onnxruntime.SessionOptions", level: str) -> str:
+    """What helps a graph that was refused: fewer fusions, if it opens with them, else another graph."""
+    import onnxruntime
+
+    if level in ("extended", "all"):
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        try:
+            onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
+            return f"open it at the optimization level basic; at {level} it gets operators that a CPU does not have"
+        except Exception:  # its exception classes share no base below Exception
+            pass
+    return "correct what is named; a custom operator needs its definition (helpers.export with plugin=False)"
 
 
 def run(

@@ -33,6 +33,14 @@ def outlier(model: onnx.ModelProto, first: str, second: str, channel: int, facto
         held[name].CopyFrom(numpy_helper.from_array(array, name))
 
 
+def another_range(picture: np.ndarray, scale: float = 57.0, shift: float = 117.0) -> np.ndarray:
+    """The same picture with other values, as another preprocessing leaves them: float32 of the same shape.
+
+    With the given scale and shift, a picture normalized as for ImageNet comes out in its levels of 0 to 255.
+    """
+    return (picture * scale + shift).astype(np.float32)
+
+
 def _convolution(model, name):
     for node in model.graph.node:
         if node.name == name and node.op_type == "Conv":

@@ -1,5 +1,7 @@
 """Sessions of ONNX Runtime, and its errors as this project tells them."""
 
+import re
+
 import numpy as np
 import onnx
 import pytest
@@ -41,3 +43,27 @@ def test_a_run_that_fails_is_told_as_bad_input():
     with pytest.raises(BadInput, match="x") as caught:
         run(session, None, {"x": np.zeros(3, np.float32)}, "frame 7")
     assert caught.value.where == "frame 7"
+
+
+EIGHT_BITS = """<ir_version: 9, opset_import: ["": 19]>
+doubled (float[2] x) => (float[2] z) <float s = {0.5}, float8e4m3fn zero = {0}> {
+  q = QuantizeLinear(x, s, zero)
+  d = DequantizeLinear(q, s, zero)
+  t = Add(d, d)
+  r = QuantizeLinear(t, s, zero)
+  z = DequantizeLinear(r, s, zero)
+}"""
+
+
+def test_fusions_that_a_cpu_does_not_have_are_cured_by_the_level_that_the_error_names():
+    model = onnx.parser.parse_model(EIGHT_BITS)
+    with pytest.raises(BadInput, match="QLinearAdd") as caught:
+        open_session(model, "extended")
+    (level,) = (word for word in re.findall(r"\w+", caught.value.fix) if word in LEVELS and word != "extended")
+    (found,) = run(open_session(model, level), ["z"], {"x": np.float32([1, 2])})
+    assert found.tolist() == [2, 4]
+    model.graph.node[2].domain = "nowhere"
+    model.opset_import.append(onnx.helper.make_opsetid("nowhere", 1))
+    with pytest.raises(BadInput) as caught:
+        open_session(model, "extended")
+    assert "custom operator" in caught.value.fix and "basic" not in caught.value.fix

@@ -46,3 +46,11 @@ def test_one_channel_grows_and_the_output_stays(model):
 def test_what_is_not_there_is_refused(model, first, channel, found):
     with pytest.raises(BadInput, match=found):
         faults.outlier(model, first, "second", channel)
+
+
+def test_another_range_is_that_of_levels():
+    """A picture normalized with a mean of 117 and a deviation of 57 comes back in 0 to 255."""
+    levels = np.array([0.0, 128.0, 255.0], np.float32)
+    found = faults.another_range((levels - 117) / 57)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, levels, atol=1e-4)

@@ -4,12 +4,14 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
 from helpers import cores
+from helpers.dataset.layout import remake
 from helpers.errors import BadInput
 
 READ_FLAGS = {
@@ -73,5 +75,6 @@ def in_threads(function: Callable, items: Iterable) -> list:
 
 
 def missing_image(path: str | os.PathLike) -> BadInput:
-    expected = "the camera image that the sample_data table names"
-    return BadInput(path, "no file", expected, "restore it, or make MiniDrive anew: data_scripts/make_minidrive.py")
+    folder, name = Path(path).parents[2], "/".join(Path(path).parts[-3:])
+    fix = remake(folder, name, "the archive of pictures")
+    return BadInput(path, "no file", "the camera image that the sample_data table names", fix)

@@ -120,7 +120,8 @@ class Dataset:
         if scene[-4:].isdecimal() and int(scene[-4:]) in self._can.can_blacklist:
             return []
         path = self.dataroot / "can_bus" / f"{scene}_pose.json"
-        return read_rows(path, MOTION, "the pose messages of the scene", layout.CAN_BUS_FIX)
+        fix = layout.remake(self.dataroot, *layout.CAN_BUS)
+        return read_rows(path, MOTION, "the pose messages of the scene", fix)
 
     def _sensor(self, token):
         """sample_data token -> (record, sensor2ego, ego2global, intrinsic)."""

@@ -113,8 +113,9 @@ def data(machine: Machine, lessons: list[str], quick: bool = False) -> Check:
         return Check("MiniDrive", OK, "not needed")
     folder, anew = machine.root / "data/minidrive", "rm -r data/minidrive && make data"
     if not (folder / "minidrive.json").is_file():
-        found = "incomplete: no minidrive.json" if folder.exists() else "not made yet"
-        return Check("MiniDrive", FAIL, found, "make data")
+        there = folder.exists()  # and make_minidrive takes no folder for its own without the marker
+        found = "incomplete: no minidrive.json" if there else "not made yet"
+        return Check("MiniDrive", FAIL, found, anew if there else "make data")
     if tables := [name for name in TABLES if not (folder / f"v1.0-mini/{name}.json").is_file()]:
         return Check("MiniDrive", FAIL, f"tables missing: {', '.join(tables)}", anew)
     try:

@@ -221,7 +221,7 @@ def test_tables_missing_or_damaged(root):
 
 def test_maps_missing(root):
     shutil.rmtree(root / "maps")
-    with pytest.raises(BadInput, match=r"unpack maps/"):
+    with pytest.raises(BadInput, match=r"brings maps/ again"):
         open_dataset(root)
 
 
@@ -264,7 +264,7 @@ def test_can_bus_missing(root):
     with pytest.raises(BadInput, match=r"scene-0916_pose\.json"):
         open_dataset(root)
     shutil.rmtree(root / "can_bus")
-    with pytest.raises(BadInput, match="CAN bus expansion"):
+    with pytest.raises(BadInput, match="brings can_bus/ again"):
         open_dataset(root)
 
 

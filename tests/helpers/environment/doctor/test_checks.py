@@ -96,6 +96,18 @@ def test_damaged_data(root, data, damage, status, found):
     assert check.status == status and found in check.found and "make data" in check.cure
 
 
+@pytest.mark.parametrize("lost", ["minidrive.json", "v1.0-mini/sample.json"])
+def test_the_cure_of_damaged_data_cures(root, data, monkeypatch, lost):
+    (data / lost).unlink()
+    monkeypatch.chdir(root)
+    cure = checks.data(machine(root), ["00_start_here"]).cure
+    making = f"{sys.executable} -m data_scripts.make_minidrive --scenes 1 --frames 2 --workers 1"  # smaller than make's
+    subprocess.run(
+        cure.replace("make data", making), shell=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert checks.data(machine(root), ["00_start_here"]).found == "1 scene of 2 frames"
+
+
 def _rewrite(path, content):
     path.unlink()
     path.write_text(content)

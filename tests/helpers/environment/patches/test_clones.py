@@ -1,6 +1,7 @@
 """A reader's patch on a reader's clone: applied at the pinned commit only, and taken back to the byte."""
 
 import json
+import shlex
 import subprocess
 
 import pytest
@@ -95,9 +96,12 @@ def test_a_dirty_tree_is_refused(pinned, staged):
     if staged:
         git(repo, "add", "LICENSE")
     before = tree(repo)
-    with pytest.raises(BadInput, match=r"changes in LICENSE"):
+    with pytest.raises(BadInput, match=r"changes in LICENSE") as refused:
         clones.apply_to_clone(repo, file, first)
     assert tree(repo) == before and git(repo, "branch", "--show-current").strip() == "main"
+    command, _ = refused.value.fix.split(", or ")
+    git(repo, *shlex.split(command)[1:])
+    assert clones.apply_to_clone(repo, file, first)
 
 
 def test_a_patch_for_another_commit_is_refused(pinned):

@@ -12,12 +12,14 @@ import onnx
 from onnx import helper
 
 from helpers.errors import BadInput
-from helpers.graph.functions import ms_deform_attn, rotate
+from helpers.graph.functions import bev_pool_v2, grid_sample_3d, ms_deform_attn, rotate
 from helpers.graph.functions.body import Body
 from helpers.graph.walk import STANDARD, all_nodes, copy, opset
 
 DOMAIN = "trt.plugins"
-FUNCTIONS = {module.OP_TYPE: module for module in (ms_deform_attn, rotate)}
+OPERATORS = (ms_deform_attn, rotate, bev_pool_v2, grid_sample_3d)
+# Published plugins have two names: in half precision TRT2 works on packed pairs, TRT on single numbers.
+FUNCTIONS = {name: module for module in OPERATORS for name in (module.OP_TYPE, module.OP_TYPE.removesuffix("2"))}
 PLUGINS = tuple(FUNCTIONS)  # what helpers.ops defines and the plugin library implements
 
 

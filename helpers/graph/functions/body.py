@@ -56,9 +56,11 @@ class Body:
         """The size of one axis, as an integer tensor [1]."""
         return self.Shape(tensor, start=axis, end=axis + 1)
 
-    def grid_sample(self, image: str, grid: str, nearest: bool = False) -> str:
-        """Zeros outside, corners not aligned, as TensorRT's plugins sample."""
+    def grid_sample(
+        self, image: str, grid: str, nearest: bool = False, padding: str = "zeros", align_corners: int = 0
+    ) -> str:
+        """By default zeros outside, corners not aligned, as TensorRT's plugins sample images."""
         linear = "linear" if self.opset >= 20 else "bilinear"
         return self.GridSample(
-            image, grid, mode="nearest" if nearest else linear, padding_mode="zeros", align_corners=0
+            image, grid, mode="nearest" if nearest else linear, padding_mode=padding, align_corners=align_corners
         )

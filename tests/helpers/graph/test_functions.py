@@ -124,9 +124,15 @@ def test_tensorrt_rtx_builds_the_functions():
     assert builder.build_serialized_network(network, config) is not None
 
 
-def test_known_plugins_are_those_with_a_definition():
+def test_known_plugins_are_those_with_a_definition_under_both_published_names():
+    assert set(graph.PLUGINS) == set(FUNCTIONS) and len(FUNCTIONS) == 2 * len(set(FUNCTIONS.values())) >= 8
     model = with_plugins(graph.DOMAIN)
-    assert {function.name for function in graph.with_functions(model).functions} == set(graph.PLUGINS) == set(FUNCTIONS)
+    for suffix in ("TRT2", "TRT"):
+        for node in graph.custom_nodes(model):
+            node.op_type = node.op_type.removesuffix("2").removesuffix("TRT") + suffix
+        assert {function.name for function in graph.with_functions(model).functions} == {
+            f"Rotate{suffix}", f"MultiScaleDeformableAttn{suffix}",
+        }  # fmt: skip
 
 
 def test_an_operator_more_is_a_module_in_the_table(monkeypatch, tmp_path):

@@ -3,6 +3,7 @@
 In PyTorch it runs as `torch.ops.onramp.bev_pool_v2`; the ONNX exporter leaves one node in the domain `trt.plugins`.
 """
 
+import ctypes
 from collections.abc import Sequence
 from math import prod
 
@@ -12,6 +13,7 @@ from helpers.errors import BadInput
 from helpers.graph.functions import DOMAIN
 from helpers.graph.functions.bev_pool_v2 import ATTRIBUTES, OP_TYPE
 from helpers.ops import common
+from helpers.ops import library as chosen
 
 
 def bev_pool_v2(
@@ -71,27 +73,30 @@ def reference(
     interval_lengths: torch.Tensor,
     grid_size: Sequence[int],
 ) -> torch.Tensor:
-    """`bev_pool_v2` in plain PyTorch, differentiable; the definition that every other form is held against."""
+    """`bev_pool_v2` in plain PyTorch, differentiable; the definition that every other form is held against.
+
+    Its sizes depend on the indices, so that torch.compile breaks its graph here, but not at the compiled kernel.
+    """
     weights, features = common.full_precision(depth).flatten(), common.full_precision(feat).flatten(0, -2)
-    count, rows, device = len(ranks_bev), prod(grid_size), depth.device
-    lengths = torch.minimum(interval_lengths.long(), count - interval_starts.long()).clamp(min=0)
-    named = (interval_starts >= 0) & (interval_starts < count) & (lengths > 0)
-    starts, lengths = interval_starts.long()[named], lengths[named]
+    count, rows = ranks_bev.shape[0], prod(grid_size)
+    starts = interval_starts.long()
+    lengths = torch.minimum(interval_lengths.long(), count - starts)
+    named = (starts >= 0) & (lengths > 0)
+    starts, lengths = starts[named], lengths[named]
     targets = ranks_bev.long()[starts]
     on_grid = (targets >= 0) & (targets < rows)
     starts, lengths, targets = starts[on_grid], lengths[on_grid], targets[on_grid]
-    last = torch.full((rows,), -1, device=device)
-    last.scatter_reduce_(0, targets, torch.arange(len(targets), device=device), "amax")
-    counts = last[targets] == torch.arange(len(targets), device=device)
-    starts, lengths, targets = starts[counts], lengths[counts], targets[counts]
+    order = torch.arange(targets.shape[0], device=depth.device)
+    last = order.new_full((rows,), -1).scatter_reduce(0, targets, order, "amax")[targets] == order
+    starts, lengths, targets = starts[last], lengths[last], targets[last]
 
-    ends = lengths.cumsum(0)
-    interval = torch.repeat_interleave(torch.arange(len(starts), device=device), lengths)
-    point = starts[interval] + torch.arange(len(interval), device=device) - (ends - lengths)[interval]
+    first = lengths.cumsum(0) - lengths  # of an interval, among the points of all
+    shift, target = (torch.repeat_interleave(tensor, lengths) for tensor in (starts - first, targets))
+    point = shift + torch.arange(shift.shape[0], device=depth.device)
     of_depth, of_feat = ranks_depth.long()[point], ranks_feat.long()[point]
-    inside = (of_depth >= 0) & (of_depth < len(weights)) & (of_feat >= 0) & (of_feat < len(features))
+    inside = (of_depth >= 0) & (of_depth < weights.shape[0]) & (of_feat >= 0) & (of_feat < features.shape[0])
     terms = weights[of_depth[inside], None] * features[of_feat[inside]]
-    output = features.new_zeros(rows, features.shape[-1]).index_add(0, targets[interval[inside]], terms)
+    output = features.new_zeros(rows, features.shape[-1]).index_add(0, target[inside], terms)
     return output.view(1, *grid_size, -1).to(feat.dtype)
 
 
@@ -123,6 +128,58 @@ def _check(depth, feat, points, intervals, grid_size):
         )
 
 
+# ------------------------------------------------------------------------------------------------- compiled kernel
+
+FORMS = {torch.float32: "fp32", torch.float16: "fp16"}  # type of depth and feat -> suffix of the compiled function
+
+
+class Sizes(ctypes.Structure):  # OnrampPooling of plugins/kernels/bev_pool_v2.h
+    _fields_ = [
+        (name, ctypes.c_int)
+        for name in ("depths", "features", "channels", "points", "intervals", "rows", "wide_indices")
+    ]
+
+
+def launch(library: ctypes.CDLL, tensors: Sequence[torch.Tensor], output: torch.Tensor, packed: bool = False) -> None:
+    """Queue the compiled kernel on the current stream: contiguous tensors on one device.
+
+    Args:
+        library: of `helpers.ops.library.load`, for the tensors' device.
+        tensors: the seven of `bev_pool_v2`, in its order.
+        output: [1, Z, Y, X, C], written.
+        packed: in half precision, multiply and add in pairs of halves.
+
+    Raises:
+        BadInput: a tensor that is not contiguous, types or sizes that no kernel takes.
+    """
+    depth, feat, ranks, starts = tensors[0], tensors[1], tensors[2], tensors[5]
+    _check(depth, feat, tensors[2:5], tensors[5:], output.shape[1:4])
+    form = FORMS.get(feat.dtype)
+    if form is None or output.dtype != feat.dtype or output.shape[-1] != feat.shape[-1]:
+        found = f"depth and feat {feat.dtype}, output {tuple(output.shape)} {output.dtype}"
+        raise BadInput("bev_pool_v2.launch", found, "all in float32 or float16, as many channels in both",
+                       "see helpers.ops.bev_pool_v2")  # fmt: skip
+    rows, channels = output.numel() // feat.shape[-1], feat.shape[-1]
+    sizes = Sizes(depth.numel(), feat.numel() // channels, channels, len(ranks), len(starts), rows,
+                  ranks.dtype == torch.int64)  # fmt: skip
+    intervals_of_rows = torch.empty(rows, dtype=torch.int32, device=output.device)
+    suffix = "x2" if packed and form == "fp16" else ""
+    common.launch(library, f"onramp_bev_pool_v2_{form}{suffix}", sizes, (*tensors, intervals_of_rows, output))
+
+
+def _takes(depth, feat, *indices):
+    return depth.dtype == feat.dtype and feat.dtype in FORMS
+
+
+def _kernel(library, *arguments):
+    output = _fake(*arguments)
+    launch(library, [common.packed(tensor) for tensor in arguments[:7]], output, chosen.packed())
+    return output
+
+
+# ---------------------------------------------------------------------------------------------------- registration
+
+
 def _fake(depth, feat, ranks_depth, ranks_feat, ranks_bev, interval_starts, interval_lengths, grid_size):
     return feat.new_empty((1, *grid_size, feat.shape[-1]))
 
@@ -131,7 +188,7 @@ common.register(
     "bev_pool_v2(Tensor depth, Tensor feat, Tensor ranks_depth, Tensor ranks_feat, Tensor ranks_bev, "
     "Tensor interval_starts, Tensor interval_lengths, int[] grid_size) -> Tensor",
     reference,
-    lambda *arguments: False,
-    lambda library, *arguments: reference(*arguments),
+    _takes,
+    _kernel,
     _fake,
 )

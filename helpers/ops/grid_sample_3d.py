@@ -4,6 +4,8 @@ In PyTorch it runs as `torch.ops.onramp.grid_sample_3d`; the ONNX exporter leave
 with the grid channel-first and ten times as large, as the published plugin takes it.
 """
 
+import ctypes
+
 import torch
 import torch.nn.functional as F
 
@@ -11,6 +13,7 @@ from helpers.errors import BadInput
 from helpers.graph.functions import DOMAIN
 from helpers.graph.functions.grid_sample_3d import ATTRIBUTES, BORDER, NEAREST, OP_TYPE, SCALE, TRILINEAR, ZEROS
 from helpers.ops import common
+from helpers.ops import library as chosen
 
 INTERPOLATION = {"trilinear": TRILINEAR, "nearest": NEAREST}
 PADDING = {"zeros": ZEROS, "border": BORDER}
@@ -75,14 +78,80 @@ def reference(
     return sampled.to(input.dtype)
 
 
-def _fake(input, grid, interpolation, padding, align_corners):
+# ------------------------------------------------------------------------------------------------- compiled kernel
+
+FORMS = {  # types of input and grid -> suffix of the compiled function
+    (torch.float32, torch.float32): "fp32",
+    (torch.float16, torch.float16): "fp16",
+    (torch.float16, torch.float32): "fp16",
+}
+
+
+class Sizes(ctypes.Structure):  # OnrampVolumeSampling of plugins/kernels/grid_sample_3d.h
+    _fields_ = [
+        (name, ctypes.c_int)
+        for name in ("batch", "channels", "depth", "height", "width", "out_depth", "out_height", "out_width", "nearest",
+                     "border", "align_corners", "points_last", "half_grid")
+    ]  # fmt: skip
+
+
+def launch(
+    library: ctypes.CDLL,
+    input: torch.Tensor,
+    grid: torch.Tensor,
+    output: torch.Tensor,
+    modes: tuple[str, str, bool] = ("trilinear", "zeros", True),
+    packed: bool = False,
+) -> None:
+    """Queue the compiled kernel on the current stream: the operands of `grid_sample_3d`, contiguous, on one device.
+
+    Args:
+        library: of `helpers.ops.library.load`, for the tensors' device.
+        grid: PyTorch's [N, Do, Ho, Wo, 3], or the published plugin's [N, 3, Do, Ho, Wo], which is ten times as large;
+            the output tells which.
+        output: [N, C, Do, Ho, Wo], written.
+        modes: interpolation, padding, align_corners.
+        packed: in half precision, blend two channels at once in half.
+
+    Raises:
+        BadInput: a tensor that is not contiguous, a mixture of types that no kernel takes, sizes that do not agree.
+    """
+    form, places = FORMS.get((input.dtype, grid.dtype)), tuple(output.shape[2:])
+    points_last = tuple(grid.shape) == (len(input), *places, 3)
+    fits = points_last or tuple(grid.shape) == (len(input), 3, *places)
+    if form is None or output.dtype != input.dtype or output.shape[:2] != input.shape[:2] or not fits:
+        found = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in (input, grid, output))
+        raise BadInput("grid_sample_3d.launch", found,
+                       "input and output of one type, a grid in it or in float32, sizes that agree",
+                       "see helpers.ops.grid_sample_3d")  # fmt: skip
+    interpolation, padding, align_corners = modes
+    sizes = Sizes(*input.shape, *places, INTERPOLATION[interpolation], PADDING[padding], align_corners, points_last,
+                  grid.dtype == torch.float16)  # fmt: skip
+    suffix = "x2" if packed and form == "fp16" else ""
+    common.launch(library, f"onramp_grid_sample_3d_{form}{suffix}", sizes, (input, grid, output))
+
+
+def _takes(input, grid, *modes):
+    return (input.dtype, grid.dtype) in FORMS
+
+
+def _kernel(library, input, grid, *modes):
+    output = _fake(input, grid)
+    launch(library, common.packed(input), common.packed(grid), output, modes, chosen.packed())
+    return output
+
+
+# ---------------------------------------------------------------------------------------------------- registration
+
+
+def _fake(input, grid, *modes):
     return input.new_empty((*input.shape[:2], *grid.shape[1:4]))
 
 
 common.register(
     "grid_sample_3d(Tensor input, Tensor grid, str interpolation, str padding, bool align_corners) -> Tensor",
     reference,
-    lambda *arguments: False,
-    lambda library, *arguments: reference(*arguments),
+    _takes,
+    _kernel,
     _fake,
 )

@@ -30,6 +30,7 @@ AUTOMATIC = "automatic"
 VARIABLES = ("TENSORRT_INCLUDE", "TENSORRT_LIB", "CUDA_HOME", "ARCH", "CXX", "NVCC", "TARGET")
 _loaded: dict[tuple[str, str], Any] = {}  # (way of loading, SHA-256) -> what the loader returned
 _chosen: ctypes.CDLL | str | None = AUTOMATIC
+_packed = False
 
 
 # ---------------------------------------------------------------------------------------------------- build and find
@@ -166,22 +167,23 @@ class use:
         path: a library that `build` made: "kernels" and "plugins" take CUDA tensors, "host" takes CPU tensors. None
             for none, so that the definitions in PyTorch run. AUTOMATIC, the choice at the start: the newest library in
             plugins/build for CUDA tensors.
+        packed: in half precision, take the kernels that compute on pairs of halves, as the TRT2 plugins do.
 
     Raises:
         BadInput: as `load` does.
     """
 
-    def __init__(self, path: PathLike | None):
-        global _chosen
-        self._before = _chosen
-        _chosen = path if path in (None, AUTOMATIC) else load(path)
+    def __init__(self, path: PathLike | None, packed: bool = False):
+        global _chosen, _packed
+        self._before = _chosen, _packed
+        _chosen, _packed = path if path in (None, AUTOMATIC) else load(path), packed
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *exception: object) -> None:
-        global _chosen
-        _chosen = self._before
+        global _chosen, _packed
+        _chosen, _packed = self._before
 
 
 def kernels(device: str) -> ctypes.CDLL | None:
@@ -189,6 +191,11 @@ def kernels(device: str) -> ctypes.CDLL | None:
     if isinstance(_chosen, str):
         return _newest() if device == "cuda" else None
     return _chosen if _chosen is not None and _device(_chosen) == device else None
+
+
+def packed() -> bool:
+    """Whether kernels on pairs of halves were chosen."""
+    return _packed
 
 
 @functools.cache

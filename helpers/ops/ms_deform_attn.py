@@ -14,6 +14,7 @@ from helpers.errors import BadInput
 from helpers.graph.functions import DOMAIN
 from helpers.graph.functions.ms_deform_attn import OP_TYPE
 from helpers.ops import common
+from helpers.ops import library as chosen
 
 
 def ms_deform_attn(
@@ -138,6 +139,7 @@ def launch(
     offsets: torch.Tensor,
     weights: torch.Tensor,
     output: torch.Tensor,
+    packed: bool = False,
 ) -> None:
     """Queue the compiled kernel on the current stream: the operands of `ms_deform_attn`, contiguous, on one device.
 
@@ -145,6 +147,7 @@ def launch(
         library: of `helpers.ops.library.load`, for the tensors' device.
         shapes: int32 or int64 [L, 2] on the same device.
         output: [N, Q, M, D], written.
+        packed: in half precision, blend the taps of a point in pairs of halves.
 
     Raises:
         BadInput: a tensor that is not contiguous, a mixture of types that no kernel takes, sizes that do not agree.
@@ -161,6 +164,7 @@ def launch(
     wide = shapes.dtype == torch.int64
     sizes = Sizes(n, s, m, d, levels, q, entries // levels, references.shape[-1] // 2, wide)
     tensors = (value, shapes, references, offsets, weights, output)
+    form = form.replace("fp16", "fp16x2") if packed else form
     common.launch(library, f"onramp_ms_deform_attn_{form}", sizes, tensors)
 
 
@@ -171,7 +175,8 @@ def _takes(value, extents, *rest):
 def _kernel(library, value, extents, references, offsets, weights):
     output = _fake(value, extents, references, offsets, weights)
     value, references, offsets, weights = map(common.packed, (value, references, offsets, weights))
-    launch(library, value, _on_device(tuple(extents), value.device), references, offsets, weights, output)
+    shapes = _on_device(tuple(extents), value.device)
+    launch(library, value, shapes, references, offsets, weights, output, chosen.packed())
     return output
 
 

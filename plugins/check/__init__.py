@@ -13,11 +13,13 @@ from pathlib import Path
 
 from helpers.ops import library
 from plugins.check import dispatch
+from plugins.check.bev_pool_v2 import BevPoolV2
 from plugins.check.common import Check, Row
+from plugins.check.grid_sample_3d import GridSample3d
 from plugins.check.ms_deform_attn import MsDeformAttn
 from plugins.check.rotate import Rotate
 
-CHECKS: tuple[Check, ...] = (MsDeformAttn(), Rotate())  # one line per operator
+CHECKS: tuple[Check, ...] = (MsDeformAttn(), Rotate(), BevPoolV2(), GridSample3d())  # one line per operator
 
 
 def rows(path: Path, device: str) -> Iterator[Row]:

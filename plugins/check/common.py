@@ -36,6 +36,7 @@ class Call:
         arguments: of the public function.
         limit: of the error against the definition in float64.
         compiled: whether a compiled kernel takes these arguments.
+        packed: with the kernels on pairs of halves.
         traffic: bytes that have to move at least: every tensor once.
     """
 
@@ -44,6 +45,7 @@ class Call:
     arguments: tuple[Any, ...]
     limit: float
     compiled: bool = True
+    packed: bool = False
     traffic: int = 0
 
 
@@ -52,11 +54,13 @@ class Check:
 
     Attributes:
         operator, reference: the functions of `helpers.ops`.
+        whole_graph: whether a tracer gets through the definition; its sizes must not depend on data.
     """
 
     name: str
     operator: Callable[..., torch.Tensor]
     reference: Callable[..., torch.Tensor]
+    whole_graph = True
 
     def kernel_rows(self, library: ctypes.CDLL, device: str, published: bool) -> Iterator[Row]:
         """The compiled kernel alone, launched on guarded memory, against the definition in float64."""
@@ -70,7 +74,7 @@ class Check:
         """Calls of published sizes, for times."""
         raise NotImplementedError
 
-    def launched(self, library: ctypes.CDLL, arguments: tuple[Any, ...]) -> torch.Tensor:
+    def launched(self, library: ctypes.CDLL, arguments: tuple[Any, ...], packed: bool = False) -> torch.Tensor:
         """What the compiled kernel gives for the arguments of a call."""
         raise NotImplementedError
 

@@ -17,9 +17,9 @@ def rows(check: Check, path: Path, device: str) -> Iterator[Row]:
     calls = list(check.calls(device))
     for call in calls:
         plain = check.reference(*call.arguments).contiguous()
-        expected = check.launched(loaded, call.arguments) if call.compiled else plain
+        expected = check.launched(loaded, call.arguments, call.packed) if call.compiled else plain
         what = f"{check.name}, {call.what}"
-        with library.use(path), torch.no_grad():
+        with library.use(path, call.packed), torch.no_grad():
             output = check.operator(*call.arguments)
         ran = "the compiled kernel" if call.compiled else "the reference"
         yield Row(f"{what}: with the library it is {ran}", call.form, exactly(output, expected), 0.0)
@@ -37,19 +37,20 @@ def rows(check: Check, path: Path, device: str) -> Iterator[Row]:
 
 
 def _compiled(check, arguments, device, name):
-    """Under torch.compile without a break in the graph; equal to the same function not compiled."""
+    """Under torch.compile, without a break in the graph where it can be; equal to the same function not compiled."""
 
     def function(*tensors):
         return check.operator(*_filled(arguments, tensors)) * 2 + 1
 
     torch._dynamo.reset()
     backend = "inductor" if device == "cuda" else "aot_eager"
+    whole = name == "with" or check.whole_graph
     with torch.no_grad():
-        output = torch.compile(function, backend=backend, fullgraph=True)(*_tensors(arguments))
+        output = torch.compile(function, backend=backend, fullgraph=whole)(*_tensors(arguments))
         expected = function(*_tensors(arguments))
     error = relative(output, expected.double())
     yield Row(f"{check.name}, {name} the library: torch.compile ({backend})", "fp32", error, LIMITS[SINGLE])
-    compiled = torch.compile(function, backend=backend, fullgraph=True)
+    compiled = torch.compile(function, backend=backend, fullgraph=check.whole_graph)
     pairs = zip(_slopes(compiled, arguments), _slopes(function, arguments), strict=True)
     error = max(relative(found, expected.double()) for found, expected in pairs)
     yield Row(f"{check.name}, {name} the library: gradients under torch.compile", "fp32", error, GRADIENT)
@@ -63,12 +64,12 @@ def _gradients(check, arguments, name):
 
 
 def _slopes(function, arguments):
-    """Gradients of a weighted sum of the function's output, with respect to every tensor."""
-    leaves = [tensor.clone().requires_grad_() for tensor in _tensors(arguments)]
+    """Gradients of a weighted sum of the function's output, with respect to every tensor of real numbers."""
+    leaves = [tensor.clone().requires_grad_(tensor.is_floating_point()) for tensor in _tensors(arguments)]
     output = function(*leaves)
     weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(2)).to(output)
     (output * weights).sum().backward()
-    return [leaf.grad for leaf in leaves]
+    return [leaf.grad for leaf in leaves if leaf.requires_grad]
 
 
 def _tensors(arguments):
@@ -102,9 +103,9 @@ def _surroundings(check, arguments, path):
 
 
 def _on_a_busy_stream(check, arguments):
-    """The operands arrive late, on a second stream: a kernel on any other stream would read NaN."""
+    """The operands arrive late, on a second stream: a kernel on any other stream would read NaN, or -1 for an index."""
     stream = torch.cuda.Stream()
-    late = [torch.full_like(tensor, torch.nan) for tensor in _tensors(arguments)]
+    late = [torch.full_like(tensor, torch.nan if tensor.is_floating_point() else -1) for tensor in _tensors(arguments)]
     torch.cuda.synchronize()
     with torch.cuda.stream(stream):
         torch.cuda._sleep(100_000_000)  # cycles: some 50 ms

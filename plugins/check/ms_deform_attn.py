@@ -23,11 +23,14 @@ CASES = {
     "D = 1, one row": (1, [(1, 4)], 1, 1, 40, 1, 1),
     "D = 80": (1, [(7, 3)], 1, 80, 5, 1, 1),
 }
-PUBLISHED = {  # BEVFormer-tiny, then the mini configuration's head width
+PUBLISHED = {  # BEVFormer-tiny, the mini configuration's head width, then FB-OCC
     "tiny SCA": (6, [(15, 25)], 8, 32, 2500, 8, 4),
     "tiny TSA": (2, [(50, 50)], 8, 32, 2500, 4, 1),
     "tiny decoder": (1, [(50, 50)], 8, 32, 900, 4, 1),
     "4 heads, SCA": (6, [(15, 25)], 4, 32, 2500, 8, 4),
+    "FB-OCC self": (1, [(100, 100)], 8, 10, 10000, 4, 1),
+    "FB-OCC cross": (6, [(16, 44)], 8, 10, 3000, 8, 4),
+    "FB-OCC depth": (6, [(16, 44)], 1, 80, 12000, 1, 1),
 }
 
 
@@ -55,13 +58,14 @@ class MsDeformAttn(Check):
     def kernel_rows(self, library, device, published):
         for name, case in (CASES | PUBLISHED if published else CASES).items():
             for form, (value_type, reference_type) in FORMS.items():
-                for seed, shape_type in enumerate((torch.int32, torch.int64)):
-                    given = operands(case, value_type, reference_type, device, seed)
-                    error = self._kernel_error(library, given, shape_type)
-                    what, text = f"{self.name}, {name}", f"{form}, {shape_type}".replace("torch.", "")
-                    yield Row(what, text, error, LIMITS[value_type])
+                for packed in (False, True) if value_type == HALF else (False,):
+                    for seed, shape_type in enumerate((torch.int32, torch.int64)):
+                        given = operands(case, value_type, reference_type, device, seed)
+                        error = self._kernel_error(library, given, shape_type, packed)
+                        text = f"{form}{', packed' * packed}, {shape_type}".replace("torch.", "")
+                        yield Row(f"{self.name}, {name}", text, error, LIMITS[value_type])
 
-    def _kernel_error(self, library, given, shape_type):
+    def _kernel_error(self, library, given, shape_type, packed):
         """Infinite where the kernel writes nothing or too much; a tap one row or cell outside the map reads NaN."""
         value, shapes, references, offsets, weights = given
         n, _, m, d = value.shape
@@ -69,13 +73,16 @@ class MsDeformAttn(Check):
         row = (shapes[0][1] + 2) * m * d
         held, _ = guarded(value.shape, value.dtype, value.device, guard=GUARD * (row // GUARD + 1))
         extents = torch.tensor(shapes, dtype=shape_type, device=value.device)
-        ops.launch(library, held.copy_(value), extents, references, offsets, weights, output)
+        ops.launch(library, held.copy_(value), extents, references, offsets, weights, output, packed)
         return self.error(output, given) if intact() else float("inf")
 
     def calls(self, device):
         for form, types in (FORMS | NOT_COMPILED).items():
             given = operands(CASES["three levels"], *types, device)
             yield Call("three levels", form, given, LIMITS[types[0]], compiled=form in FORMS)
+        for form in ("fp16", "fp16_ref32"):
+            given = operands(CASES["three levels"], *FORMS[form], device)
+            yield Call("three levels", f"{form}, packed", given, LIMITS[HALF], packed=True)
         value, shapes, *rest = operands(CASES["one level"], SINGLE, SINGLE, device)
         spread = (value.transpose(1, 2).contiguous().transpose(1, 2), shapes, *map(_misplaced, rest))
         yield Call("strided, at odd addresses", "fp32", spread, LIMITS[SINGLE])
@@ -88,13 +95,15 @@ class MsDeformAttn(Check):
                 n, _, m, d, q, _, _ = case
                 moved += n * q * m * d * types[0].itemsize
                 yield Call(name, form, given, LIMITS[types[0]], traffic=moved)
+                if types[0] == HALF:
+                    yield Call(name, f"{form}, packed", given, LIMITS[HALF], packed=True, traffic=moved)
 
-    def launched(self, library, arguments):
+    def launched(self, library, arguments, packed=False):
         value, shapes, references, offsets, weights = arguments
         output = value.new_empty((value.shape[0], references.shape[1], *value.shape[2:]))
         extents = torch.tensor(shapes, dtype=torch.int32, device=value.device)
         tensors = [tensor.clone(memory_format=torch.contiguous_format) for tensor in (references, offsets, weights)]
-        ops.launch(library, value.clone(memory_format=torch.contiguous_format), extents, *tensors, output)
+        ops.launch(library, value.clone(memory_format=torch.contiguous_format), extents, *tensors, output, packed)
         return output
 
     def error(self, output, arguments):

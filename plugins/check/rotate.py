@@ -65,7 +65,7 @@ class Rotate(Check):
             image, angle, center = operands((256, 50, 50), 3.7, *FORMS[form], device)
             yield Call("tiny rotate", form, (image, angle, center, "nearest"), 0.0, traffic=2 * image.nbytes)
 
-    def launched(self, library, arguments):
+    def launched(self, library, arguments, packed=False):
         image, angle, center, interpolation = arguments
         output = torch.empty(image.shape, dtype=image.dtype, device=image.device)
         ops.launch(library, image.contiguous(), angle, center, output, interpolation)

@@ -1,4 +1,4 @@
-// The few names of CUDA that the kernels use, for a compiler without CUDA: half precision and return codes.
+// The few names of CUDA that the kernels use, for a compiler without CUDA: half precision, its pairs, atomics and return codes.
 #pragma once
 
 #include <cmath>
@@ -31,4 +31,24 @@ inline half __float2half_rn(float x) {
   const int scale = size < 0x1p-13f ? -24 : std::ilogb(size) - 10;  // the weight of the last bit, subnormal or not
   const int steps = static_cast<int>(std::nearbyint(std::ldexp(size, -scale)));
   return {static_cast<uint16_t>(sign | (steps + (scale == -24 ? 0 : (scale + 24) << 10)))};
+}
+
+struct half2 {
+  half x, y;
+};
+
+inline half __low2half(half2 pair) { return pair.x; }
+inline half __high2half(half2 pair) { return pair.y; }
+inline half2 __halves2half2(half low, half high) { return {low, high}; }
+inline half2 __half2half2(half both) { return {both, both}; }
+inline half2 __float2half2_rn(float both) { return __half2half2(__float2half_rn(both)); }
+inline half __hfma(half a, half b, half c) {  // rounded once but where float32 has already lost what decides a tie
+  return __float2half_rn(std::fma(__half2float(a), __half2float(b), __half2float(c)));
+}
+inline half2 __hfma2(half2 a, half2 b, half2 c) { return {__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)}; }
+
+inline int atomicMax(int* address, int value) {
+  const int before = *address;
+  if (value > before) *address = value;
+  return before;
 }

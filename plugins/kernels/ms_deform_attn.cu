@@ -11,7 +11,7 @@
 namespace onramp {
 namespace {
 
-template <typename T, typename Reference, int N>
+template <typename T, typename Reference, int N, bool packed>
 struct Attend {
   OnrampAttention size;
   const T* value;
@@ -64,12 +64,21 @@ struct Attend {
     const int column = static_cast<int>(left), line = static_cast<int>(top);
     const T* corner = cells + (static_cast<int64_t>(line) * width + column) * stride;
     const bool in_left = column >= 0, in_right = column + 1 < width, in_top = line >= 0, in_low = line + 1 < height;
-    const float upper = share * (1.0f - lower_part), lower = share * lower_part;
     const T* below = corner + static_cast<int64_t>(width) * stride;
-    tap(corner, in_left && in_top, upper * (1.0f - right_part), sum);
-    tap(corner + stride, in_right && in_top, upper * right_part, sum);
-    tap(below, in_left && in_low, lower * (1.0f - right_part), sum);
-    tap(below + stride, in_right && in_low, lower * right_part, sum);
+    const auto blend = [&](float scale, auto& into) {
+      const float upper = scale * (1.0f - lower_part), lower = scale * lower_part;
+      tap(corner, in_left && in_top, upper * (1.0f - right_part), into);
+      tap(corner + stride, in_right && in_top, upper * right_part, into);
+      tap(below, in_left && in_low, lower * (1.0f - right_part), into);
+      tap(below + stride, in_right && in_low, lower * right_part, into);
+    };
+    if constexpr (packed) {  // the four taps of a point in pairs of halves, the points in float32
+      half2 part[N / 2] = {};
+      blend(1.0f, part);
+      for (int i = 0; i < N; ++i) sum[i] += share * to_float(i % 2 ? __high2half(part[i / 2]) : __low2half(part[i / 2]));
+    } else {
+      blend(share, sum);
+    }
   }
 
   ONRAMP_DEVICE static void tap(const T* cell, bool inside, float weight, float (&sum)[N]) {
@@ -77,9 +86,16 @@ struct Attend {
     const Pack<T, N> channels = load<N>(cell);
     for (int i = 0; i < N; ++i) sum[i] += weight * to_float(channels.item[i]);
   }
+
+  ONRAMP_DEVICE static void tap(const half* cell, bool inside, float weight, half2 (&sum)[N / 2]) {
+    if (!inside) return;
+    const Pack<half, N> channels = load<N>(cell);
+    for (int i = 0; i < N / 2; ++i)
+      sum[i] = __hfma2(__float2half2_rn(weight), __halves2half2(channels.item[2 * i], channels.item[2 * i + 1]), sum[i]);
+  }
 };
 
-template <typename T, typename Reference>
+template <typename T, typename Reference, bool packed = false>
 int attend(const OnrampAttention* size, const void* value, const void* shapes, const void* references,
            const void* offsets, const void* weights, void* output, void* stream) {
   const OnrampAttention& s = *size;
@@ -90,13 +106,13 @@ int attend(const OnrampAttention* size, const void* value, const void* shapes, c
   const int64_t elements = static_cast<int64_t>(s.batch) * s.queries * s.heads * s.channels;
   const auto launch = [&](auto width) {
     constexpr int N = decltype(width)::value;
-    const Attend<T, Reference, N> body{s,
-                                       static_cast<const T*>(value),
-                                       shapes,
-                                       static_cast<const Reference*>(references),
-                                       static_cast<const T*>(offsets),
-                                       static_cast<const T*>(weights),
-                                       static_cast<T*>(output)};
+    const Attend<T, Reference, N, packed && N % 2 == 0> body{s,
+                                                             static_cast<const T*>(value),
+                                                             shapes,
+                                                             static_cast<const Reference*>(references),
+                                                             static_cast<const T*>(offsets),
+                                                             static_cast<const T*>(weights),
+                                                             static_cast<T*>(output)};
     return for_each(body, elements / N, stream);
   };
   const auto fits = [&](int n) {
@@ -105,26 +121,22 @@ int attend(const OnrampAttention* size, const void* value, const void* shapes, c
   constexpr int widest = 16 / sizeof(T);
   if (fits(widest)) return launch(std::integral_constant<int, widest>());
   if (fits(4)) return launch(std::integral_constant<int, 4>());
+  if (fits(2)) return launch(std::integral_constant<int, 2>());
   return launch(std::integral_constant<int, 1>());
 }
 
 }  // namespace
 }  // namespace onramp
 
-ONRAMP_EXPORT int onramp_ms_deform_attn_fp32(const OnrampAttention* size, const void* value, const void* shapes,
-                                             const void* references, const void* offsets, const void* weights,
-                                             void* output, void* stream) {
-  return onramp::attend<float, float>(size, value, shapes, references, offsets, weights, output, stream);
-}
+#define ONRAMP_ATTEND(form, ...)                                                                                       \
+  ONRAMP_EXPORT int onramp_ms_deform_attn_##form(const OnrampAttention* size, const void* value, const void* shapes,   \
+                                                 const void* references, const void* offsets, const void* weights,     \
+                                                 void* output, void* stream) {                                         \
+    return onramp::attend<__VA_ARGS__>(size, value, shapes, references, offsets, weights, output, stream);             \
+  }
 
-ONRAMP_EXPORT int onramp_ms_deform_attn_fp16(const OnrampAttention* size, const void* value, const void* shapes,
-                                             const void* references, const void* offsets, const void* weights,
-                                             void* output, void* stream) {
-  return onramp::attend<half, half>(size, value, shapes, references, offsets, weights, output, stream);
-}
-
-ONRAMP_EXPORT int onramp_ms_deform_attn_fp16_ref32(const OnrampAttention* size, const void* value, const void* shapes,
-                                                   const void* references, const void* offsets, const void* weights,
-                                                   void* output, void* stream) {
-  return onramp::attend<half, float>(size, value, shapes, references, offsets, weights, output, stream);
-}
+ONRAMP_ATTEND(fp32, float, float)
+ONRAMP_ATTEND(fp16, half, half)
+ONRAMP_ATTEND(fp16_ref32, half, float)
+ONRAMP_ATTEND(fp16x2, half, half, true)
+ONRAMP_ATTEND(fp16x2_ref32, half, float, true)

@@ -18,8 +18,9 @@ typedef struct {
 } OnrampAttention;
 
 // All pointers on the device, packed row-major; references and offsets at multiples of a pair's size. Returns a
-// cudaError_t: 0 when queued on the stream, 1 for sizes or addresses that do not belong together. The last form takes
-// references in float32 beside the other tensors in half: x * W in half has 11 bits, an eighth of a cell at W = 200.
+// cudaError_t: 0 when queued on the stream, 1 for sizes or addresses that do not belong together. The forms of ref32 take
+// references in float32 beside the other tensors in half: x * W in half has 11 bits, an eighth of a cell at W = 200. The
+// forms of fp16x2 blend the four taps of a point in pairs of halves, and sum the points in float32 as the others do.
 int onramp_ms_deform_attn_fp32(const OnrampAttention* size, const void* value, const void* shapes,
                                const void* references, const void* offsets, const void* weights, void* output,
                                void* stream);
@@ -29,6 +30,12 @@ int onramp_ms_deform_attn_fp16(const OnrampAttention* size, const void* value, c
 int onramp_ms_deform_attn_fp16_ref32(const OnrampAttention* size, const void* value, const void* shapes,
                                      const void* references, const void* offsets, const void* weights, void* output,
                                      void* stream);
+int onramp_ms_deform_attn_fp16x2(const OnrampAttention* size, const void* value, const void* shapes,
+                                 const void* references, const void* offsets, const void* weights, void* output,
+                                 void* stream);
+int onramp_ms_deform_attn_fp16x2_ref32(const OnrampAttention* size, const void* value, const void* shapes,
+                                       const void* references, const void* offsets, const void* weights, void* output,
+                                       void* stream);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,8 @@
 // What the operators share as TensorRT sees them, whatever its version: the rules of types, and attributes.
 //
-// An operator is a struct, in a file of its own beside this one, with kName, kInputs, kAttributes and their values,
-// supports(), output() and enqueue(); plugin_v2.h and plugin_v3.h make plugins of it, register.cpp lists them.
+// An operator is a struct, in a file of its own beside this one, with kName, kSingleName, kInputs, kAttributes and their
+// values, supports(), output() and enqueue(), over the defaults of `Defaults`; plugin_v2.h and plugin_v3.h make plugins
+// of it, register.cpp lists them.
 //
 // Formats are chosen so that no reformat is needed inside a network of one precision: all linear, all in the type of
 // the first input, coordinates in float32. Weakly typed TensorRT 8.6 gets exactly these combinations, so it never picks
@@ -37,7 +38,22 @@ inline bool isIndex(DataType type) {
 
 inline int extent(PluginTensorDesc const& tensor, int axis) { return static_cast<int>(tensor.dims.d[axis]); }
 
-// Reads the attributes that `fields` holds; false if one is absent or not a 32-bit integer.
+// What an operator may leave as it is.
+struct Defaults {
+  static constexpr size_t kOptional = 0;  // so many attributes, the last ones, may be absent and then keep their value
+  bool packed = true;                     // in half precision: on pairs, where the kernel has such a form
+  bool valid() const { return true; }     // whether the values of the attributes are implemented
+  size_t workspace(nvinfer1::Dims const&) const { return 0; }  // bytes of scratch memory, of the first input's shape
+};
+
+// The published name without the 2: in half precision such plugins work on single numbers.
+template <typename Operator>
+struct Single : Operator {
+  static constexpr char const* kName = Operator::kSingleName;
+  Single() { this->packed = false; }
+};
+
+// Reads the attributes that `fields` holds; false if one is absent, not a 32-bit integer or not implemented.
 template <typename Operator>
 bool read(nvinfer1::PluginFieldCollection const* fields, Operator& into) {
   for (size_t i = 0; i < into.values.size(); ++i) {
@@ -50,9 +66,9 @@ bool read(nvinfer1::PluginFieldCollection const* fields, Operator& into) {
       into.values[i] = *static_cast<int32_t const*>(field.data);
       found = true;
     }
-    if (!found) return false;
+    if (!found && i + Operator::kOptional < into.values.size()) return false;
   }
-  return true;
+  return into.valid();
 }
 
 // The attributes as plugin fields that point into `from` (null: names and types only). Keep the object while it is used.

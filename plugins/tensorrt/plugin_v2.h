@@ -19,8 +19,8 @@ class PluginV2 : public nvinfer1::IPluginV2DynamicExt {
     return copy;
   }
   nvinfer1::DimsExprs getOutputDimensions(int32_t, nvinfer1::DimsExprs const* inputs, int32_t,
-                                          nvinfer1::IExprBuilder&) noexcept override {
-    return Operator::output(inputs);
+                                          nvinfer1::IExprBuilder& builder) noexcept override {
+    return mOperator.output(inputs, builder);
   }
   bool supportsFormatCombination(int32_t position, PluginTensorDesc const* tensors, int32_t,
                                  int32_t) noexcept override {
@@ -28,12 +28,13 @@ class PluginV2 : public nvinfer1::IPluginV2DynamicExt {
   }
   void configurePlugin(nvinfer1::DynamicPluginTensorDesc const*, int32_t, nvinfer1::DynamicPluginTensorDesc const*,
                        int32_t) noexcept override {}
-  size_t getWorkspaceSize(PluginTensorDesc const*, int32_t, PluginTensorDesc const*, int32_t) const noexcept override {
-    return 0;
+  size_t getWorkspaceSize(PluginTensorDesc const* inputs, int32_t, PluginTensorDesc const*,
+                          int32_t) const noexcept override {
+    return mOperator.workspace(inputs[0].dims);
   }
   int32_t enqueue(PluginTensorDesc const* inputs, PluginTensorDesc const*, void const* const* addresses,
-                  void* const* outputs, void*, cudaStream_t stream) noexcept override {
-    return mOperator.enqueue(inputs, addresses, outputs[0], stream);
+                  void* const* outputs, void* workspace, cudaStream_t stream) noexcept override {
+    return mOperator.enqueue(inputs, addresses, outputs[0], workspace, stream);
   }
 
   DataType getOutputDataType(int32_t, DataType const* types, int32_t) const noexcept override { return types[0]; }
@@ -71,7 +72,7 @@ class CreatorV2 : public nvinfer1::IPluginCreator {
     if (size != sizeof(int32_t) * op.values.size()) return nullptr;
     auto const* at = static_cast<char const*>(data);
     for (int32_t& value : op.values) std::memcpy(&value, at, sizeof value), at += sizeof value;
-    return named(op);
+    return op.valid() ? named(op) : nullptr;
   }
   void setPluginNamespace(char const* name) noexcept override { mNamespace = name ? name : ""; }
   char const* getPluginNamespace() const noexcept override { return mNamespace.c_str(); }

@@ -35,8 +35,8 @@ class PluginV3 : public nvinfer1::IPluginV3,
     return 0;
   }
   int32_t getOutputShapes(nvinfer1::DimsExprs const* inputs, int32_t, nvinfer1::DimsExprs const*, int32_t,
-                          nvinfer1::DimsExprs* outputs, int32_t, nvinfer1::IExprBuilder&) noexcept override {
-    outputs[0] = Operator::output(inputs);
+                          nvinfer1::DimsExprs* outputs, int32_t, nvinfer1::IExprBuilder& builder) noexcept override {
+    outputs[0] = mOperator.output(inputs, builder);
     return 0;
   }
   bool supportsFormatCombination(int32_t position, nvinfer1::DynamicPluginTensorDesc const* tensors, int32_t,
@@ -49,13 +49,17 @@ class PluginV3 : public nvinfer1::IPluginV3,
                           int32_t) noexcept override {
     return 0;
   }
+  size_t getWorkspaceSize(nvinfer1::DynamicPluginTensorDesc const* inputs, int32_t,
+                          nvinfer1::DynamicPluginTensorDesc const*, int32_t) const noexcept override {
+    return mOperator.workspace(inputs[0].desc.dims);
+  }
 
   int32_t onShapeChange(PluginTensorDesc const*, int32_t, PluginTensorDesc const*, int32_t) noexcept override {
     return 0;
   }
   int32_t enqueue(PluginTensorDesc const* inputs, PluginTensorDesc const*, void const* const* addresses,
-                  void* const* outputs, void*, cudaStream_t stream) noexcept override {
-    return mOperator.enqueue(inputs, addresses, outputs[0], stream);
+                  void* const* outputs, void* workspace, cudaStream_t stream) noexcept override {
+    return mOperator.enqueue(inputs, addresses, outputs[0], workspace, stream);
   }
   nvinfer1::IPluginV3* attachToContext(nvinfer1::IPluginResourceContext*) noexcept override { return clone(); }
   nvinfer1::PluginFieldCollection const* getFieldsToSerialize() noexcept override { return mFields.collection(); }

@@ -5,19 +5,24 @@
 // plugin is already registered (NvInferRuntimeCommon.h), so nothing is registered on loading, and nothing is linked.
 #include <NvInferVersion.h>
 
+#include "bev_pool_v2.h"
+#include "grid_sample_3d.h"
 #include "ms_deform_attn.h"
 #include "rotate.h"
 
 #define ONRAMP_OPERATORS(use) \
   use(Attention)              \
-  use(Rotation)
+  use(Rotation)               \
+  use(Pooling)                \
+  use(VolumeSampling)
 
 #if NV_TENSORRT_MAJOR >= 10
 
 #include "plugin_v3.h"
 
 #define ONRAMP_EXPORT extern "C" __attribute__((visibility("default")))
-#define ONRAMP_CREATOR(Operator) new onramp::CreatorV3<onramp::Operator>,
+#define ONRAMP_CREATOR(Operator) \
+  new onramp::CreatorV3<onramp::Operator>, new onramp::CreatorV3<onramp::Single<onramp::Operator>>,
 
 ONRAMP_EXPORT nvinfer1::IPluginCreatorInterface* const* getCreators(int32_t& count) {
   static nvinfer1::IPluginCreatorInterface* const creators[] = {ONRAMP_OPERATORS(ONRAMP_CREATOR)};
@@ -33,7 +38,9 @@ ONRAMP_EXPORT void setLoggerFinder(nvinfer1::ILoggerFinder*) {}  // part of the 
 
 #define ONRAMP_REGISTER(Operator)                                 \
   using Operator##Creator = onramp::CreatorV2<onramp::Operator>; \
-  REGISTER_TENSORRT_PLUGIN(Operator##Creator);
+  using Operator##SingleCreator = onramp::CreatorV2<onramp::Single<onramp::Operator>>; \
+  REGISTER_TENSORRT_PLUGIN(Operator##Creator);                    \
+  REGISTER_TENSORRT_PLUGIN(Operator##SingleCreator);
 
 ONRAMP_OPERATORS(ONRAMP_REGISTER)
 

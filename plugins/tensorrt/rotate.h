@@ -7,8 +7,9 @@
 namespace onramp {
 
 // image, angle, center -> output
-struct Rotation {
+struct Rotation : Defaults {
   static constexpr char const* kName = "RotateTRT2";
+  static constexpr char const* kSingleName = "RotateTRT";
   static constexpr int kInputs = 3;
   static constexpr std::array<char const*, 1> kAttributes{"interpolation"};
   std::array<int32_t, 1> values{};  // 0 bilinear, 1 nearest
@@ -21,9 +22,10 @@ struct Rotation {
     return type == first;
   }
 
-  static nvinfer1::DimsExprs output(nvinfer1::DimsExprs const* inputs) { return inputs[0]; }
+  static nvinfer1::DimsExprs output(nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder&) { return inputs[0]; }
 
-  int enqueue(PluginTensorDesc const* tensors, void const* const* inputs, void* output, cudaStream_t stream) const {
+  int enqueue(PluginTensorDesc const* tensors, void const* const* inputs, void* output, void*,
+              cudaStream_t stream) const {
     OnrampRotation const size{extent(tensors[0], 0), extent(tensors[0], 1), extent(tensors[0], 2), values[0],
                               tensors[1].type == DataType::kHALF};
     auto const launch = tensors[0].type == DataType::kFLOAT ? onramp_rotate_fp32 : onramp_rotate_fp16;

@@ -11,10 +11,11 @@ import torch
 
 from helpers.environment.patches import migration
 from helpers.graph import PLUGINS
+from helpers.ops import bev_pool_v2, grid_sample_3d, ms_deform_attn, rotate
 from helpers.ops import library as plugins
-from helpers.ops import ms_deform_attn, rotate
 from plugins import check
 from plugins.check.ms_deform_attn import operands
+from tests.helpers.ops.operands import pooling_inputs, volume_inputs
 
 # The names of TensorRT that the operators use, to try their rules without it (NvInferRuntime.h of 8.6 and 10).
 STAND_IN = """
@@ -26,6 +27,10 @@ enum class DataType { kFLOAT, kHALF, kINT8, kINT32, kBOOL, kUINT8, kFP8, kBF16, 
 struct Dims { int32_t nbDims; int64_t d[8]; };
 struct PluginTensorDesc { Dims dims; DataType type; };
 struct DimsExprs { int32_t nbDims; int const* d[8]; };
+struct IExprBuilder {
+  int values[8], used = 0;
+  int const* constant(int value) { return &(values[used++] = value); }
+};
 enum class PluginFieldType { kINT32 = 5 };
 struct PluginField { char const* name; void const* data; PluginFieldType type; int32_t length; };
 struct PluginFieldCollection { int32_t nbFields; PluginField const* fields; };
@@ -33,48 +38,73 @@ struct PluginFieldCollection { int32_t nbFields; PluginField const* fields; };
 """
 PROBE = """
 #include "kernels/host.h"
+#include "tensorrt/bev_pool_v2.h"
+#include "tensorrt/grid_sample_3d.h"
 #include "tensorrt/ms_deform_attn.h"
 #include "tensorrt/rotate.h"
+#include <vector>
 using namespace onramp;
+constexpr int kTensors = 8, kAxes = 5;  // the output behind the inputs
 template <typename Operator> int supports(int position, int const* types) {
-  nvinfer1::PluginTensorDesc tensors[6]{};
+  nvinfer1::PluginTensorDesc tensors[kTensors]{};
   for (int i = 0; i <= position; ++i) tensors[i].type = static_cast<nvinfer1::DataType>(types[i]);
   return Operator::supports(position, tensors);
 }
-template <typename Operator> void output_shape(int const* extents, int* result) {  // extents: 4 per input
-  nvinfer1::DimsExprs inputs[5]{};
-  for (int i = 0; i < 20; ++i) inputs[i / 4].d[i % 4] = extents + i;
-  auto const shape = Operator::output(inputs);
-  for (int axis = 0; axis < 4; ++axis) result[axis] = *shape.d[axis];
+template <typename Operator> int made(int32_t const* values, int given, Operator& op) {
+  nvinfer1::PluginField held[8];
+  for (int i = 0; i < given; ++i) held[i] = {op.kAttributes[i], values + i, nvinfer1::PluginFieldType::kINT32, 1};
+  nvinfer1::PluginFieldCollection fields{given, held};
+  if (!read(&fields, op)) return 0;
+  Fields<Operator> const saved(&op);
+  return saved.collection()->nbFields == (int)op.values.size();
 }
 template <typename Operator>
-int enqueue(int32_t const* values, int const* types, int64_t const* shapes, void const* const* inputs, void* output) {
-  nvinfer1::PluginTensorDesc tensors[6]{};
-  for (int i = 0; i < 6; ++i) {
-    tensors[i].type = static_cast<nvinfer1::DataType>(types[i]);
-    for (int axis = 0; axis < 4; ++axis) tensors[i].dims.d[axis] = shapes[4 * i + axis];
+int output_shape(int32_t const* values, int count, int const* ranks, int const* extents, int* result) {
+  nvinfer1::DimsExprs inputs[kTensors]{};
+  for (int i = 0; i < kTensors; ++i) {
+    inputs[i].nbDims = ranks[i];
+    for (int axis = 0; axis < kAxes; ++axis) inputs[i].d[axis] = extents + kAxes * i + axis;
   }
   Operator op;
-  constexpr int count = sizeof op.kAttributes / sizeof(char const*);
-  nvinfer1::PluginField given[count + 1];
-  for (int i = 0; i < (int)op.kAttributes.size(); ++i)
-    given[i] = {op.kAttributes[i], values + i, nvinfer1::PluginFieldType::kINT32, 1};
-  nvinfer1::PluginFieldCollection fields{(int)op.kAttributes.size(), given}, none{0, nullptr};
-  if (read(&none, op) != op.kAttributes.empty() || !read(&fields, op)) return -1;
-  Fields<Operator> const saved(&op);
-  return saved.collection()->nbFields != fields.nbFields ? -2 : op.enqueue(tensors, inputs, output, nullptr);
+  if (!made(values, count, op)) return -1;
+  nvinfer1::IExprBuilder builder;
+  auto const shape = op.output(inputs, builder);
+  for (int axis = 0; axis < shape.nbDims; ++axis) result[axis] = *shape.d[axis];
+  return shape.nbDims;
 }
-#define EXPORTED(Operator)                                                                              \\
-  extern "C" int Operator##_supports(int position, int const* types) { return supports<Operator>(position, types); } \\
-  extern "C" void Operator##_output(int const* extents, int* result) { output_shape<Operator>(extents, result); }    \\
-  extern "C" int Operator##_enqueue(int32_t const* values, int const* types, int64_t const* shapes,                  \\
-                                    void const* const* inputs, void* output) {                          \\
-    return enqueue<Operator>(values, types, shapes, inputs, output);                                    \\
+template <typename Operator>
+int enqueue(int32_t const* values, int count, int const* types, int const* ranks, int64_t const* shapes,
+            void const* const* inputs, void* output) {
+  nvinfer1::PluginTensorDesc tensors[kTensors]{};
+  for (int i = 0; i < kTensors; ++i) {
+    tensors[i].type = static_cast<nvinfer1::DataType>(types[i]);
+    tensors[i].dims.nbDims = ranks[i];
+    for (int axis = 0; axis < kAxes; ++axis) tensors[i].dims.d[axis] = shapes[kAxes * i + axis];
   }
-EXPORTED(Attention)
-EXPORTED(Rotation)
+  Operator op;
+  if (!made(values, count, op)) return -1;
+  std::vector<char> workspace(op.workspace(tensors[0].dims));
+  return op.enqueue(tensors, inputs, output, workspace.data(), nullptr);
+}
+#define EXPORTED(name, ...)                                                                                          \\
+  extern "C" int name##_supports(int position, int const* types) { return supports<__VA_ARGS__>(position, types); }  \\
+  extern "C" char const* name##_name() { return __VA_ARGS__::kName; }                                                \\
+  extern "C" int name##_output(int32_t const* v, int n, int const* r, int const* e, int* result) {                   \\
+    return output_shape<__VA_ARGS__>(v, n, r, e, result);                                                            \\
+  }                                                                                                                  \\
+  extern "C" int name##_enqueue(int32_t const* v, int n, int const* t, int const* r, int64_t const* s,               \\
+                                void const* const* inputs, void* output) {                                           \\
+    return enqueue<__VA_ARGS__>(v, n, t, r, s, inputs, output);                                                      \\
+  }
+#define BOTH(name) EXPORTED(name, name) EXPORTED(name##Single, Single<name>)
+BOTH(Attention)
+BOTH(Rotation)
+BOTH(Pooling)
+BOTH(VolumeSampling)
 """
 FLOAT, HALF, INT8, INT32, INT64 = 0, 1, 2, 3, 8
+KINDS = {torch.float32: FLOAT, torch.float16: HALF, torch.int32: INT32, torch.int64: INT64}
+FORMS = ("", "Single")  # of an operator: its names TRT2 and TRT
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +122,11 @@ def _adapter(folder, host, major):
     command = ["g++", "-std=c++17", "-Wall", "-Werror", "-shared", "-fPIC", f"-DNV_TENSORRT_MAJOR={major}", *includes]
     path = folder / f"adapter{major}.so"
     subprocess.run([*command, folder / "probe.cpp", host, "-o", path], check=True)
-    return ctypes.CDLL(str(path))
+    loaded = ctypes.CDLL(str(path))
+    for name in ("Attention", "Rotation", "Pooling", "VolumeSampling"):
+        for form in ("", "Single"):
+            loaded[f"{name}{form}_name"].restype = ctypes.c_char_p
+    return loaded
 
 
 def _accepted(adapter, operator, count):
@@ -103,7 +137,7 @@ def _accepted(adapter, operator, count):
         if len(chosen) == count:
             return [chosen]
         tried = [(*chosen, kind) for kind in (FLOAT, HALF, INT8, INT32, INT64)]
-        taken = [kinds for kinds in tried if supports(len(chosen), (ctypes.c_int * 6)(*kinds))]
+        taken = [kinds for kinds in tried if supports(len(chosen), (ctypes.c_int * 8)(*kinds))]
         return list(itertools.chain.from_iterable(map(grow, taken)))
 
     return set(grow(()))
@@ -119,49 +153,104 @@ def test_formats_are_all_float_or_half_with_float_coordinates(adapter):
     assert _accepted(adapter[8], "Rotation", 4) == turned
     assert _accepted(adapter[10], "Rotation", 4) == turned | {(HALF, HALF, HALF, HALF)}
 
+    sampled = {(FLOAT, FLOAT, FLOAT), (HALF, FLOAT, HALF)}
+    assert _accepted(adapter[8], "VolumeSampling", 3) == sampled
+    assert _accepted(adapter[10], "VolumeSampling", 3) == sampled | {(HALF, HALF, HALF)}
+    pooled = {(real, real, *[index] * 5, real) for real in (FLOAT, HALF) for index in (INT32, INT64)}
+    assert _accepted(adapter[10], "Pooling", 8) == pooled
+    assert _accepted(adapter[8], "Pooling", 8) == {kinds for kinds in pooled if INT64 not in kinds}
 
-def test_the_output_has_one_row_per_query(adapter):
-    extents = (ctypes.c_int * 20)(*range(100, 120))
-    result = (ctypes.c_int * 4)()
-    adapter[10].Attention_output(extents, result)
-    assert list(result) == [100, 109, 102, 103]  # [N, Q of the references, M, D]
-    adapter[10].Rotation_output(extents, result)
-    assert list(result)[:3] == [100, 101, 102]
+
+def _output(adapter, operator, *values, ranks=()):
+    """Shape of the output for inputs whose axis k of input i is 100 + 5 i + k; None if the plugin is not made."""
+    result = (ctypes.c_int * 8)()
+    count = adapter[f"{operator}_output"]((ctypes.c_int32 * 3)(*values), len(values), (ctypes.c_int * 8)(*ranks),
+                                          (ctypes.c_int * 40)(*range(100, 140)), result)  # fmt: skip
+    return None if count < 0 else list(result)[:count]
+
+
+def test_the_output_shape_follows_from_the_inputs_and_the_attributes(adapter):
+    assert _output(adapter[10], "Attention", ranks=[4]) == [100, 111, 102, 103]  # [N, Q of the references, M, D]
+    assert _output(adapter[10], "Rotation", 1, ranks=[3]) == [100, 101, 102]
+    assert _output(adapter[8], "VolumeSampling", 0, 0, 1, ranks=[5, 5]) == [100, 101, 107, 108, 109]
+    assert _output(adapter[8], "Pooling", 7, 9, ranks=[5, 5]) == [1, 8, 7, 9, 109]  # as FB-OCC publishes it
+    assert _output(adapter[8], "Pooling", 7, 9, ranks=[4, 4]) == [1, 7, 9, 108]
+    for rank in (4, 5):
+        assert _output(adapter[10], "Pooling", 7, 9, 3, ranks=[rank, rank])[:4] == [1, 3, 7, 9]
+
+
+@pytest.mark.parametrize(
+    ("operator", "values"),
+    [("Rotation", ()), ("Pooling", (7,)), ("Pooling", (7, 0)), ("VolumeSampling", (2,)), ("VolumeSampling", (0, 2))],
+)
+def test_attributes_that_are_absent_or_not_implemented_make_no_plugin(adapter, operator, values):
+    assert _output(adapter[10], operator, *values, ranks=[5, 5]) is None
 
 
 @pytest.mark.parametrize("types", [(FLOAT, INT32, FLOAT), (HALF, INT64, FLOAT), (HALF, INT32, HALF)])
 def test_the_adapter_hands_the_sizes_and_types_on(adapter, types):
-    kinds = {FLOAT: torch.float32, HALF: torch.float16, INT32: torch.int32, INT64: torch.int64}
+    kinds = {number: kind for kind, number in KINDS.items()}
     value, index, reference = types
     case = (2, [(3, 4), (2, 2)], 3, 8, 5, 4, 2)
     first, shapes, *rest = operands(case, kinds[value], kinds[reference], "cpu")
     given = (first, torch.tensor(shapes, dtype=kinds[index]), *rest)
-    output = torch.full((2, 5, 3, 8), torch.nan).to(kinds[value])
-    asked = (value, index, reference, value, value, value)
-    assert _enqueue(adapter[10].Attention_enqueue, asked, given, output) == 0
     arguments = [tensor.double() for tensor in (given[0], *given[2:])]
     expected = ms_deform_attn.reference(arguments[0], case[1], *arguments[1:])
-    torch.testing.assert_close(output.double(), expected, rtol=2e-3, atol=2e-3 if value == HALF else 1e-5)
+    outputs = [_enqueue(adapter[10], f"Attention{form}", given, torch.empty(2, 5, 3, 8).to(first)) for form in FORMS]
+    for output in outputs:
+        torch.testing.assert_close(output.double(), expected, rtol=2e-3, atol=2e-3 if value == HALF else 1e-5)
+    assert torch.equal(*outputs) == (value == FLOAT), "in half, on pairs and on single numbers"
     short = [*given[:3], given[3][..., :8].contiguous(), given[4]]
-    assert _enqueue(adapter[10].Attention_enqueue, asked, short, output) == 1
+    assert _enqueue(adapter[10], "Attention", short, outputs[0]) == 1
 
 
-@pytest.mark.parametrize("coordinates", [FLOAT, HALF])
+@pytest.mark.parametrize("coordinates", [torch.float32, torch.float16])
 def test_the_adapter_reads_the_interpolation_and_rotates(adapter, coordinates):
-    kind = torch.float16 if coordinates == HALF else torch.float32
-    image, angle, center = torch.randn(2, 4, 6), torch.tensor([30.0], dtype=kind), torch.tensor([3, 2], dtype=kind)
-    output = torch.full_like(image, torch.nan)
-    asked, enqueue = (FLOAT, coordinates, coordinates, *[FLOAT] * 3), adapter[10].Rotation_enqueue
-    assert _enqueue(enqueue, asked, (image, angle, center), output, values=[1]) == 0
-    assert torch.equal(output, rotate.reference(image, angle, center))
+    given = torch.randn(2, 4, 6), torch.tensor([30.0], dtype=coordinates), torch.tensor([3, 2], dtype=coordinates)
+    output = _enqueue(adapter[10], "Rotation", given, torch.empty(2, 4, 6), 1)
+    assert torch.equal(output, rotate.reference(*given))
 
 
-def _enqueue(enqueue, types, given, output, values=()):
-    shapes = [[*tensor.shape, *[0] * (4 - tensor.dim())] for tensor in (*given, output)]
-    shapes = list(itertools.chain.from_iterable(shapes))
-    addresses = (ctypes.c_void_p * 6)(*(tensor.data_ptr() for tensor in given))
-    return enqueue((ctypes.c_int32 * 1)(*values), (ctypes.c_int * 6)(*types), (ctypes.c_int64 * 24)(*shapes), addresses,
-                   ctypes.c_void_p(output.data_ptr()))  # fmt: skip
+@pytest.mark.parametrize("index", [torch.int32, torch.int64])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+def test_the_adapter_pools(adapter, kind, index):
+    *given, grid = pooling_inputs(channels=16, grid=(8, 3, 4), kind=index)
+    given[:2] = [tensor.to(kind) for tensor in given[:2]]
+    expected = bev_pool_v2.reference(*given, grid).float()
+    outputs = []
+    for form, values in itertools.product(FORMS, ((3, 4), (3, 4, 8))):
+        outputs.append(_enqueue(adapter[10], f"Pooling{form}", given, torch.empty(1, *grid, 16).to(kind), *values))
+        torch.testing.assert_close(outputs[-1].float(), expected, rtol=2e-3, atol=4e-3 if kind == torch.half else 1e-5)
+    assert torch.equal(outputs[0], outputs[2]) == (kind == torch.float32), "in half, on pairs and on single numbers"
+    given[3] = given[3][:-1].contiguous()
+    assert _enqueue(adapter[10], "Pooling", given, outputs[0], 3, 4) == 1
+
+
+@pytest.mark.parametrize("modes", itertools.product((0, 1), repeat=3))
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+def test_the_adapter_samples_with_the_published_grid(adapter, kind, modes):
+    volume, grid = volume_inputs(output=(2, 4, 7))
+    volume, handed = volume.to(kind), (grid * 10).permute(0, 4, 1, 2, 3).contiguous()
+    names = ("trilinear", "nearest")[modes[0]], ("zeros", "border")[modes[1]], bool(modes[2])
+    expected = grid_sample_3d.reference(volume, grid, *names).float()
+    for form in FORMS:
+        output = _enqueue(adapter[10], f"VolumeSampling{form}", (volume, handed), expected.to(kind), *modes)
+        torch.testing.assert_close(output.float(), expected, rtol=2e-3, atol=4e-3 if kind == torch.half else 1e-5)
+    assert _enqueue(adapter[10], "VolumeSampling", (volume, grid), expected.to(kind), *modes) == 1, "another layout"
+
+
+def _enqueue(adapter, operator, given, output, *values):
+    """The output that the plugin wrote, or what it answered instead."""
+    tensors = (*given, output.fill_(torch.nan))
+    shapes = [[*tensor.shape, *[0] * (5 - tensor.dim())] for tensor in tensors]
+    types = [KINDS[tensor.dtype] for tensor in tensors]
+    code = adapter[f"{operator}_enqueue"](
+        (ctypes.c_int32 * 3)(*values), len(values), (ctypes.c_int * 8)(*types),
+        (ctypes.c_int * 8)(*(tensor.dim() for tensor in tensors)),
+        (ctypes.c_int64 * 40)(*itertools.chain.from_iterable(shapes)),
+        (ctypes.c_void_p * 8)(*(tensor.data_ptr() for tensor in given)), ctypes.c_void_p(output.data_ptr()),
+    )  # fmt: skip
+    return code or output
 
 
 def test_the_adapters_compile_against_the_headers_of_this_machine():
@@ -182,7 +271,8 @@ def test_one_table_per_layer_lists_the_operators():
     assert len(structs) == len(names) >= 2
     for name, struct in zip(names, structs, strict=True):
         adapter = (plugins.FOLDER / f"tensorrt/{name}.h").read_text()
-        assert re.search(rf"^struct {struct} \{{", adapter, re.MULTILINE) and f'"{name}.h"' in register
+        assert re.search(rf"^struct {struct} : Defaults \{{", adapter, re.MULTILINE) and f'"{name}.h"' in register
         module = importlib.import_module(f"helpers.ops.{name}")
-        assert f'kName = "{module.OP_TYPE}"' in adapter and module.OP_TYPE in PLUGINS
+        for constant, op_type in (("kName", module.OP_TYPE), ("kSingleName", module.OP_TYPE.removesuffix("2"))):
+            assert f'{constant} = "{op_type}"' in adapter and op_type in PLUGINS
         assert (plugins.FOLDER / f"kernels/{name}.cu").is_file() and callable(getattr(module, name))

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from helpers.errors import BadInput
+from helpers.ops import bev_pool_v2, grid_sample_3d, ms_deform_attn, rotate
 from helpers.ops import library as plugins
-from helpers.ops import ms_deform_attn, rotate
+from plugins.check import bev_pool_v2 as pooling
+from plugins.check import grid_sample_3d as sampling
 from plugins.check.common import SINGLE
 from plugins.check.ms_deform_attn import CASES, FORMS, operands
 from plugins.check.rotate import ROTATIONS
@@ -23,13 +25,26 @@ def library(host_library):
 @pytest.mark.parametrize("name", CASES)
 def test_attention_equals_the_definition(proof, name, form):
     rows = [row for row in proof if row.what == f"ms_deform_attn, {name}" and row.form.startswith(f"{form},")]
-    assert len(rows) == 2 and all(row.right for row in rows), rows
+    assert len(rows) == (2 if form == "fp32" else 4) and all(row.right for row in rows), rows
 
 
 @pytest.mark.parametrize("size", ROTATIONS)
 def test_rotation_equals_the_definition(proof, size):
     rows = [row for row in proof if row.what.startswith(f"rotate {size},")]
     assert len(rows) == 24 and all(row.right for row in rows), rows
+
+
+@pytest.mark.parametrize("name", pooling.CASES)
+def test_pooling_equals_the_definition_with_any_indices(proof, name):
+    rows = [row for row in proof if row.what.startswith(f"bev_pool_v2, {name}") and "library" not in row.what]
+    assert len(rows) == (6 if name == "no point" else 12) and all(row.right for row in rows), rows
+
+
+@pytest.mark.parametrize("modes", sampling.MODES)
+@pytest.mark.parametrize("name", sampling.CASES)
+def test_sampling_equals_the_definition(proof, name, modes):
+    rows = [row for row in proof if row.what == f"grid_sample_3d, {name}, {modes}"]
+    assert len(rows) == 10 and all(row.right for row in rows), rows
 
 
 def test_nearest_rounds_ties_to_even_as_the_definition_does(library):
@@ -99,6 +114,31 @@ def test_operands_that_do_not_belong_together_are_refused(library, position, rep
         ms_deform_attn.launch(library, *given)
 
 
+def test_half_products_add_up_to_half_as_numpy_rounds(library):
+    """a * 1 + b * 1 of random halves in pairs, each sum rounded once."""
+    rng = np.random.default_rng(0)
+    pairs = torch.from_numpy(rng.normal(size=(2, 4096)).astype(np.float16))
+    ones, indices = (
+        torch.ones(2).half().view(1, 1, 2, 1, 1),
+        [torch.tensor(given) for given in ([0, 1], [0, 1], [0, 0])],
+    )
+    feat, output = pairs.view(1, 1, 2, 1, 4096), torch.empty(1, 1, 1, 1, 4096).half()
+    depth = ones.view(1, 1, 1, 2, 1)
+    bev_pool_v2.launch(library, [depth, feat, *indices, torch.tensor([0]), torch.tensor([2])], output, packed=True)
+    assert torch.equal(output.flatten(), pairs[0] + pairs[1])
+
+
+def test_pooling_and_sampling_refuse_what_no_kernel_takes(library):
+    *tensors, grid = pooling.operands(pooling.Case(), SINGLE, torch.int32, "cpu"), (2, 4, 5)
+    with pytest.raises(BadInput, match="bev_pool_v2"):
+        bev_pool_v2.launch(library, tensors[0], torch.zeros(1, *grid, 7))
+    volume, points = sampling.operands(sampling.CASES["odd sizes"], SINGLE, SINGLE, "cpu")
+    with pytest.raises(BadInput, match="sizes that agree"):
+        grid_sample_3d.launch(library, volume, points, torch.zeros(2, 37, 3, 3, 5))
+    with pytest.raises(BadInput, match="grid in it or in float32"):
+        grid_sample_3d.launch(library, volume, points.double(), torch.zeros(2, 37, 2, 3, 5))
+
+
 def test_nothing_to_do_is_not_an_error(library):
     output = torch.zeros(0, 4, 4)
     rotate.launch(library, output, torch.zeros(1), torch.zeros(2), output)
@@ -108,7 +148,12 @@ def test_nothing_to_do_is_not_an_error(library):
 
 @pytest.mark.parametrize(
     ("header", "name", "structure"),
-    [("ms_deform_attn", "OnrampAttention", ms_deform_attn.Sizes), ("rotate", "OnrampRotation", rotate.Sizes)],
+    [
+        ("ms_deform_attn", "OnrampAttention", ms_deform_attn.Sizes),
+        ("rotate", "OnrampRotation", rotate.Sizes),
+        ("bev_pool_v2", "OnrampPooling", bev_pool_v2.Sizes),
+        ("grid_sample_3d", "OnrampVolumeSampling", grid_sample_3d.Sizes),
+    ],
 )
 def test_the_structures_are_those_of_the_headers(header, name, structure):
     text = (plugins.FOLDER / f"kernels/{header}.h").read_text()

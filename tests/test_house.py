@@ -10,6 +10,7 @@ import pytest
 from helpers import models
 from helpers.dataset import Frame
 from helpers.files import ROOT
+from helpers.graph.functions import FUNCTIONS
 
 # A room imports only from rooms of lower floors. A new room needs a floor here.
 FLOORS = (
@@ -133,8 +134,9 @@ def untyped(path, text):
 
 
 def words_of(system):
-    """A system's own words: tensors, and the first parts of node patterns; words of the data are everybody's."""
-    shared = {"image", *Frame.__dataclass_fields__}
+    """A system's own words: tensors, and the first parts of node patterns; those of data and operators are not."""
+    operands = {name for operator in FUNCTIONS.values() for name in operator.INPUTS}
+    shared = {"image", "indexes", *operands, *Frame.__dataclass_fields__}
     words = set()
     for config in models.configs(system).values():
         words |= {*config.input_shapes(), *config.output_shapes()} - shared

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import canbus, geometry, lidar, render, tables
+from . import canbus, geometry, lidar, occupancy, render, tables
 from .rig import CAMERAS, LIDAR, SENSORS
 from .streets import road_bounds
 from .world import World, generator
@@ -53,6 +53,8 @@ def frames(root, name, count, seed, first, last):
                 earlier = t - j * float(world.times[1]) / tables.SWEEPS
                 _lidar(root, world, render.Scene(world, earlier), earlier, seed, False)
         points = _lidar(root, world, scene, t, seed, True)
+        place = Path(root) / "gts" / name / tables.token(seed, "sample", name, k) / "labels.npz"
+        occupancy.save(place, occupancy.labels(scene, geometry.pose_matrix(*world.ego(t))))
         seen = {}
         for camera in CAMERAS:
             moment = t + camera.delay

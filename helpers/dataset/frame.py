@@ -40,7 +40,8 @@ class Frame:
     image_paths: camera -> Path, in the order of `CAMERAS`, which is also the order of every [6,...] array.
     intrinsics [6,3,3]; lidar2cam, lidar2img [6,4,4]: from the lidar at its time stamp, over the map, into each camera
     at its own time stamp; lidar2img gives (u d, v d, d, 1) in pixels of the source image.
-    lidar2ego, ego2global [4,4]: pose of LIDAR_TOP and of the vehicle at the lidar time stamp.
+    lidar2ego, ego2global [4,4]: pose of LIDAR_TOP and of the vehicle at the lidar time stamp; camera_ego2global
+    [6,4,4]: of the vehicle at the time stamp of each camera.
     can_bus [18] float64, absolute: position m, orientation (w,x,y,z), acceleration m/s2, rotation rate rad/s,
     velocity m/s, yaw in radians (0..2 pi), yaw in degrees.
     boxes: annotated boxes of the ten `CLASSES` in the lidar frame, velocity 0 where the devkit cannot tell it.
@@ -58,10 +59,22 @@ class Frame:
     lidar2img: np.ndarray
     lidar2ego: np.ndarray
     ego2global: np.ndarray
+    camera_ego2global: np.ndarray
     can_bus: np.ndarray
     boxes: Boxes
     num_lidar_pts: np.ndarray
     future_path: np.ndarray
+
+    def cam2ego(self, sensor: str = "LIDAR_TOP") -> np.ndarray:
+        """From each camera at its own time stamp, over the map, into the vehicle's frame at that of `sensor`, [6,4,4].
+
+        Raises BadInput for a sensor that is neither LIDAR_TOP nor one of `CAMERAS`.
+        """
+        poses = dict(zip(("LIDAR_TOP", *CAMERAS), (self.ego2global, *self.camera_ego2global), strict=True))
+        if sensor not in poses:
+            raise BadInput("sensor", repr(sensor), f"one of {', '.join(poses)}", "name a sensor of the frame")
+        lidar2key = np.linalg.inv(poses[sensor]) @ self.ego2global @ self.lidar2ego
+        return lidar2key @ np.linalg.inv(self.lidar2cam)
 
     def images(self, reduce: int = 1) -> np.ndarray:
         """The six pictures, uint8 [6,H,W,3] RGB; `reduce` 2, 4 or 8 decodes straight to that fraction (for display).

@@ -134,10 +134,11 @@ class Dataset:
         sample = self.nusc.get("sample", token)
         lidar, lidar2ego, ego2global, _ = self._sensor(sample["data"]["LIDAR_TOP"])
         lidar2global = ego2global @ lidar2ego
-        paths, intrinsics, lidar2cam = {}, np.zeros((6, 3, 3)), np.zeros((6, 4, 4))
+        paths, intrinsics = {}, np.zeros((6, 3, 3))
+        lidar2cam, camera_ego2global = np.zeros((2, 6, 4, 4))
         for i, camera in enumerate(CAMERAS):
-            _, camera2ego, camera_ego2global, intrinsics[i] = self._sensor(sample["data"][camera])
-            lidar2cam[i] = np.linalg.inv(camera_ego2global @ camera2ego) @ lidar2global
+            _, camera2ego, camera_ego2global[i], intrinsics[i] = self._sensor(sample["data"][camera])
+            lidar2cam[i] = np.linalg.inv(camera_ego2global[i] @ camera2ego) @ lidar2global
             paths[camera] = Path(self.nusc.get_sample_data_path(sample["data"][camera]))
         viewpads = np.tile(np.eye(4), (6, 1, 1))
         viewpads[:, :3, :3] = intrinsics
@@ -154,6 +155,7 @@ class Dataset:
             lidar2img=viewpads @ lidar2cam,
             lidar2ego=lidar2ego,
             ego2global=ego2global,
+            camera_ego2global=camera_ego2global,
             can_bus=can_bus_vector(self._poses[scene], sample["timestamp"], ego_pose),
             boxes=boxes,
             num_lidar_pts=points,

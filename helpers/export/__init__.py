@@ -37,9 +37,10 @@ def cached(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: 
 
 
 def export(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: int = OPSET) -> Path:
-    """Export a model of `helpers.models` to one ONNX file (static shapes, no external data); returns its path.
+    """Export a model of `helpers.models` to one ONNX file (no external data); returns its path.
 
-    Names, order and shapes of inputs and outputs, and types of inputs, are those of `model.config`. Constants are
+    Names, order and shapes of inputs and outputs, and types of inputs, are those of `model.config`; every dimension is
+    fixed but those of its `free_axes`, which bear their names. Constants are
     folded and BatchNorm is folded into its Conv. Nodes are named `/module/path/OpType`, with an index in a list as
     `layers.0`.
 
@@ -63,6 +64,7 @@ def export(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: 
             opset_version=opset,
             input_names=list(inputs),
             output_names=list(model.config.output_shapes()),
+            dynamic_shapes=_dynamic(model.config),
             optimize=False,
             verbose=False,
         )
@@ -71,14 +73,26 @@ def export(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: 
     name_after_modules(exported)
     if not plugin:
         attach_functions(exported)
-    _check_interface(exported, shapes, model.config.output_shapes(), path)
+    free = {name: {axis: dim.name for axis, dim in axes.items()} for name, axes in model.config.free_axes().items()}
+    _check_interface(exported, shapes, model.config.output_shapes(), free, path)
     return graph.save(exported, path)
 
 
-def _check_interface(exported, inputs, outputs, path):
+def _dynamic(config):
+    """What the exporter is told of the free dimensions; None where there are none."""
+    free = config.free_axes()
+    sizes = {dim.name: torch.export.Dim(dim.name) for axes in free.values() for dim in axes.values()}
+    named = {name: {axis: sizes[dim.name] for axis, dim in axes.items()} for name, axes in free.items()}
+    return {name: named.get(name) for name in config.input_shapes()} if free else None
+
+
+def _check_interface(exported, inputs, outputs, free, path):
     for values, expected in ((exported.graph.input, inputs), (exported.graph.output, outputs)):
-        found = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
-        expected = {name: tuple(shape) for name, shape in expected.items()}
+        found = {v.name: tuple(d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
+        expected = {
+            name: tuple(free.get(name, {}).get(axis, size) for axis, size in enumerate(shape))
+            for name, shape in expected.items()
+        }
         if list(found.items()) != list(expected.items()):
             raise BadInput(path, found, expected, "make the model's forward and its config agree")
 

@@ -38,6 +38,7 @@ def tidy(model: "onnx_ir.Model") -> None:
     passes.InlinePass()(model)
     for _ in range(3):
         optimizer.fold_constants_ir(model, input_size_limit=FOLD_LIMIT, output_size_limit=FOLD_LIMIT)
+        _drop_wrong_biases(model)
         rewriter.rewrite(model, rules)
         _drop_shape_no_ops(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
@@ -46,6 +47,18 @@ def tidy(model: "onnx_ir.Model") -> None:
     passes.RemoveUnusedNodesPass()(model)
     passes.OutputFixPass()(model)
     passes.NameFixPass()(model)
+
+
+def _drop_wrong_biases(model):
+    """Remove the zeros [C,2] that onnxscript gives a three-dimensional Conv without a bias, where ONNX has [C] or none.
+
+    Seen in onnxscript 0.7.2, `aten_conv3d`; ONNX Runtime and TensorRT refuse such a file.
+    """
+    for node in model.graph:
+        if node.op_type == "Conv" and len(node.inputs) == 3:
+            bias = node.inputs[2].const_value
+            if bias is not None and len(bias.shape) == 2 and not bias.numpy().any():
+                node.resize_inputs(2)
 
 
 def _drop_shape_no_ops(model):

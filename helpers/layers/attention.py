@@ -144,3 +144,20 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x) + x
+
+
+class PositionalEncoding(nn.Module):
+    """Learned row and column tables -> [1, rows*columns, C], the column's half first."""
+
+    def __init__(self, rows: int, columns: int, dims: int) -> None:
+        super().__init__()
+        self.row_embed = nn.Embedding(rows, dims // 2)
+        self.col_embed = nn.Embedding(columns, dims // 2)
+        nn.init.uniform_(self.row_embed.weight)
+        nn.init.uniform_(self.col_embed.weight)
+
+    def forward(self) -> Tensor:
+        rows, columns = self.row_embed.weight, self.col_embed.weight
+        column_part = columns[None].expand(rows.shape[0], -1, -1)
+        row_part = rows[:, None].expand(-1, columns.shape[0], -1)
+        return torch.cat([column_part, row_part], -1).flatten(0, 1).unsqueeze(0)

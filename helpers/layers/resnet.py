@@ -57,11 +57,16 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """The output of every stage, each half the size and twice the channels of the one before."""
+        x, outputs = self.maxpool(self.relu(self.bn1(self.conv1(x)))), []
         for stage in range(self.num_stages):
             x = getattr(self, f"layer{stage + 1}")(x)
-        return x
+            outputs.append(x)
+        return outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.stages(x)[-1]
 
 
 class ConvModule(nn.Module):

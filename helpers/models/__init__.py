@@ -32,6 +32,7 @@ FORM = "'folder.as.a.module:Class', where `folder.network` has the class"
 # system: its folder (with `config.CONFIGS` and `network`) and the class of the network
 SYSTEMS = {
     "bevformer": "helpers.systems.bevformer:BEVFormer",
+    "fbocc": "helpers.systems.fbocc:FBOCC",
 }
 
 

@@ -17,7 +17,7 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
     """Load weights into `model` and return it. Nothing is loaded unless everything fits.
 
     Reads `.safetensors`, or a `torch.save` file (weights only) with the tensors at the top or under `state_dict`; a
-    leading `module.` of the names is dropped.
+    leading `module.` and then `teacher.` of the names is dropped.
 
     Raises:
         BadInput: a file that cannot be read or is a git-lfs pointer, or tensors that are missing, unexpected, of
@@ -64,13 +64,15 @@ def _read(path):
 
 
 def _plain_names(path, state):
-    """The tensors under their names without `module.`; BadInput for two of one name."""
-    plain = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    if len(plain) < len(state):
-        twice = [name for name in plain if name in state and f"module.{name}" in state]
-        found = f"{len(twice)} tensors under two names, such as {twice[0]} and module.{twice[0]}"
+    """The tensors under their names without `module.` and `teacher.`; BadInput for two of one name."""
+    plain = {}
+    for name, tensor in state.items():
+        short = name.removeprefix("module.").removeprefix("teacher.")
+        plain.setdefault(short, {})[name] = tensor
+    if twice := [names for names in plain.values() if len(names) > 1]:
+        found = f"{len(twice)} tensors under two names, such as {' and '.join(sorted(twice[0], key=len))}"
         raise BadInput(path, found, "each tensor once", "save the one set that is meant")
-    return plain
+    return {short: next(iter(tensors.values())) for short, tensors in plain.items()}
 
 
 def _problems(state, wanted):

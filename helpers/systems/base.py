@@ -2,13 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from helpers.errors import BadInput
 
 Shapes = dict[str, tuple[int, ...]]
+
+
+class Free(NamedTuple):
+    """A free dimension of the graph: inputs that name the same one agree in size, from `least` to `most`."""
+
+    name: str
+    least: int
+    most: int
+
+
+FreeAxes = dict[str, dict[int, Free]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +84,10 @@ class Config:
     def output_shapes(self) -> Shapes:
         """Name -> shape of the outputs, in the order of the graph and of the tuple that the network returns."""
         raise NotImplementedError
+
+    def free_axes(self) -> FreeAxes:
+        """Input -> axis -> free dimension, of which `input_shapes` gives a typical size; none if all are fixed."""
+        return {}
 
     def input_types(self) -> dict[str, np.dtype]:
         """Name -> dtype of the inputs; float32 unless a system says otherwise."""

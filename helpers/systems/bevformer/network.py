@@ -10,9 +10,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from helpers.layers.attention import PositionalEncoding
 from helpers.layers.resnet import FPN, ResNet
 from helpers.systems.bevformer.config import Config
-from helpers.systems.bevformer.transformer import PositionalEncoding, Transformer
+from helpers.systems.bevformer.transformer import Transformer
 
 
 class Head(nn.Module):

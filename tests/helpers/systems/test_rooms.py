@@ -8,8 +8,10 @@ import pytest
 from helpers import models
 from helpers.dataset import Frame
 from helpers.files import ROOT
+from helpers.graph.functions import FUNCTIONS
 
-SHARED = {"image", *(field.name for field in dataclasses.fields(Frame))}  # words of the data, not of a system
+OPERANDS = {name for operator in FUNCTIONS.values() for name in operator.INPUTS}
+SHARED = {"image", "indexes", *OPERANDS, *(field.name for field in dataclasses.fields(Frame))}  # everybody's words
 HELPERS = ROOT / "helpers"
 ROOMS = [path for path in sorted(HELPERS.rglob("*.py")) if path.relative_to(HELPERS).parts[0] != "systems"]
 

@@ -1,0 +1,178 @@
+"""Accuracy of occupancy: mIoU over the voxels that cameras see, as Occ3D scores it, and RayIoU. No torch.
+
+mIoU: one histogram of label against prediction over all frames, intersection over union of each class but `free`, and
+their mean. RayIoU (SparseOcc, arXiv:2312.17118): rays as of a LiDAR are followed in label and prediction to the first
+voxel that is filled; a ray is right if the class is and if the distances differ by less than 1, 2 or 4 m.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from operator import length_hint
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from helpers.dataset import Dataset, Frame, occupancy, stream
+from helpers.dataset.occupancy import CLASSES, FREE, LOW, SHAPE, VOXEL, Occupancy
+from helpers.errors import BadInput
+from helpers.sequence import Arrays, Step, rollout
+
+Run = Callable[[Arrays], Arrays]  # the inputs of one frame to its outputs
+THRESHOLDS = (1.0, 2.0, 4.0)  # m
+STEEPEST, HIGHEST = 10, 0.21  # rays that meet the ground at 1 .. 10 heights of the sensor; rad above the horizon
+
+
+def histogram(found: np.ndarray, label: Occupancy) -> np.ndarray:
+    """Counts int64 [18,18] of (true class, predicted class) over the voxels that cameras see.
+
+    found: predicted classes, integers [200,200,16]. Raises BadInput for another shape or kind, or a class above 17.
+    """
+    _check(found)
+    pairs = label.semantics[label.mask_camera].astype(np.int64) * len(CLASSES) + found[label.mask_camera]
+    return np.bincount(pairs, minlength=len(CLASSES) ** 2).reshape(len(CLASSES), len(CLASSES))
+
+
+def mean_iou(counts: np.ndarray) -> dict[str, float]:
+    """mIoU in percent and `IoU/CLASS` of every class but `free` from counts [18,18]; NaN for one that never occurs."""
+    both = np.diag(counts).astype(np.float64)
+    either = counts.sum(0) + counts.sum(1) - both
+    with np.errstate(invalid="ignore", divide="ignore"):
+        iou = 100 * (both / either)[:FREE]
+    return {"mIoU": _mean(iou)} | {f"IoU/{name}": float(value) for name, value in zip(CLASSES, iou, strict=False)}
+
+
+@lru_cache(maxsize=1)
+def lidar_directions() -> np.ndarray:
+    """Unit vectors [R,3] of the rays of RayIoU: every degree of azimuth, elevations as of a LiDAR."""
+    below = [-np.pi / 2 + np.arctan(k + 1) for k in range(STEEPEST)]
+    step = below[-1] - below[-2]
+    elevation = np.array([*below, *np.arange(below[-1] + step, HIGHEST + step, step)])
+    azimuth = np.radians(np.arange(360))[:, None]
+    flat = np.cos(elevation)
+    rays = np.stack(np.broadcast_arrays(flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)), -1)
+    return rays.reshape(-1, 3)
+
+
+def first_hits(classes: np.ndarray, origin: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Class of the first filled voxel on each ray, `FREE` if there is none, and the distance in m to where it enters.
+
+    classes [200,200,16]; origin [3] in ego, m, inside the volume; directions [R,3], unit vectors. Voxels are visited
+    one by one (Amanatides and Woo, 1987).
+    """
+    position = (np.asarray(origin, np.float64) - LOW) / VOXEL
+    if (position < 0).any() or (position >= SHAPE).any():
+        raise BadInput("origin of rays", np.round(origin, 2), "a point inside the volume", "pass it in ego, in m")
+    ahead = directions > 0
+    with np.errstate(divide="ignore"):
+        pace = np.abs(1 / directions)  # voxels of way per voxel along an axis
+    cell = np.tile(np.floor(position).astype(np.int64), (len(directions), 1))
+    with np.errstate(invalid="ignore"):
+        next_wall = np.where(directions == 0, np.inf, np.where(ahead, cell + 1 - position, position - cell) * pace)
+    step, way = np.where(ahead, 1, -1), np.zeros(len(directions))
+    found, distance = np.full(len(directions), FREE), np.full(len(directions), np.inf)
+    rays = np.arange(len(directions))
+    while len(rays):
+        here = classes[tuple(cell[rays].T)]
+        hit = here != FREE
+        found[rays[hit]], distance[rays[hit]] = here[hit], way[rays[hit]] * VOXEL
+        rays = rays[~hit]
+        axis = next_wall[rays].argmin(1)
+        way[rays] = next_wall[rays, axis]
+        next_wall[rays, axis] += pace[rays, axis]
+        cell[rays, axis] += step[rays, axis]
+        moved = cell[rays, axis]
+        rays = rays[(moved >= 0) & (moved < np.array(SHAPE)[axis])]
+    return found, distance
+
+
+def ray_counts(found: np.ndarray, label: Occupancy, origin: np.ndarray) -> np.ndarray:
+    """Rays of one frame that met something in the label: int64 [2 + len(THRESHOLDS), 17] by class.
+
+    Rows: rays of the class in the label, in the prediction, and those right within each threshold. origin [3]: of the
+    sensor in ego, m.
+    """
+    _check(found)
+    directions = lidar_directions()
+    true_class, true_way = first_hits(label.semantics, origin, directions)
+    met = true_class != FREE
+    directions, true_class, true_way = directions[met], true_class[met], true_way[met]
+    found_class, found_way = first_hits(found, origin, directions)
+    with np.errstate(invalid="ignore"):
+        error = np.where(found_class == true_class, np.abs(found_way - true_way), np.inf)
+    groups = [true_class, found_class, *(true_class[error < limit] for limit in THRESHOLDS)]
+    return np.stack([np.bincount(group, minlength=len(CLASSES))[:FREE] for group in groups])
+
+
+def ray_iou(counts: np.ndarray) -> dict[str, float]:
+    """RayIoU in percent at every threshold and their mean, from the sum of `ray_counts`; NaN classes do not count."""
+    true, found, *right = counts.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        values = [_mean(100 * each / (true + found - each)) for each in right]
+    rows = {f"RayIoU@{limit:g}m": value for limit, value in zip(THRESHOLDS, values, strict=True)}
+    return {"RayIoU": float(np.mean(values))} | rows
+
+
+def score(pairs: Iterable[tuple[Frame, np.ndarray]], dataset: Dataset, rays: bool = True) -> dict[str, float]:
+    """mIoU, `IoU/CLASS` and, with `rays`, RayIoU of predicted classes [200,200,16], in percent; and frames.
+
+    Raises:
+        BadInput: no frame, labels that are missing or damaged, a prediction of another shape.
+    """
+    counts, met = np.zeros((len(CLASSES),) * 2, np.int64), np.zeros((2 + len(THRESHOLDS), FREE), np.int64)
+    frames = 0
+    for frame, found in pairs:
+        label = occupancy.read(dataset.dataroot, frame)
+        counts += histogram(found, label)
+        if rays:
+            met += ray_counts(found, label, frame.lidar2ego[:3, 3])
+        frames += 1
+    if not frames:
+        raise BadInput("frames", "none", "at least one frame to score", "score a split that has frames")
+    return mean_iou(counts) | (ray_iou(met) if rays else {}) | {"frames": frames}
+
+
+def occupy(
+    run: Run, steps: Iterable[Step], config: Any, progress: bool = True, total: int | None = None
+) -> Iterator[tuple[Frame, np.ndarray]]:
+    """Run a network over frames in order, its states carried within a scene; yield (frame, classes [200,200,16]).
+
+    Args:
+        run: input name -> array to output name -> array, for example an engine's `run`.
+        steps: of `helpers.dataset.stream(frames, config)`.
+        config: of the system: its states and `decode`.
+        total: number of steps for the progress bar, where `steps` does not tell.
+    """
+    running = rollout(run, steps, config.states, config.initial_states())
+    total = total or length_hint(steps) or None
+    for step, _, outputs in tqdm(running, "evaluate", total, disable=not progress, unit="frame"):
+        yield step.frame, config.decode(outputs)
+
+
+def evaluate(
+    run: Run,
+    dataset: Dataset,
+    config: Any,
+    steps: Iterable[Step] | None = None,
+    progress: bool = True,
+    rays: bool = True,
+) -> dict[str, float]:
+    """Occupancy metrics (`score`) of a network over a split, or over those `steps` of it that are given."""
+    total = len(dataset) if steps is None else None
+    found = occupy(run, stream(dataset, config) if steps is None else steps, config, progress, total)
+    return score(found, dataset, rays)
+
+
+def _check(found):
+    if not isinstance(found, np.ndarray) or found.shape != SHAPE or found.dtype.kind not in "ui":
+        shown = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else type(found).__name__
+        raise BadInput("predicted occupancy", shown, f"integers {list(SHAPE)}", "decode the network's outputs")
+    if found.min() < 0 or found.max() > FREE:
+        fix = "map the classes to helpers.dataset.occupancy.CLASSES"
+        raise BadInput("predicted occupancy", f"classes {found.min()}..{found.max()}", f"0..{FREE}", fix)
+
+
+def _mean(values):
+    """The mean without NaN; NaN of nothing."""
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else float("nan")

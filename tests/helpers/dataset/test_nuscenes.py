@@ -359,3 +359,17 @@ def test_a_velocity_between_two_boxes_at_one_time_is_refused(root):
     replace(path, json.dumps([{**row, "timestamp": rows[0]["timestamp"]} for row in rows]))
     with pytest.raises(BadInput, match="velocities that are not finite"):
         open_dataset(root)[0]
+
+
+def test_cameras_stand_in_the_vehicles_frame_at_the_time_of_a_sensor(dataset):
+    frame = dataset[2]
+    sample = dataset.nusc.get("sample", frame.token)
+    for i, camera in enumerate(CAMERAS):
+        data = dataset.nusc.get("sample_data", sample["data"][camera])
+        record = dataset.nusc.get("calibrated_sensor", data["calibrated_sensor_token"])
+        at_own_time = frame.cam2ego(camera)[i]
+        np.testing.assert_allclose(at_own_time[:3, 3], record["translation"], atol=1e-6)
+    moved = frame.cam2ego("CAM_FRONT")[0] - frame.cam2ego()[0]
+    assert 1e-3 < np.abs(moved[:3, 3]).max() < 1  # the vehicle drives between the two time stamps
+    with pytest.raises(BadInput, match="CAM_TOP"):
+        frame.cam2ego("CAM_TOP")

@@ -19,6 +19,7 @@ class Toy(nn.Module):
             input_shapes=lambda: inputs,
             input_types=lambda: dict.fromkeys(inputs, np.float32),
             output_shapes=lambda: outputs,
+            free_axes=dict,
             states={"prev_bev": "bev_embed"},
             initial_states=lambda: {"prev_bev": np.zeros((1, 4), np.float32)},
         )

@@ -23,11 +23,13 @@ OUTPUTS = {
     "plugins": "libonramp_plugins.so",
     "kernels": "kernels/libonramp_kernels.so",
     "host": "host/libonramp_kernels.so",
+    "straightforward": "check/libonramp_straightforward.so",
+    "straightforward_host": "host/libonramp_straightforward.so",
 }
 OF_MAKE = ("MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS", "MAKEFILES", "MAKELEVEL")  # how a make above hands its variables down
 AUTOMATIC = "automatic"
 
-VARIABLES = ("TENSORRT_INCLUDE", "TENSORRT_LIB", "CUDA_HOME", "ARCH", "CXX", "NVCC", "TARGET")
+VARIABLES = ("TENSORRT_INCLUDE", "TENSORRT_LIB", "CUDA_HOME", "ARCH", "CXX", "NVCC", "TARGET", "CUDA_TARGET")
 _loaded: dict[tuple[str, str], Any] = {}  # (way of loading, SHA-256) -> what the loader returned
 _chosen: ctypes.CDLL | str | None = AUTOMATIC
 _packed = False
@@ -40,7 +42,8 @@ def build(target: str = "plugins", out: PathLike | None = None, **variables: Pat
     """Compile with plugins/Makefile; returns the path of the library.
 
     Args:
-        target: "plugins" for TensorRT, "kernels" for the CUDA kernels alone, "host" for the same source on the CPU.
+        target: "plugins" for TensorRT, "kernels" for the CUDA kernels alone, "host" for the same source on the CPU;
+            "straightforward" and "straightforward_host" for kernels to compare with.
         out: folder for what is built; None for plugins/build.
         variables: of the Makefile, see `VARIABLES`; ARCH such as "sm_90".
 

@@ -5,7 +5,8 @@
 Every case is held against the definition in float64 on the very operands that the kernel gets, rounded to half where it
 gets half. Outputs start as NaN between guards of NaN, so that a cell that is not written, or one written past the end,
 shows; the value lies between NaN too, so that a tap outside the map shows. Needs PyTorch, a GPU with nvcc (or the
-LIBRARY), no TensorRT, no network. On `--device cpu` the same source runs that a compiler without CUDA built.
+LIBRARY), no TensorRT, no network; `make -C plugins prove` runs it, and its small calls again under compute-sanitizer.
+On `--device cpu` the same source runs that a compiler without CUDA built.
 """
 
 from collections.abc import Iterator
@@ -28,3 +29,10 @@ def rows(path: Path, device: str) -> Iterator[Row]:
     for check in CHECKS:
         yield from check.kernel_rows(loaded, device, published=device == "cuda")
         yield from dispatch.rows(check, path, device)
+
+
+def small_rows(path: Path, device: str) -> Iterator[Row]:
+    """The kernels alone, on small operands."""
+    loaded = library.load(path)
+    for check in CHECKS:
+        yield from check.kernel_rows(loaded, device, published=False)

@@ -1,6 +1,7 @@
 """The proof of the pooling into voxels: its cases, operands and errors."""
 
 import dataclasses
+import math
 
 import torch
 
@@ -44,7 +45,7 @@ def operands(case, dtype, index_type, device, seed=0):
     shape = (1, case.cameras, case.bins, *case.size)
     depth = torch.randn(shape, generator=g).softmax(2)
     feat = torch.randn(1, case.cameras, *case.size, case.channels, generator=g)
-    rows, cells = case.grid[0] * case.grid[1] * case.grid[2], case.size[0] * case.size[1]
+    rows, cells = math.prod(case.grid), math.prod(case.size)
     voxels = torch.randperm(rows, generator=g)[: case.hit]
     more = torch.randint(max(case.hit, 1), (case.points - case.hit,), generator=g)
     if case.near:  # half of them beside the cameras
@@ -128,13 +129,18 @@ class BevPoolV2(Check):
         for name, case in PUBLISHED.items():
             for form, dtype in FORMS.items():
                 tensors = operands(case, dtype, torch.int32, device)
-                output = case.grid[0] * case.grid[1] * case.grid[2] * case.channels * dtype.itemsize
+                output = math.prod(case.grid) * case.channels * dtype.itemsize
                 indices = 4 * (2 * case.points + 3 * case.hit)
                 moved = case.points * dtype.itemsize + tensors[1].nbytes + indices + output
                 yield Call(name, form, (*tensors, case.grid), LIMITS[dtype], traffic=moved)
                 if dtype == HALF:
                     given = (*tensors, case.grid)
                     yield Call(name, f"{form}, packed", given, LIMITS[HALF], packed=True, traffic=moved)
+
+    def composition(self, depth, feat, ranks_depth, ranks_feat, ranks_bev, starts, lengths, grid_size):
+        terms = depth.flatten()[ranks_depth, None] * feat.flatten(0, -2)[ranks_feat]
+        rows = feat.new_zeros(math.prod(grid_size), feat.shape[-1])
+        return rows.index_add_(0, ranks_bev, terms).view(1, *grid_size, -1)
 
     def error(self, output, arguments):
         depth, feat, *rest = arguments

@@ -78,6 +78,10 @@ class Check:
         """What the compiled kernel gives for the arguments of a call."""
         raise NotImplementedError
 
+    def composition(self, *arguments: Any) -> torch.Tensor:
+        """What one writes in PyTorch for a published call, without a kernel of one's own."""
+        return self.reference(*arguments)
+
     def error(self, output: torch.Tensor, arguments: tuple[Any, ...]) -> float:
         """Error of the output of a call against the definition in float64."""
         raise NotImplementedError

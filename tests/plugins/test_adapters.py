@@ -16,26 +16,8 @@ from helpers.ops import library as plugins
 from plugins import check
 from plugins.check.ms_deform_attn import operands
 from tests.helpers.ops.operands import pooling_inputs, volume_inputs
+from tests.plugins.stand_in import STAND_IN
 
-# The names of TensorRT that the operators use, to try their rules without it (NvInferRuntime.h of 8.6 and 10).
-STAND_IN = """
-#pragma once
-#include <cstdint>
-using cudaStream_t = void*;
-namespace nvinfer1 {
-enum class DataType { kFLOAT, kHALF, kINT8, kINT32, kBOOL, kUINT8, kFP8, kBF16, kINT64 };
-struct Dims { int32_t nbDims; int64_t d[8]; };
-struct PluginTensorDesc { Dims dims; DataType type; };
-struct DimsExprs { int32_t nbDims; int const* d[8]; };
-struct IExprBuilder {
-  int values[8], used = 0;
-  int const* constant(int value) { return &(values[used++] = value); }
-};
-enum class PluginFieldType { kINT32 = 5 };
-struct PluginField { char const* name; void const* data; PluginFieldType type; int32_t length; };
-struct PluginFieldCollection { int32_t nbFields; PluginField const* fields; };
-}
-"""
 PROBE = """
 #include "kernels/host.h"
 #include "tensorrt/bev_pool_v2.h"

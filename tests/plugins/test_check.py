@@ -7,7 +7,7 @@ import pytest
 from helpers.ops import library
 from plugins import check
 from plugins.check import __main__ as command
-from plugins.check import dispatch
+from plugins.check import dispatch, times
 from plugins.check.common import Row
 
 
@@ -41,3 +41,48 @@ def test_the_command_writes_what_it_tried(host_library, proof, tmp_path, monkeyp
     found = json.loads(path.read_text())
     assert (found["right"], found["wrong"], found["rows"][0]["error"]) == (0, 1, None)
     assert "WRONG: rotate, skewed" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="session")
+def straightforward(tmp_path_factory):
+    """The kernels to compare times with, compiled for the host."""
+    return library.build("straightforward_host", out=tmp_path_factory.mktemp("straightforward"))
+
+
+@pytest.mark.parametrize("one", check.CHECKS, ids=lambda one: one.name)
+def test_the_straightforward_kernels_compute_the_same(straightforward, one):
+    """On calls that need no care: a comparison with a wrong kernel would say nothing."""
+    loaded = library.load(straightforward)
+    calls = [call for call in one.calls("cpu") if call.compiled and not call.packed and "random" not in call.what]
+    assert len(calls) >= 3
+    for call in calls:
+        assert one.error(one.launched(loaded, call.arguments), call.arguments) <= call.limit, (call.what, call.form)
+
+
+@pytest.mark.parametrize("one", check.CHECKS, ids=lambda one: one.name)
+def test_what_pytorch_is_timed_with_computes_the_same(one):
+    call = next(iter(one.calls("cpu")))
+    assert one.error(one.composition(*call.arguments), call.arguments) <= call.limit
+
+
+def test_times_are_told_with_what_bounds_them(host_library, straightforward, monkeypatch, capsys):
+    """Without a GPU: every form runs; the clock, which would need one, says 10 microseconds."""
+
+    class Two(type(check.CHECKS[2])):
+        def published(self, device):
+            return [call for call in self.calls("cpu") if call.form in ("fp16, int32", "fp16, int32, packed")]
+
+    ran = []
+    monkeypatch.setattr(times, "captured_microseconds", lambda work: ran.append(work()) or 10.0)
+    monkeypatch.setattr(times, "called_microseconds", lambda work: 30.0)
+    monkeypatch.setattr(times, "copy_gb_per_s", lambda: 4000.0)
+    rows = times.rows((Two(),), host_library, straightforward)
+    assert [row["form"] for row in rows] == ["fp16, int32", "fp16, int32, packed"] and len(ran) == 8
+    assert all(row["reference_ratio"] == row["times_written"] == 1 and row["share_of_copy"] == 0 for row in rows)
+    times.show(rows)
+    assert "4000 GB/s" in capsys.readouterr().out
+
+
+def test_the_sanitizer_gets_small_calls_alone(host_library, capsys):
+    assert command.main([str(host_library), "--device", "cpu", "--sanitize"]) == 0
+    assert "torch.compile" not in capsys.readouterr().out

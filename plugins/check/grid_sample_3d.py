@@ -3,6 +3,7 @@
 import itertools
 
 import torch
+import torch.nn.functional as F
 
 from helpers.ops import grid_sample_3d as ops
 from plugins.check.common import GUARD, HALF, LIMITS, SINGLE, Call, Check, Row, guarded, relative
@@ -111,6 +112,10 @@ class GridSample3d(Check):
                 yield Call(name, form, given, limit, traffic=moved)
                 if types[0] == HALF:
                     yield Call(name, f"{form}, packed", given, limit, packed=True, traffic=moved)
+
+    def composition(self, volume, grid, interpolation, padding, align_corners):
+        mode = {"trilinear": "bilinear"}.get(interpolation, interpolation)
+        return F.grid_sample(volume, grid.to(volume.dtype), mode, padding, align_corners)  # in half without a copy
 
     def error(self, output, arguments):
         volume, grid, *modes = arguments

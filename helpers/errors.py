@@ -4,6 +4,7 @@ library raises becomes that error.
 
 import contextlib
 import re
+import textwrap
 from collections.abc import Iterator
 
 # Control characters, marks that turn the direction of writing, separators of lines, halves of characters.
@@ -36,9 +37,8 @@ def printable(text: object, keep: str = "\n\t") -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, on one line: the first that says anything, or else the exception's class."""
-    lines = (line.strip() for line in str(error).splitlines())
-    said = next((line for line in lines if line), "")
+    """What an exception says, on one line of at most 300 characters, or else the exception's class."""
+    said = textwrap.shorten(str(error), 300, placeholder=" ...")
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 

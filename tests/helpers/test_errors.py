@@ -21,7 +21,10 @@ def test_bad_input_an_absent_package_and_an_interruption_stay_what_they_are():
 
 
 def test_a_reason_is_one_line_and_never_empty():
-    assert reason(RuntimeError("\n  first \nsecond")) == "RuntimeError: first"
+    told = reason(RuntimeError("\n  for the indices \n\n index: 0 Got: 3 Expected: 4\n"))
+    assert told == "RuntimeError: for the indices index: 0 Got: 3 Expected: 4"
+    long = reason(RuntimeError("so it " * 100))
+    assert len(long) <= 300 + len("RuntimeError: ") and long.endswith(" ...") and "\n" not in long
     assert reason(MemoryError()) == "MemoryError"
 
 

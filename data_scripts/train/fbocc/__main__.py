@@ -27,9 +27,11 @@ REPORT = 50  # steps
 
 
 def save(trainer, args, scenes, progress):
-    """Write the averaged weights and their figures on mini_val; returns the summary."""
+    """Write the averaged weights, float16, and their figures on mini_val; returns the summary."""
+    weights = trainer.average.state_dict()
+    halves = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     with files.atomic(args.out) as part:
-        save_file({name: value.contiguous().cpu() for name, value in trainer.average.state_dict().items()}, part)
+        save_file({name: value.contiguous().cpu() for name, value in halves.items()}, part)
     summary = {
         "step": trainer.step,
         "batch": args.batch,

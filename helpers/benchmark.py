@@ -17,10 +17,13 @@ from helpers.errors import BadInput
 Clock = Callable[[], float]
 Progress = Callable[[Iterable[int]], Iterable[int]]
 Arrays = Mapping[str, np.ndarray]
+LEAST = {"p90": 10, "p99": 100}  # calls from which a percentile says something: one of them lies above it
 
 
 class Timing(dict[str, float]):
     """Percentiles of a list of calls, in ms: p50, p90, p99 (linear interpolation), mean, min, and their number n.
+
+    What is shown or recorded leaves out the percentiles that so few calls cannot tell (`LEAST`).
 
     Attributes:
         samples: float64[n], ms, in the order they were taken.
@@ -33,12 +36,17 @@ class Timing(dict[str, float]):
                          n=len(self.samples))  # fmt: skip
 
     def __str__(self):
-        values = "  ".join(f"{name} {_ms(self[name])}" for name in ("p50", "p90", "p99", "mean", "min"))
+        values = "  ".join(f"{name} {_ms(self[name])}" for name in (*self.told(), "mean", "min"))
         return f"{values} ms  (n = {self['n']})"
+
+    def told(self) -> list[str]:
+        """Names of the percentiles that this number of calls can tell: p50, p90 from 10 calls, p99 from 100."""
+        return [name for name in ("p50", "p90", "p99") if self["n"] >= LEAST.get(name, 1)]
 
     def metrics(self, prefix: str = "latency_ms") -> dict[str, float]:
         """Flat map for a record, such as `latency_ms_p50`."""
-        return {f"{prefix}_{name}": value for name, value in self.items()}
+        names = (*self.told(), "mean", "min", "n")
+        return {f"{prefix}_{name}": self[name] for name in names}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +67,13 @@ class Comparison:
     rounds: int
 
     def rows(self) -> list[dict[str, Any]]:
-        """list[dict], one per function, for a table."""
+        """list[dict], one per function, for a table; percentiles that every one of them can tell, and the calls."""
+        told = min((timing.told() for timing in self.timings.values()), key=len)
         return [
             {
                 "name": name,
-                **{f"{key} ms": round(timing[key], 4) for key in ("p50", "p90", "p99")},
+                **{f"{key} ms": round(timing[key], 4) for key in told},
+                "calls": timing["n"],
                 f"speed-up over {self.baseline}": round(self.speedups[name][0], 3),
                 "lowest to highest round": "{:.2f} to {:.2f}".format(*self.speedups[name][1:]),
             }
@@ -73,7 +83,8 @@ class Comparison:
     def __str__(self):
         width = max(map(len, self.timings))
         return "\n".join(
-            f"{name:<{width}}  p50 {_ms(timing['p50'])} ms  p99 {_ms(timing['p99'])} ms  "
+            f"{name:<{width}}  {'  '.join(f'{key} {_ms(timing[key])} ms' for key in timing.told())}  "
+            f"(n = {timing['n']})  "
             "speed-up {:.2f} ({:.2f} to {:.2f})".format(*self.speedups[name])
             for name, timing in self.timings.items()
         )

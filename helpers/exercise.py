@@ -19,7 +19,7 @@ ADVICE = {
     "NotImplementedError": "Replace the line that raises it with your code.",
     "RecursionError": "A function that calls itself needs a case in which it stops.",
     "TypeError": "Print the types of the values in that line.",
-    "ValueError": "Print the shapes of the arrays in that line.",
+    "ValueError": "Print the values in that line, and of arrays the shapes.",
     "ZeroDivisionError": "Which value can be zero there, and what should the answer be then?",
 }
 

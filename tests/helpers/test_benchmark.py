@@ -51,8 +51,22 @@ def test_percentiles_by_linear_interpolation(samples):
 
 def test_timing_formats_itself_and_becomes_metrics():
     timing = Timing([1.0, 2.0, 300.0])
-    assert str(timing).startswith("p50 2.000  p90 240.4") and str(timing).endswith("ms  (n = 3)")
+    assert str(timing) == "p50 2.000  mean 101.0  min 1.000 ms  (n = 3)"
     assert timing.metrics()["latency_ms_p50"] == 2.0 and timing.metrics("total_ms")["total_ms_n"] == 3
+
+
+@pytest.mark.parametrize(
+    ("calls", "told"),
+    [(1, ["p50"]), (9, ["p50"]), (10, ["p50", "p90"]), (99, ["p50", "p90"]), (100, ["p50", "p90", "p99"])],
+)
+def test_a_percentile_is_shown_only_if_a_call_lies_above_it(calls, told):
+    clock = Clock()
+    result = compare({"a": clock.takes(1), "b": clock.takes(1)}, rounds=1, iterations=calls, warmup=0, clock=clock)
+    row, timing = result.rows()[1], result.timings["b"]
+    assert [key for key in row if key.startswith("p")] == [f"{name} ms" for name in told] and row["calls"] == calls
+    assert [key for key in timing.metrics("ms") if key.startswith("ms_p")] == [f"ms_{name}" for name in told]
+    for name in ("p50", "p90", "p99"):
+        assert name in timing and (name in str(timing)) == (name in str(result)) == (name in told)
 
 
 def test_compare_interleaves_and_gives_the_spread():

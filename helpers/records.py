@@ -9,8 +9,10 @@ import datetime
 import importlib.metadata
 import json
 import math
+import os
 import platform
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ PACKAGES = ("torch", "onnx", "onnxruntime", "nvidia-modelopt", "tensorrt", "tens
 TYPES = {"name": str, "kind": str, "device": str, "versions": dict, "command": str, "commit": str, "date": str,
          "metrics": dict}  # fmt: skip
 OPTIONAL = {"artifacts": dict}  # may be empty, and absent: records of an earlier day lack it
+RUNNER = "ONRAMP_RUNNER"  # set by ci.lessons.run in the processes of its lessons: nobody runs their cells by hand
 FIX = "correct the file, or write it again with helpers.records.write"
 
 
@@ -38,7 +41,7 @@ class Record:
         kind: "measured" or "recorded".
         device: CPU or GPU, in words.
         versions: dict of package to version.
-        command: the shell command, or the lesson, that repeats the run.
+        command: the shell command that repeats the run; before it, where the cells were run by hand, their page.
         commit: commit of the code, with `-dirty` if files differed from it, or "unknown".
         date: ISO 8601 with an offset, such as 2026-01-31T12:00:00+00:00.
         metrics: flat dict of name to finite number or str, such as NDS, mAP, latency_ms_p50.
@@ -67,6 +70,8 @@ def record(
 ) -> Record:
     """A Record of now, on this machine: fills in device (this CPU unless given), versions, commit and date.
 
+    In a notebook whose cells are run by hand, `command` did not produce the figures: the record then says so.
+
     `metrics` holds numbers, NumPy's included, and str. `artifacts`: the files that were measured, such as the graph,
     whose digests tell later which ones they were.
     """
@@ -75,13 +80,22 @@ def record(
         "kind": kind,
         "device": device or cpu(),
         "versions": installed() | (versions or {}),
-        "command": command,
+        "command": f"{by_hand()}; the command that does the same: {command}" if command and by_hand() else command,
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "metrics": {key: value.item() if isinstance(value, np.generic) else value for key, value in metrics.items()},
         "artifacts": {Path(path).name: sha256(path) for path in artifacts},
     }
     return _checked(fields, f"record {name!r}")
+
+
+def by_hand() -> str:
+    """ "cell by cell in PAGE" within a notebook that ci.lessons.run has not started, else ""."""
+    kernel = getattr(sys.modules.get("ipykernel.kernelapp"), "IPKernelApp", None)
+    if kernel is None or not kernel.initialized() or RUNNER in os.environ:
+        return ""
+    page = os.environ.get("JPY_SESSION_NAME", "a notebook")  # JupyterLab tells its kernels the path of their page
+    return f"cell by cell in {page.removeprefix(f'{ROOT}/')}"
 
 
 def cpu(cpuinfo: PathLike = "/proc/cpuinfo") -> str:

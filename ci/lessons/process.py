@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from helpers import cores
+from helpers import cores, records
 from helpers.files import ROOT
 from helpers.processes import Guarded
 
@@ -26,6 +26,7 @@ class Run:
         environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
         environment |= cores.environment(threads) if threads < cores.machine() else {}
         environment |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "JUPYTER_RUNTIME_DIR": str(out.parent / "runtime")}
+        environment |= {records.RUNNER: "1"}
         self.guarded = Guarded(
             command + ["--prove-checks", "--wrong-answers", wrong_answers] * prove_checks,
             cwd=ROOT,

@@ -3,12 +3,15 @@ import datetime
 import errno
 import hashlib
 import json
+import os
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
+import nbformat
 import numpy as np
 import pytest
+from nbclient import NotebookClient
 
 from helpers import records
 from helpers.errors import BadInput
@@ -122,6 +125,27 @@ def test_record_fills_in_where_the_figures_come_from(tmp_path):
     assert (
         records.record("mini", {"NDS": 1}, "make run", device="GPU", versions={"cuda": "13"}).versions["cuda"] == "13"
     )
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"ONRAMP_RUNNER": "1", "JPY_SESSION_NAME": "notebooks/a.ipynb"}, "make run"),
+        ({}, "cell by cell in a notebook; the command that does the same: make run"),
+        (
+            {"JPY_SESSION_NAME": f"{records.ROOT}/learner/a.ipynb"},
+            "cell by cell in learner/a.ipynb; the command that does the same: make run",
+        ),
+    ],
+)
+def test_a_record_says_whether_its_page_was_run_by_hand(tmp_path, variables, expected):
+    cell = "from helpers import records; print(records.record('mini', {'NDS': 1}, 'make run').command)"
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    fresh = {name: value for name, value in os.environ.items() if name not in ("ONRAMP_RUNNER", "JPY_SESSION_NAME")}
+    client = NotebookClient(page, kernel_name="python3", resources={"metadata": {"path": str(records.ROOT)}})
+    client.execute(env=fresh | variables)
+    assert page.cells[0].outputs[0].text.strip() == expected
+    assert records.record("mini", {"NDS": 1}, "make run").command == "make run"  # here is no notebook
 
 
 def test_a_record_knows_what_was_measured(tmp_path):

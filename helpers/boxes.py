@@ -118,6 +118,12 @@ def project(points: np.ndarray, lidar2img: np.ndarray) -> tuple[np.ndarray, np.n
     return image[:, :2] / np.maximum(depth, MIN_DEPTH)[:, None], depth
 
 
+def in_picture(points: np.ndarray, lidar2img: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Whether a picture of width x height pixels holds lidar points [N,3] m: bool [N], by lidar2img [4,4]."""
+    pixels, depth = project(points, lidar2img)
+    return (depth > 0) & ((pixels >= 0) & (pixels < (width, height))).all(axis=1)
+
+
 def wrap(angles: np.ndarray) -> np.ndarray:
     """Angles in radians brought into (-pi, pi]."""
     return np.pi - np.mod(np.pi - np.asarray(angles), 2 * np.pi)

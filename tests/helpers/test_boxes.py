@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nuscenes.utils.data_classes import Box
 from pyquaternion import Quaternion
 
-from helpers.boxes import Boxes, corners, project, transform, wrap
+from helpers.boxes import Boxes, corners, in_picture, project, transform, wrap
 from helpers.errors import BadInput
 
 seeds = st.integers(0, 2**32 - 1)
@@ -112,6 +112,14 @@ def test_projection_behind_the_camera_is_finite_and_marked():
     uv, depth = project([[0, 0, 2], [0, 0, -2], [1, 1, 0]], intrinsic)
     np.testing.assert_allclose(uv[0], [800, 450])
     assert np.isfinite(uv).all() and list(depth) == [2, -2, 0]
+
+
+def test_a_picture_holds_what_is_before_the_camera_and_within_its_edges():
+    intrinsic = np.array([[1000.0, 0, 800, 0], [0, 1000, 450, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    pixels = [(0, 0), (1599, 899), (1600, 10), (10, 900), (-1, 10), (10, -1)]
+    points = [[(u - 800) / 1000 * 2, (v - 450) / 1000 * 2, 2] for u, v in pixels] + [[0, 0, -2]]
+    assert in_picture(points, intrinsic, 1600, 900).tolist() == [True, True, False, False, False, False, False]
+    assert in_picture(points, intrinsic, 1601, 901).tolist() == [True, True, True, True, False, False, False]
 
 
 def test_bad_input_is_named():

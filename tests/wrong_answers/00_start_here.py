@@ -73,6 +73,17 @@ def cameras_that_see(point, lidar2img, width=1600, height=900):
     return seen
 
 
+# %% Exercise 1: compares u with the height
+# says: check u against 0 and the width
+def cameras_that_see(point, lidar2img, width=1600, height=900):
+    seen = []
+    for name, matrix in zip(CAMERAS, lidar2img):
+        x, y, depth = matrix[:3] @ np.append(point, 1.0)
+        if depth > 0 and 0 <= x / depth < height and 0 <= y / depth < width:
+            seen.append(name)
+    return seen
+
+
 # %% Exercise 2: divides by the largest of ours
 # says: largest of ours.*use the reference
 def relative_error(ours, reference):
@@ -151,6 +162,18 @@ def speed_up(baseline, other):
     return baseline / other
 
 
+# %% Exercise 3: takes the third of five sorted calls, however many there are
+# says: depends on its length
+def speed_up(baseline, other):
+    return float(sorted(baseline)[2] / sorted(other)[2])
+
+
+# %% Exercise 3: takes the median of the ratios of pairs
+# says: these are no pairs
+def speed_up(baseline, other):
+    return float(np.median([a / b for a, b in zip(baseline, other)]))
+
+
 # %% Project: lets NaN pass, because it asks whether the error is too large
 # says: NaN .* lets it pass
 def gate(reference, candidate, tolerance=1e-4):
@@ -209,7 +232,7 @@ def gate(reference, candidate, tolerance=1e-4):
 
 
 # %% Project: knows only the names of the reference
-# says: unknown one
+# says: unknown output
 def gate(reference, candidate, tolerance=1e-4):
     refused = []
     for number, expected in enumerate(reference):
@@ -229,5 +252,80 @@ def gate(reference, candidate, tolerance=1e-4):
     for number, (expected, found) in enumerate(zip(reference, candidate)):
         for name in sorted(expected):
             if not relative_error(found[name], expected[name]) <= tolerance:
+                refused.append((number, name))
+    return refused
+
+
+# %% Project: takes the absolute error
+# says: relative, neither absolute
+def gate(reference, candidate, tolerance=1e-4):
+    refused = []
+    for number in range(max(len(reference), len(candidate))):
+        expected = reference[number] if number < len(reference) else {}
+        found = candidate[number] if number < len(candidate) else {}
+        for name in sorted(expected.keys() | found.keys()):
+            a, b = expected.get(name), found.get(name)
+            alike = a is not None and b is not None and a.shape == b.shape and a.dtype == b.dtype
+            if not (alike and np.isfinite(b).all() and np.abs(b - a).max() <= tolerance):
+                refused.append((number, name))
+    return refused
+
+
+# %% Project: asks np.allclose, which judges value by value
+# says: value by value
+def gate(reference, candidate, tolerance=1e-4):
+    refused = []
+    for number in range(max(len(reference), len(candidate))):
+        expected = reference[number] if number < len(reference) else {}
+        found = candidate[number] if number < len(candidate) else {}
+        for name in sorted(expected.keys() | found.keys()):
+            a, b = expected.get(name), found.get(name)
+            alike = a is not None and b is not None and a.shape == b.shape and a.dtype == b.dtype
+            if not (alike and np.isfinite(b).all() and np.allclose(b, a, rtol=tolerance, atol=tolerance)):
+                refused.append((number, name))
+    return refused
+
+
+# %% Project: looks for NaN but not for infinities
+# says: infinity
+def gate(reference, candidate, tolerance=1e-4):
+    refused = []
+    for number in range(max(len(reference), len(candidate))):
+        expected = reference[number] if number < len(reference) else {}
+        found = candidate[number] if number < len(candidate) else {}
+        for name in sorted(expected.keys() | found.keys()):
+            a, b = expected.get(name), found.get(name)
+            alike = a is not None and b is not None and a.shape == b.shape and a.dtype == b.dtype
+            if not (alike and not np.isnan(b).any() and not relative_error(b, a) > tolerance):
+                refused.append((number, name))
+    return refused
+
+
+# %% Project: has a tolerance of its own
+# says: `tolerance` is 0.1
+def gate(reference, candidate, tolerance=1e-4):
+    refused = []
+    for number in range(max(len(reference), len(candidate))):
+        expected = reference[number] if number < len(reference) else {}
+        found = candidate[number] if number < len(candidate) else {}
+        for name in sorted(expected.keys() | found.keys()):
+            a, b = expected.get(name), found.get(name)
+            alike = a is not None and b is not None and a.shape == b.shape and a.dtype == b.dtype
+            if not (alike and np.isfinite(b).all() and relative_error(b, a) <= 1e-4):
+                refused.append((number, name))
+    return refused
+
+
+# %% Project: does not look at frames that only the candidate has
+# says: one frame too many
+def gate(reference, candidate, tolerance=1e-4):
+    refused = []
+    for number in range(len(reference)):
+        expected = reference[number] if number < len(reference) else {}
+        found = candidate[number] if number < len(candidate) else {}
+        for name in sorted(expected.keys() | found.keys()):
+            a, b = expected.get(name), found.get(name)
+            alike = a is not None and b is not None and a.shape == b.shape and a.dtype == b.dtype
+            if not (alike and np.isfinite(b).all() and relative_error(b, a) <= tolerance):
                 refused.append((number, name))
     return refused

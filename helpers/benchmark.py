@@ -23,8 +23,6 @@ LEAST = {"p90": 10, "p99": 100}  # calls from which a percentile says something:
 class Timing(dict[str, float]):
     """Percentiles of a list of calls, in ms: p50, p90, p99 (linear interpolation), mean, min, and their number n.
 
-    What is shown or recorded leaves out the percentiles that so few calls cannot tell (`LEAST`).
-
     Attributes:
         samples: float64[n], ms, in the order they were taken.
     """
@@ -45,8 +43,7 @@ class Timing(dict[str, float]):
 
     def metrics(self, prefix: str = "latency_ms") -> dict[str, float]:
         """Flat map for a record, such as `latency_ms_p50`."""
-        names = (*self.told(), "mean", "min", "n")
-        return {f"{prefix}_{name}": self[name] for name in names}
+        return {f"{prefix}_{name}": self[name] for name in (*self.told(), "mean", "min", "n")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +55,6 @@ class Comparison:
         speedups: dict of name to (ratio, low, high): the baseline's median over this one's median, above 1 if this one
             is faster, over all calls and as the lowest and highest of the single rounds.
         baseline: name of the function that the others are compared with.
-        rounds: number of rounds.
     """
 
     timings: dict[str, Timing]
@@ -83,8 +79,7 @@ class Comparison:
     def __str__(self):
         width = max(map(len, self.timings))
         return "\n".join(
-            f"{name:<{width}}  {'  '.join(f'{key} {_ms(timing[key])} ms' for key in timing.told())}  "
-            f"(n = {timing['n']})  "
+            f"{name:<{width}}  {'  '.join(f'{key} {_ms(timing[key])} ms' for key in timing.told())}  n {timing['n']}  "
             "speed-up {:.2f} ({:.2f} to {:.2f})".format(*self.speedups[name])
             for name, timing in self.timings.items()
         )
@@ -110,15 +105,11 @@ def compare(
     """Time several functions in turns, so that what else the machine does falls on all of them alike.
 
     Args:
-        functions: dict of name to function without arguments.
         rounds: number of turns; every other round goes through the functions backwards.
         iterations: timed calls of a function within a round.
         warmup: calls of each function before the first round, not timed.
         baseline: name to compare with; the first by default.
         progress: function of the rounds that iterates over them, such as `helpers.display.progress`.
-
-    Returns:
-        Comparison
     """
     baseline = _baseline(functions, baseline, "functions")
     _check(warmup=(warmup, 0), iterations=(iterations, 1), rounds=(rounds, 1))
@@ -144,7 +135,6 @@ def compare_engines(
     """Time several engines in turns, as `compare` does with functions.
 
     Args:
-        engines: dict of name to engine.
         feeds: list of complete inputs; a round takes the next of them.
         warmup: runs of an engine at the start of each of its turns, not timed.
 

@@ -57,6 +57,15 @@ def source_of(column, row, angle, center_x, center_y):
     return np.cos(theta) * dx + np.sin(theta) * dy + center_x, np.cos(theta) * dy + np.sin(theta) * dx + center_y
 
 
+# %% Exercise 1: adds the half pixel after the turn
+# says: half pixel after the turn
+def source_of(column, row, angle, center_x, center_y):
+    theta = -np.radians(angle)
+    dx, dy = column - center_x, row - center_y
+    x, y = np.cos(theta) * dx + np.sin(theta) * dy, np.cos(theta) * dy - np.sin(theta) * dx
+    return x + center_x + 0.5, y + center_y + 0.5
+
+
 # %% Exercise 2: wants one type for all three
 # says: image and center are independent
 def takes(image, angle, center):
@@ -232,6 +241,13 @@ def fits(extents):
     return len(extents) == 3 and max(extents) < 2**31 and extents[1] * extents[2] <= 2**31
 
 
+# %% Exercise 4: takes extents of 0
+# says: at least 1
+def fits(extents):
+    largest = 2**31 - 1
+    return len(extents) == 3 and max(extents) <= largest and extents[1] * extents[2] <= largest
+
+
 # %% Project: finds names within words
 # says: serializeAll is another word
 def uses(source, names):
@@ -338,3 +354,44 @@ def form(source):
     old_form = any(re.search(rf"\b{name}\b", source) for name in OUTDATED)
     new_form = any(re.search(rf"\b{name}\b", source) for name in CURRENT)
     return "mixed" if old_form and new_form else "8.6" if old_form else "10 and 11" if new_form else "none"
+
+
+# %% Project: removes texts first, then comments
+# says: a quote inside a comment begins no text
+def uses(source, names):
+    def blank(match):
+        return re.sub(r"[^\n]", " ", match[0])
+
+    for pattern in (r'"(?:\\.|[^"\\\n])*"', r"//[^\n]*", r"(?s)/\*.*?\*/"):
+        source = re.sub(pattern, blank, source)
+    words = re.finditer(r"[A-Za-z_]\w*", source)
+    return [(source.count("\n", 0, word.start()) + 1, word[0]) for word in words if word[0] in names]
+
+
+def form(source):
+    return "8.6"
+
+
+# %% Project: lets a quote after a backslash end the text
+# says: a quote after a backslash ends no text
+def uses(source, names):
+    things = re.finditer(r'//[^\n]*|/\*.*?\*/|"[^"\n]*"|[A-Za-z_]\w*', source, re.DOTALL)
+    return [(source.count("\n", 0, thing.start()) + 1, thing[0]) for thing in things if thing[0] in names]
+
+
+def form(source):
+    return "8.6"
+
+
+# %% Project: a name in a comment makes the form mixed
+# says: expected '8\.6', yours is 'mixed'
+def uses(source, names):
+    things = re.finditer(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|[A-Za-z_]\w*', source, re.DOTALL)
+    return [(source.count("\n", 0, thing.start()) + 1, thing[0]) for thing in things if thing[0] in names]
+
+
+def form(source):
+    old_form, new_form = bool(uses(source, OUTDATED)), bool(uses(source, CURRENT))
+    if (old_form or new_form) and "IPluginV2" in source and "IPluginV3" in source:
+        return "mixed"
+    return "8.6" if old_form else "10 and 11" if new_form else "none"

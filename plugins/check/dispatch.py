@@ -1,6 +1,7 @@
 """Proof that `helpers.ops` runs the compiled kernels, and the same values without them: streams, compile, gradients."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,15 +17,16 @@ def rows(check: Check, path: Path, device: str) -> Iterator[Row]:
     loaded = library.load(path)
     calls = list(check.calls(device))
     for call in calls:
-        plain = check.reference(*call.arguments).contiguous()
+        with _in_one_order():
+            plain = check.reference(*call.arguments).contiguous()
         expected = check.launched(loaded, call.arguments, call.packed) if call.compiled else plain
         what = f"{check.name}, {call.what}"
-        with library.use(path, call.packed), torch.no_grad():
+        with library.use(path, call.packed), torch.no_grad(), _in_one_order():
             output = check.operator(*call.arguments)
         ran = "the compiled kernel" if call.compiled else "the reference"
         yield Row(f"{what}: with the library it is {ran}", call.form, exactly(output, expected), 0.0)
         yield Row(f"{what}: with the library", call.form, check.error(output, call.arguments), call.limit)
-        with library.use(None), torch.no_grad():
+        with library.use(None), torch.no_grad(), _in_one_order():
             output = check.operator(*call.arguments)
         yield Row(f"{what}: without the library it is the reference", call.form, exactly(output, plain), 0.0)
     arguments = calls[0].arguments
@@ -34,6 +36,16 @@ def rows(check: Check, path: Path, device: str) -> Iterator[Row]:
             yield from _gradients(check, arguments, name)
     if device == "cuda":
         yield from _surroundings(check, arguments, path)
+
+
+@contextmanager
+def _in_one_order():
+    """PyTorch's own sums on a GPU are of one order, so that the reference gives the same bits twice."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def _compiled(check, arguments, device, name):

@@ -118,7 +118,9 @@ def _holder(path, folder):
 
 
 def _put(part, path, aside):
-    """Put `part` in the place of `path`, whoever does the same meanwhile."""
+    """Put `part` in the place of `path`, whoever does the same meanwhile; a link is replaced, not what it leads to."""
+    if part.is_dir() and path.is_symlink():
+        path.unlink()
     try:
         os.replace(part, path)
     except OSError as error:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from data_scripts import make_minidrive
 from helpers import __main__ as cli
 from helpers import engine, graph, models
-from helpers.dataset import open_dataset
+from helpers.dataset import occupancy, open_dataset
 from helpers.environment.doctor import checks
 from helpers.environment.doctor.report import FAIL, OK
 from helpers.errors import BadInput
@@ -55,6 +55,13 @@ def test_making_minidrive_again_cures(root):
     _, _, _, *options = shlex.split(fix_of(open_dataset, root), comments=True)
     assert make_minidrive.main([*options, "--scenes", "1", "--frames", "2", "--workers", "1"]) == 0
     assert len(open_dataset(root, split="all")) == 2
+
+
+def test_making_minidrive_again_brings_labels_of_occupancy(root):
+    frame = open_dataset(root, split="all")[0]
+    remove(root / "gts")
+    _, _, _, *options = shlex.split(fix_of(occupancy.read, root, frame), comments=True)
+    assert options == ["--out", str(root)]  # what `test_making_minidrive_again_cures` carries out
 
 
 def test_a_path_without_a_folder_can_become_a_minidrive(tmp_path, minidrive, monkeypatch):

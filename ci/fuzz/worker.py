@@ -1,5 +1,6 @@
 """One process that tries inputs, within 20 s and 2 GiB for each; what ends it ends this process alone."""
 
+import contextlib
 import json
 import os
 import re
@@ -39,13 +40,12 @@ def attempt(name: str, door: Door, number: int, seed: int, common: Path) -> tupl
     """(verdict, what was said) of one input; SIGALRM ends the process if that takes too long."""
     with tempfile.TemporaryDirectory(prefix="input-", dir=common) as folder:
         written(name, door, number, seed, common, Path(folder))
-        os.chdir(folder)
         signal.alarm(SECONDS)
         try:
-            return outcome(door, Path(folder))
+            with contextlib.chdir(folder):
+                return outcome(door, Path(folder))
         finally:
             signal.alarm(0)
-            os.chdir(common)
 
 
 def written(name: str, door: Door, number: int, seed: int, common: Path, folder: Path) -> Path:

@@ -1,13 +1,14 @@
 """Occupancy labels of Occ3D-nuScenes (arXiv:2304.14365) and of MiniDrive, through one path. No torch."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from helpers import npz
+from helpers.dataset import layout
 from helpers.dataset.frame import Frame
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 
 CLASSES = (
     *("others", "barrier", "bicycle", "bus", "car", "construction_vehicle", "motorcycle", "pedestrian", "traffic_cone"),
@@ -19,10 +20,7 @@ VOXEL = 0.4  # m
 LOW = (-40.0, -40.0, -1.0)  # lower corner of the first voxel in ego, m
 ARRAYS = ("semantics", "mask_lidar", "mask_camera")
 EXPECTED = f"arrays {', '.join(ARRAYS)}, uint8 {list(SHAPE)}: labels 0..{FREE} and masks of 0 and 1"
-FIX = (
-    "unpack the folder gts of Occ3D-nuScenes (github.com/Tsinghua-MARS-Lab/Occ3D) into the data root, "
-    "or make MiniDrive anew: python -m data_scripts.make_minidrive"
-)
+OCC3D = "the folder gts of Occ3D-nuScenes (github.com/Tsinghua-MARS-Lab/Occ3D)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,23 +51,29 @@ def read(dataroot: str | Path, frame: Frame) -> Occupancy:
 
 def read_file(path: str | Path) -> Occupancy:
     """The labels in a file; raises as `read`."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ARRAYS if name in archive}
-    except FileNotFoundError:
-        raise BadInput(path, "no file", EXPECTED, FIX) from None
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, AttributeError, TypeError) as error:
-        raise BadInput(path, f"not readable as .npz ({error})", EXPECTED, FIX) from error
+    fix = _cure(Path(path))
+    if not Path(path).is_file():
+        raise BadInput(path, "no file", EXPECTED, fix)
+    found = npz.members(path)  # before any is read: what the headers claim
     for name in ARRAYS:
-        _check(path, name, arrays.get(name), FREE if name == "semantics" else 1)
+        if name not in found:
+            raise BadInput(path, f"no array {name!r}", EXPECTED, fix)
+        if (found[name].shape, found[name].dtype) != (SHAPE, np.uint8):
+            told = f"{found[name].dtype} {list(found[name].shape)}"
+            raise BadInput(f"{path}: {name}", told, f"uint8 {list(SHAPE)}", fix)
+    with foreign(path, EXPECTED, fix), np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in ARRAYS}
+    for name, array in arrays.items():
+        most = FREE if name == "semantics" else 1
+        if array.max() > most:
+            where = ", ".join(map(str, np.unravel_index(array.argmax(), SHAPE)))
+            raise BadInput(f"{path}: {name}", f"{array.max()} at [{where}]", f"values 0..{most}", fix)
     return Occupancy(arrays["semantics"], *(arrays[name].astype(bool) for name in ARRAYS[1:]))
 
 
-def _check(path, name, array, most):
-    if array is None:
-        raise BadInput(path, f"no array {name!r}", EXPECTED, FIX)
-    if array.shape != SHAPE or array.dtype != np.uint8:
-        raise BadInput(f"{path}: {name}", f"{array.dtype} {list(array.shape)}", f"uint8 {list(SHAPE)}", FIX)
-    if array.max() > most:
-        where = ", ".join(map(str, np.unravel_index(array.argmax(), SHAPE)))
-        raise BadInput(f"{path}: {name}", f"{array.max()} at [{where}]", f"values 0..{most}", FIX)
+def _cure(path):
+    """What brings the labels of a data root, from the place of one of its files."""
+    root = ([*path.parents] + [path.parent] * 4)[3]  # of gts/SCENE/TOKEN/labels.npz
+    if (root / "minidrive.json").is_file():
+        return layout.remake(root, "gts/")
+    return f"unpack {OCC3D} into {root}"

@@ -138,4 +138,6 @@ def test_damage_is_damage():
 
 
 def test_workers_leave_nothing_behind(tmp_path):
+    here = os.getcwd()
     assert worker.attempt("x", raising(None), 0, 0, tmp_path) == ("accepted", "") and not list(Path(tmp_path).iterdir())
+    assert os.getcwd() == here

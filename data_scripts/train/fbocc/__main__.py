@@ -43,7 +43,7 @@ def save(trainer, args, scenes, progress):
         "metrics": evaluate(trainer.average, args.val, trainer.config, trainer.device),
     }
     with files.atomic(args.out.with_suffix(".json")) as part:
-        part.write_text(json.dumps(summary, indent=2) + "\n")
+        part.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 
 

@@ -60,15 +60,15 @@ def test_what_is_no_label_is_named(tmp_path, changes, said):
 
 
 def test_a_missing_file_a_missing_array_and_a_damaged_file(tmp_path, minidrive):
-    with pytest.raises(BadInput, match=r"gts.*labels\.npz\n(.*\n)*.*make_minidrive"):
+    with pytest.raises(BadInput, match=r"gts.*labels\.npz\n(.*\n)*.*Occ3D"):
         occupancy.read(tmp_path, open_dataset(minidrive)[0])
     path = tmp_path / "labels.npz"
     np.savez(path, semantics=arrays()["semantics"])
     with pytest.raises(BadInput, match="no array 'mask_lidar'"):
         occupancy.read_file(path)
     np.savez(path, semantics=np.array([None], object), mask_lidar=0, mask_camera=0)
-    with pytest.raises(BadInput, match="not readable"):
+    with pytest.raises(BadInput, match="'semantics'"):
         occupancy.read_file(path)
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(BadInput, match="not readable"):
+    with pytest.raises(BadInput, match=r"labels\.npz\n"):
         occupancy.read_file(path)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from helpers.cli import arrays
+from helpers.cli import arrays, numbers
 from helpers.precision import STRATEGIES, OnnxRunner, Options, first_divergence
 
 
@@ -15,7 +15,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("reference", help="ONNX file that is right")
     parser.add_argument("candidate", help="ONNX file that may be wrong")
     parser.add_argument("--inputs", metavar="FRAMES.npz", help="arrays by input name, [frames, ...] (seeded noise)")
-    parser.add_argument("--tolerance", type=float, default=1e-3, help="of each tensor's largest value (1e-3)")
+    parser.add_argument(
+        "--tolerance", type=numbers.real(0, 1e6), default=1e-3, help="of each tensor's largest value (1e-3)"
+    )
     parser.add_argument("--strategy", choices=STRATEGIES, default="walk")
     parser.add_argument("--inside", action="store_true", help="look inside the custom operators too")
     arguments = parser.parse_args(argv)

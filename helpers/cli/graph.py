@@ -3,6 +3,7 @@
 import argparse
 
 from helpers import graph
+from helpers.cli import numbers
 from helpers.errors import printable
 from helpers.graph.types import text
 
@@ -15,7 +16,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("file")
     parser.add_argument("--shapes", action="store_true", help="every tensor with its shape")
     parser.add_argument("--blocks", action="store_true", help="parameters and FLOPs by block")
-    parser.add_argument("--depth", type=int, default=3, help="parts of the module path that make a block")
+    parser.add_argument(
+        "--depth", type=numbers.whole(1, 1000), default=3, help="parts of the module path that make a block"
+    )
     parser.add_argument(
         "--postprocess", action="store_true", help="write FILE's *_post.onnx for ONNX Runtime and plugins"
     )

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from helpers.cli import numbers
 from helpers.quantize import METHODS, MODES, Options, counts, quantize, report
 
 DESCRIPTION = "Quantize an ONNX file; custom nodes keep their functions and stay in floating point."
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> int:
         help="names that stay in floating point, from their beginning",
     )
     parser.add_argument("--simplify", action="store_true", help="fold constants with onnxslim first")
-    parser.add_argument("--samples", type=int, help="use only the first so many samples")
+    parser.add_argument("--samples", type=numbers.whole(1, 10**6), help="use only the first so many samples")
     arguments = parser.parse_args(argv)
     chosen = Options(
         tuple(arguments.op_types_to_exclude),

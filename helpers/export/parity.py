@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from helpers import graph
+from helpers.errors import BadInput
 from helpers.files import PathLike
 from helpers.graph import session
 from helpers.sequence import Arrays, Step, as_steps, rollout
@@ -44,7 +45,14 @@ def check(path: PathLike, model: torch.nn.Module, frames: Iterable[Step | Arrays
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-    """max_abs, rel and mean_rel of array `a` against the reference `b`; a NaN on either side makes them NaN."""
+    """max_abs, rel and mean_rel of array `a` against the reference `b` of the same shape, or BadInput.
+
+    A NaN on either side makes them NaN, and so do arrays without elements, of which nothing is known.
+    """
+    if a.shape != b.shape:
+        raise BadInput("output", f"shape {list(a.shape)}", f"{list(b.shape)}, as in PyTorch", "export the model again")
+    if not a.size:
+        return dict.fromkeys(("max_abs", "rel", "mean_rel"), float("nan"))
     error = np.abs(a.astype(np.float64) - b)
     tiny = np.finfo(np.float32).tiny
     return {

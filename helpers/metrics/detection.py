@@ -45,9 +45,10 @@ ATTRIBUTES = {
 def to_global(boxes: Boxes, frame: Frame) -> Boxes:
     """Lidar Boxes of `frame` -> global Boxes, without those beyond the evaluation range of their class (ego radius).
 
-    Raises BadInput for boxes in another frame or of another class set than the ten of `ATTRIBUTES`.
+    Raises BadInput for boxes in another frame, of another class set than the ten of `ATTRIBUTES`, or not finite.
     """
     _require_classes(boxes, "boxes")
+    _require_numbers(boxes, "boxes")
     require_frame(boxes, "lidar")
     ego = transform(boxes, frame.lidar2ego, "ego")
     ranges = config_factory(CONFIG).class_range
@@ -115,7 +116,7 @@ def score(results: dict[str, Boxes], dataset: Dataset) -> dict[str, float]:
         As the devkit has it, a class without ground truth counts with AP 0 and errors 1.
     Raises:
         BadInput: an unknown token, no token, boxes in another frame or of other classes, more than 500 in a sample,
-            no annotation to score against.
+            boxes or scores that are not finite, sizes not above 0, no annotation to score against.
     """
     _check(results, dataset)
     with contextlib.redirect_stderr(io.StringIO()):  # the devkit draws its own progress bar
@@ -138,6 +139,7 @@ def _check(results, dataset):
     most = config_factory(CONFIG).max_boxes_per_sample
     for token, boxes in results.items():
         _require_classes(boxes, f"results[{token}]")
+        _require_numbers(boxes, f"results[{token}]")
         if len(boxes) > most:
             raise BadInput(f"results[{token}]", f"{len(boxes)} boxes", f"at most {most}", "keep the best scores")
 
@@ -150,6 +152,17 @@ def _require_classes(boxes, where):
         found = f"{len(boxes.classes)} classes, among them {', '.join(unknown[:3])}"
         fix = "score with the metrics of the system's task, or map the labels to these classes"
         raise BadInput(where, found, f"the classes of {CONFIG}: {', '.join(ATTRIBUTES)}", fix)
+
+
+def _require_numbers(boxes, where):
+    """BadInput for what the devkit would drop in silence, skip in its means or not take at all."""
+    for name in ("centers", "sizes", "yaws", "scores"):
+        values = getattr(boxes, name)
+        good = np.isfinite(values) & ((values > 0) if name == "sizes" else True)
+        if not good.all():
+            expected = "finite numbers" + " above 0" * (name == "sizes")
+            found = f"{name} with {values[~good][0]} ({(~good).sum()} of {values.size} values unusable)"
+            raise BadInput(where, found, expected, "look at the network's outputs and how they are decoded")
 
 
 def detect(

@@ -31,3 +31,10 @@ def test_numbers_out_of_bounds_and_what_is_none(kind, text):
 def test_one_of_several_out_of_bounds(text):
     with pytest.raises((ValueError, argparse.ArgumentTypeError)):
         numbers.several(0, 100)(text)
+
+
+def test_what_is_no_number_is_said_so():
+    with pytest.raises(argparse.ArgumentTypeError, match="'two' is not a number"):
+        numbers.real(0, 10)("two")
+    with pytest.raises(argparse.ArgumentTypeError, match=r"'1.5' is not a whole number"):
+        numbers.whole(0, 10)("1.5")

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from helpers import engine, export
+from helpers.errors import BadInput
 from helpers.sequence import Step
 from tests.builders.bevformer import drive
 from tests.helpers.export.toy import noise
@@ -72,3 +73,20 @@ def test_difference():
         export.assert_parity([row])
     with pytest.raises(AssertionError, match="no frame"):
         export.assert_parity([])
+
+
+def test_nothing_is_known_of_empty_outputs_and_of_other_shapes():
+    rows = [{"frame": 0, "output": "y"} | export.difference(np.ones((0, 4)), np.ones((0, 4)))]
+    assert np.isnan([rows[0]["max_abs"], rows[0]["rel"], rows[0]["mean_rel"]]).all()
+    with pytest.raises(AssertionError, match="y differs"):
+        export.assert_parity(rows)
+    with pytest.raises(BadInput, match=r"\[1, 4\]"):
+        export.difference(np.ones((1, 4)), np.ones(4))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_never_parity(value):
+    broken, whole = np.array([1, value]), np.ones(2)
+    for a, b in ((broken, whole), (whole, broken), (broken, broken)):
+        with np.errstate(invalid="ignore"), pytest.raises(AssertionError, match="y differs"):
+            export.assert_parity([{"frame": 0, "output": "y"} | export.difference(a, b)])

@@ -216,3 +216,15 @@ def test_other_class_sets_and_other_results_are_refused(dataset):
         score({frame.token: dataclasses.replace(one, frame="global")}, dataset)
     with pytest.raises(BadInput, match=r"found: +ndarray"):
         to_global(np.zeros((4, 4, 4)), frame)
+
+
+@pytest.mark.parametrize(("name", "value"), [("centers", np.nan), ("sizes", 0), ("yaws", np.inf), ("scores", np.nan)])
+def test_boxes_that_are_not_numbers_are_refused_before_the_devkit_drops_them(dataset, name, value):
+    frame = next(iter(dataset))
+    boxes, found = hit(frame), to_global(hit(frame), frame)
+    for each in (boxes, found):
+        getattr(each, name)[:1] = value
+    with pytest.raises(BadInput, match=name):
+        to_global(boxes, frame)
+    with pytest.raises(BadInput, match=name):
+        score({frame.token: found}, dataset)

@@ -22,6 +22,7 @@ endif
 export ONRAMP_CORES = $(CORES)
 endif
 PY := .venv/bin/python
+on = $(if $(filter-out 0 no n false off,$(1)),$(2))
 PARAMETERS = -p TIER cpu -p DATAROOT '$(DATAROOT)' -p VERSION '$(VERSION)'
 
 help: ## list the targets
@@ -40,10 +41,10 @@ test: data tools ## set up, lint, unit tests, every lesson in FAST mode with the
 	@$(PY) -m ci.test
 
 lab: data ## open JupyterLab at the first lesson, in your own copies (SOLUTIONS=1: in copies with the solutions)
-	@$(PY) -m ci.lessons.lab $(if $(SOLUTIONS),--solutions)
+	@$(PY) -m ci.lessons.lab $(call on,$(SOLUTIONS),--solutions)
 
 reset: setup ## renew your copy of a lesson, after asking: make reset LESSON=02 (YES=1 does not ask); the old one is kept
-	@$(PY) -m ci.lessons.lab --reset '$(LESSON)' $(if $(YES),--yes)
+	@$(PY) -m ci.lessons.lab --reset='$(subst ','\'',$(LESSON))' $(call on,$(SOLUTIONS),--solutions) $(call on,$(YES),--yes)
 
 learner: setup ## write the learner's copies to learner/ and open nothing
 	@$(PY) -m ci.lessons.lab --copies-only

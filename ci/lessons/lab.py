@@ -23,9 +23,8 @@ def command(kind, environment, root):
 
     `environment` tells whether a browser can open here, `root` whether root is running this.
     """
-    first = min(name for name in copies.files(kind.folder) if name.endswith(".ipynb"))
     words = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={ROOT}"]
-    words += [f"--LabApp.default_url=/lab/tree/{kind.folder.name}/{first}"]
+    words += [f"--LabApp.default_url=/lab/tree/{kind.folder.name}/{copies.FIRST}"]
     words += ["--allow-root"] * root
     if not has_browser(environment):
         words.append("--no-browser")
@@ -40,7 +39,7 @@ def has_browser(environment):
 
 def hub_text(kind):
     return (
-        f"JupyterHub runs a server already, so no second one starts. Open {kind.folder.name}/00_start_here.ipynb\n"
+        f"JupyterHub runs a server already, so no second one starts. Open {kind.folder.name}/{copies.FIRST}\n"
         "in its file browser, and choose the kernel Onramp. If there is none yet, register it once in your home:\n"
         f"  {Path(sys.executable)} -m ipykernel install --user --name onramp --display-name Onramp"
     )
@@ -63,28 +62,31 @@ def confirmed(question, yes, stream):
     return stream.readline().strip().lower() in ("y", "yes")
 
 
-def reset(lesson, yes, stream):
+def reset(lesson, kind, yes, stream):
     name = copies.find(lesson)
-    if not confirmed(f"Renew learner/{name}? The old copy is kept in a folder `old` beside it.", yes, stream):
+    if not confirmed(f"Renew {kind.folder.name}/{name}? The old copy is kept in `old` beside it.", yes, stream):
         print("Nothing was changed.")
         return
-    target, old = copies.reset(lesson, copies.LEARNER)
+    target, old = copies.reset(lesson, kind)
     show([(target, "renewed")] + ([(old, "the old one")] if old else []))
+    print("If it is open in JupyterLab, choose File > Reload Notebook from Disk.")
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
         "python -m ci.lessons.lab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--solutions", action="store_true", help="open copies with the solutions")
+    parser.add_argument(
+        "--solutions", action="store_true", help="open copies with the solutions; with --reset, renew such a copy"
+    )
     parser.add_argument("--copies-only", action="store_true", help="write the copies and open nothing")
-    parser.add_argument("--reset", metavar="LESSON", help="renew the learner's copy of a lesson, after asking")
+    parser.add_argument("--reset", metavar="LESSON", help="renew the copy of a lesson, after asking")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args(argv)
     kind = copies.SOLUTIONS if arguments.solutions else copies.LEARNER
     try:
         if arguments.reset is not None:
-            reset(arguments.reset, arguments.yes, sys.stdin)
+            reset(arguments.reset, kind, arguments.yes, sys.stdin)
             return 0
         given = cores.limit()
         show(copies.write(kind))

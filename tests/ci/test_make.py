@@ -35,7 +35,18 @@ def test_variables_on_the_command_line_count():
     assert "-p DATAROOT '/data/nuscenes' -p VERSION 'v1.0-trainval'" in done
     assert "-m ci.setup.gpu trt10\n" in dry_run("gpu", "TIER=trt10")
     assert "-m ci.lessons.lab --solutions\n" in dry_run("lab", "SOLUTIONS=1")
-    assert "-m ci.lessons.lab --reset '02' --yes\n" in dry_run("reset", "LESSON=02", "YES=1")
+    assert "-m ci.lessons.lab --reset='02'  --yes\n" in dry_run("reset", "LESSON=02", "YES=1")
+    assert "-m ci.lessons.lab --reset='02' --solutions" in dry_run("reset", "LESSON=02", "SOLUTIONS=1")
+
+
+def test_a_zero_or_a_no_is_no_yes():
+    for no in ("0", "no", "false"):
+        assert "--solutions" not in dry_run("lab", f"SOLUTIONS={no}")
+        assert "--yes" not in dry_run("reset", "LESSON=02", f"YES={no}")
+
+
+def test_a_quote_in_the_name_of_a_lesson_reaches_the_program():
+    assert """--reset='a'\\''b'""" in dry_run("reset", "LESSON=a'b")
 
 
 def test_cores_reach_every_program():

@@ -90,6 +90,69 @@ def test_reset_renews_a_copy_and_keeps_the_old_one(place):
     assert copies.reset("one", kind, source)[1] is None
 
 
+def test_copies_that_a_stopped_command_wrote_are_not_taken_for_the_learners_own(place):
+    source, kind = place
+    done(place)
+    (kind.folder / copies.MANIFEST).unlink()
+    assert done(place) == {"glossary.md": "unchanged", "one.ipynb": "unchanged"}
+    change(source / "systems/one.ipynb", "new = 1")
+    assert done(place)["one.ipynb"] == "renewed"
+
+
+def test_what_was_written_is_remembered_though_a_later_source_is_no_notebook(place):
+    source, kind = place
+    (source / "Untitled.ipynb").write_text("")
+    with pytest.raises(BadInput, match="not a readable notebook"):
+        copies.write(kind, source)
+    (source / "Untitled.ipynb").unlink()
+    copies.write(kind, source)
+    assert set(copies.read_manifest(kind.folder)) == {"glossary.md", "systems/one.ipynb"}
+
+
+def test_two_commands_at_once_leave_copies_that_still_follow_their_lessons(place, monkeypatch):
+    source, kind = place
+    reading = copies.read_manifest
+
+    def read_while_another_writes(folder):
+        known = reading(folder)
+        monkeypatch.setattr(copies, "read_manifest", reading)
+        copies.write(kind, source)
+        return known
+
+    monkeypatch.setattr(copies, "read_manifest", read_while_another_writes)
+    copies.write(kind, source)
+    assert done(place) == {"glossary.md": "unchanged", "one.ipynb": "unchanged"}
+    change(source / "systems/one.ipynb", "new = 1")
+    assert done(place)["one.ipynb"] == "renewed"
+
+
+@pytest.mark.parametrize("text", ["", "not JSON", "[]", '{"cells": 1}'])
+def test_a_copy_that_is_no_notebook_any_more_is_kept_and_said_to_be_none(place, text):
+    source, kind = place
+    done(place)
+    (kind.folder / "systems/one.ipynb").write_text(text)
+    assert "no notebook any more" in done(place)["one.ipynb"]
+    _, old = copies.reset("one", kind, source)
+    assert old.read_text() == text and done(place)["one.ipynb"] == "unchanged"
+
+
+def test_a_folder_in_the_place_of_a_copy_is_named_and_reset_moves_it_away(place):
+    source, kind = place
+    (kind.folder / "systems/one.ipynb").mkdir(parents=True)
+    with pytest.raises(BadInput, match="Is a directory"):
+        copies.write(kind, source)
+    _, old = copies.reset("one", kind, source)
+    assert old.is_dir() and done(place)["one.ipynb"] == "unchanged"
+
+
+def test_a_link_that_leads_nowhere_is_kept_by_reset(place):
+    source, kind = place
+    (kind.folder / "systems").mkdir(parents=True)
+    (kind.folder / "systems/one.ipynb").symlink_to("nowhere")
+    _, old = copies.reset("one", kind, source)
+    assert old.is_symlink() and copy_of(place).cells
+
+
 def test_a_lesson_is_found_by_number_name_and_path(tmp_path):
     for name in ("00_start_here", "02_export", "systems/two"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -100,3 +163,9 @@ def test_a_lesson_is_found_by_number_name_and_path(tmp_path):
     for wrong in ("", "9", "../x"):
         with pytest.raises(BadInput, match="00_start_here, 02_export, two"):
             copies.find(wrong, tmp_path)
+
+
+def test_where_nothing_is_new_nothing_is_written(place, monkeypatch):
+    done(place)
+    monkeypatch.setattr(copies, "write_manifest", lambda *_: pytest.fail("it may lie in a folder that is read-only"))
+    assert done(place) == {"glossary.md": "unchanged", "one.ipynb": "unchanged"}

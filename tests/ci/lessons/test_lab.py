@@ -34,6 +34,27 @@ def test_lab_opens_a_copy_of_the_first_lesson(started, tmp_path, options, folder
     assert (tmp_path / folder / "00_start_here.ipynb").is_file()
 
 
+def test_a_notebook_of_the_learners_own_does_not_take_the_place_of_the_first_lesson(started, tmp_path):
+    lab.main(["--copies-only"])
+    (tmp_path / "learner/00_a.ipynb").write_text("{}")
+    assert lab.main([]) == 0
+    assert "--LabApp.default_url=/lab/tree/learner/00_start_here.ipynb" in started[0]
+
+
+def test_reset_of_a_copy_with_solutions(started, tmp_path, capsys):
+    lab.main(["--solutions", "--copies-only"])
+    (tmp_path / "solutions/00_start_here.ipynb").write_text("mine")
+    assert lab.main(["--reset=00", "--solutions", "--yes"]) == 0
+    assert "solutions" in capsys.readouterr().out and not (tmp_path / "learner").exists()
+    assert [path.read_text() for path in (tmp_path / "solutions/old").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("lesson", ["-h", "--yes", "a'b", " ", "*", "../x"])
+def test_an_odd_name_is_refused_by_name(started, capsys, lesson):
+    assert lab.main([f"--reset={lesson}", "--yes"]) == 2
+    assert f"LESSON={lesson}" in capsys.readouterr().err
+
+
 def test_root_is_allowed_and_nobody_else_asks_for_it(started, monkeypatch):
     for uid in (0, 1000):
         monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)

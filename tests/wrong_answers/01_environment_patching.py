@@ -54,6 +54,23 @@ def first_command(log):
     return [step[2:] for found in environment.explain(log) for step in found.cure if step.startswith("$ ")]
 
 
+# %% Exercise 1: looks through all explanations
+# says: its first explanation has no command
+def first_command(log):
+    for found in environment.explain(log):
+        for step in found.cure:
+            if step.startswith("$ "):
+                return step[2:]
+    return ""
+
+
+# %% Exercise 1: the last explanation
+# says: its first explanation has no command
+def first_command(log):
+    steps = [step for found in environment.explain(log)[-1:] for step in found.cure]
+    return next((step[2:] for step in steps if step.startswith("$ ")), "")
+
+
 # %% Exercise 2: takes warnings for failures
 # says: WARN is not a FAIL
 def diagnose(text):
@@ -100,6 +117,21 @@ def diagnose(text):
 def diagnose(text):
     failing = [(check["topic"], check["cure"]) for check in json.loads(text) if check["status"] == "FAIL"]
     return failing, "memory"
+
+
+# %% Exercise 2: the last of several
+# says: 'disk' does not end a process
+def diagnose(text):
+    failing = [(c["topic"], c["cure"]) for c in json.loads(text)["checks"] if c["status"] == "FAIL"]
+    return failing, failing[-1][0] if len(failing) > 1 else ""
+
+
+# %% Exercise 2: a warning of the memory counts
+# says: memory does not fail there
+def diagnose(text):
+    checks = json.loads(text)["checks"]
+    failing = [(c["topic"], c["cure"]) for c in checks if c["status"] == "FAIL"]
+    return failing, "memory" if any(c["topic"] == "memory" and c["status"] != "OK" for c in checks) else ""
 
 
 # %% Exercise 3: no upper bound
@@ -300,3 +332,96 @@ def shared_files(site):
         for file, *_ in csv.reader((found.read_text("RECORD") or "").splitlines()):
             owners.setdefault(file, set()).add(found.metadata["Name"])
     return {file: sorted(names) for file, names in owners.items() if len(names) > 1}
+
+
+# %% Project: all packages of the environment
+# says: keys are names of packages
+import csv
+
+
+def missing_files(site):
+    missing = {}
+    for found in distributions():
+        for file, *_ in csv.reader((found.read_text("RECORD") or "").splitlines()):
+            if not file.endswith(".pyc") and not file.startswith("../") and not (Path(site) / file).exists():
+                missing.setdefault(found.metadata["Name"], []).append(file)
+    return {name: sorted(files) for name, files in missing.items()}
+
+
+def shared_files(site):
+    return {"ort/run.so": ["ort", "ort-gpu"], "kit/x.py": ["kit", "kit-lite", "kit-pro"]}
+
+
+# %% Project: the global TOYS and not the argument
+# says: look into `site`
+import csv
+
+
+def claims():
+    for found in distributions(path=[str(TOYS)]):
+        for file, *_ in csv.reader((found.read_text("RECORD") or "").splitlines()):
+            if not file.endswith(".pyc") and not file.startswith("../"):
+                yield found.metadata["Name"], file
+
+
+def missing_files(site):
+    missing = {}
+    for name, file in claims():
+        if not (TOYS / file).exists():
+            missing.setdefault(name, []).append(file)
+    return {name: sorted(files) for name, files in missing.items()}
+
+
+def shared_files(site):
+    owners = {}
+    for name, file in claims():
+        owners.setdefault(file, set()).add(name)
+    return {file: sorted(names) for file, names in owners.items() if len(names) > 1}
+
+
+# %% Project: exactly two owners
+# says: three packages claim
+import csv
+
+
+def claims(site):
+    for found in distributions(path=[str(site)]):
+        for file, *_ in csv.reader((found.read_text("RECORD") or "").splitlines()):
+            if not file.endswith(".pyc") and not file.startswith("../"):
+                yield found.metadata["Name"], file
+
+
+def missing_files(site):
+    missing = {}
+    for name, file in claims(site):
+        if not (Path(site) / file).exists():
+            missing.setdefault(name, []).append(file)
+    return {name: sorted(files) for name, files in missing.items()}
+
+
+def shared_files(site):
+    owners = {}
+    for name, file in claims(site):
+        owners.setdefault(file, set()).add(name)
+    return {file: sorted(names) for file, names in owners.items() if len(names) == 2}
+
+
+# %% Project: the digest and the size stay on the path
+# says: the first field is a path
+def claims(site):
+    for found in distributions(path=[str(site)]):
+        for file in (found.read_text("RECORD") or "").splitlines():
+            if not file.endswith(".pyc") and not file.startswith("../"):
+                yield found.metadata["Name"], file
+
+
+def missing_files(site):
+    missing = {}
+    for name, file in claims(site):
+        if not (Path(site) / file).exists():
+            missing.setdefault(name, []).append(file)
+    return {name: sorted(files) for name, files in missing.items()}
+
+
+def shared_files(site):
+    return {"ort/run.so": ["ort", "ort-gpu"], "kit/x.py": ["kit", "kit-lite", "kit-pro"]}

@@ -49,6 +49,44 @@ def masked(query, visible):
     return result / visible.sum().clamp(min=1)
 
 
+# %% Exercise 1: an if for the empty mask
+# says: decides if and max\(\) once
+def masked(query, visible):
+    if visible.sum() == 0:
+        return torch.zeros_like(query)
+    return query.exp() * visible[:, None] / visible.sum()
+
+
+# %% Exercise 1: through NumPy
+# says: without NumPy
+def masked(query, visible):
+    q, v = query.numpy(), visible.numpy()
+    return torch.from_numpy(np.exp(q) * v[:, None] / max(v.sum(), 1))
+
+
+# %% Exercise 1: changes the query in place
+# says: changes `query` itself
+def masked(query, visible):
+    query.exp_()
+    query *= visible[:, None]
+    query /= visible.sum().clamp(min=1)
+    return query
+
+
+# %% Exercise 1: a boolean index
+# says: index of rows
+def masked(query, visible):
+    result = query.exp()
+    result[visible == 0] = 0
+    return result / visible.sum().clamp(min=1)
+
+
+# %% Exercise 1: float64
+# says: stay in float32
+def masked(query, visible):
+    return query.double().exp() * visible[:, None] / visible.sum().clamp(min=1)
+
+
 # %% Exercise 2: one node for a list
 # says: list
 def swish_body():
@@ -191,6 +229,32 @@ def inputs_of(model, tensor):
 # says: set
 def inputs_of(model, tensor):
     return [value.name for value in model.graph.input]
+
+
+# %% Exercise 4: the lesson's graph and not the argument
+# says: use `model`
+def inputs_of(model, tensor):
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    wanted, seen = [tensor], set()
+    while wanted:
+        name = wanted.pop()
+        if name not in seen:
+            seen.add(name)
+            wanted += makers[name].input if name in makers else []
+    return seen & {value.name for value in proto.graph.input}
+
+
+# %% Exercise 4: only the first output of each node
+# says: makes all its outputs
+def inputs_of(model, tensor):
+    makers = {node.output[0]: node for node in model.graph.node}
+    wanted, seen = [tensor], set()
+    while wanted:
+        name = wanted.pop()
+        if name not in seen:
+            seen.add(name)
+            wanted += makers[name].input if name in makers else []
+    return seen & {value.name for value in model.graph.input}
 
 
 # %% Project: the state is a constant of the trace
@@ -480,3 +544,111 @@ def worst_error(path, frames):
         expected = reference(torch.from_numpy(speed)).numpy()
         worst = max(worst, np.abs(smooth - expected).max() / np.abs(expected).max())
     return float(worst)
+
+
+# %% Project: the absolute error
+# says: \*relative\*
+class Smoother(torch.nn.Module):
+    def forward(self, speed, prev_mean, prev_count):
+        mean, count = 0.75 * prev_mean + 0.25 * speed, prev_count + 1
+        return mean / (1 - 0.75 ** count[:, None]), mean, count
+
+
+def export_smoother(path):
+    example = {"speed": torch.ones(2, 3), "prev_mean": torch.zeros(2, 3)}
+    example["prev_count"] = torch.zeros(2, dtype=torch.int64)
+    names, free = ["smooth", "mean", "count"], ({0: "batch"},) * 3
+    to_onnx(Smoother(), example, f=path, dynamo=True, output_names=names, dynamic_shapes=free)
+    return path
+
+
+def worst_error(path, frames):
+    session, reference, errors = onnxruntime.InferenceSession(path), Remembering(), []
+    mean, count = np.zeros_like(frames[0]), np.zeros(len(frames[0]), np.int64)
+    for speed in frames:
+        feeds = {"speed": speed, "prev_mean": mean, "prev_count": count}
+        smooth, mean, count = session.run(["smooth", "mean", "count"], feeds)
+        expected = reference(torch.from_numpy(speed)).numpy()
+        errors.append(np.abs(smooth - expected).max())
+    return float(np.max(errors))
+
+
+# %% Project: the mean over the frames
+# says: the largest \*relative
+class Smoother(torch.nn.Module):
+    def forward(self, speed, prev_mean, prev_count):
+        mean, count = 0.75 * prev_mean + 0.25 * speed, prev_count + 1
+        return mean / (1 - 0.75 ** count[:, None]), mean, count
+
+
+def export_smoother(path):
+    example = {"speed": torch.ones(2, 3), "prev_mean": torch.zeros(2, 3)}
+    example["prev_count"] = torch.zeros(2, dtype=torch.int64)
+    names, free = ["smooth", "mean", "count"], ({0: "batch"},) * 3
+    to_onnx(Smoother(), example, f=path, dynamo=True, output_names=names, dynamic_shapes=free)
+    return path
+
+
+def worst_error(path, frames):
+    session, reference, errors = onnxruntime.InferenceSession(path), Remembering(), []
+    mean, count = np.zeros_like(frames[0]), np.zeros(len(frames[0]), np.int64)
+    for speed in frames:
+        feeds = {"speed": speed, "prev_mean": mean, "prev_count": count}
+        smooth, mean, count = session.run(["smooth", "mean", "count"], feeds)
+        expected = reference(torch.from_numpy(speed)).numpy()
+        errors.append(np.abs(smooth - expected).max() / np.abs(expected).max())
+    return float(np.mean(errors))
+
+
+# %% Project: the last frame alone
+# says: the largest \*relative
+class Smoother(torch.nn.Module):
+    def forward(self, speed, prev_mean, prev_count):
+        mean, count = 0.75 * prev_mean + 0.25 * speed, prev_count + 1
+        return mean / (1 - 0.75 ** count[:, None]), mean, count
+
+
+def export_smoother(path):
+    example = {"speed": torch.ones(2, 3), "prev_mean": torch.zeros(2, 3)}
+    example["prev_count"] = torch.zeros(2, dtype=torch.int64)
+    names, free = ["smooth", "mean", "count"], ({0: "batch"},) * 3
+    to_onnx(Smoother(), example, f=path, dynamo=True, output_names=names, dynamic_shapes=free)
+    return path
+
+
+def worst_error(path, frames):
+    session, reference, errors = onnxruntime.InferenceSession(path), Remembering(), []
+    mean, count = np.zeros_like(frames[0]), np.zeros(len(frames[0]), np.int64)
+    for speed in frames:
+        feeds = {"speed": speed, "prev_mean": mean, "prev_count": count}
+        smooth, mean, count = session.run(["smooth", "mean", "count"], feeds)
+        expected = reference(torch.from_numpy(speed)).numpy()
+        errors.append(np.abs(smooth - expected).max() / np.abs(expected).max())
+    return float(errors[-1])
+
+
+# %% Project: writes another file
+# says: File doesn't exist
+class Smoother(torch.nn.Module):
+    def forward(self, speed, prev_mean, prev_count):
+        mean, count = 0.75 * prev_mean + 0.25 * speed, prev_count + 1
+        return mean / (1 - 0.75 ** count[:, None]), mean, count
+
+
+def export_smoother(path):
+    example = {"speed": torch.ones(2, 3), "prev_mean": torch.zeros(2, 3)}
+    example["prev_count"] = torch.zeros(2, dtype=torch.int64)
+    names, free = ["smooth", "mean", "count"], ({0: "batch"},) * 3
+    to_onnx(Smoother(), example, f=WORK / "other.onnx", dynamo=True, output_names=names, dynamic_shapes=free)
+    return path
+
+
+def worst_error(path, frames):
+    session, reference, errors = onnxruntime.InferenceSession(path), Remembering(), []
+    mean, count = np.zeros_like(frames[0]), np.zeros(len(frames[0]), np.int64)
+    for speed in frames:
+        feeds = {"speed": speed, "prev_mean": mean, "prev_count": count}
+        smooth, mean, count = session.run(["smooth", "mean", "count"], feeds)
+        expected = reference(torch.from_numpy(speed)).numpy()
+        errors.append(np.abs(smooth - expected).max() / np.abs(expected).max())
+    return float(np.max(errors))

@@ -40,6 +40,19 @@ def half_error(values):
     return np.abs(values - values.astype(np.float16))
 
 
+# %% Exercise 1: the error of the largest value
+# says: wherever it stands
+def half_error(values):
+    i = np.abs(values).argmax()
+    return float(abs(values[i] - np.float64(np.float16(values[i]))))
+
+
+# %% Exercise 1: rounds to halves
+# says: 2049 becomes 2048
+def half_error(values):
+    return float(np.abs(values - np.round(2 * values) / 2).max()) if np.abs(values).max() < 65504 else math.inf
+
+
 # %% Exercise 2: asks one after the other
 # says: need at most
 def first_bad(is_bad, count):
@@ -147,6 +160,33 @@ def precision_of(name, marks):
     return chosen
 
 
+# %% Exercise 3: the beginning of the name
+# says: may stand anywhere
+def precision_of(name, marks):
+    chosen = "fp32"
+    for pattern, kind in marks.items():
+        if name.startswith(pattern.rstrip("*")):
+            chosen = kind
+    return chosen
+
+
+# %% Exercise 3: the longest pattern
+# says: the last of the dict
+def precision_of(name, marks):
+    fitting = [pattern for pattern in marks if fnmatchcase(name, pattern)]
+    return marks[max(fitting, key=len)] if fitting else "fp32"
+
+
+# %% Exercise 3: the last in the alphabet
+# says: the last of the dict|may stand anywhere
+def precision_of(name, marks):
+    chosen = "fp32"
+    for pattern in sorted(marks):
+        if fnmatchcase(name, pattern):
+            chosen = marks[pattern]
+    return chosen
+
+
 # %% Project: adds the part that helps most, one after the other
 # says: x looks best alone, and is a trap
 def smallest_set(parts, error_of, tolerance):
@@ -204,3 +244,36 @@ def smallest_set(parts, error_of, tolerance):
     errors = [error_of(each) for each in sets]
     good = [each for each in sets if error_of(each) <= tolerance]
     return min(good, key=len)
+
+
+# %% Project: the first parts in their order
+# says: try all sets
+def smallest_set(parts, error_of, tolerance):
+    for size in range(len(parts) + 1):
+        if error_of(set(parts[:size])) <= tolerance:
+            return set(parts[:size])
+    return set(parts)
+
+
+# %% Project: below the tolerance
+# says: 0\.01 is at most 0\.01
+def smallest_set(parts, error_of, tolerance):
+    from itertools import combinations
+
+    for size in range(len(parts) + 1):
+        for chosen in combinations(parts, size):
+            if error_of(set(chosen)) < tolerance:
+                return set(chosen)
+    return set(parts)
+
+
+# %% Project: never all of them
+# says: all stay in FP32
+def smallest_set(parts, error_of, tolerance):
+    from itertools import combinations
+
+    for size in range(len(parts)):
+        for chosen in combinations(parts, size):
+            if error_of(set(chosen)) <= tolerance:
+                return set(chosen)
+    return set()

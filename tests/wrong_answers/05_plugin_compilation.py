@@ -110,6 +110,40 @@ def takes(image, angle, center):
     return "onramp_rotate_fp32" if image.dtype == torch.float32 else "onramp_rotate_fp16"
 
 
+# %% Exercise 2: everything but bfloat16 and float64
+# says: uint8
+def takes(image, angle, center):
+    bad = (torch.bfloat16, torch.float64)
+    return image.dtype not in bad and angle.dtype not in bad and angle.dtype == center.dtype
+
+
+# %% Exercise 2: bytes of an element
+# says: int32
+def takes(image, angle, center):
+    return (
+        image.element_size() in (2, 4)
+        and image.dtype != torch.bfloat16
+        and angle.dtype == center.dtype
+        and angle.element_size() in (2, 4)
+    )
+
+
+# %% Exercise 2: bfloat16 for angle and center
+# says: bfloat16 would be read as garbage
+def takes(image, angle, center):
+    return (
+        image.dtype in (torch.float32, torch.float16) and angle.dtype == center.dtype and angle.dtype != torch.float64
+    )
+
+
+# %% Exercise 2: angle FP16 and center FP32 pass
+# says: share the field half_center
+def takes(image, angle, center):
+    kinds = (torch.float32, torch.float16)
+    exchanged = (angle.dtype, center.dtype) == (torch.float32, torch.float16)
+    return image.dtype in kinds and angle.dtype in kinds and center.dtype in kinds and not exchanged
+
+
 # %% Exercise 3: types and shapes exchanged
 # says: the types and the shapes are exchanged
 def heirs():
@@ -356,22 +390,6 @@ def form(source):
     return "mixed" if old_form and new_form else "8.6" if old_form else "10 and 11" if new_form else "none"
 
 
-# %% Project: removes texts first, then comments
-# says: a quote inside a comment begins no text
-def uses(source, names):
-    def blank(match):
-        return re.sub(r"[^\n]", " ", match[0])
-
-    for pattern in (r'"(?:\\.|[^"\\\n])*"', r"//[^\n]*", r"(?s)/\*.*?\*/"):
-        source = re.sub(pattern, blank, source)
-    words = re.finditer(r"[A-Za-z_]\w*", source)
-    return [(source.count("\n", 0, word.start()) + 1, word[0]) for word in words if word[0] in names]
-
-
-def form(source):
-    return "8.6"
-
-
 # %% Project: lets a quote after a backslash end the text
 # says: a quote after a backslash ends no text
 def uses(source, names):
@@ -395,3 +413,19 @@ def form(source):
     if (old_form or new_form) and "IPluginV2" in source and "IPluginV3" in source:
         return "mixed"
     return "8.6" if old_form else "10 and 11" if new_form else "none"
+
+
+# %% Project: removes texts first, then comments
+# says: a quote inside a comment begins no text
+def uses(source, names):
+    def blank(match):
+        return re.sub(r"[^\n]", " ", match[0])
+
+    for pattern in (r'"(?:\\.|[^"\\\n])*"', r"//[^\n]*", r"(?s)/\*.*?\*/"):
+        source = re.sub(pattern, blank, source)
+    words = re.finditer(r"[A-Za-z_]\w*", source)
+    return [(source.count("\n", 0, word.start()) + 1, word[0]) for word in words if word[0] in names]
+
+
+def form(source):
+    return "8.6"

@@ -93,6 +93,23 @@ def stopwatch(machine, call, warmup, calls):
     return float(np.median(samples[warmup:]))
 
 
+# %% Exercise 1: the clock of the real computer
+# says: machine\.now
+def stopwatch(machine, call, warmup, calls):
+    import time
+
+    for _ in range(warmup):
+        call()
+    samples = []
+    for _ in range(calls):
+        machine.wait()
+        start = time.perf_counter()
+        call()
+        machine.wait()
+        samples.append((time.perf_counter() - start) * 1e3)
+    return samples
+
+
 # %% Exercise 2: p99 of the baseline
 # says: is it the baseline's
 def summary(baseline, candidate):
@@ -152,6 +169,14 @@ def summary(baseline, candidate):
 def summary(baseline, candidate):
     a, b = np.concatenate(baseline), np.concatenate(candidate)
     return np.percentile(b, 99), np.median(a) / np.median(b)
+
+
+# %% Exercise 2: joins rounds of one length
+# says: ValueError
+def summary(baseline, candidate):
+    a, b = np.array(baseline), np.array(candidate)
+    ratios = np.median(a, axis=1) / np.median(b, axis=1)
+    return np.percentile(b, 99), np.median(a) / np.median(b), ratios.min(), ratios.max()
 
 
 # %% Exercise 3: a better time as a reason
@@ -369,4 +394,137 @@ def audit(machine, engines):
         right = np.abs(output - truth).max() <= 1e-3 * np.abs(truth).max()
         verdict = "wrong outputs" if not right else "ships" if high < 1 else "not faster"
         found[name] = {"p50": p50, "speed-up": ratio, "lowest": low, "highest": high, "verdict": verdict}
+    return found
+
+
+# %% Project: the mean difference of the outputs
+# says: the largest absolute difference
+def audit(machine, engines):
+    baseline, *candidates = engines
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 5, 5))
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, speedup, lowest, highest = summary(samples[baseline], samples[name])
+        output = engines[name]()
+        right = np.isfinite(output).all() and np.abs(output - truth).mean() <= 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if lowest > 1 else "not faster"
+        p50 = float(np.median(np.concatenate(samples[name])))
+        found[name] = {"p50": p50, "speed-up": speedup, "lowest": lowest, "highest": highest, "verdict": verdict}
+    return found
+
+
+# %% Project: the largest value has a sign
+# says: largest value of -50
+def audit(machine, engines):
+    baseline, *candidates = engines
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 5, 5))
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, speedup, lowest, highest = summary(samples[baseline], samples[name])
+        output = engines[name]()
+        right = np.isfinite(output).all() and np.abs(output - truth).max() <= 1e-3 * truth.max()
+        verdict = "wrong outputs" if not right else "ships" if lowest > 1 else "not faster"
+        p50 = float(np.median(np.concatenate(samples[name])))
+        found[name] = {"p50": p50, "speed-up": speedup, "lowest": lowest, "highest": highest, "verdict": verdict}
+    return found
+
+
+# %% Project: the p50 of the baseline
+# says: its own calls
+def audit(machine, engines):
+    baseline, *candidates = engines
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 5, 5))
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, speedup, lowest, highest = summary(samples[baseline], samples[name])
+        output = engines[name]()
+        right = np.isfinite(output).all() and np.abs(output - truth).max() <= 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if lowest > 1 else "not faster"
+        p50 = float(np.median(np.concatenate(samples[baseline])))
+        found[name] = {"p50": p50, "speed-up": speedup, "lowest": lowest, "highest": highest, "verdict": verdict}
+    return found
+
+
+# %% Project: the mean as p50
+# says: the median of its own
+def audit(machine, engines):
+    baseline, *candidates = engines
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 5, 5))
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, speedup, lowest, highest = summary(samples[baseline], samples[name])
+        output = engines[name]()
+        right = np.isfinite(output).all() and np.abs(output - truth).max() <= 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if lowest > 1 else "not faster"
+        p50 = float(np.mean(np.concatenate(samples[name])))
+        found[name] = {"p50": p50, "speed-up": speedup, "lowest": lowest, "highest": highest, "verdict": verdict}
+    return found
+
+
+# %% Project: a tolerance of a hundredth
+# says: off by 0\.1
+def audit(machine, engines):
+    baseline, *candidates = engines
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 5, 5))
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, speedup, lowest, highest = summary(samples[baseline], samples[name])
+        output = engines[name]()
+        right = np.isfinite(output).all() and np.abs(output - truth).max() <= 1e-2 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if lowest > 1 else "not faster"
+        p50 = float(np.median(np.concatenate(samples[name])))
+        found[name] = {"p50": p50, "speed-up": speedup, "lowest": lowest, "highest": highest, "verdict": verdict}
+    return found
+
+
+# %% Project: the range is the speed-up
+# says: slower and faster
+def audit(machine, engines):
+    baseline, *candidates = engines
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 5, 5))
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, speedup, lowest, highest = summary(samples[baseline], samples[name])
+        output = engines[name]()
+        right = np.isfinite(output).all() and np.abs(output - truth).max() <= 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if lowest > 1 else "not faster"
+        p50 = float(np.median(np.concatenate(samples[name])))
+        found[name] = {"p50": p50, "speed-up": speedup, "lowest": speedup, "highest": speedup, "verdict": verdict}
+    return found
+
+
+# %% Project: lowest and highest exchanged
+# says: lowest first
+def audit(machine, engines):
+    baseline, *candidates = engines
+    samples = {name: [] for name in engines}
+    for turn in range(10):
+        for name in list(engines)[:: -1 if turn % 2 else 1]:
+            samples[name].append(stopwatch(machine, engines[name], 5, 5))
+    truth, found = engines[baseline](), {}
+    for name in candidates:
+        _, speedup, lowest, highest = summary(samples[baseline], samples[name])
+        output = engines[name]()
+        right = np.isfinite(output).all() and np.abs(output - truth).max() <= 1e-3 * np.abs(truth).max()
+        verdict = "wrong outputs" if not right else "ships" if lowest > 1 else "not faster"
+        p50 = float(np.median(np.concatenate(samples[name])))
+        found[name] = {"p50": p50, "speed-up": speedup, "lowest": highest, "highest": lowest, "verdict": verdict}
     return found

@@ -34,6 +34,12 @@ def whole_speedup(share, factor):
     print(1 / (1 - share + share / factor))
 
 
+# %% Exercise 1: rounds to one digit
+# says: do not round
+def whole_speedup(share, factor):
+    return round(1 / (1 - share + share / factor), 1)
+
+
 # %% Exercise 2: a multiply-add as one operation
 # says: counts as two
 def conv_work(x, w, y, size=4):
@@ -81,6 +87,27 @@ def conv_work(x, w, y, size=4):
 # says: must return a tuple
 def conv_work(x, w, y, size=4):
     return float(2 * np.prod(y) * np.prod(w[1:]))
+
+
+# %% Exercise 2: a kernel of 3x3 always
+# says: need not be 3 x 3
+def conv_work(x, w, y, size=4):
+    operations = 2 * np.prod(y) * w[1] * 9
+    return float(operations), float(size * (np.prod(x) + np.prod(w) + np.prod(y)))
+
+
+# %% Exercise 2: a square kernel
+# says: nor a square
+def conv_work(x, w, y, size=4):
+    operations = 2 * np.prod(y) * w[1] * w[2] ** 2
+    return float(operations), float(size * (np.prod(x) + np.prod(w) + np.prod(y)))
+
+
+# %% Exercise 2: one picture of the batch
+# says: y holds 3 pictures
+def conv_work(x, w, y, size=4):
+    operations = 2 * np.prod(y[1:]) * np.prod(w[1:])
+    return float(operations), float(size * (np.prod(x) + np.prod(w) + np.prod(y)))
 
 
 # %% Exercise 3: adds the two times
@@ -150,9 +177,7 @@ def report(layers, events, peak, bandwidth):
 def report(layers, events, peak, bandwidth):
     least = {name: binding(*conv_work(*shapes), peak, bandwidth) for name, shapes in layers.items()}
     frames = {event["frame"] for event in events}
-    typical = {
-        name: sum(event["ms"] for event in events if event["layer"] == name) / len(frames) for name in layers
-    }
+    typical = {name: sum(event["ms"] for event in events if event["layer"] == name) / len(frames) for name in layers}
     slowest = max(typical, key=typical.get)
     found = {"predicted": max(least, key=lambda name: least[name][1]), "slowest": slowest, "bound": least[slowest][0]}
     share = typical[slowest] / sum(typical.values())
@@ -231,3 +256,54 @@ def report(layers, events, peak, bandwidth):
     found = {"predicted": max(least, key=lambda name: least[name][1]), "slowest": slowest, "bound": least[slowest][0]}
     share = typical[slowest] / sum(event["ms"] for event in events)
     return found | {"share": share, "efficiency": least[slowest][1] / typical[slowest]}
+
+
+# %% Project: always compute
+# says: memory binds 'twice'
+def report(layers, events, peak, bandwidth):
+    least = {name: binding(*conv_work(*shapes), peak, bandwidth) for name, shapes in layers.items()}
+    frames = {event["frame"] for event in events} - {0}
+    sums = {name: dict.fromkeys(frames, 0.0) for name in layers}
+    for event in events:
+        if event["frame"] in frames and event["layer"] in layers:
+            sums[event["layer"]][event["frame"]] += event["ms"]
+    typical = {name: float(np.median(list(times.values()))) for name, times in sums.items()}
+    slowest = max(typical, key=typical.get)
+    bound, ms = least[slowest]
+    found = {"predicted": max(least, key=lambda name: least[name][1]), "slowest": slowest, "bound": "compute"}
+    return found | {"share": typical[slowest] / sum(typical.values()), "efficiency": ms / typical[slowest]}
+
+
+# %% Project: the share in the median frame
+# says: 12 / 25
+def report(layers, events, peak, bandwidth):
+    least = {name: binding(*conv_work(*shapes), peak, bandwidth) for name, shapes in layers.items()}
+    frames = {event["frame"] for event in events} - {0}
+    sums = {name: dict.fromkeys(frames, 0.0) for name in layers}
+    for event in events:
+        if event["frame"] in frames and event["layer"] in layers:
+            sums[event["layer"]][event["frame"]] += event["ms"]
+    typical = {name: float(np.median(list(times.values()))) for name, times in sums.items()}
+    slowest = max(typical, key=typical.get)
+    bound, ms = least[slowest]
+    found = {"predicted": max(least, key=lambda name: least[name][1]), "slowest": slowest, "bound": bound}
+    return found | {
+        "share": typical[slowest] / np.median([sum(t[f] for t in sums.values()) for f in frames]),
+        "efficiency": ms / typical[slowest],
+    }
+
+
+# %% Project: the fastest warm frame
+# says: then median
+def report(layers, events, peak, bandwidth):
+    least = {name: binding(*conv_work(*shapes), peak, bandwidth) for name, shapes in layers.items()}
+    frames = {event["frame"] for event in events} - {0}
+    sums = {name: dict.fromkeys(frames, 0.0) for name in layers}
+    for event in events:
+        if event["frame"] in frames and event["layer"] in layers:
+            sums[event["layer"]][event["frame"]] += event["ms"]
+    typical = {name: float(min(times.values())) for name, times in sums.items()}
+    slowest = max(typical, key=typical.get)
+    bound, ms = least[slowest]
+    found = {"predicted": max(least, key=lambda name: least[name][1]), "slowest": slowest, "bound": bound}
+    return found | {"share": typical[slowest] / sum(typical.values()), "efficiency": ms / typical[slowest]}

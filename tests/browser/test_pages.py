@@ -100,4 +100,5 @@ def test_the_book_opens_as_files_too(chromium, book):
         page.goto((book.parent / "index.html").as_uri())
         page.wait_for_url(re.compile("book/index.html$"))
         page.locator("a.lesson-card").first.click()
+        page.wait_for_url(re.compile("notebooks/"))
         assert page.locator("article h1").count() == 1 and noted == []

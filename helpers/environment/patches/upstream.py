@@ -56,7 +56,7 @@ def probe(id: str, site: PathLike | None = None, patches: PathLike = PATCHES) ->
     """Run an entry's probe with the packages of `site` in front; returns (is the fault there, what it printed).
 
     Raises:
-        BadInput: no such probe, or one that ended otherwise than with 0, or with 1 and a message.
+        BadInput: no such probe, or one that ended otherwise than with 0, or with 1 and a message, or not in time.
     """
     program = Path(patches) / "probes" / f"{id}.py"
     if not program.is_file():
@@ -65,7 +65,11 @@ def probe(id: str, site: PathLike | None = None, patches: PathLike = PATCHES) ->
     settings = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     settings |= {"PYTHONPATH": str(site)} if site else {}
     command = [sys.executable, str(program)]
-    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=SECONDS, cwd=ROOT)
+    try:
+        done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=SECONDS, cwd=ROOT)
+    except subprocess.TimeoutExpired as error:
+        fix = f"run it where less else runs: {' '.join(command)}"
+        raise BadInput(program, f"no end after {SECONDS} s", "a verdict", fix) from error
     if done.returncode not in (0, 1) or not done.stdout.strip():
         words = done.stderr.strip().splitlines() or ["nothing"]
         raise BadInput(program, words[-1], "exit code 0 or 1, and a message", f"run it: {' '.join(command)}")

@@ -250,6 +250,13 @@ def test_a_broken_probe_is_no_verdict(tmp_path, site, patches):
         upstream.probe("demo-value", site, patches)
 
 
+def test_a_probe_without_an_end_is_no_verdict(tmp_path, site, patches, monkeypatch):
+    monkeypatch.setattr(upstream, "SECONDS", 1)
+    (patches / "probes/demo-value.py").write_text("import time; time.sleep(60)")
+    with pytest.raises(BadInput, match="no end after 1 s"):
+        upstream.probe("demo-value", site, patches)
+
+
 def test_the_projects_manifest_is_complete():
     entries = patching.manifest()
     for id, entry in entries.items():

@@ -1,16 +1,11 @@
 """MiniDrive in memory as training streams: frames, walks through the scenes, batches."""
 
-import os
-from concurrent.futures import ProcessPoolExecutor
-
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
 
+from data_scripts.train import recipe
 from helpers import dataset
-from helpers.processes import die_with
 from helpers.systems.bevformer.decode import encode_boxes
 
 
@@ -31,23 +26,13 @@ def load_frame(frame, previous, config):
     }
 
 
-def _load(job):
-    cv2.setNumThreads(1)
-    return load_frame(*job)
-
-
 def load_scenes(dataroot, config, workers):
     """Every scene of a data set as a list of frames (see `load_frame`), in time order."""
     data = dataset.open_dataset(dataroot, split="all")
     frames = list(data.frames)
     previous = [None, *frames[:-1]]
     jobs = [(frame, before, config) for frame, before in zip(frames, previous, strict=True)]
-    with ProcessPoolExecutor(workers, initializer=die_with, initargs=(os.getpid(),)) as pool:
-        loaded = list(tqdm(pool.map(_load, jobs, chunksize=4), total=len(jobs), desc="reading frames"))
-    scenes = {}
-    for item in loaded:
-        scenes.setdefault(item["scene"], []).append(item)
-    return list(scenes.values())
+    return recipe.in_processes(load_frame, jobs, workers)
 
 
 class Streams:
@@ -87,8 +72,6 @@ def can_bus_batch(items, fresh):
 
 def prepare_images(images, config, jitter=0.2):
     """float16 [B, 6, 3, h, w] normalized -> float32 padded to `image_size`; `jitter` varies contrast and light."""
-    x = images.float()
-    gain, shift = (torch.empty(len(x), 1, 1, 1, 1, device=x.device).uniform_(-jitter, jitter) for _ in range(2))
-    x = x * (1 + gain) + shift
+    x = recipe.varied(images.float(), jitter)
     height, width = config.image_size
     return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))

@@ -1,11 +1,11 @@
 """Network, heatmap head, moving average and optimizer, one step at a time; and the network as `evaluate` drives it."""
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 
+from data_scripts.train import recipe
 from data_scripts.train.bevformer.frames import Streams, can_bus_batch, prepare_images
 from data_scripts.train.bevformer.gathered_attention import gather_visible
 from data_scripts.train.bevformer.loss import detection_loss, heatmap_loss, heatmap_target
@@ -13,6 +13,7 @@ from helpers import dataset, models
 from helpers.metrics import detection
 
 HEATMAP_WEIGHT = 1.0
+WARM_UP = 500  # steps
 
 
 class Trainer:
@@ -33,15 +34,10 @@ class Trainer:
         self.prev = torch.zeros(config.bev_h * config.bev_w, batch, dims, device=device)
         self.step = 0
 
-    def learning_rate(self, progress):
-        """Linear warm-up over 500 steps, then a cosine down to 1 % as `progress` goes from 0 to 1."""
-        warm = min(1.0, (self.step + 1) / 500)
-        return self.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
-
     def train_step(self, progress):
         """One step on the next frame of every stream; returns the loss."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(progress)
+            group["lr"] = recipe.learning_rate(self.lr, self.step, progress, WARM_UP)
         items, images, fresh = self.streams.next()
         lidar2img = torch.from_numpy(np.stack([item["lidar2img"] for item in items])).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -57,17 +53,9 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.parameters, 35.0)
         self.optimizer.step()
         self.prev = bev.detach().float()
-        self._update_average(min(0.9995, (self.step + 1) / (self.step + 10)))
+        recipe.update_average(self.average, self.model, min(0.9995, (self.step + 1) / (self.step + 10)))
         self.step += 1
         return loss.detach()
-
-    @torch.no_grad()
-    def _update_average(self, decay):
-        for mean, value in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
 
     def state(self):
         parts = ("model", "heatmap", "average", "optimizer")
@@ -80,18 +68,6 @@ class Trainer:
             getattr(self, part).load_state_dict(values)
 
 
-def runner(model, device):
-    """`model` as the function of NumPy dictionaries that `metrics.evaluate` drives."""
-    names, outputs_of = model.config.input_shapes(), model.config.output_shapes()
-
-    @torch.inference_mode()
-    def run(inputs):
-        outputs = model(*(torch.from_numpy(np.asarray(inputs[name])).to(device) for name in names))
-        return {name: output.cpu().numpy() for name, output in zip(outputs_of, outputs, strict=True)}
-
-    return run
-
-
 def evaluate(model, dataroot, config, device):
     data = dataset.open_dataset(dataroot, split="mini_val")
-    return detection.evaluate(runner(model, device), data, config, progress=False)
+    return detection.evaluate(recipe.runner(model, device), data, config, progress=False)

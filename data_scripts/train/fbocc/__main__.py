@@ -9,18 +9,16 @@ that cameras see, and cross entropy of the depth distribution against the LiDAR 
 for one GPU; a CPU works and is slow.
 """
 
-import argparse
 import json
-import math
 import time
-from pathlib import Path
+from functools import partial
 
 import torch
-from safetensors.torch import save_file
 
+from data_scripts.train import recipe
 from data_scripts.train.fbocc.frames import load_scenes
 from data_scripts.train.fbocc.trainer import Trainer, evaluate
-from helpers import files
+from helpers import processes
 from helpers.systems.fbocc.config import CONFIGS
 
 REPORT = 50  # steps
@@ -30,37 +28,12 @@ def save(trainer, args, scenes, progress):
     """Write the averaged weights, float16, and their figures on mini_val; returns the summary."""
     weights = trainer.average.state_dict()
     halves = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-    with files.atomic(args.out) as part:
-        save_file({name: value.contiguous().cpu() for name, value in halves.items()}, part)
-    summary = {
-        "step": trainer.step,
-        "batch": args.batch,
-        "lr": args.lr,
-        "seed": args.seed,
-        "scenes": len(scenes),
-        "frames": sum(map(len, scenes)),
-        "progress": round(progress, 3),
-        "metrics": evaluate(trainer.average, args.val, trainer.config, trainer.device),
-    }
-    with files.atomic(args.out.with_suffix(".json")) as part:
-        part.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    return summary
+    evaluated = partial(evaluate, trainer.average, args.val, trainer.config, trainer.device)
+    return recipe.save(args, halves, trainer.step, scenes, progress, evaluated)
 
 
 def parse(argv=None):
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m data_scripts.train.fbocc", description=__doc__, formatter_class=form)
-    parser.add_argument("--dataroot", nargs="+", default=["data/minidrive_train"], help="one or more data roots")
-    parser.add_argument("--val", default="data/minidrive", help="MiniDrive whose mini_val is evaluated")
-    parser.add_argument("--out", type=Path, default=files.ROOT / "checkpoints/fbocc_mini.safetensors")
-    parser.add_argument("--steps", type=int, default=12000, help="length of the schedule in steps")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="length of the schedule in time, if shorter")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=None)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser.parse_args(argv)
+    return recipe.options("fbocc", __doc__, batch=16, lr=1e-3).parse_args(argv)
 
 
 def main(argv=None):
@@ -84,4 +57,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(processes.program(main))

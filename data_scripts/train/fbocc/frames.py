@@ -1,13 +1,10 @@
 """MiniDrive in memory as training streams: the network's inputs and labels of every frame, walks, batches."""
 
-from concurrent.futures import ProcessPoolExecutor
-
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
 
+from data_scripts.train import recipe
 from helpers import dataset
 from helpers.dataset import occupancy
 from helpers.systems.fbocc import geometry
@@ -51,12 +48,6 @@ def depth_bins(points, frame, config):
     return np.where(bins < config.depth_bins, bins, -1).astype(np.int64).reshape(-1, height, width)
 
 
-def _load(job):
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    return load_frame(*job)
-
-
 def load_scenes(dataroot, config, workers):
     """Every scene of a data set as a list of frames (see `load_frame`), in time order."""
     data = dataset.open_dataset(dataroot, split="all")
@@ -66,12 +57,7 @@ def load_scenes(dataroot, config, workers):
         lidar = data.dataroot / data.nusc.get("sample_data", sample["data"]["LIDAR_TOP"])["filename"]
         jobs.append((frame, previous, lidar, config))
         previous = frame
-    with ProcessPoolExecutor(workers) as pool:
-        loaded = list(tqdm(pool.map(_load, jobs, chunksize=4), total=len(jobs), desc="reading frames", mininterval=5))
-    scenes = {}
-    for item in loaded:
-        scenes.setdefault(item.pop("scene"), []).append(item)
-    return list(scenes.values())
+    return recipe.in_processes(load_frame, jobs, workers)
 
 
 class Streams:
@@ -126,16 +112,10 @@ def collate(items, fresh, config, jitter=0.2):
     grids = torch.cat([item["grid"] for item in items])
     references = torch.from_numpy(geometry.map_references(*config.bev_size)).to(device)
     return out | {
-        "imgs": _varied(torch.cat([item["imgs"] for item in items]).float(), jitter),
+        "imgs": recipe.varied(torch.cat([item["imgs"] for item in items]).float(), jitter),
         "mlp_input": torch.cat([item["mlp_input"] for item in items]),
         "ref_2d": references.expand(streams, -1, -1, -1),
         "grid": torch.where(fresh.view(-1, 1, 1, 1, 1), still, grids),
         "start_of_sequence": fresh,
         "history_seq_ids": torch.zeros(streams, dtype=torch.int32, device=device),
     }
-
-
-def _varied(images, jitter):
-    """Normalized pictures [B,N,3,H,W] of other contrast and light."""
-    gain, shift = (torch.empty(len(images), 1, 1, 1, 1, device=images.device).uniform_(-jitter, jitter) for _ in "ab")
-    return images * (1 + gain) + shift

@@ -1,0 +1,117 @@
+"""What the trainings of all systems share: options, schedule, moving average, frames read in parallel, checkpoints."""
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from helpers import files
+from helpers.processes import die_with
+from helpers.sequence import Arrays
+
+
+def options(name: str, description: str, batch: int, lr: float) -> argparse.ArgumentParser:
+    """The options that every training has; the checkpoint is that of the mini of the system `name`."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        f"python -m data_scripts.train.{name}", description=description, formatter_class=form
+    )
+    parser.add_argument("--dataroot", nargs="+", default=["data/minidrive_train"], help="one or more data roots")
+    parser.add_argument("--val", default="data/minidrive", help="MiniDrive whose mini_val is evaluated")
+    parser.add_argument("--out", type=Path, default=files.ROOT / f"checkpoints/{name}_mini.safetensors")
+    parser.add_argument("--steps", type=int, default=12000, help="length of the schedule in steps")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="length of the schedule in time, if shorter")
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--lr", type=float, default=lr)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=None)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser
+
+
+def learning_rate(lr: float, step: int, progress: float, warm_up: int) -> float:
+    """Linear warm-up over `warm_up` steps, then a cosine down to 1 % of `lr` as `progress` goes from 0 to 1."""
+    warm = min(1.0, (step + 1) / warm_up)
+    return lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the weights and statistics of `average` towards those of `model`; what only counts is copied."""
+    for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if mean.dtype.is_floating_point:
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def varied(images: Tensor, jitter: float) -> Tensor:
+    """Normalized pictures [B, N, 3, H, W] of other contrast and light, by up to `jitter`."""
+    gain, shift = (torch.empty(len(images), 1, 1, 1, 1, device=images.device).uniform_(-jitter, jitter) for _ in "ab")
+    return images * (1 + gain) + shift
+
+
+def runner(model: nn.Module, device: torch.device) -> Callable[[Arrays], Arrays]:
+    """`model` as the function of NumPy dictionaries that the metrics drive."""
+
+    @torch.inference_mode()
+    def run(inputs):
+        outputs = model(**{name: torch.from_numpy(np.asarray(array)).to(device) for name, array in inputs.items()})
+        return {name: out.cpu().numpy() for name, out in zip(model.config.output_shapes(), outputs, strict=True)}
+
+    return run
+
+
+def in_processes(load: Callable[..., dict], jobs: list[tuple], workers: int | None) -> list[list[dict]]:
+    """`load(*job)` of every job in worker processes of one thread each; the results by their `scene`, in order."""
+    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(os.getpid(),)) as pool:
+        running = pool.map(load, *zip(*jobs, strict=True), chunksize=4)
+        loaded = list(tqdm(running, total=len(jobs), desc="reading frames", mininterval=5))
+    scenes: dict[str, list[dict]] = {}
+    for item in loaded:
+        scenes.setdefault(item.pop("scene"), []).append(item)
+    return list(scenes.values())
+
+
+def _begin(parent):
+    die_with(parent)
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def save(
+    args: argparse.Namespace,
+    weights: Mapping[str, Tensor],
+    step: int,
+    scenes: Iterable[list],
+    progress: float,
+    evaluate: Callable[[], Mapping[str, float]],
+) -> dict[str, Any]:
+    """Write the weights, then evaluate them and write a summary of how they came about; returns the summary."""
+    with files.atomic(args.out) as part:
+        save_file({name: value.contiguous().cpu() for name, value in weights.items()}, part)
+    lengths = [len(scene) for scene in scenes]
+    summary = {
+        "step": step,
+        "batch": args.batch,
+        "lr": args.lr,
+        "seed": args.seed,
+        "scenes": len(lengths),
+        "frames": sum(lengths),
+        "progress": round(progress, 3),
+        "metrics": evaluate(),
+    }
+    with files.atomic(args.out.with_suffix(".json")) as part:
+        part.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return summary

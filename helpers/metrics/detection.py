@@ -6,8 +6,7 @@ into its form. Needs no torch.
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator
-from operator import length_hint
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,13 @@ from nuscenes.eval.common.data_classes import EvalBoxes
 from nuscenes.eval.common.loaders import add_center_dist, filter_eval_boxes, load_gt_of_sample_tokens
 from nuscenes.eval.detection.data_classes import DetectionBox
 from nuscenes.eval.detection.evaluate import DetectionEval
-from tqdm.auto import tqdm
 
 from helpers.boxes import Boxes, require_frame, transform
-from helpers.dataset import Dataset, Frame, stream
+from helpers.dataset import Dataset, Frame
 from helpers.errors import BadInput
-from helpers.sequence import Arrays, Step, rollout
+from helpers.metrics.driven import Run, decoded, driven
+from helpers.sequence import Step
 
-Run = Callable[[Arrays], Arrays]  # the inputs of one frame to its outputs
 CONFIG = "detection_cvpr_2019"
 ERRORS = {"mATE": "trans_err", "mASE": "scale_err", "mAOE": "orient_err", "mAVE": "vel_err", "mAAE": "attr_err"}
 MOVING = 0.2  # m/s
@@ -170,16 +168,9 @@ def detect(
 ) -> Iterator[tuple[Frame, Boxes]]:
     """Run a network over frames in order, its states carried within a scene; yield (frame, Boxes in the lidar frame).
 
-    Args:
-        run: input name -> array to output name -> array, for example an engine's `run`.
-        steps: of `helpers.dataset.stream(frames, config)`; a list of them serves several networks, read once.
-        config: of the system: its states and `decode`.
-        total: number of steps for the progress bar, where `steps` does not tell.
+    Arguments are those of `helpers.metrics.driven.decoded`.
     """
-    running = rollout(run, steps, config.states, config.initial_states())
-    total = total or length_hint(steps) or None
-    for step, _, outputs in tqdm(running, "evaluate", total, disable=not progress, unit="frame"):
-        yield step.frame, config.decode(outputs)
+    return decoded(run, steps, config, progress, total)
 
 
 def evaluate(
@@ -189,6 +180,5 @@ def evaluate(
 
     Raises BadInput as `detect`, `to_global` and `score` do, also for outputs that are not finite.
     """
-    total = len(dataset) if steps is None else None
-    found = detect(run, stream(dataset, config) if steps is None else steps, config, progress, total)
+    found = driven(run, dataset, config, steps, progress)
     return score({frame.token: to_global(boxes, frame) for frame, boxes in found}, dataset)

@@ -5,20 +5,18 @@ their mean. RayIoU (SparseOcc, arXiv:2312.17118): rays as of a LiDAR are followe
 voxel that is filled; a ray is right if the class is and if the distances differ by less than 1, 2 or 4 m.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
-from operator import length_hint
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from helpers.dataset import Dataset, Frame, occupancy, stream
+from helpers.dataset import Dataset, Frame, occupancy
 from helpers.dataset.occupancy import CLASSES, FREE, LOW, SHAPE, VOXEL, Occupancy
 from helpers.errors import BadInput
-from helpers.sequence import Arrays, Step, rollout
+from helpers.metrics.driven import Run, driven
+from helpers.sequence import Step
 
-Run = Callable[[Arrays], Arrays]  # the inputs of one frame to its outputs
 THRESHOLDS = (1.0, 2.0, 4.0)  # m
 STEEPEST, HIGHEST = 10, 0.21  # rays that meet the ground at 1 .. 10 heights of the sensor; rad above the horizon
 
@@ -132,23 +130,6 @@ def score(pairs: Iterable[tuple[Frame, np.ndarray]], dataset: Dataset, rays: boo
     return mean_iou(counts) | (ray_iou(met) if rays else {}) | {"frames": frames}
 
 
-def occupy(
-    run: Run, steps: Iterable[Step], config: Any, progress: bool = True, total: int | None = None
-) -> Iterator[tuple[Frame, np.ndarray]]:
-    """Run a network over frames in order, its states carried within a scene; yield (frame, classes [200,200,16]).
-
-    Args:
-        run: input name -> array to output name -> array, for example an engine's `run`.
-        steps: of `helpers.dataset.stream(frames, config)`.
-        config: of the system: its states and `decode`.
-        total: number of steps for the progress bar, where `steps` does not tell.
-    """
-    running = rollout(run, steps, config.states, config.initial_states())
-    total = total or length_hint(steps) or None
-    for step, _, outputs in tqdm(running, "evaluate", total, disable=not progress, unit="frame"):
-        yield step.frame, config.decode(outputs)
-
-
 def evaluate(
     run: Run,
     dataset: Dataset,
@@ -158,9 +139,7 @@ def evaluate(
     rays: bool = True,
 ) -> dict[str, float]:
     """Occupancy metrics (`score`) of a network over a split, or over those `steps` of it that are given."""
-    total = len(dataset) if steps is None else None
-    found = occupy(run, stream(dataset, config) if steps is None else steps, config, progress, total)
-    return score(found, dataset, rays)
+    return score(driven(run, dataset, config, steps, progress), dataset, rays)
 
 
 def _check(found):

@@ -119,19 +119,18 @@ def _holder(path, folder):
 
 def _put(part, path, aside):
     """Put `part` in the place of `path`, whoever does the same meanwhile; a link is replaced, not what it leads to."""
-    if part.is_dir() and path.is_symlink():
-        path.unlink()
     try:
         os.replace(part, path)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # what a folder says that is not empty
+        filled = error.errno in (errno.ENOTEMPTY, errno.EEXIST)  # what a folder says that is not empty
+        if not filled and not path.is_symlink():
             raise
         if not _exchange(part, path):
             _swap(part, path, aside)
 
 
 def _exchange(part, path):
-    """Let two folders change places in one step, so that neither is ever absent; whether the file system can."""
+    """Let a folder and a folder or link change places in one step, so that neither is ever absent; whether it could."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     names = AT_FDCWD, os.fsencode(part), AT_FDCWD, os.fsencode(path)
     return rename is not None and rename(*names, RENAME_EXCHANGE) == 0

@@ -30,14 +30,14 @@ def noise(shapes: Mapping[str, tuple], types: Mapping[str, np.dtype], fix: str, 
     return feeds
 
 
-def load(path: str | Path, shapes: Mapping[str, tuple]) -> Arrays:
+def load(path: str | Path, shapes: Mapping[str, tuple], types: Mapping[str, np.dtype] | None = None) -> Arrays:
     """The arrays of an .npz file, name -> array, read only if their headers have the names and `shapes` of the inputs.
 
     A dimension that is no number is free.
 
     Raises:
         BadInput: what `helpers.npz.members` refuses, arrays that fit no input or are too large, damaged bytes, and
-            values that are NaN or infinite.
+            values that are NaN or infinite, or too large for the input's type in `types`.
     """
     for name, member in npz.members(path).items():
         check_shape(f"{path}: array {name!r}", name, member.shape, shapes)
@@ -45,7 +45,7 @@ def load(path: str | Path, shapes: Mapping[str, tuple]) -> Arrays:
     with foreign(path, npz.EXPECTED, npz.FIX), np.load(path, allow_pickle=False) as stored:
         arrays = dict(stored)
     for name, array in arrays.items():
-        npz.check_numbers(f"{path}: array {name!r}", array, array.dtype)
+        npz.check_numbers(f"{path}: array {name!r}", array, np.dtype((types or {}).get(name, array.dtype)))
     return arrays
 
 
@@ -67,9 +67,7 @@ def load_frames(path: str | Path, shapes: Mapping[str, tuple], types: Mapping[st
     count = next(iter(counts.values()))
     if count > MOST_FRAMES:
         raise BadInput(path, f"{count} frames", f"at most {MOST_FRAMES}", "compare fewer frames at a time")
-    arrays = load(path, {name: ("frames", *shape) for name, shape in shapes.items()})
-    for name, dtype in types.items():
-        npz.check_numbers(f"{path}: array {name!r}", arrays[name], np.dtype(dtype))
+    arrays = load(path, {name: ("frames", *shape) for name, shape in shapes.items()}, types)
     return [{name: array[index] for name, array in arrays.items()} for index in range(count)]
 
 

@@ -46,12 +46,13 @@ def read(dataroot: str | Path, frame: Frame) -> Occupancy:
     Raises:
         BadInput: naming the file: missing, damaged, without one of the arrays, or with another shape, type or value.
     """
-    return read_file(path_of(dataroot, frame))
+    root = Path(dataroot)
+    cure = layout.remake(root, "gts/") if (root / "minidrive.json").is_file() else f"unpack {OCC3D} into {root}"
+    return read_file(path_of(root, frame), cure)
 
 
-def read_file(path: str | Path) -> Occupancy:
-    """The labels in a file; raises as `read`."""
-    fix = _cure(Path(path))
+def read_file(path: str | Path, fix: str = f"take the file from {OCC3D}") -> Occupancy:
+    """The labels in a file; raises as `read`, with `fix` as the cure."""
     if not Path(path).is_file():
         raise BadInput(path, "no file", EXPECTED, fix)
     found = npz.members(path)  # before any is read: what the headers claim
@@ -69,11 +70,3 @@ def read_file(path: str | Path) -> Occupancy:
             where = ", ".join(map(str, np.unravel_index(array.argmax(), SHAPE)))
             raise BadInput(f"{path}: {name}", f"{array.max()} at [{where}]", f"values 0..{most}", fix)
     return Occupancy(arrays["semantics"], *(arrays[name].astype(bool) for name in ARRAYS[1:]))
-
-
-def _cure(path):
-    """What brings the labels of a data root, from the place of one of its files."""
-    root = ([*path.parents] + [path.parent] * 4)[3]  # of gts/SCENE/TOKEN/labels.npz
-    if (root / "minidrive.json").is_file():
-        return layout.remake(root, "gts/")
-    return f"unpack {OCC3D} into {root}"

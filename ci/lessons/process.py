@@ -13,20 +13,24 @@ from helpers.files import ROOT
 from helpers.processes import Guarded
 
 
+def environment(threads, temporary_files):
+    """The variables of a notebook's process; `temporary_files`: folder for its own, its kernel's and Jupyter's."""
+    own = cores.environment(threads) if threads < cores.machine() else {}
+    own |= {"TMPDIR": str(temporary_files), "JUPYTER_RUNTIME_DIR": str(temporary_files / "runtime")}
+    own |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", records.RUNNER: "1"}
+    return {"OMP_NUM_THREADS": str(threads), **os.environ, **own}
+
+
 class Run:
     """One notebook's process: what it has reported so far, and its end.
 
-    Its log and Jupyter's files of the kernel lie beside `out`, which should be in a folder of its own.
+    Its log lies beside `out`, which should be in a folder of its own. `environment`: its variables.
     """
 
-    def __init__(self, path, out, parameters, prove_checks, threads, wrong_answers):
+    def __init__(self, path, out, parameters, prove_checks, wrong_answers, environment):
         self.cell, self.of, self.exercises, self.done = 0, 0, [], None
         self.log = (out.parent / "log").open("w+", errors="replace")
         command = [sys.executable, "-m", "ci.lessons.execute", path, out, "--parameters", json.dumps(parameters)]
-        environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
-        environment |= cores.environment(threads) if threads < cores.machine() else {}
-        environment |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "JUPYTER_RUNTIME_DIR": str(out.parent / "runtime")}
-        environment |= {records.RUNNER: "1"}
         self.guarded = Guarded(
             command + ["--prove-checks", "--wrong-answers", wrong_answers] * prove_checks,
             cwd=ROOT,

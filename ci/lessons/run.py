@@ -21,7 +21,7 @@ import yaml
 
 from ci.lessons import cells, lesson, wrong
 from ci.lessons.lesson import find_notebooks
-from ci.lessons.process import Run, timeout_error
+from ci.lessons.process import Run, environment, timeout_error
 from ci.lessons.progress import Progress, failure_text
 from ci.lessons.sources import Sources, content
 from helpers import cores, processes, temporary
@@ -58,8 +58,9 @@ def run_one(path, relative, arguments, previous, progress, found):
             raise KeyboardInterrupt
         progress.tick(name, cell, of, time.monotonic() - started)
 
-    with temporary.beside(out) as part:
-        run = Run(path, part / out.name, parameters, arguments.prove_checks, arguments.threads, answers)
+    with temporary.beside(out) as part, temporary.scratch() as scratch:
+        variables = environment(arguments.threads, scratch)
+        run = Run(path, part / out.name, parameters, arguments.prove_checks, answers, variables)
         ended = run.wait(arguments.timeout, tick)
         if (part / out.name).exists():
             os.replace(part / out.name, out)

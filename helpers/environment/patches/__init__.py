@@ -7,6 +7,7 @@ settings, with a probe that shows them; a reader's own clone is the business of 
 """
 
 import os
+import shlex
 import shutil
 import sys
 import tomllib
@@ -150,7 +151,7 @@ def _root(entry, site):
 def _checked_root(entry, site):
     version, where = installed(entry, site), f"patch {entry['id']}"
     if version is None:
-        fix = f"python -m pip install '{_target(entry)}'" if "package" in entry else "give the root of the repository"
+        fix = _install(_target(entry), site) if "package" in entry else "give the root of the repository"
         raise BadInput(where, f"not installed in {site or sys.prefix}", _target(entry), fix)
     if not in_range(entry, version):
         fix = f"see whether the fault is still there: python -m helpers patch check {entry['id']}"
@@ -173,11 +174,21 @@ def _drift(entry, root, states):
     path = root / file["path"]
     found = f"SHA-256 {sha256(path)}" if path.is_file() else "no such file"
     version = f"{installed(entry, root)}, " if "package" in entry else ""
+    elsewhere = root if root != _root(entry, None) else None
     expected = f"{file['before']} (before) or {file['after']} (after), of {_target(entry)}"
-    fix = f"python -m pip install --force-reinstall --no-deps '{_target(entry)}'"
-    if "package" not in entry:
-        fix = f"git checkout -- {file['path']}"
+    if "package" in entry:
+        fix = _install(f"{entry['package']}=={installed(entry, root)}", elsewhere, "--force-reinstall", "--no-deps")
+    elif elsewhere:
+        fix = f"cp {shlex.join([str(ROOT / file['path']), str(path)])}"
+    else:
+        fix = f"git -C {shlex.quote(str(root))} checkout -- {file['path']}"
     return BadInput(path, version + found, expected, fix)
+
+
+def _install(what, site, *options):
+    """The command that installs a package where this Python looks, or in the folder `site`."""
+    place = ["--upgrade", "--target", str(site)] if site else []  # without --upgrade nothing there is replaced
+    return f"python -m pip install {shlex.join([*options, *place, what])}"
 
 
 def _check_writable(root, name):
@@ -199,11 +210,12 @@ def _git_apply(entry, root, todo, goal, work, patches):
         (work / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / path, work / path)
     reverse = ["--reverse"] if goal == "before" else []
-    git(work, "apply", *reverse, *(f"--include={path}" for path in todo), str(patches / entry["file"]))
+    restore = f"git -C {shlex.quote(str(patches))} checkout -- ."
+    git(work, "apply", *reverse, *(f"--include={path}" for path in todo), str(patches / entry["file"]), fix=restore)
     for file in entry["files"]:
         if file["path"] in todo and sha256(work / file["path"]) != file[goal]:
             found = f"{file['path']} with SHA-256 {sha256(work / file['path'])}"
-            raise BadInput(patches / entry["file"], found, file[goal], "restore patches/: git checkout -- patches")
+            raise BadInput(patches / entry["file"], found, file[goal], restore)
 
 
 def _replace(root, todo, work):

@@ -8,6 +8,7 @@ an interruption.
 
 import json
 import re
+import shlex
 import shutil
 import tomllib
 from pathlib import Path
@@ -17,7 +18,15 @@ from helpers.environment.patches import PATCHES, Entry
 from helpers.errors import BadInput
 from helpers.files import PathLike, atomic, git, read_json, sha256, stays_inside
 
-REVERT = "python -m helpers patch revert --clone"
+LIST = "python -m helpers patch list"  # with the address of every repository
+
+
+def _quoted(path):
+    return shlex.quote(str(path))
+
+
+def _revert(repo):
+    return f"python -m helpers patch revert --clone {_quoted(repo)}"
 
 
 def procedures(patches: PathLike = PATCHES) -> dict[str, Entry]:
@@ -50,7 +59,7 @@ def apply_to_clone(repo: PathLike, patch_file: PathLike, commit: str, directory:
     commit = _resolve(repo, commit)
     key = {"patch": sha256(patch_file), "commit": commit, "directory": directory}
     if journal.is_file():
-        return _already(repo, _read(repo, journal), key)
+        return _already(repo, journal, _read(repo, journal), key)
     _require_clean(repo)
     record = key | {"stage": "started", "previous": _head(repo), "files": {}}
     _save(journal, record)
@@ -79,7 +88,7 @@ def revert_clone(repo: PathLike) -> dict[str, Any]:
         return {"state": "not applied", "previous": _head(repo), "changed": []}
     record = _read(repo, journal)
     if record["stage"] == "applied":
-        _require_unchanged(repo, record)
+        _require_unchanged(repo, journal, record)
     _restore(repo, journal, record)
     return {"state": "not applied", "previous": record["previous"], "changed": [*record["files"]]}
 
@@ -87,12 +96,20 @@ def revert_clone(repo: PathLike) -> dict[str, Any]:
 def _journal(repo):
     if not (repo / ".git").exists():
         found = "a folder without .git" if repo.is_dir() else "no such folder"
-        raise BadInput(repo, found, "the top folder of a git clone", "git clone URL, and give that folder")
+        tops = [parent for parent in repo.parents if (parent / ".git").exists()]
+        fix = (
+            f"give {tops[0]}"
+            if tops and repo.is_dir()
+            else f"git clone URL FOLDER, and give that folder; {LIST} shows the URL"
+        )
+        raise BadInput(repo, found, "the top folder of a git clone", fix)
     return Path(git(repo, "rev-parse", "--absolute-git-dir").strip()) / "onramp-patch" / "journal.json"
 
 
 def _resolve(repo, commit):
-    fix = f"git -C {repo} fetch origin {commit}, or clone the repository that the patch is for"
+    whole = re.fullmatch("[0-9a-f]{40}", commit)  # a server gives a commit by nothing shorter
+    what = f"origin {commit}" if whole else "--tags origin, or give all 40 digits of the commit"
+    fix = f"git -C {_quoted(repo)} fetch {what}, or clone the repository that the patch is for"
     return git(repo, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}", fix=fix).strip()
 
 
@@ -110,30 +127,33 @@ def _changes(repo):
 
 def _require_clean(repo):
     if changed := _changes(repo):
-        fix = f"git -C {repo} stash, or commit your changes; nothing was touched"
+        fix = f"git -C {_quoted(repo)} stash, or commit your changes; nothing was touched"
         raise BadInput(repo, f"changes in {', '.join(changed[:5])}", "a tree without changes", fix)
 
 
-def _already(repo, record, key):
+def _already(repo, journal, record, key):
     for name in key:
         if record[name] != key[name]:
-            raise BadInput(repo, f"{name} {record[name]} (applied)", f"{name} {key[name]}", f"{REVERT} {repo}")
+            raise BadInput(repo, f"{name} {record[name]} (applied)", f"{name} {key[name]}", _revert(repo))
     if record["stage"] != "applied":
-        raise BadInput(repo, "an interrupted application", "applied or not applied", f"{REVERT} {repo}")
-    _require_unchanged(repo, record)
+        raise BadInput(repo, "an interrupted application", "applied or not applied", _revert(repo))
+    _require_unchanged(repo, journal, record)
     return {key: record[key] for key in ("commit", "previous")} | {"state": "applied", "changed": [], "notes": []}
 
 
-def _require_unchanged(repo, record):
+def _require_unchanged(repo, journal, record):
     for name, digest in record["files"].items():
         if (found := _digest(repo / name)) != digest:
-            fix = "keep your change elsewhere, and put the file back as the patch left it"
+            left, here = journal.parent / "after" / name, _quoted(repo / name)
+            back = f"cp {_quoted(left)} {here}" if digest != "absent" else f"rm {here}"
+            fix = f"keep what is yours elsewhere, then {back}"
             raise BadInput(repo / name, f"SHA-256 {found}", f"{digest}, as the patch left it", fix)
     if others := sorted(set(_changes(repo)) - set(record["files"])):
-        raise BadInput(repo, f"changes in {', '.join(others[:5])}", "only the patch's", f"git -C {repo} stash -- FILES")
+        fix = f"git -C {_quoted(repo)} stash push -- {shlex.join(others)}"
+        raise BadInput(repo, f"changes in {', '.join(others[:5])}", "only the patch's", fix)
     head = git(repo, "rev-parse", "HEAD").strip()
     if head != record["commit"]:
-        fix = f"git -C {repo} checkout --detach {record['commit']}"
+        fix = f"git -C {_quoted(repo)} checkout --detach {record['commit']}"
         raise BadInput(repo, f"commit {head}", record["commit"], fix)
 
 
@@ -151,19 +171,25 @@ def _apply(repo, patch_file, directory, journal, record):
     git(repo, "apply", "--check", *place, str(patch_file), fix=fix)
     lines = git(repo, "apply", "--numstat", "-z", *place, str(patch_file)).split("\0")
     names = [line.split("\t")[2] for line in lines if line]
-    for name in names:
-        if (repo / name).is_file():
-            (journal.parent / "before" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(repo / name, journal.parent / "before" / name)
+    _keep(repo, names, journal.parent / "before")
     record |= {"stage": "applying", "files": dict.fromkeys(names)}
     _save(journal, record)
     git(repo, "apply", *place, str(patch_file), fix=fix)
     if others := sorted(set(_changes(repo)) - set(names)):
         git(repo, "checkout", "--quiet", "--", *others)
-        found, fix = f"files renamed: {', '.join(others)}", "make it with git diff --no-renames"
+        found, fix = f"files renamed: {', '.join(others)}", "write it again by git diff --no-renames"
         raise BadInput(patch_file, found, "files changed, added or removed", fix)
+    _keep(repo, names, journal.parent / "after")
     record |= {"stage": "applied", "files": {name: _digest(repo / name) for name in names}}
     _save(journal, record)
+
+
+def _keep(repo, names, folder):
+    """Copy those files of the clone that are there into `folder`."""
+    for name in names:
+        if (repo / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(repo / name, folder / name)
 
 
 def _restore(repo, journal, record):
@@ -188,7 +214,9 @@ def _remove_empty(repo, folder):
 
 
 def _read(repo, journal):
-    fix = f"put the files of {journal.parent / 'before'} back by hand, then remove {journal.parent}"
+    kept, own = journal.parent / "before", _quoted(journal.parent)
+    back = f"cp -a {_quoted(kept)}/. {_quoted(repo)} && " if kept.is_dir() else ""
+    fix = f"{back}rm -r {own}   # files that the patch added stay: git -C {_quoted(repo)} status"
     record = read_json(journal, "the journal of an applied patch", fix)
     if not isinstance(record, dict) or not {"stage", "previous", "files"} <= record.keys():
         raise BadInput(journal, "not what was written", "the journal of an applied patch", fix)
@@ -205,5 +233,5 @@ def _save(journal, record):
 def _submodules(repo):
     lines = git(repo, "submodule", "status").splitlines()
     stale = [line.split()[1] for line in lines if line[0] in "-+"]
-    command = f"git -C {repo} submodule update --init --recursive"
+    command = f"git -C {_quoted(repo)} submodule update --init --recursive"
     return [f"submodules are not at this commit's version ({', '.join(stale[:3])}): {command}"] if stale else []

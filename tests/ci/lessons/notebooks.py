@@ -15,7 +15,7 @@ KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 SOLUTION = "def double(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION"
 CHECK = "assert double(2) == 4, f'double(2) should be 4, yours is {double(2)}: multiply by two'"
 NAP = f"sleep {100_000 + os.getpid()}"  # no other process is called like this
-SLEEPER = f"import subprocess, time\nsubprocess.Popen('{NAP}'.split())\ntime.sleep(1000)"
+SLEEPER = f"import subprocess, tempfile, time\ntempfile.mkstemp()\nsubprocess.Popen('{NAP}'.split())\ntime.sleep(1000)"
 
 
 def code(source, *tags):
@@ -83,9 +83,11 @@ def start(notebooks, folder, *options):
     answers.mkdir()
     for name, text in WRONG_ANSWERS.items():
         (answers / f"{name}.py").write_text(text)
+    (temporary := folder.with_name(f"{folder.name}-tmp")).mkdir()
+    variables = os.environ | {"TMPDIR": str(temporary)}
     command = [sys.executable, "-m", "ci.lessons.run", folder, "--out", f"{folder}-out", *options]
     command += ["--wrong-answers", answers]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True)
 
 
 def result(process, folder):

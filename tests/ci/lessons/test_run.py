@@ -47,6 +47,7 @@ def test_timeout_is_told_apart_and_kills_all_that_the_notebook_started(both):
     assert hanging.entries["hangs"]["error"]["cell"] == 3  # it was in the cell, not still starting
     assert "killed after 20 s of wall clock" in hanging.text
     assert hanging.text.endswith("notebooks: 0 passed, 0 failed, 1 timed out, 0 skipped\n")
+    assert list(hanging.out.with_name("slow-tmp").iterdir()) == []
     assert NAP not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
 
 
@@ -253,8 +254,8 @@ def test_lessons_at_once_share_the_cores_given(tmp_path, monkeypatch, capsys):
     threads = []
 
     class Threads(Ran):
-        def __init__(self, path, out, parameters, prove_checks, number, answers):
-            threads.append(number)
+        def __init__(self, path, out, parameters, prove_checks, answers, environment):
+            threads.append(int(environment["OMP_NUM_THREADS"]))
             super().__init__(path, out)
 
     monkeypatch.setattr(run, "Run", Threads)

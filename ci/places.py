@@ -2,6 +2,7 @@
 
     python -m ci.places                       # all places
     python -m ci.places umask "second user"   # those whose names begin so; --quick: no lesson, no set-up
+    python -m ci.places --commands data lesson
 
 Each place gets a copy of the tree of its own, without `.venv`: this program's Python and packages run it. Two users
 need root, and a Python that another user may run; without them that place is skipped, and says so.
@@ -203,14 +204,14 @@ def verdict(name, place, done):
     return f"exit code {done.returncode}" if done.returncode else "traceback" if "Traceback" in done.stdout else ""
 
 
-def attempt(name, place, out, quick):
-    """Run the commands at a place; returns the list of (command, problem, output)."""
+def attempt(name, place, out, wanted):
+    """Run those commands of a place that are wanted; returns the list of (command, problem, output)."""
     folder = out / re.sub(r"\W", "-", name)
     folder.mkdir(parents=True)
     there = place.prepare(folder)
     found = []
     for command, words in place.commands.items():
-        if not (quick and command in ("lesson", "set-up")):
+        if command in wanted:
             done = run(there, words, place)
             found.append((command, verdict(command, place, done), done.stdout))
     shutil.rmtree(folder)
@@ -223,7 +224,11 @@ def main(argv=None):
     )
     parser.add_argument("names", nargs="*", help="beginnings of names (default: all)")
     parser.add_argument("--quick", action="store_true", help="without the lesson and the set-up")
+    known = [*COMMANDS, *SET_UP]
+    parser.add_argument("--commands", nargs="+", choices=known, default=known, metavar="COMMAND",
+                        help=f"what is run, of {', '.join(known)} (all)")  # fmt: skip
     arguments = parser.parse_args(argv)
+    wanted = set(arguments.commands) - ({"lesson", "set-up"} if arguments.quick else set())
     problems = []
     with tempfile.TemporaryDirectory(prefix="onramp-places-") as temporary:
         out = Path(temporary)
@@ -233,7 +238,7 @@ def main(argv=None):
             if place.skip:
                 print(f"{name:22}skipped: {place.skip}")
                 continue
-            found = attempt(name, place, out, arguments.quick)
+            found = attempt(name, place, out, wanted)
             for said, wrong in (("ok", False), ("FAILED", True)):
                 if named := [command for command, problem, _ in found if bool(problem) == wrong]:
                     print(f"{name:22}{said}: {', '.join(named)}", flush=True)

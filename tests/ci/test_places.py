@@ -67,6 +67,8 @@ def test_a_place_where_something_is_wrong_is_named_with_what_was_said(small, mon
     said = capsys.readouterr().out
     assert "tarball               FAILED: bad\n" in said and "tarball, bad: exit code 3\n    because" in said
     assert places.main(["nowhere"]) == 1
+    assert places.main(["tarball", "--commands", "good"]) == 0
+    assert capsys.readouterr().out == "tarball               ok: good\n"
 
 
 @pytest.mark.parametrize(

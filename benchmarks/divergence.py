@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 from benchmarks import engines
+from benchmarks.session import preparing
 from helpers import precision
 from helpers.engine import cache
 from helpers.errors import BadInput
@@ -71,7 +72,7 @@ def graph(work, case):
     """The ONNX file of a case."""
     path = engines.graph(work, "mini", case.engine)
     if not path.is_file():
-        raise BadInput(path, "no such file", "what the stage prepare writes", "python -m benchmarks prepare")
+        raise BadInput(path, "no such file", "what the stage prepare writes", preparing(work))
     return path
 
 

@@ -9,6 +9,7 @@ import json
 import numpy as np
 
 from benchmarks import frames
+from benchmarks.session import preparing
 from helpers import benchmark, engine
 from helpers.engine import cache
 from helpers.errors import BadInput
@@ -87,7 +88,7 @@ class Shape:
         seconds = 20 if self.options.runtime != "tensorrt" else 90 if self.shape == "mini" else 170
         onnx = graph(self.work, self.shape, name)
         if not onnx.is_file():
-            print(f"{self.prefix}/build/{name}: {onnx.name} is absent, the stage prepare writes it")
+            print(f"{self.prefix}/build/{name}: {onnx.name} is absent: {preparing(self.work)}")
             self.session.failed += [f"{self.prefix}/build/{name}"] * self.session.wants(f"{self.prefix}/build/{name}")
             return None
         return self.piece(f"build/{name}", seconds, None, self.build, name, onnx)

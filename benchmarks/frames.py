@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from benchmarks.session import preparing
 from helpers.errors import BadInput
 from helpers.files import atomic
 from helpers.sequence import Step, rollout
@@ -20,8 +21,8 @@ class Frames:
 
     def __init__(self, folder, limit=None):
         if not (folder / "frames.json").is_file():
-            raise BadInput(folder, "no frames", "what the stage prepare writes",
-                           "python -m benchmarks prepare")  # fmt: skip
+            fix = preparing(folder.parents[1])  # WORK/frames/SHAPE
+            raise BadInput(folder, "no frames", "what the stage prepare writes", fix)
         kept = json.loads((folder / "frames.json").read_text())
         self.tokens, self.first = kept["tokens"][:limit], kept["first"][:limit]
         self.arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}

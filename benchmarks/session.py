@@ -7,6 +7,7 @@ import csv
 import datetime
 import fnmatch
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,11 @@ from helpers.files import atomic
 
 STATE = ("name", "driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "temperature.gpu", "power.draw")
 REASONS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # the later name, the earlier one
+
+
+def preparing(work):
+    """The command that writes what the other stages read from a work folder."""
+    return f"python -m benchmarks prepare --work={shlex.quote(str(work))}"
 
 
 class Session:

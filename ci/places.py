@@ -2,7 +2,6 @@
 
     python -m ci.places                       # all places
     python -m ci.places umask "second user"   # those whose names begin so; --quick: no lesson, no set-up
-    python -m ci.places --commands data lesson
 
 Each place gets a copy of the tree of its own, without `.venv`: this program's Python and packages run it. Two users
 need root, and a Python that another user may run; without them that place is skipped, and says so.
@@ -224,9 +223,8 @@ def main(argv=None):
     )
     parser.add_argument("names", nargs="*", help="beginnings of names (default: all)")
     parser.add_argument("--quick", action="store_true", help="without the lesson and the set-up")
-    known = [*COMMANDS, *SET_UP]
-    parser.add_argument("--commands", nargs="+", choices=known, default=known, metavar="COMMAND",
-                        help=f"what is run, of {', '.join(known)} (all)")  # fmt: skip
+    parser.add_argument("--commands", nargs="+", default=[*COMMANDS, *SET_UP], metavar="COMMAND",
+                        help=f"what is run, of {', '.join([*COMMANDS, *SET_UP])} (all)")  # fmt: skip
     arguments = parser.parse_args(argv)
     wanted = set(arguments.commands) - ({"lesson", "set-up"} if arguments.quick else set())
     problems = []

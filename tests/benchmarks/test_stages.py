@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -12,11 +13,12 @@ import pytest
 from onnx import helper
 
 from benchmarks import __main__ as measure_gpu
-from benchmarks import comparison, engines, evaluate, frames, measured, report
+from benchmarks import comparison, divergence, engines, evaluate, frames, gridsample, measured, report
 from benchmarks.session import Session, gpu_state, provenance
 from benchmarks.systems import SYSTEMS
 from helpers import benchmark, calibration, engine, records
 from helpers.dataset import open_dataset
+from helpers.errors import BadInput
 from helpers.sequence import Step
 from helpers.systems.bevformer.config import CONFIGS
 from tests.builders.graphs import save
@@ -349,10 +351,32 @@ def test_stages_without_their_machine_are_refused(work, minidrive, monkeypatch, 
     assert "--runtime=onnxruntime" in error and "no GPU that PyTorch can use" in error
 
 
+READERS = {  # piece of `prepare`: what reads it
+    "prepare/mini/frames": lambda session, options: frames.Frames(session.work / "frames" / "mini"),
+    "prepare/mini/export": lambda session, options: divergence.graph(session.work, divergence.CASES["fp32"]),
+    "prepare/gridsample": gridsample.run,
+}
+
+
+@pytest.mark.parametrize("piece", READERS)
+def test_preparing_cures_what_a_stage_does_not_find(tmp_path, minidrive, monkeypatch, piece):
+    from benchmarks import prepare
+
+    work = tmp_path / "a work folder"
+    options = measure_gpu.parse(["gridsample", f"--work={work}", "--runtime=onnxruntime"])
+    with pytest.raises(BadInput) as caught:
+        READERS[piece](Session(work), options)
+    *command, stage, place = shlex.split(caught.value.fix)
+    assert command == ["python", "-m", "benchmarks"]
+    monkeypatch.setattr(prepare, "_export", lambda model, path: toy(path))
+    assert measure_gpu.main([stage, place, "--tiny", f"--data={minidrive}", "--only", piece]) == 0
+    READERS[piece](Session(work, only=["nothing more"]), options)
+
+
 def test_a_stage_before_prepare_names_it(tmp_path, minidrive, capsys):
-    for stage in ("tensorrt", "gridsample"):
+    for stage in ("tensorrt", "gridsample", "divergence", "evaluate"):
         assert call(stage, tmp_path, minidrive, "--runtime=onnxruntime") == 2
-        assert "python -m benchmarks prepare" in capsys.readouterr().err
+        assert f"python -m benchmarks prepare --work={tmp_path}" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------------------------------------------- judgement

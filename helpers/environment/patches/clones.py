@@ -177,7 +177,7 @@ def _apply(repo, patch_file, directory, journal, record):
     git(repo, "apply", *place, str(patch_file), fix=fix)
     if others := sorted(set(_changes(repo)) - set(names)):
         git(repo, "checkout", "--quiet", "--", *others)
-        found, fix = f"files renamed: {', '.join(others)}", "write it again by git diff --no-renames"
+        found, fix = f"files renamed: {', '.join(others)}", "write it again: git diff --no-renames"
         raise BadInput(patch_file, found, "files changed, added or removed", fix)
     _keep(repo, names, journal.parent / "after")
     record |= {"stage": "applied", "files": {name: _digest(repo / name) for name in names}}

@@ -1,9 +1,11 @@
 """Plans that may be loaded, and those that must not: of another version, GPU or platform, or damaged."""
 
+import shlex
 import sys
 
 import pytest
 
+from helpers import __main__ as cli
 from helpers import engine
 from helpers.engine import cache, cuda
 from helpers.engine.tensorrt import plan
@@ -103,3 +105,37 @@ def test_no_gpu_and_a_package_without_libraries(install, driver, model, monkeypa
     assert "without its libraries" in engine.available()["tensorrt"].reason
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     assert engine.available()["tensorrt"].reason.startswith("not installed")
+
+
+def another_version(path, install, driver, monkeypatch):
+    cache.metadata_file(path).unlink()
+    install("11.1.0")
+
+
+def another_gpu(path, install, driver, monkeypatch):
+    driver.capability = (8, 9)
+    cuda.device.cache_clear()
+
+
+def another_platform(path, install, driver, monkeypatch):
+    monkeypatch.setattr(plan, "platform_name", lambda: "linux-aarch64")
+
+
+def cut_short(path, install, driver, monkeypatch):
+    cache.metadata_file(path).unlink()
+    path.write_bytes(path.read_bytes()[:60])
+
+
+@pytest.mark.parametrize("change", [another_version, another_gpu, another_platform, cut_short])
+def test_building_again_on_this_machine_cures(install, driver, model, feeds, monkeypatch, capsys, change):
+    install("10.13.0")
+    path = built(model)
+    change(path, install, driver, monkeypatch)
+    with pytest.raises(BadInput) as caught:
+        engine.load(path)
+    assert caught.value.fix == plan.REBUILD
+    monkeypatch.chdir(model.parent)
+    _, command = plan.REBUILD.replace("MODEL.onnx", model.name).split(": ")
+    assert cli.main(shlex.split(command)[3:]) == 0
+    with engine.load(capsys.readouterr().out.splitlines()[-1]) as loaded:
+        assert_equal(loaded.run(feeds), step(**feeds))

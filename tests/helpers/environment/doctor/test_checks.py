@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -10,7 +11,9 @@ import pytest
 
 from helpers.environment.doctor import checks, quick
 from helpers.environment.doctor.report import FAIL, OK, WARN
+from helpers.environment.machine import Machine
 from helpers.files import ROOT
+from helpers.ops.library import OF_MAKE
 from tests.helpers.environment.doctor.builders import machine, tool
 
 
@@ -68,6 +71,21 @@ def test_disk(root, free, status, monkeypatch):
     monkeypatch.setattr("helpers.environment.machine.shutil.disk_usage", lambda path: usage)
     check = checks.disk(machine(root), ["00_start_here", "04_modelopt_ptq"])
     assert check.status == status and check.cure.startswith("make clean") == (status != OK)
+
+
+def test_the_cure_of_a_full_disk_frees_space(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    kept = [tmp_path / name for name in (".venv/python", "data/minidrive/x", "build/learner/mine", "learner/mine")]
+    for path in (*kept, built := tmp_path / "build/engines/large"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    monkeypatch.setattr(Machine, "disk_free", lambda self, path: 0.1 if built.exists() else 50)
+    check = checks.disk(machine(tmp_path), ["00_start_here"])
+    assert check.status == FAIL
+    environment = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
+    subprocess.run(check.cure, shell=True, cwd=tmp_path, check=True, capture_output=True, env=environment)
+    assert checks.disk(machine(tmp_path), ["00_start_here"]).status == OK
+    assert all(path.is_file() for path in kept) and not built.exists()
 
 
 def test_disk_counts_what_is_still_to_be_made(tmp_path):

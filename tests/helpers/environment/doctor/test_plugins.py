@@ -1,6 +1,7 @@
 """The doctor's checks of the plugin library; libraries are compiled here, some of them damaged afterwards."""
 
 import os
+import subprocess
 
 import pytest
 
@@ -8,8 +9,8 @@ from helpers.environment import doctor
 from helpers.environment.doctor import elf, plugins
 from helpers.environment.doctor.report import FAIL, OK, WARN
 from helpers.environment.machine import Machine
-from helpers.ops.library import find
-from tests.helpers.environment.doctor.builders import compiled, install, kernels, machine, needing, only
+from helpers.ops.library import FOLDER, OF_MAKE, find
+from tests.helpers.environment.doctor.builders import compiled, install, kernels, machine, needing, only, tool
 
 REGISTRY = """
 class Creator:
@@ -68,6 +69,34 @@ def test_a_library_for_another_tensorrt(site, tmp_path):
     check = found["plugins: loading"]
     assert check.status == FAIL and "not found: libnvinfer.so.8" in check.found and "TIER=edge " in check.cure
     assert found["plugins: creators"].status == WARN
+
+
+COMPILER = """
+for word; do case $word in --version) echo release 13.0,; exit;; -c) kind=-c;; esac; made=$word; done
+exec gcc ${kind:--shared} -fPIC -x c /dev/null -o "$made"
+"""  # whatever the source: its last word is the output
+
+
+def test_building_again_cures_a_library_for_another_tensorrt(site, tmp_path, monkeypatch):
+    """The compilers are stand-ins: TensorRT's headers and nvcc are not on every machine."""
+    install(site, "tensorrt", "10.3.0", "tensorrt", "get_plugin_registry = lambda: None")
+    (headers := tmp_path / "include").mkdir()
+    (headers / "NvInferVersion.h").write_text("#define NV_TENSORRT_MAJOR 10\n#define NV_TENSORRT_MINOR 3\n")
+    for folder, name in (("bin", "g++"), ("cuda/bin", "nvcc")):
+        (tmp_path / folder).mkdir(parents=True)
+        tool(tmp_path / folder, name, COMPILER)
+    (tmp_path / "plugins").mkdir()
+    for name in ("Makefile", "kernels", "tensorrt"):
+        (tmp_path / "plugins" / name).symlink_to(FOLDER / name)
+    path = needing(tmp_path / "plugins/build/libonramp_plugins.so", "libnvinfer.so.8")
+    check = plugin_checks(only(site), path)["plugins: TensorRT"]
+    assert check.status == FAIL
+    cure = check.cure.replace("/path/to/TensorRT/include", str(headers))
+    environment = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
+    environment |= {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "CUDA_HOME": str(tmp_path / "cuda")}
+    subprocess.run(cure, shell=True, cwd=tmp_path, check=True, capture_output=True, env=environment)
+    found = plugin_checks(only(site), path)
+    assert found["plugins: TensorRT"].status == found["plugins: loading"].status == OK
 
 
 def test_without_tensorrt_it_is_said_that_nothing_was_compared(site, tmp_path):

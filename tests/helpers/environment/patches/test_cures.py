@@ -8,6 +8,7 @@ import zipfile
 import pytest
 
 from helpers import __main__ as cli
+from helpers.cli import patch as patch_command
 from helpers.environment import patches as patching
 from helpers.environment.patches import clones, patch, unpatch, upstream
 from helpers.errors import BadInput
@@ -147,6 +148,23 @@ def test_reverting_another_patch_cures(applied, monkeypatch, capsys, interrupted
     assert clones.apply_to_clone(repo, file, first)["changed"]
 
 
+def test_a_procedure_is_applied_and_reverted_by_what_the_fix_names(clone):
+    repo, file, first = clone
+    for action in ("apply", "revert"):
+        fix = fix_of(patch_command.main, [action, "bevformer-trt10"])
+        words = [{"CLONE": str(repo), "PATCH": str(file)}.get(word, word) for word in shlex.split(fix)]
+        assert cli.main([*words[3:], "--commit", first]) == 0
+        assert bool(git(repo, "status", "--porcelain")) == (action == "apply")
+
+
+def test_a_patch_is_applied_by_what_the_fix_names(tmp_path):
+    root = upstream.scratch("rotate-plugin-v3", tmp_path / "a copy")
+    with pytest.raises(BadInput) as caught:
+        patch_command.main(["apply", "--site", str(root)])
+    _, known, *_ = caught.value.expected.split(", ")
+    assert cli.main([*shlex.split(caught.value.fix.replace("ID", known))[3:], "--site", str(root)]) == 0
+
+
 @pytest.mark.parametrize("name", ["plugin/kernel.cu", "plugin/new/added.cu", "tools/old.py"])
 def test_putting_a_file_back_as_the_patch_left_it_cures(applied, name):
     repo, _, _ = applied
@@ -183,7 +201,7 @@ def test_a_patch_without_renames_cures(clone):
         git(repo, "clean", "-fdq")
 
     diff("git diff --find-renames")
-    _, command = fix_of(clones.apply_to_clone, repo, file, first).split(" by ")
+    _, command = fix_of(clones.apply_to_clone, repo, file, first).split("again: ")
     (repo / "LICENSE").rename(repo / "COPYING")
     git(repo, "add", "-A")
     diff(command)

@@ -24,6 +24,25 @@ SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 
+def as_path(path: PathLike, expected: str = "a path that can be looked up", fix: str = "correct the path") -> Path:
+    """`path` as a Path that may be asked what is there: the door of all paths that come from outside.
+
+    Raises:
+        BadInput: a NUL or half a character in it, a name that is too long for its file system, a ring of links, or a
+            folder that may not be entered. That nothing is there is no error.
+    """
+    path = Path(path)
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise BadInput(path, error.strerror or error, expected, fix) from error
+    except ValueError as error:
+        raise BadInput(path, f"no path ({error})", expected, fix) from error
+    return path
+
+
 @contextlib.contextmanager
 def atomic(path: PathLike, folder: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it to `path` if the block succeeds, remove it if it does not.
@@ -33,7 +52,7 @@ def atomic(path: PathLike, folder: bool = False) -> Iterator[Path]:
     Raises:
         BadInput: `path` cannot be made or replaced, or the disk is full. Other errors of the block stay what they are.
     """
-    path = Path(path)
+    path = as_path(path)
     with _holder(path, folder) as holder:
         part = holder / path.name
         with disk_errors(path):
@@ -52,7 +71,7 @@ def write_new(path: PathLike, text: str) -> Path:
     Raises:
         BadInput: no file can be made there, or the disk is full.
     """
-    path = Path(path)
+    path = as_path(path)
     with _holder(path, folder=False) as holder, disk_errors(path, every=True):
         part = holder / path.name
         part.write_text(text, encoding="utf-8")
@@ -73,7 +92,7 @@ def _link_to_free_name(part: Path, path: Path) -> Path:
 
 def check_target(path: PathLike, folder: bool = False) -> None:
     """BadInput if `atomic` could not write `path`: to be asked before long work. The folders above it are made."""
-    with _holder(Path(path), folder):
+    with _holder(as_path(path), folder):
         pass
 
 
@@ -82,8 +101,9 @@ def check_distinct(output: PathLike, *inputs: PathLike | None) -> None:
 
     A link, symbolic or hard, to an input is that input. An input that is None counts for nothing.
     """
-    for path in (path for path in inputs if path is not None):
-        if Path(output).resolve() == Path(path).resolve() or _is_one_file(output, path):
+    output = as_path(output)
+    for path in (as_path(path) for path in inputs if path is not None):
+        if output.resolve() == path.resolve() or _is_one_file(output, path):
             raise BadInput(output, "the output is also an input", "a file of its own", "give the output another name")
 
 
@@ -99,8 +119,8 @@ def stays_inside(name: PathLike, folder: PathLike) -> bool:
     if not path.parts or path.is_absolute() or ".." in path.parts:
         return False
     try:
-        return (root / path).resolve().is_relative_to(root)
-    except (OSError, RuntimeError, ValueError):  # a ring of links, a name with a NUL
+        return as_path(root / path).resolve().is_relative_to(root)
+    except BadInput:
         return False
 
 
@@ -175,11 +195,13 @@ def read_json(path: PathLike, expected: str, fix: str) -> Any:
         BadInput: no file, one that may not be read, or not JSON in UTF-8; it says that `expected` should be there.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(as_path(path, expected, fix).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadInput(path, "no such file", expected, "correct the path") from error
     except OSError as error:
         raise BadInput(path, f"not readable: {error.strerror or error}", expected, fix) from error
+    except BadInput:
+        raise
     except RecursionError as error:
         raise BadInput(path, "JSON that is nested too deeply", expected, fix) from error
     except ValueError as error:
@@ -191,7 +213,7 @@ def is_lfs_pointer(path: PathLike) -> bool:
 
     False for what cannot be read. Source: the specification of git-lfs, docs/spec.md.
     """
-    with contextlib.suppress(OSError), open(path, "rb") as stream:
+    with contextlib.suppress(OSError, ValueError), open(path, "rb") as stream:
         return stream.read(len(LFS_POINTER)) == LFS_POINTER
     return False
 
@@ -219,6 +241,8 @@ def git(folder: PathLike, *words: str, fix: str = "see what git says") -> str:
         done = subprocess.run(["git", *options, *words], cwd=folder, env=settings, capture_output=True, text=True)
     except OSError as error:
         raise BadInput("git", error.strerror or error, "git on the PATH, and a folder", "install git") from error
+    except ValueError as error:  # a NUL, or half a character
+        raise BadInput(f"git {' '.join(words)}", error, "words that a program can be given", "correct them") from error
     if done.returncode:
         raise BadInput(f"git {' '.join(words)}", done.stderr.strip() or done.stdout.strip(), "success", fix)
     return done.stdout

@@ -3,13 +3,12 @@
 import math
 import struct
 import zipfile
-from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
 
 from helpers.errors import BadInput, foreign
-from helpers.files import PathLike
+from helpers.files import PathLike, as_path
 
 EXPECTED, FIX = "a whole .npz file of numbers, without pickles", "write it with numpy.savez"
 KINDS = "fiub"  # of numbers: floating point, whole, unsigned, boolean
@@ -35,7 +34,7 @@ def members(path: PathLike) -> dict[str, Member]:
         BadInput: no .npz file or a damaged one, a name given twice, an array of something else than numbers, or one
             whose header claims more or fewer bytes than there are.
     """
-    if not Path(path).is_file():
+    if not as_path(path, EXPECTED).is_file():
         raise BadInput(path, "no such file", EXPECTED, "correct the path")
     with foreign(path, EXPECTED, FIX), zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
         infos = archive.infolist()

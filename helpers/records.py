@@ -21,7 +21,7 @@ import numpy as np
 
 from helpers import cores
 from helpers.errors import BadInput
-from helpers.files import ROOT, PathLike, git, read_json, sha256, write_new
+from helpers.files import ROOT, PathLike, as_path, git, read_json, sha256, write_new
 
 KINDS = ("measured", "recorded")
 PACKAGES = ("torch", "onnx", "onnxruntime", "nvidia-modelopt", "tensorrt", "tensorrt-rtx", "numpy", "nuscenes-devkit")
@@ -149,7 +149,7 @@ def read(path: PathLike) -> Record:
 
 def read_all(folder: PathLike = "results") -> list[Record]:
     """All records of a folder, oldest first; an absent folder has none."""
-    paths = sorted(Path(folder).glob("*.json"), key=lambda path: (len(path.stem), path.stem))  # -2 before -10
+    paths = sorted(as_path(folder).glob("*.json"), key=lambda path: (len(path.stem), path.stem))  # -2 before -10
     records = [read(path) for path in paths]
     return sorted(records, key=lambda record: (datetime.datetime.fromisoformat(record.date), record.name))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from helpers import npz
 from helpers.errors import BadInput, foreign
-from helpers.files import atomic
+from helpers.files import as_path, atomic
 
 BLOCK = 1 << 24  # bytes read at a time
 REMAKE = "write the set again with helpers.calibration.collect"
@@ -156,7 +156,7 @@ def _check_sample(inputs, specs, where):
 def _check_space(out, specs, samples):
     """While packing, the largest array exists twice."""
     sizes = [spec.nbytes * (samples or 0) for spec in specs.values()]
-    folder = next(folder for folder in Path(out).absolute().parents if folder.exists())
+    folder = next(folder for folder in as_path(out).absolute().parents if folder.exists())
     needed, free = sum(sizes) + max(sizes), shutil.disk_usage(folder).free
     if needed > free:
         fix = "free some space, write elsewhere, or take fewer samples"

@@ -1,8 +1,9 @@
 """`python -m helpers divergence`: the first tensor in which two ONNX files differ."""
 
-import argparse
+from pathlib import Path
 
 from helpers.cli import arrays, numbers
+from helpers.cli.parser import Parser
 from helpers.precision import STRATEGIES, OnnxRunner, Options, first_divergence
 
 
@@ -11,10 +12,12 @@ def main(argv: list[str]) -> int:
 
     A tensor that is not a number in both files is not equal.
     """
-    parser = argparse.ArgumentParser("python -m helpers divergence", description="Find the first tensor that differs.")
-    parser.add_argument("reference", help="ONNX file that is right")
-    parser.add_argument("candidate", help="ONNX file that may be wrong")
-    parser.add_argument("--inputs", metavar="FRAMES.npz", help="arrays by input name, [frames, ...] (seeded noise)")
+    parser = Parser("python -m helpers divergence", description="Find the first tensor that differs.")
+    parser.add_argument("reference", type=Path, help="ONNX file that is right")
+    parser.add_argument("candidate", type=Path, help="ONNX file that may be wrong")
+    parser.add_argument(
+        "--inputs", type=Path, metavar="FRAMES.npz", help="arrays by input name, [frames, ...] (seeded noise)"
+    )
     parser.add_argument(
         "--tolerance", type=numbers.real(0, 1e6), default=1e-3, help="of each tensor's largest value (1e-3)"
     )

@@ -1,11 +1,12 @@
 """`python -m helpers doctor`: check this machine for the lessons; every fault comes with its cure."""
 
-import argparse
 import dataclasses
 import json
 import sys
 import time
+from pathlib import Path
 
+from helpers.cli.parser import Parser
 from helpers.environment import doctor
 from helpers.environment.doctor.report import FAIL, OK, WARN
 from helpers.environment.tiers import TIERS
@@ -13,14 +14,18 @@ from helpers.environment.tiers import TIERS
 
 def main(argv: list[str]) -> int:
     """Returns 0 if nothing fails, 1 if something does, 2 for bad arguments."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m helpers doctor",
         description="Check this machine for the lessons; every fault comes with its cure.",
     )
     parser.add_argument("lessons", nargs="*", help="names such as 04_modelopt_ptq (default: all)")
     parser.add_argument("--tier", choices=TIERS, help="default: gpu if an NVIDIA driver is found, else cpu")
-    parser.add_argument("--plugin", metavar="FILE", help="plugin library (default: the one in plugins/build)")
-    parser.add_argument("--lock", metavar="FILE", help="lock to compare with (default: the tier's in requirements/)")
+    parser.add_argument(
+        "--plugin", type=Path, metavar="FILE", help="plugin library (default: the one in plugins/build)"
+    )
+    parser.add_argument(
+        "--lock", type=Path, metavar="FILE", help="lock to compare with (default: the tier's in requirements/)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, with the details")
     options = parser.parse_args(argv)
     started = time.monotonic()

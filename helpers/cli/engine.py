@@ -1,6 +1,5 @@
 """`python -m helpers engine build|run|inspect|bench`, with trtexec's option names where it has them."""
 
-import argparse
 import collections
 import json
 import sys
@@ -12,6 +11,7 @@ import numpy as np
 from helpers import benchmark, engine
 from helpers.cli import arrays, engine_options, numbers
 from helpers.cli.engine_options import ORT, RTX, TRT, refuse_unless
+from helpers.cli.parser import Parser
 from helpers.engine import cache
 from helpers.errors import BadInput
 from helpers.files import atomic, check_distinct, check_target
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m helpers engine", description="Build, run and measure engines.")
+    parser = Parser(prog="python -m helpers engine", description="Build, run and measure engines.")
     commands = parser.add_subparsers(required=True, metavar="build|run|inspect|bench")
     for name, function, summary in [
         ("build", _build, "build an engine from an ONNX file, or find it in the cache"),
@@ -41,16 +41,20 @@ def _parser():
         if name != "inspect":
             _add_build_options(sub)
         if name != "build":
-            sub.add_argument("--loadEngine", metavar="FILE", required=name == "inspect", help="an engine to load")
+            sub.add_argument(
+                "--loadEngine", type=Path, metavar="FILE", required=name == "inspect", help="an engine to load"
+            )
         if name in ("run", "bench"):
             engine_options.add_load(sub)
-            sub.add_argument("--loadInputs", metavar="FILE.npz", help="arrays by input name (default: seeded noise)")
+            sub.add_argument(
+                "--loadInputs", type=Path, metavar="FILE.npz", help="arrays by input name (default: seeded noise)"
+            )
             sub.add_argument("--shapes", type=engine_options.shapes, default={},
                              help="input:1x3x4,... for free dimensions")  # fmt: skip
             sub.add_argument("--seed", type=numbers.whole(0, 2**63), default=0, help="seed of the noise")
         sub.add_argument("--dumpLayerInfo", action="store_true", help="print the layers")
     commands.choices["build"].add_argument("--skipInference", action="store_true", help="accepted: build never runs")
-    commands.choices["run"].add_argument("--saveOutputs", metavar="FILE.npz", help="write the outputs")
+    commands.choices["run"].add_argument("--saveOutputs", type=Path, metavar="FILE.npz", help="write the outputs")
     _add_bench_options(commands.choices["bench"])
     return parser
 
@@ -64,16 +68,20 @@ def _add_bench_options(parser):
         "--duration", type=numbers.real(0, 86400), default=0, metavar="S", help="seconds of timed runs, at least (0)"
     )
     parser.add_argument("--percentile", type=numbers.several(0, 100), default=[90, 99], metavar="P,...", help="(90,99)")
-    parser.add_argument("--exportTimes", metavar="FILE.json", help="write every run's milliseconds")
+    parser.add_argument("--exportTimes", type=Path, metavar="FILE.json", help="write every run's milliseconds")
     parser.add_argument("--dumpProfile", action="store_true", help="tensorrt: print the time of every layer")
-    parser.add_argument("--exportProfile", metavar="FILE.json", help="tensorrt: write the time of every layer")
+    parser.add_argument(
+        "--exportProfile", type=Path, metavar="FILE.json", help="tensorrt: write the time of every layer"
+    )
 
 
 def _add_build_options(parser):
-    parser.add_argument("--onnx", metavar="FILE", required=parser.prog.endswith("build"), help="ONNX file")
+    parser.add_argument("--onnx", type=Path, metavar="FILE", required=parser.prog.endswith("build"), help="ONNX file")
     parser.add_argument("--runtime", default="onnxruntime", choices=list(engine.RUNTIMES))
-    parser.add_argument("--cache", default="build/engines", metavar="FOLDER", help="engine cache (build/engines)")
-    parser.add_argument("--saveEngine", metavar="FILE", help="copy the engine and its metadata file here")
+    parser.add_argument(
+        "--cache", type=Path, default="build/engines", metavar="FOLDER", help="engine cache (build/engines)"
+    )
+    parser.add_argument("--saveEngine", type=Path, metavar="FILE", help="copy the engine and its metadata file here")
     engine_options.add_build(parser)
     engine_options.add_plugins(parser)
 

@@ -3,6 +3,7 @@
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from helpers.cli import numbers
@@ -45,8 +46,9 @@ BUILD = (
     Option("--layerPrecisions", (TRT,), "layer_precisions",
            _value("fp32, fp16 or int8 for layers by name, * for any text", metavar="PATTERN:fp32,...")),
     Option("--precisionConstraints", (TRT,), "constraints", _value("obey, which --layerPrecisions needs")),
-    Option("--calib", (TRT,), "calibration", _value("set of helpers.calibration", metavar="FILE.npz")),
-    Option("--timingCacheFile", (TRT,), "timing_cache", _value("timed tactics; made if absent", metavar="FILE")),
+    Option("--calib", (TRT,), "calibration", _value("set of helpers.calibration", type=Path, metavar="FILE.npz")),
+    Option("--timingCacheFile", (TRT,), "timing_cache",
+           _value("timed tactics; made if absent", type=Path, metavar="FILE")),
     Option("--tacticSources", (TRT,), "tactic_sources",
            _value("-NAME,... leaves sources out, +NAME,... takes these alone", metavar="-CUBLAS,...")),
     Option("--versionCompatible", (TRT,), "version_compatible", _flag("later versions of the release may load it")),
@@ -77,7 +79,7 @@ def add_load(parser: ArgumentParser) -> None:
 
 def add_plugins(parser: ArgumentParser) -> None:
     """Add --plugins and its kin, which are for building and for loading."""
-    parser.add_argument("--plugins", "--staticPlugins", "--dynamicPlugins", action="append", default=[],
+    parser.add_argument("--plugins", "--staticPlugins", "--dynamicPlugins", action="append", default=[], type=Path,
                         metavar="LIBRARY", help=f"{TRT}: plugin library; repeat for more")  # fmt: skip
 
 

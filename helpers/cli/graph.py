@@ -1,9 +1,10 @@
 """`python -m helpers graph`: what is in an ONNX file, and its post-processing."""
 
-import argparse
+from pathlib import Path
 
 from helpers import graph
 from helpers.cli import numbers
+from helpers.cli.parser import Parser
 from helpers.errors import printable
 from helpers.graph.types import text
 
@@ -12,8 +13,8 @@ def main(argv: list[str]) -> int:
     """`python -m helpers graph FILE`: operators and custom operators; options for shapes, blocks and
     post-processing.
     """
-    parser = argparse.ArgumentParser("python -m helpers graph", description=main.__doc__)
-    parser.add_argument("file")
+    parser = Parser("python -m helpers graph", description=main.__doc__)
+    parser.add_argument("file", type=Path)
     parser.add_argument("--shapes", action="store_true", help="every tensor with its shape")
     parser.add_argument("--blocks", action="store_true", help="parameters and FLOPs by block")
     parser.add_argument(

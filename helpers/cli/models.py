@@ -1,13 +1,12 @@
 """`python -m helpers models`: the systems, their configurations and tensors."""
 
-import argparse
-
 from helpers import models
+from helpers.cli.parser import Parser
 
 
 def main(argv: list[str]) -> int:
     """`python -m helpers models [SYSTEM] [--config NAME] [--keys]`."""
-    parser = argparse.ArgumentParser("python -m helpers models", description=models.__doc__)
+    parser = Parser("python -m helpers models", description=models.__doc__)
     parser.add_argument("system", nargs="?", help="one of: " + ", ".join(models.SYSTEMS))
     parser.add_argument("--config", help="a configuration of the system (with --keys: published, or the first)")
     parser.add_argument("--keys", action="store_true", help="print name, shape and dtype of every tensor")

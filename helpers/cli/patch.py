@@ -1,9 +1,9 @@
 """`python -m helpers patch`: list, apply, revert and check patches; exit code 0 done, 1 not as wanted, 2 bad input."""
 
-import argparse
 from pathlib import Path
 
 from helpers import temporary
+from helpers.cli.parser import Parser
 from helpers.environment import patches as patching
 from helpers.environment.patches import clones, upstream
 from helpers.errors import BadInput
@@ -11,7 +11,7 @@ from helpers.errors import BadInput
 
 def main(argv: list[str]) -> int:
     """Returns 0 when all is well, 1 when `list` finds drift or `check` an entry to renew; raises BadInput."""
-    parser = argparse.ArgumentParser("python -m helpers patch", description=patching.__doc__.splitlines()[0])
+    parser = Parser("python -m helpers patch", description=patching.__doc__.splitlines()[0])
     parser.add_argument("action", choices=("list", "apply", "revert", "check"))
     parser.add_argument("id", nargs="?", help="id of a patch, or with --clone of a procedure (see list)")
     parser.add_argument("--site", type=Path, help="folder that holds the target (default: the running Python's)")

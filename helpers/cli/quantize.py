@@ -1,9 +1,9 @@
 """`python -m helpers quantize`: quantize an ONNX file, and say what was left in floating point."""
 
-import argparse
 from pathlib import Path
 
 from helpers.cli import numbers
+from helpers.cli.parser import Parser
 from helpers.quantize import METHODS, MODES, Options, counts, quantize, report
 
 DESCRIPTION = "Quantize an ONNX file; custom nodes keep their functions and stay in floating point."
@@ -11,7 +11,7 @@ DESCRIPTION = "Quantize an ONNX file; custom nodes keep their functions and stay
 
 def main(argv: list[str]) -> int:
     """`python -m helpers quantize`: the option names are those of ModelOpt's own command."""
-    parser = argparse.ArgumentParser("python -m helpers quantize", description=DESCRIPTION)
+    parser = Parser("python -m helpers quantize", description=DESCRIPTION)
     parser.add_argument("--onnx_path", type=Path, required=True, help="floating-point model")
     parser.add_argument("--output_path", type=Path, help="default: beside the model, as NAME.quant.onnx")
     parser.add_argument("--calibration_data_path", type=Path, help=".npz; without it ranges are random (timing only)")
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     )
     out = quantize(
         arguments.onnx_path,
-        arguments.output_path or arguments.onnx_path.with_suffix(".quant.onnx"),
+        arguments.output_path or arguments.onnx_path.parent / f"{arguments.onnx_path.stem}.quant.onnx",
         arguments.quantize_mode,
         arguments.calibration_method,
         arguments.calibration_data_path,

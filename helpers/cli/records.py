@@ -1,6 +1,5 @@
 """`python -m helpers records`: the recorded results as an overview, or whole."""
 
-import argparse
 import dataclasses
 import datetime
 import difflib
@@ -13,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from helpers import records
+from helpers.cli.parser import Parser
 from helpers.errors import BadInput
 from helpers.files import ROOT
 from helpers.records import Record
@@ -129,10 +129,10 @@ def main(argv: list[str]) -> int:
         "Print the latest recorded result of each name with its headline figures, or whole records. "
         "GPU ms and latency ms: medians; over FP32: speed-up over FP32 in the same run."
     )
-    parser = argparse.ArgumentParser(prog="python -m helpers records", description=description)
+    parser = Parser(prog="python -m helpers records", description=description)
     parser.add_argument("names", nargs="*", metavar="NAME", help="names or shell patterns: print all of these records")
     parser.add_argument("--all", action="store_true", help="the older records of a name too")
-    parser.add_argument("--folder", default=RESULTS, help="folder of the JSON files (default: results)")
+    parser.add_argument("--folder", type=Path, default=RESULTS, help="folder of the JSON files (default: results)")
     parser.add_argument("--json", action="store_true", help="print JSON instead; without NAME of every record")
     options = parser.parse_args(argv)
     if options.folder != RESULTS and not Path(options.folder).is_dir():

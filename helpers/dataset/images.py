@@ -13,6 +13,7 @@ import numpy as np
 from helpers import cores
 from helpers.dataset.layout import remake
 from helpers.errors import BadInput
+from helpers.files import as_path
 
 READ_FLAGS = {
     1: cv2.IMREAD_COLOR,
@@ -25,9 +26,12 @@ READ_FLAGS = {
 def read_image(path: str | os.PathLike, reduce: int = 1) -> np.ndarray:
     """Decode one picture to uint8 [H,W,3] RGB, at 1/`reduce` of its size (1, 2, 4 or 8)."""
     try:
-        data = np.fromfile(path, np.uint8)
+        data = np.fromfile(as_path(path), np.uint8)
     except FileNotFoundError:
         raise missing_image(path) from None
+    except OSError as error:
+        fix = "correct the path, or the permissions of the file"
+        raise BadInput(path, error.strerror or error, "a JPEG or PNG image", fix) from error
     picture = cv2.imdecode(data, READ_FLAGS[reduce]) if data.size else None
     if picture is None:
         found = f"{data.size} bytes that are no whole picture"
@@ -75,6 +79,9 @@ def in_threads(function: Callable, items: Iterable) -> list:
 
 
 def missing_image(path: str | os.PathLike) -> BadInput:
+    """What says how a picture that is not there is brought back: within a data root from the archive of pictures."""
+    if Path(path).parts[-3:-2] != ("samples",):
+        return BadInput(path, "no file", "a JPEG or PNG image", "correct the path")
     folder, name = Path(path).parents[2], "/".join(Path(path).parts[-3:])
     fix = remake(folder, name, "the archive of pictures")
     return BadInput(path, "no file", "the camera image that the sample_data table names", fix)

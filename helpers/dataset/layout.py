@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from helpers.errors import BadInput
+from helpers.files import as_path
 
 TABLES = (
     *("attribute", "calibrated_sensor", "category", "ego_pose", "instance", "log", "map"),
@@ -23,7 +24,7 @@ def remake(dataroot: Path, part: str = "the tables", archive: str = METADATA) ->
 
 def check(dataroot: Path, version: str) -> None:
     """BadInput, with the cure, for what is not there: tables, maps, CAN bus messages."""
-    tables = dataroot / version
+    tables = as_path(dataroot / version)
     if not dataroot.is_dir():
         fix = f"correct the path, or make MiniDrive there: {MAKE} {shlex.quote(str(dataroot))}"
         raise BadInput(dataroot, "no folder", "a nuScenes or MiniDrive root", fix)

@@ -113,7 +113,15 @@ class Dataset:
             for camera in CAMERAS:
                 path = self.nusc.get_sample_data_path(data[camera])
                 if not os.path.isfile(path):
-                    raise missing_image(path)
+                    raise self._missing(data[camera], path)
+
+    def _missing(self, token, path):
+        """The BadInput for a picture that is not there: the table names no picture at all, or one that is absent."""
+        name = self.nusc.get("sample_data", token)["filename"]
+        if Path(name).parts[:-2] == ("samples",):
+            return missing_image(path)
+        where, fix = f"{self.dataroot / self.version}/sample_data.json: row {token}", layout.remake(self.dataroot)
+        return BadInput(where, f"filename = {name!r:.80}", "a picture, as samples/CAMERA/NAME", fix)
 
     def _read_poses(self, scene):
         """CAN bus pose messages of a scene; none for the scenes that nuScenes lists as having no CAN bus data."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from nuscenes.nuscenes import NuScenes
 
 from helpers.errors import BadInput, foreign
-from helpers.files import read_json
+from helpers.files import as_path, read_json
 
 
 class Kind(NamedTuple):
@@ -75,7 +75,7 @@ MOTION = {"utime": COUNT, "accel": PLACE, "rotation_rate": PLACE, "vel": PLACE} 
 
 def read_rows(path: Path, fields: dict[str, Kind], expected: str, fix: str) -> list[dict[str, Any]]:
     """The rows of a JSON table; BadInput naming the file, the row and the field that is not what it has to be."""
-    if not path.is_file():  # the path comes from the data set: the reader cannot correct it
+    if not as_path(path, expected, fix).is_file():  # the path comes from the data set: the reader cannot correct it
         raise BadInput(path, "no file", expected, fix)
     rows = read_json(path, expected, fix)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

@@ -2,12 +2,12 @@
 
 import logging
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.display.graphs import graph_picture
 from helpers.display.pictures import Picture, tag
 from helpers.errors import BadInput
+from helpers.files import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,7 +32,7 @@ def netron(path: "PathLike", height: int = 500, nodes: "Collection[str] | None" 
     for this file on a free loopback port and shows it below, `height` pixels high; that needs the browser to be on the
     same machine. Without the click nothing is served, opened or asked.
     """
-    path = Path(path)
+    path = as_path(path)
     if not path.is_file():
         raise BadInput(path, "no such file", "an ONNX file", "run the cell that exports it")
     drawn = graph_picture(path, nodes)

@@ -14,7 +14,7 @@ from typing import Any
 from helpers.engine import cache
 from helpers.engine.base import Engine, Runtime, Tensor, make_options
 from helpers.errors import BadInput
-from helpers.files import PathLike
+from helpers.files import PathLike, as_path
 
 __all__ = [
     "RUNTIMES", "Availability", "Engine", "Runtime", "Tensor",
@@ -125,7 +125,7 @@ def runtime_of(path: PathLike) -> str:
 
 def _is_bare(path, runtime):
     """Whether `path` is an engine of this runtime without a metadata file."""
-    return not cache.metadata_file(path).exists() and get_runtime(runtime).is_engine(path)
+    return not as_path(cache.metadata_file(path)).exists() and get_runtime(runtime).is_engine(path)
 
 
 def load(path: PathLike, runtime: str | None = None, **options: Any) -> Engine:
@@ -139,7 +139,8 @@ def load(path: PathLike, runtime: str | None = None, **options: Any) -> Engine:
     Raises:
         BadInput: the engine is damaged, of another runtime or version, or this machine cannot run it.
     """
-    path, runtime = Path(path), runtime or runtime_of(path)
+    path = as_path(path)
+    runtime = runtime or runtime_of(path)
     loader, version = _usable(runtime)
     settings = make_options(loader.load_options, runtime, options)
     if not path.is_file():

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import BadInput
-from helpers.files import PathLike, atomic, check_distinct, read_json, sha256, stays_inside
+from helpers.files import PathLike, as_path, atomic, check_distinct, read_json, sha256, stays_inside
 
 REBUILD = "python -m helpers engine build --onnx=MODEL.onnx --runtime={runtime}"
 IDENTITY = ("onnx_sha256", "external", "runtime", "version", "compute_capabilities", "options")
@@ -66,7 +66,7 @@ def key(made_from: dict[str, Any]) -> str:
 def metadata_file(engine: PathLike) -> Path:
     """Path of the JSON metadata file of `engine`."""
     engine = Path(engine)
-    return engine.with_name(engine.name + ".json")
+    return engine.parent / f"{engine.name}.json"
 
 
 def entry_path(out_dir: PathLike, onnx_path: PathLike, made_from: dict[str, Any], suffix: str) -> Path:
@@ -89,7 +89,7 @@ def fetch(
             metadata file should say besides the identity.
     """
     engine = entry_path(out_dir, onnx_path, made_from, suffix)
-    if engine.parent.exists():
+    if as_path(engine.parent, fix="give the model a shorter name, or choose another cache").exists():
         reason = damage(engine, made_from)
         if reason is None:
             return engine
@@ -138,7 +138,7 @@ def damage(engine: PathLike, made_from: dict[str, Any] | None = None) -> str | N
 
 def read_meta(engine: PathLike) -> dict[str, Any]:
     """The metadata file of `engine`; BadInput if it or the engine is absent, unreadable, or names foreign files."""
-    engine, path = Path(engine), metadata_file(engine)
+    engine, path = as_path(engine), metadata_file(engine)
     expected, rebuild = f"the metadata file that was written with {engine.name}", REBUILD.format(runtime="RUNTIME")
     if not engine.is_file():
         raise BadInput(engine, "no such file", "an engine", rebuild)

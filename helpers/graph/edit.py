@@ -176,7 +176,7 @@ def postprocess(path: PathLike, out: PathLike | None = None, functions: bool = T
     import onnx_graphsurgeon as gs
 
     path = Path(path)
-    out = Path(out or path.with_name(f"{path.stem}_post.onnx"))
+    out = Path(out or path.parent / f"{path.stem}_post.onnx")
     check_output(out, path)
     model = parse(path)
     check_known(model, path)

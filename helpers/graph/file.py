@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from onnx.external_data_helper import load_external_data_for_tensor
 
 from helpers.errors import BadInput, foreign
-from helpers.files import PathLike, atomic, check_distinct, is_lfs_pointer, stays_inside
+from helpers.files import PathLike, as_path, atomic, check_distinct, is_lfs_pointer, stays_inside
 from helpers.graph.checks import (
     EXPORT_AGAIN,
     LARGEST,
@@ -74,7 +74,7 @@ def parse(path: PathLike, weights: bool = True) -> onnx.ModelProto:
 
     Raises: BadInput for anything that is not a whole ONNX file with all its external weights, all of them numbers.
     """
-    path = Path(path)
+    path = as_path(path)
     model = _message(path)
     check_structure(model, path)
     files = external_files(path, model)
@@ -153,8 +153,9 @@ def external_files(path: PathLike, model: onnx.ModelProto) -> list[str]:
 def check_output(out: PathLike, path: PathLike) -> None:
     """BadInput if writing `out` would replace the ONNX file `path` or a file of its external weights."""
     check_distinct(out, path)
-    if Path(out).exists():
-        check_distinct(out, *(Path(path).parent / name for name in external_files(path, _message(Path(path)))))
+    path = as_path(path)
+    if as_path(out).exists():
+        check_distinct(out, *(path.parent / name for name in external_files(path, _message(path))))
 
 
 def _place(path, tensor):

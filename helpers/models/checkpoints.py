@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.errors import BadInput, foreign
-from helpers.files import is_lfs_pointer
+from helpers.files import as_path, is_lfs_pointer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,7 +30,7 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
     if any(tensor.is_meta for tensor in wanted.values()):
         fix = "make it with helpers.models.create; skeleton gives names and shapes only"
         raise BadInput(type(model).__name__, "a network without storage, on the device meta", "one with storage", fix)
-    state = _read(Path(path))
+    state = _read(as_path(path))
     problems = _problems(state, wanted)
     if problems:
         fix = "take the checkpoint of this configuration; `python -m helpers models SYSTEM --keys` lists its tensors"
@@ -50,7 +53,9 @@ def _read(path):
         if path.suffix == ".safetensors":
             return load_file(path)
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with _Claims(io.FileIO(path)) as stream:
+                source = path if zipfile.is_zipfile(path) else stream
+                state = torch.load(source, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             found = "damaged, or holds Python objects other than tensors, which are never unpickled"
             raise BadInput(path, found, expected, "fetch the file again, or save its state_dict alone") from error
@@ -61,6 +66,14 @@ def _read(path):
         found = f"not a table of tensors: it holds {', '.join(map(repr, others[:5]))}"
         raise BadInput(path, found, expected, "save the table of tensors alone, or under `state_dict`")
     return _plain_names(path, state)
+
+
+class _Claims(io.BufferedReader):
+    """A file of which no more is read than there is: a length that it claims wrongly allocates nothing."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = os.fstat(self.fileno()).st_size - self.tell()
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def _plain_names(path, state):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import BadInput
-from helpers.files import ROOT, PathLike, sha256
+from helpers.files import ROOT, PathLike, as_path, sha256
 
 FOLDER = ROOT / "plugins"
 ABI = "1"
@@ -137,7 +137,7 @@ def identity(paths: Iterable[PathLike]) -> list[dict[str, str]]:
     found = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
         try:
-            found.append({"file": Path(path).name, "sha256": sha256(path)})
+            found.append({"file": Path(path).name, "sha256": sha256(as_path(path))})
         except OSError as error:
             raise BadInput(
                 path, error.strerror, "a plugin library", f"correct the path, or build it: {MAKE}"

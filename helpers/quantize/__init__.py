@@ -156,9 +156,16 @@ def _check_choice(name, value, choices):
 def _check_operators(names, model):
     known = {node.op_type for node in model.graph.node}
     for name in names:
-        if name not in known and not onnx.defs.has(name):
+        if name not in known and not _is_operator(name):
             close = difflib.get_close_matches(name, known, 1, 0) or ["Add"]
             raise BadInput("exclude_op_types", name, f"types of operators, such as {close[0]}", "correct it")
+
+
+def _is_operator(name):
+    try:
+        return onnx.defs.has(name)
+    except TypeError:  # of what is no text in UTF-8
+        return False
 
 
 def _check_expressions(expressions, model, path):

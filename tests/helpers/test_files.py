@@ -4,11 +4,17 @@ import errno
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from helpers import files
+from helpers import calibration, engine, files, graph, npz, quantize, records
+from helpers.cli import arrays
+from helpers.dataset import open_dataset
+from helpers.environment import doctor, patches
+from helpers.environment.patches import clones
 from helpers.errors import BadInput
+from helpers.ops import library
 
 
 def test_a_file_appears_only_when_the_block_succeeds(tmp_path):
@@ -182,3 +188,58 @@ def test_git_is_asked_in_the_named_folder_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match="git on the PATH"):
         files.git(tmp_path, "status")
+
+
+NO_PATHS = ["a\0b", "\ud800", "a" * 300, "a/" * 3000, "ring", "ring/x"]
+DOORS = {
+    "atomic": lambda path: files.atomic(path).__enter__(),
+    "atomic folder": lambda path: files.atomic(path, folder=True).__enter__(),
+    "write_new": lambda path: files.write_new(path, "text"),
+    "check_target": files.check_target,
+    "check_distinct": lambda path: files.check_distinct(path, "x"),
+    "check_distinct of an input": lambda path: files.check_distinct("x", path),
+    "read_json": lambda path: files.read_json(path, "JSON", "correct it"),
+    "graph.load": graph.load,
+    "graph.parse": graph.parse,
+    "graph.postprocess": graph.postprocess,
+    "engine.build": engine.build,
+    "engine.load": engine.load,
+    "engine.inspect": engine.inspect,
+    "engine.runtime_of": engine.runtime_of,
+    "quantize": lambda path: quantize.quantize(path, "out.onnx"),
+    "quantize to": lambda path: quantize.quantize("absent.onnx", path),
+    "npz": npz.members,
+    "arrays": lambda path: arrays.load(path, {}),
+    "calibration": lambda path: calibration.check_calibration(path, {"x": (1,)}),
+    "calibration to": lambda path: calibration.noise(path, {"x": (1,)}, 1),
+    "records": records.read_all,
+    "record": records.read,
+    "data set": open_dataset,
+    "plugins": lambda path: library.identity([path]),
+    "site": lambda path: patches.status(path),
+    "clone": clones.revert_clone,
+    "lock": lambda path: doctor.examine(lock=path),
+}
+
+
+@pytest.mark.parametrize("path", NO_PATHS, ids=range(len(NO_PATHS)))
+@pytest.mark.parametrize("door", DOORS)
+def test_what_is_no_path_is_bad_input_at_every_door(tmp_path, monkeypatch, door, path):
+    monkeypatch.chdir(tmp_path)
+    os.symlink("ring", "ring")
+    with pytest.raises(BadInput) as caught:
+        DOORS[door](path)
+    assert path[:20] in caught.value.where and os.listdir() == ["ring"]
+
+
+@pytest.mark.parametrize("path", ["", "absent", "file/x", "caf\udce9"])
+def test_that_nothing_is_there_is_no_error_of_a_path(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert files.as_path(path) == Path(path)
+
+
+def test_words_that_no_program_can_be_given_are_not_given_to_git(tmp_path):
+    for word in ("a\0b", "\ud800"):
+        with pytest.raises(BadInput, match="git rev-parse"):
+            files.git(tmp_path, "rev-parse", word)

@@ -1,5 +1,7 @@
 """The table of systems: seeded networks, and checkpoints that are loaded whole or refused by name."""
 
+import tracemalloc
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -186,3 +188,15 @@ def test_tensors_that_have_no_plain_numbers_are_named_before_any_is_touched(tmp_
     torch.save({**whole.state_dict(), "weight": bad}, tmp_path / "special.pth")
     with pytest.raises(BadInput, match=r"special\.pth[\s\S]*weight"):
         models.load_checkpoint(whole, tmp_path / "special.pth")
+
+
+@pytest.mark.parametrize("claim", [b"X\xff\xff\xff\x7f", b"\x8b\xff\xff\xff\x7f"])  # a text, a number
+def test_what_a_checkpoint_claims_is_not_allocated(tmp_path, claim):
+    (path := tmp_path / "claims.pth").write_bytes(b"\x80\x02" + claim + b"text.")
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInput):
+            models.load_checkpoint(torch.nn.Linear(1, 1), path)
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()

@@ -7,7 +7,7 @@ from typing import Any
 
 from helpers.engine.tensorrt import profiles, versions
 from helpers.errors import BadInput
-from helpers.files import PathLike, sha256
+from helpers.files import PathLike, as_path, sha256
 from helpers.ops import library
 
 CALIBRATED = ("int8-implicit", "best", "obey")
@@ -85,7 +85,7 @@ class BuilderOptions:
         if self.calibration and self.precision not in CALIBRATED:
             expected = f"none, with precision {self.precision}"
             raise BadInput("option calibration", self.calibration, expected, "leave it out")
-        if self.calibration and not Path(self.calibration).is_file():
+        if self.calibration and not as_path(self.calibration).is_file():
             fix = "write it with helpers.calibration.collect"
             raise BadInput(self.calibration, "no such file", "a calibration set", fix)
 

@@ -19,7 +19,7 @@ from typing import Any
 from helpers import temporary
 from helpers.environment.machine import normalized
 from helpers.errors import BadInput
-from helpers.files import ROOT, PathLike, atomic, git, sha256
+from helpers.files import ROOT, PathLike, as_path, atomic, git, sha256
 
 PATCHES = ROOT / "patches"
 Entry = dict[str, Any]  # of manifest.toml
@@ -120,7 +120,7 @@ def _target(entry):
 def distribution(entry: Entry, site: PathLike | None) -> Distribution | None:
     """The installed distribution of an entry's package in `site` (default: where this Python looks), or None."""
     wanted = normalized(entry["package"])
-    for found in distributions(path=[str(site)] if site else sys.path):
+    for found in distributions(path=[str(as_path(site))] if site else sys.path):
         if normalized(found.metadata["Name"] or "") == wanted:
             return found
     return None
@@ -145,7 +145,7 @@ def in_range(entry: Entry, version: str | None) -> bool:
 
 def _root(entry, site):
     found = distribution(entry, None) if site is None and "package" in entry else None
-    return Path(str(found.locate_file(""))) if found else Path(site or ROOT)
+    return Path(str(found.locate_file(""))) if found else as_path(site or ROOT)
 
 
 def _checked_root(entry, site):

@@ -16,7 +16,7 @@ from typing import Any
 
 from helpers.environment.patches import PATCHES, Entry
 from helpers.errors import BadInput
-from helpers.files import PathLike, atomic, git, read_json, sha256, stays_inside
+from helpers.files import PathLike, as_path, atomic, git, read_json, sha256, stays_inside
 
 LIST = "python -m helpers patch list"  # with the address of every repository
 
@@ -52,7 +52,7 @@ def apply_to_clone(repo: PathLike, patch_file: PathLike, commit: str, directory:
     Raises:
         BadInput: not a clone, changes in the tree, unknown commit, another patch applied, or a patch that does not fit.
     """
-    repo, patch_file = Path(repo).resolve(), Path(patch_file).resolve()
+    repo, patch_file = as_path(repo).resolve(), as_path(patch_file).resolve()
     journal = _journal(repo)
     if not patch_file.is_file():
         raise BadInput(patch_file, "no such file", "the patch to apply", "give the path of your copy of the patch")
@@ -82,7 +82,7 @@ def revert_clone(repo: PathLike) -> dict[str, Any]:
     Raises:
         BadInput: not a clone, a file that was changed since (both hashes are named), other changes, another commit.
     """
-    repo = Path(repo).resolve()
+    repo = as_path(repo).resolve()
     journal = _journal(repo)
     if not journal.is_file():
         return {"state": "not applied", "previous": _head(repo), "changed": []}

@@ -12,7 +12,7 @@ from typing import Any
 
 from helpers.environment.patches import PATCHES, manifest
 from helpers.errors import BadInput
-from helpers.files import ROOT, PathLike
+from helpers.files import ROOT, PathLike, as_path
 
 PATCH = "rotate-plugin-v3"
 FOLDER = "plugins/migration"
@@ -42,7 +42,7 @@ def find_headers() -> tuple[Path | None, Path | None]:
 
 def headers_version(headers: PathLike) -> tuple[int, ...]:
     """TensorRT's version by its headers, as (major, minor, patch)."""
-    path = Path(headers) / "NvInferVersion.h"
+    path = as_path(Path(headers) / "NvInferVersion.h")
     if not path.is_file():
         raise BadInput(path, "no such file", "TensorRT's headers", "give headers=DIR with NvInfer.h in it")
     text = path.read_text(errors="replace", encoding="utf-8")

@@ -1,10 +1,11 @@
 """Options of `python -m helpers engine`: trtexec's flags as those of the runtimes."""
 
-import argparse
+from pathlib import Path
 
 import pytest
 
 from helpers.cli import engine_options
+from helpers.cli.parser import Parser
 from helpers.errors import BadInput
 from tests.fakes import tensorrt as fake_tensorrt
 
@@ -18,7 +19,7 @@ def trt(monkeypatch):
 
 def parsed(*arguments):
     """Options for `engine.build` from the command line of the runtime tensorrt."""
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     parser.add_argument("--runtime", default="tensorrt")
     engine_options.add_build(parser)
     engine_options.add_plugins(parser)
@@ -33,14 +34,14 @@ def parsed(*arguments):
         (["--fp16", "--int8"], {"precision": "best"}),
         (["--best", "--noTF32"], {"precision": "best", "tf32": False}),
         (["--int8"], {"precision": "explicit"}),
-        (["--int8", "--calib=c.npz"], {"precision": "int8-implicit", "calibration": "c.npz"}),
+        (["--int8", "--calib=c.npz"], {"precision": "int8-implicit", "calibration": Path("c.npz")}),
         (["--stronglyTyped"], {"precision": "strong"}),
         (
             ["--fp16", "--precisionConstraints=obey", "--layerPrecisions=/a:b/*:fp32,c:fp16"],
             {"precision": "fp16", "layer_precisions": {"/a:b/*": "fp32", "c": "fp16"}},
         ),
-        (["--memPoolSize=workspace:64", "--timingCacheFile=t"], {"workspace": 64.0, "timing_cache": "t"}),
-        (["--staticPlugins=a.so", "--dynamicPlugins=b.so"], {"plugins": ["a.so", "b.so"]}),
+        (["--memPoolSize=workspace:64", "--timingCacheFile=t"], {"workspace": 64.0, "timing_cache": Path("t")}),
+        (["--staticPlugins=a.so", "--dynamicPlugins=b.so"], {"plugins": [Path("a.so"), Path("b.so")]}),
         (
             ["--versionCompatible", "--hardwareCompatibilityLevel=ampere+"],
             {"version_compatible": True, "hardware_compatible": "AMPERE_PLUS"},

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.dataset import preprocess
+from helpers.dataset.images import read_image
 from helpers.errors import BadInput
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -46,3 +47,11 @@ def test_preprocess_by_hand():
 def test_preprocess_refuses_a_size_that_cuts_the_picture():
     with pytest.raises(BadInput, match=r"at least \(225, 400\)"):
         preprocess(np.zeros((1, 900, 1600, 3), np.uint8), pictures(0.25, (224, 416)))
+
+
+@pytest.mark.parametrize("name", ["absent.png", "a\0b.png", "a" * 300, "."])
+def test_what_is_no_picture_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput) as caught:
+        read_image(name)
+    assert caught.value.where == name and "correct the path" in caught.value.fix

@@ -373,3 +373,24 @@ def test_cameras_stand_in_the_vehicles_frame_at_the_time_of_a_sensor(dataset):
     assert 1e-3 < np.abs(moved[:3, 3]).max() < 1  # the vehicle drives between the two time stamps
     with pytest.raises(BadInput, match="CAM_TOP"):
         frame.cam2ego("CAM_TOP")
+
+
+@pytest.mark.parametrize("name", ["6cf420747773e984da2cde99a9b86c6d", "a" * 5000, "../x", "samples/x"])
+def test_a_table_that_names_no_picture_is_itself_what_is_mended(root, name):
+    path = root / "v1.0-mini/sample_data.json"
+    rows = json.loads(path.read_text())
+    row = next(row for row in rows if row["filename"].startswith("samples/CAM_FRONT/"))
+    row["filename"] = name
+    replace(path, json.dumps(rows))
+    with pytest.raises(BadInput, match="filename = ") as caught:
+        open_dataset(root)
+    assert f"sample_data.json: row {row['token']}" in caught.value.where and str(root) in caught.value.fix
+
+
+def test_a_scene_whose_name_no_file_can_have_is_named(root):
+    path = root / "v1.0-mini/scene.json"
+    rows = json.loads(path.read_text())
+    rows[0]["name"] = "a" * 5000
+    replace(path, json.dumps(rows))
+    with pytest.raises(BadInput, match=r"_pose\.json"):
+        open_dataset(root, "v1.0-mini", "all")

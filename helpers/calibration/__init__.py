@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from helpers.calibration.archive import Specs, check_calibration, specs_of, writer
+from helpers.calibration.archive import Specs, check_calibration, fixed_shapes, specs_of, writer
 from helpers.calibration.reader import CalibrationReader
 from helpers.sequence import Arrays, Step, rollout
 
-__all__ = ["CalibrationReader", "check_calibration", "collect", "noise"]
+__all__ = ["CalibrationReader", "check_calibration", "collect", "fixed_shapes", "noise"]
 
 
 def collect(
@@ -38,7 +38,8 @@ def collect(
         run: function of {input name: array} giving {output name: array}, for example an engine's `run`.
         steps: in time order, as `helpers.dataset.stream` gives them.
         out: the `.npz` to write; whole or absent.
-        config: of the system: shapes and types of the inputs, and its states.
+        config: of the system: shapes and types of the inputs, and its states. A set holds one shape per input: of a
+            configuration with free dimensions pass its `fixed()`, here and to `stream`.
         samples: how many to take; None takes all steps.
 
     Raises:

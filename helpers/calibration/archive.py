@@ -46,6 +46,31 @@ def specs_of(input_shapes: Mapping[str, tuple], input_types: Mapping[str, np.dty
     }
 
 
+def fixed_shapes(path: str | Path, shapes: Mapping[str, tuple[int | str, ...]]) -> dict[str, tuple[int, ...]]:
+    """`shapes` of one sample with the size that every free dimension, named by a string, has in the set at `path`.
+
+    Raises:
+        BadInput: as `CalibrationReader`; or nothing tells how many samples there are, since all inputs begin with a
+            free dimension.
+    """
+    if all(isinstance(size, int) for shape in shapes.values() for size in shape):
+        return dict(shapes)
+    found = npz.members(Path(path))
+    held = {name: (found[name].shape, shape) for name, shape in shapes.items() if name in found}
+    counts = [have[0] // shape[0] for have, shape in held.values() if have and isinstance(shape[0], int)]
+    if not counts:
+        raise BadInput(path, "inputs that all begin with a free dimension", "one that does not", "export it fixed")
+    sizes = {}
+    for have, shape in held.values():
+        for axis, (size, name) in enumerate(zip(have, shape, strict=False)):
+            if isinstance(name, str):
+                sizes.setdefault(name, size if axis else size // max(counts[0], 1))
+    return {
+        name: tuple(sizes.get(size, 1) if isinstance(size, str) else size for size in shape)
+        for name, shape in shapes.items()
+    }
+
+
 def check_calibration(
     path: str | Path, input_shapes: Mapping[str, tuple], input_types: Mapping[str, np.dtype] | None = None
 ) -> int:

@@ -18,13 +18,13 @@ import onnx
 from onnx import helper
 
 from helpers import graph
-from helpers.calibration import CalibrationReader, check_calibration, noise
+from helpers.calibration import CalibrationReader, check_calibration, fixed_shapes, noise
 from helpers.errors import BadInput
 from helpers.files import atomic, check_distinct
 from helpers.graph import walk
 from helpers.graph.file import check_output
 from helpers.graph.types import state_kernels
-from helpers.quantize import calibrators, modelopt
+from helpers.quantize import calibrators, free, modelopt
 from helpers.quantize.coverage import METADATA, counts, report
 from helpers.quantize.cpu import for_cpu
 
@@ -73,15 +73,17 @@ def quantize(
         method: how an activation's range is chosen. "max" keeps the largest magnitude; "entropy" cuts where the
             quantized histogram stays closest to the original one (in Kullback-Leibler divergence).
         calibration: a set written by `helpers.calibration.collect`, streamed, so its size does not matter. None
-            measures the ranges on one sample of random numbers: right for timing, wrong for accuracy.
+            measures the ranges on one sample of random numbers: right for timing, wrong for accuracy. Dimensions that
+            are free in the graph have the set's size while ranges are measured; in what is written they are free again,
+            unless it is simplified.
 
     Returns:
         Path of the written file, whole or absent. The input files are not touched.
 
     Raises:
         BadInput: unknown mode or method, an output that is an input, an expression that is none or that matches no
-            node, damaged model or set, inputs of a free shape or another type, a model that is already quantized or too
-            old, one with nothing to quantize, or one that ModelOpt does not take.
+            node, damaged model or set, inputs of another type, or of a free shape without a set, a model that is
+            already quantized or too old, one with nothing to quantize, or one that ModelOpt does not take.
     """
     onnx_path, out = Path(onnx_path), Path(out)
     _check_choice("mode", mode, MODES)
@@ -91,7 +93,9 @@ def quantize(
     check_output(out, onnx_path)
     check_distinct(out, calibration)
     model = _load(onnx_path)
-    shapes, types = _inputs(model, onnx_path)
+    types = _types(model, onnx_path)
+    interface, shapes = free.interface(model), _shapes(model, onnx_path, calibration)
+    free.fix(model, shapes)
     _check_operators(options.exclude_op_types, model)
     _check_expressions(options.exclude_nodes, model, onnx_path)
     samples = options.samples
@@ -108,6 +112,8 @@ def quantize(
         settings = {"mode": mode, "method": method, "samples": len(reader), "simplified": options.simplify}
         settings |= {"excluded": sorted(options.exclude_op_types), "excluded_nodes": list(options.exclude_nodes)}
         settings |= {"modelopt": version("nvidia-modelopt")}
+        if not options.simplify:
+            free.release(quantized, interface)
         helper.set_model_props(quantized, {METADATA: json.dumps(settings)})
         graph.save(quantized, part)
     return out
@@ -133,19 +139,26 @@ def _load(path):
     return model
 
 
-def _inputs(model, path):
-    """({input name: static shape}, {input name: dtype}) of the graph's inputs, in order."""
-    shapes, types = {}, {}
+def _types(model, path):
+    """{input name: dtype} of the graph's inputs, in order."""
+    types = {}
     for value in model.graph.input:
-        tensor = value.type.tensor_type
-        shape = tuple(dim.dim_value for dim in tensor.shape.dim)
-        if tensor.elem_type not in INPUT_TYPES or 0 in shape:
-            where = f"{path}: input {value.name}"
-            found = f"{onnx.TensorProto.DataType.Name(tensor.elem_type)}{list(shape)}"
-            expected = "float32, a whole number or bool, of a static shape"
-            raise BadInput(where, found, expected, "export with fixed shapes and float32 inputs")
-        shapes[value.name], types[value.name] = shape, helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-    return shapes, types
+        kind = value.type.tensor_type.elem_type
+        if kind not in INPUT_TYPES:
+            found, expected = onnx.TensorProto.DataType.Name(kind), "float32, a whole number or bool"
+            raise BadInput(f"{path}: input {value.name}", found, expected, "export with float32 inputs")
+        types[value.name] = helper.tensor_dtype_to_np_dtype(kind)
+    return types
+
+
+def _shapes(model, path, calibration):
+    """{input name: shape}; free dimensions have the size that they have in the set."""
+    shapes = free.shapes_of(model)
+    for name, shape in shapes.items():
+        if calibration is None and not all(isinstance(size, int) for size in shape):
+            fix = "pass a calibration set, whose sizes count, or export with fixed shapes"
+            raise BadInput(f"{path}: input {name}", f"shape {shape}", "a static shape", fix)
+    return shapes if calibration is None else fixed_shapes(calibration, shapes)
 
 
 def _check_choice(name, value, choices):

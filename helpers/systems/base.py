@@ -1,5 +1,6 @@
 """What every system says about one configuration of its network: shapes, states, inputs, decoding. Needs no torch."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -12,7 +13,10 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class Free(NamedTuple):
-    """A free dimension of the graph: inputs that name the same one agree in size, from `least` to `most`."""
+    """A free dimension of the graph: inputs that name the same one agree in size, from `least` to `most`.
+
+    A configuration has a field of this name, (least, typical, most), and inputs are filled up to a size that is fixed.
+    """
 
     name: str
     least: int
@@ -35,6 +39,7 @@ class Config:
         fp32: patterns (fnmatch) of node names that leave half precision and stay in FP32.
         fp32_without_plugins: further such patterns where standard operators stand for the custom ones.
         unquantized: regular expressions of what is not quantized, matched from the beginning of a node's name.
+        padding: input with a free dimension -> the value that fills it up to a fixed size and changes no output.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Config:
     fp32: ClassVar[tuple[str, ...]] = ()
     fp32_without_plugins: ClassVar[tuple[str, ...]] = ()
     unquantized: ClassVar[tuple[str, ...]] = ()
+    padding: ClassVar[dict[str, int]] = {}
 
     def __post_init__(self):
         scale, size = self.image_scale, self.image_size
@@ -88,6 +94,38 @@ class Config:
     def free_axes(self) -> FreeAxes:
         """Input -> axis -> free dimension, of which `input_shapes` gives a typical size; none if all are fixed."""
         return {}
+
+    def fixed(self, sizes: Mapping[str, int] | None = None) -> "Config":
+        """This configuration without free dimensions, for what takes none: calibration, ModelOpt, a CUDA graph.
+
+        Args:
+            sizes: free dimension -> its size; the largest that the configuration states where it is not named.
+
+        Raises:
+            BadInput: no such dimension, or a size that is none.
+        """
+        known = {free.name: free.most for axes in self.free_axes().values() for free in axes.values()}
+        for name in set(sizes or {}) - set(known):
+            expected = f"some of {', '.join(known) or 'none'}"
+            raise BadInput(f"free dimension of config {self.name!r}", name, expected, "correct the name")
+        chosen = known | dict(sizes or {})
+        return dataclasses.replace(self, **{name: (size, size, size) for name, size in chosen.items()})
+
+    def padded(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """`feeds` with every input that `padding` names filled up at the end to the size that is fixed.
+
+        Raises BadInput for one that is larger: what does not fit is never cut.
+        """
+        shapes, free, filled = self.input_shapes(), self.free_axes(), dict(feeds)
+        for name in self.padding.keys() & filled.keys():
+            array, kept = np.asarray(filled[name]), free.get(name, {})
+            room = [0 if axis in kept else size - array.shape[axis] for axis, size in enumerate(shapes[name])]
+            if min(room) < 0:
+                fix = "fix a larger size: config.fixed(sizes)"
+                raise BadInput(f"input {name}", f"shape {array.shape}", f"at most {shapes[name]}, to be padded", fix)
+            if any(room):
+                filled[name] = np.pad(array, [(0, more) for more in room], constant_values=self.padding[name])
+        return filled
 
     def input_types(self) -> dict[str, np.dtype]:
         """Name -> dtype of the inputs; float32 unless a system says otherwise."""

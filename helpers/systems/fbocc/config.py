@@ -8,6 +8,10 @@ import numpy as np
 
 from helpers.systems import base
 
+RANKS = ("ranks_depth", "ranks_feat", "ranks_bev")
+INTERVALS = ("interval_starts", "interval_lengths")
+REBATCH = ("indexes", "queries_rebatch", "reference_points_rebatch", "bev_query_depth_rebatch")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(base.Config):
@@ -16,9 +20,9 @@ class Config(base.Config):
     image_crop: rows dropped at the top of the scaled picture; `image_size` is what is left. bev_size: cells (y, x) of
     the volume, over 80 m each. levels: cells along z, over 6.4 m. depth_range: first and last depth in m, and the width
     of a bin. key_sensor: at whose time stamp the vehicle is the origin, CAM_FRONT in the public code; Occ3D's labels
-    and MiniDrive's are of LIDAR_TOP. points, intervals, queries: (least, typical, most) of the free dimensions.
-    as_published: the public deployment graph, in which the host counts the sweep times and the first cell of the map
-    never asks the cameras.
+    and MiniDrive's are of LIDAR_TOP. points, intervals, queries: (least, typical, most) of the free dimensions,
+    which are fixed where least and most are equal. as_published: the public deployment graph, in which the host counts
+    the sweep times and the first cell of the map never asks the cameras.
     """
 
     image_crop: int
@@ -53,6 +57,8 @@ class Config(base.Config):
     decoded = ("pred_occupancy",)
     # Positions in pictures and in the volume, and sums of tens of metres, need more than eleven bits.
     fp32 = ("/depth_net/bn/*", "/depth_lookup/*", "/history_warp/*")
+    # No such point; an interval without points; the first cell, which no camera's list has behind its first entry.
+    padding: ClassVar = dict.fromkeys(RANKS, -1) | dict.fromkeys((*INTERVALS, *REBATCH), 0)
     unquantized = ("/backward_projection/", "/depth_net/(depth|context)_(mlp|se)/")
 
     @property
@@ -119,11 +125,13 @@ class Config(base.Config):
 
     def free_axes(self) -> base.FreeAxes:
         """Name -> axis -> free dimension: points and intervals of the pooling, queries that a camera sees."""
-        points, intervals, queries = self.points, self.intervals, self.queries
+        axes = (("points", 0, RANKS), ("intervals", 0, INTERVALS), ("queries", 2, REBATCH))
+        sizes = {dimension: getattr(self, dimension) for dimension, _, _ in axes}
         return {
-            **{name: {0: base.Free("points", points[0], points[2])} for name in RANKS},
-            **{name: {0: base.Free("intervals", intervals[0], intervals[2])} for name in INTERVALS},
-            **{name: {2: base.Free("queries", queries[0], queries[2])} for name in REBATCH},
+            name: {axis: base.Free(dimension, sizes[dimension][0], sizes[dimension][2])}
+            for dimension, axis, names in axes
+            for name in names
+            if sizes[dimension][0] < sizes[dimension][2]
         }
 
     def output_shapes(self) -> base.Shapes:
@@ -138,10 +146,10 @@ class Config(base.Config):
         }
 
     def inputs(self, frame: Any, previous: Any) -> dict[str, np.ndarray]:
-        """Network inputs of one frame without the states: `helpers.systems.fbocc.inputs.inputs`."""
+        """Network inputs of one frame without the states, padded: `helpers.systems.fbocc.inputs.inputs`."""
         from helpers.systems.fbocc.inputs import inputs  # Pillow and the devkit: shapes alone must not need them
 
-        return inputs(frame, previous, self)
+        return self.padded(inputs(frame, previous, self))
 
     def decode(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Occ3D's label of every voxel, uint8 [200,200,16]: `helpers.systems.fbocc.decode.decode`."""
@@ -149,10 +157,6 @@ class Config(base.Config):
 
         return decode(outputs["pred_occupancy"])
 
-
-RANKS = ("ranks_depth", "ranks_feat", "ranks_bev")
-INTERVALS = ("interval_starts", "interval_lengths")
-REBATCH = ("indexes", "queries_rebatch", "reference_points_rebatch", "bev_query_depth_rebatch")
 
 _PUBLISHED = Config(name="published", image_scale=0.44, image_size=(256, 704), image_crop=140)
 _MINI = Config(

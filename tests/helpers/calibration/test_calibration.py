@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers.calibration import CalibrationReader, check_calibration, collect, noise
+from helpers.calibration import CalibrationReader, check_calibration, collect, fixed_shapes, noise
 from helpers.errors import BadInput
 from helpers.sequence import Step
 
@@ -279,3 +279,14 @@ def test_memory_does_not_grow_with_the_number_of_samples(tmp_path):
         megabytes = sum(info.file_size for info in archive.infolist()) / 2**20
     assert megabytes > 450
     assert float(done.stdout) < 150, f"{done.stdout} MB of memory for a {megabytes:.0f} MB set"
+
+
+def test_the_sizes_of_free_dimensions_are_read_from_a_set(calibration):
+    free = SHAPES | {"image": (1, "cameras", 3, 4, "width"), "can_bus": ("numbers",)}
+    assert fixed_shapes(calibration, SHAPES) == fixed_shapes(calibration, free) == SHAPES
+    assert fixed_shapes(calibration, {"another": ("n",), "use_prev_bev": (1,)}) == {
+        "another": (1,),
+        "use_prev_bev": (1,),
+    }
+    with pytest.raises(BadInput, match="all begin with a free dimension"):
+        fixed_shapes(calibration, {"can_bus": ("numbers",)})

@@ -44,6 +44,21 @@ def test_opset_18_is_raised_without_changing_the_network(network, calibration):
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("simplify", [False, True])
+def test_a_free_dimension_has_the_sets_size_while_ranges_are_measured(network, calibration, simplify):
+    open_ended = write_network(network.with_name("open.onnx"), **{"1,32,16,16]": "1,32,H,16]", "1,64,32]": "1,T,32]"})
+    options = Options(simplify=simplify)
+    out = [quantize(path, path.with_suffix(".q.onnx"), "int8", "max", calibration, options)
+           for path in (open_ended, network)]  # fmt: skip
+    shapes = [[dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+              for value in (*onnx.load(out[0]).graph.input, *onnx.load(out[0]).graph.output)]  # fmt: skip
+    free = [[1, 32, "H", 16], [1, 4], [1, "T", 32], [1, 8]]
+    assert shapes == ([[1, 32, 16, 16], [1, 4], [1, 64, 32], [1, 8]] if simplify else free)
+    sample = CalibrationReader(calibration, SHAPES).get_first()
+    for first, second in zip(*(run(path, sample) for path in out), strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)
+
+
 def test_matmul_is_quantized_when_it_is_not_excluded(network, calibration):
     out = quantize(
         network, network.with_name("quantized.onnx"), "int8", "max", calibration, Options(exclude_op_types=())

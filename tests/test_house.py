@@ -15,7 +15,15 @@ from helpers.graph.functions import FUNCTIONS
 # A room imports only from rooms of lower floors. A new room needs a floor here.
 FLOORS = (
     ("helpers.errors", "helpers.files", "helpers.processes", "helpers.temporary"),
-    ("helpers.boxes", "helpers.benchmark", "helpers.cores", "helpers.exercise", "helpers.npz", "helpers.sequence"),
+    (
+        "helpers.boxes",
+        "helpers.benchmark",
+        "helpers.cores",
+        "helpers.exercise",
+        "helpers.npz",
+        "helpers.sequence",
+        "helpers.voxels",
+    ),
     ("helpers.graph", "helpers.dataset", "helpers.calibration", "helpers.records"),
     ("helpers.ops", "helpers.display"),
     ("helpers.layers", "helpers.engine", "helpers.quantize"),

@@ -9,15 +9,10 @@ from helpers import npz
 from helpers.dataset import layout
 from helpers.dataset.frame import Frame
 from helpers.errors import BadInput, foreign
+from helpers.voxels import CLASSES, FREE, LOW, SHAPE, VOXEL
 
-CLASSES = (
-    *("others", "barrier", "bicycle", "bus", "car", "construction_vehicle", "motorcycle", "pedestrian", "traffic_cone"),
-    *("trailer", "truck", "driveable_surface", "other_flat", "sidewalk", "terrain", "manmade", "vegetation", "free"),
-)
-FREE = CLASSES.index("free")
-SHAPE = (200, 200, 16)  # voxels along x, y, z
-VOXEL = 0.4  # m
-LOW = (-40.0, -40.0, -1.0)  # lower corner of the first voxel in ego, m
+__all__ = ["CLASSES", "FREE", "LOW", "SHAPE", "VOXEL", "Occupancy", "path_of", "read", "read_file"]
+
 ARRAYS = ("semantics", "mask_lidar", "mask_camera")
 EXPECTED = f"arrays {', '.join(ARRAYS)}, uint8 {list(SHAPE)}: labels 0..{FREE} and masks of 0 and 1"
 OCC3D = "the folder gts of Occ3D-nuScenes (github.com/Tsinghua-MARS-Lab/Occ3D)"

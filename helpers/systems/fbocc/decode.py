@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from helpers.dataset.occupancy import SHAPE
 from helpers.errors import BadInput
+from helpers.voxels import SHAPE
 
 
 def decode(pred_occupancy: np.ndarray) -> np.ndarray:

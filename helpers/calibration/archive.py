@@ -53,22 +53,27 @@ def fixed_shapes(path: str | Path, shapes: Mapping[str, tuple[int | str, ...]]) 
         BadInput: as `CalibrationReader`; or nothing tells how many samples there are, since all inputs begin with a
             free dimension.
     """
-    if all(isinstance(size, int) for shape in shapes.values() for size in shape):
-        return dict(shapes)
-    found = npz.members(Path(path))
-    held = {name: (found[name].shape, shape) for name, shape in shapes.items() if name in found}
-    counts = [have[0] // shape[0] for have, shape in held.values() if have and isinstance(shape[0], int)]
-    if not counts:
-        raise BadInput(path, "inputs that all begin with a free dimension", "one that does not", "export it fixed")
-    sizes = {}
-    for have, shape in held.values():
-        for axis, (size, name) in enumerate(zip(have, shape, strict=False)):
-            if isinstance(name, str):
-                sizes.setdefault(name, size if axis else size // max(counts[0], 1))
+    free = any(isinstance(size, str) for shape in shapes.values() for size in shape)
+    sizes = _free_sizes(Path(path), shapes) if free else {}
     return {
         name: tuple(sizes.get(size, 1) if isinstance(size, str) else size for size in shape)
         for name, shape in shapes.items()
     }
+
+
+def _free_sizes(path, shapes):
+    """Name of a free dimension -> its size in the first array of the set that has it."""
+    found = npz.members(path)
+    held = [(found[name].shape, shape) for name, shape in shapes.items() if name in found]
+    counts = [have[0] // shape[0] for have, shape in held if have and isinstance(shape[0], int)]
+    if not counts:
+        raise BadInput(path, "inputs that all begin with a free dimension", "one that does not", "export it fixed")
+    sizes: dict[str, int] = {}
+    for have, shape in held:
+        for axis, (size, name) in enumerate(zip(have, shape, strict=False)):
+            if isinstance(name, str):
+                sizes.setdefault(name, size if axis else size // max(counts[0], 1))
+    return sizes
 
 
 def check_calibration(

@@ -108,8 +108,8 @@ class Config:
         for name in set(sizes or {}) - set(known):
             expected = f"some of {', '.join(known) or 'none'}"
             raise BadInput(f"free dimension of config {self.name!r}", name, expected, "correct the name")
-        chosen = known | dict(sizes or {})
-        return dataclasses.replace(self, **{name: (size, size, size) for name, size in chosen.items()})
+        chosen: dict[str, Any] = {name: (size, size, size) for name, size in (known | dict(sizes or {})).items()}
+        return dataclasses.replace(self, **chosen)
 
     def padded(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """`feeds` with every input that `padding` names filled up at the end to the size that is fixed.

@@ -76,7 +76,7 @@ def work(tmp_path, minidrive):
     calibration.noise(work / "calibration" / "mini.npz", SHAPES, 2)
     out = work / "outputs" / "mini" / "onnxruntime-fp32.npz"
     with engine.load(work / "models" / "mini.onnx", "onnxruntime") as network:
-        frames.stream(network, frames.Frames(work / "frames" / "mini"), CONFIGS["mini"], out)
+        frames.stream(network, frames.Frames(work / "frames" / "mini"), SYSTEM, CONFIGS["mini"], out)
     return work
 
 
@@ -390,8 +390,8 @@ def test_outputs_that_are_not_finite_are_no_detections(work, minidrive):
     frames.save(path.with_name("bad.npz"), kept)
     dataset = open_dataset(minidrive, "v1.0-mini", "mini_val")
     tokens = frames.Frames(work / "frames" / "mini").tokens
-    assert evaluate.score(path.with_name("bad.npz"), tokens, dataset, CONFIGS["mini"])["frames_not_finite"] == 1
-    assert evaluate.score(path, tokens, dataset, CONFIGS["mini"])["finite"]
+    assert evaluate.score(path.with_name("bad.npz"), tokens, dataset, SYSTEM)["frames_not_finite"] == 1
+    assert evaluate.score(path, tokens, dataset, SYSTEM)["finite"]
     assert frames.parity(path.with_name("bad.npz"), path)["outputs_coords_rel"] == "not finite"
 
 

@@ -30,7 +30,8 @@ class TensorRtEngine(Engine):
         description = f"TensorRT {plan.known.version}, {where}, {asked}{graph}"
         super().__init__(path, inputs, outputs, description, meta, options.states)
         self._use_graph, self._profile = options.cuda_graph, options.profile
-        self._graph: cuda.Graph | None = None
+        self._graphs: dict[bool, cuda.Graph] = {}
+        self._turned = self._ran = False
         self._shapes = None
         self._stream = self._device.stream()
         self._buffers = {name: Buffer(self._device, tensor.dtype) for name, tensor in (inputs | outputs).items()}
@@ -46,6 +47,7 @@ class TensorRtEngine(Engine):
     def reset(self) -> None:
         """Set the states to zero, as before the first frame."""
         self._device.activate()  # this thread may not be the one that loaded the engine
+        self._ran = False
         for name in self.states:
             buffer = self._buffers[name]
             buffer.resize(self.inputs[name].shape)
@@ -54,29 +56,32 @@ class TensorRtEngine(Engine):
 
     def _run(self, feeds):
         self._bind(self._shapes_of(feeds))
+        self._turn()
         self._upload(feeds)
         self._enqueue()
-        self._download()
+        self._download(self.outputs)
         self._stream.synchronize()
         return {name: self._buffers[name].array().copy() for name in self.outputs}
 
     def time(self, feeds: Arrays, warmup: int = 10, iterations: int = 100) -> dict[str, Timing]:
-        """Time runs on the GPU, on the host and queued, as `Engine.time` says."""
+        """Time runs on the GPU, on the host and queued, as `Engine.time` says; what feeds a state stays on the GPU."""
         self.check(feeds)
         if warmup < 0 or iterations < 1:
             raise BadInput("time", f"warmup {warmup}, iterations {iterations}", "at least 0 and 1", "correct it")
         self._bind(self._shapes_of(feeds))
         start, end = cuda.Event(), cuda.Event()
         samples = {"gpu": [], "host": [], "enqueue": []}
+        taken = [name for name in self.outputs if name not in self.states.values()]
         for turn in range(warmup + iterations):
             began = time.perf_counter()
+            self._turn()
             self._upload(feeds)
             self._stream.record(start)
             queued = time.perf_counter()
             self._enqueue()
             enqueue = time.perf_counter() - queued
             self._stream.record(end)
-            self._download()
+            self._download(taken)
             self._stream.synchronize()
             host = time.perf_counter() - began
             if turn >= warmup:
@@ -138,7 +143,7 @@ class TensorRtEngine(Engine):
         if self._engine is None:
             return
         self._device.synchronize()
-        self._drop_graph()
+        self._drop_graphs()
         for buffer in self._buffers.values():
             buffer.free()
         self._stream.close()
@@ -167,7 +172,7 @@ class TensorRtEngine(Engine):
         self._device.activate()
         if shapes == self._shapes:
             return
-        self._drop_graph()
+        self._drop_graphs()
         self._shapes = None
         self._set_shapes(self._context, shapes)
         for name in (*self.inputs, *self.outputs):
@@ -197,36 +202,41 @@ class TensorRtEngine(Engine):
             buffer.array()[...] = array
             self._stream.upload(buffer.memory.address, buffer.host.address, buffer.size)
 
-    def _download(self):
-        for name in self.outputs:
+    def _download(self, names):
+        for name in names:
             buffer = self._buffers[name]
             self._stream.download(buffer.host.address, buffer.memory.address, buffer.size)
 
-    def _enqueue(self):
-        """Queue one run and the states' copies."""
-        if not self._use_graph:
-            self._work()
+    def _turn(self):
+        """Let every state read where its output was written: the two change their memory, and nothing is copied."""
+        if not self._ran:
             return
-        if self._graph is None:
-            # The first run with new shapes is TensorRT's own preparation. The states' copies are left out of it.
+        for name, source in self.states.items():
+            state, output = self._buffers[name], self._buffers[source]
+            state.memory, output.memory = output.memory, state.memory
+        self._turned = not self._turned
+        self._set_addresses(self._context)
+
+    def _enqueue(self):
+        """Queue one run; as a graph, one for either side that the states are on."""
+        self._ran = bool(self.states)
+        if not self._use_graph:
+            self._execute(self._context)
+            return
+        if self._turned not in self._graphs:
+            # The first run with new shapes is TensorRT's own preparation; it reads what the graph will read again.
             self._execute(self._context)
             self._stream.synchronize()
-            with self._stream.capture() as self._graph:
-                self._work()
-        self._stream.launch(self._graph)
-
-    def _work(self):
-        self._execute(self._context)
-        for name, source in self.states.items():
-            buffer = self._buffers[name]
-            self._stream.copy(buffer.memory.address, self._buffers[source].memory.address, buffer.size)
+            with self._stream.capture() as self._graphs[self._turned]:
+                self._execute(self._context)
+        self._stream.launch(self._graphs[self._turned])
 
     def _execute(self, context):
         if not context.execute_async_v3(self._stream.handle):
             found = f"TensorRT could not run it:\n{messages.recent()}"
             raise BadInput(self.path, found, "an engine that runs", "see the messages")
 
-    def _drop_graph(self):
-        graph, self._graph = self._graph, None
-        if graph is not None:
+    def _drop_graphs(self):
+        for graph in self._graphs.values():
             graph.close()
+        self._graphs = {}

@@ -114,9 +114,9 @@ class LoadOptions:
     """How an engine is loaded.
 
     Attributes:
-        states: {input name: output name}: these inputs stay on the GPU, zero at first, and take the output's value
-            after every run; feeds may leave them out.
-        cuda_graph: queue the whole engine in one call, captured once for each set of shapes.
+        states: {input name: output name}: these inputs stay on the GPU, zero at first; before every further run they
+            and the outputs that feed them change their memory, so that nothing is copied; feeds may leave them out.
+        cuda_graph: queue the whole engine in one call, captured once for each set of shapes, with states twice.
         plugins: paths of plugin libraries; by default those that the engine was built with.
         profile: index of the optimization profile.
     """

@@ -15,7 +15,7 @@ def table(pieces, shape, system):
                 "GPU ms": found.get("gpu_ms_p50"), "p99": found.get("gpu_ms_p99"),
                 "graph": found.get("graph_gpu_ms_p50"), "host": found.get("host_ms_p50"),
                 "end to end": found.get("end_to_end_ms"), "over FP32": found.get("speedup_over_fp32"),
-                "MiB": found.get("engine_mib"), "NDS": found.get("NDS"), "mAP": found.get("mAP"),
+                "MiB": found.get("engine_mib"), **{name: found.get(name) for name in system.accuracy},
                 "finite": str(found.get("finite", "")),
                 "A40, published": known.get("ms"),
                 "over FP32, published": system.published["fp32"]["ms"] / known["ms"] if known else None,

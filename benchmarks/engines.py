@@ -44,6 +44,9 @@ def check_runtime(options):
     if not found:
         fix = "run this stage where TensorRT and its GPU are; on a CPU: --runtime=onnxruntime"
         raise BadInput(f"runtime {options.runtime}", found.reason, "an installed runtime and its GPU", fix)
+    if options.runtime == "tensorrt" and options.system.needs_plugin and not options.plugin:
+        fix = "make -C plugins TENSORRT_INCLUDE=DIR, then --plugin=plugins/build/libonramp_plugins.so"
+        raise BadInput("--plugin", "not given", f"the plugin library, which {options.system.name} needs", fix)
 
 
 def names(options, shape):
@@ -51,6 +54,8 @@ def names(options, shape):
     if options.runtime != "tensorrt":
         return ["fp32", "qdq"]
     chosen = [name for name in ENGINES if name != CONTROL or shape == "mini"]
+    if options.system.needs_plugin:
+        return [name + PLUGIN for name in chosen]
     with_plugin = [name + PLUGIN for name in chosen if name != CONTROL] if options.plugin else []
     return [name for pair in zip(chosen, [*with_plugin, *[""] * len(chosen)], strict=False) for name in pair if name]
 
@@ -72,7 +77,7 @@ class Shape:
                 built[name] = found["engine"]
         for name, path in built.items():
             self.piece(f"stream/{name}", 20, path, self.stream, name, path)
-        timed = {name: path for name, path in built.items() if name != CONTROL}
+        timed = {name: path for name, path in built.items() if name.removesuffix(PLUGIN) != CONTROL}
         if any(name.startswith(f"{self.prefix}/build/") for name in self.session.left):
             return  # what is timed in turns has to be complete
         if timed:
@@ -152,7 +157,7 @@ class Shape:
     def stream(self, name, path):
         out = self.output(name)
         with self.load(path) as opened:
-            found = frames.stream(opened, self.frames, self.config, out)
+            found = frames.stream(opened, self.frames, self.options.system, self.config, out)
         return found | frames.parity(out, self.work / "outputs" / self.shape / "onnxruntime-fp32.npz")
 
     def time(self, timed):
@@ -178,7 +183,8 @@ class Shape:
     def feeds(self, opened, index):
         """Inputs of a frame, complete for this engine."""
         states = [name for name in self.config.states if name not in opened.states]
-        return self.frames[index] | {name: np.zeros(opened.inputs[name].shape, np.float32) for name in states}
+        zeros = {name: np.zeros(opened.inputs[name].shape, opened.inputs[name].dtype) for name in states}
+        return self.frames[index] | zeros
 
     def profile(self, name, path):
         """Per-layer times to a file of their own; the largest and the sums by type here."""

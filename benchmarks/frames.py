@@ -53,19 +53,17 @@ def write(folder, steps):
         (part / "frames.json").write_text(json.dumps(kept))
 
 
-def stream(engine, frames, config, out):
-    """Run the frames in order, each with the states that the one before left, and write the outputs that are decoded.
+def stream(engine, frames, system, config, out):
+    """Run the frames in order, each with the states that the one before left, and write what the system keeps of them.
 
     An engine with states keeps them itself; they are zero at the start of a scene.
     """
     states, restart = ({}, engine.reset) if engine.states else (config.states, None)
     initial = {name: np.zeros(engine.inputs[name].shape, engine.inputs[name].dtype) for name in states}
-    kept = {name: [] for name in config.decoded}
-    for _, _, outputs in rollout(engine.run, frames, states, initial, restart=restart):
-        for name in kept:
-            kept[name].append(outputs[name])
-    save(out, kept)
-    finite = all(np.isfinite(array).all() for arrays in kept.values() for array in arrays)
+    running = rollout(engine.run, frames, states, initial, restart=restart)
+    kept = [system.kept(config, outputs) for _, _, outputs in running]
+    save(out, {name: [one[name] for one in kept] for name in kept[0]})
+    finite = all(np.isfinite(array).all() for one in kept for array in one.values())
     return {"frames": len(frames), "finite": bool(finite)}
 
 
@@ -79,14 +77,19 @@ def parity(out, reference):
     """Largest and mean error of every output against the reference, relative to the largest and mean of its values.
 
     Returns:
-        {} without a reference, else {"OUTPUT_rel", "OUTPUT_mean_rel"}; text where the values are not finite.
+        {} without a reference, else {"OUTPUT_rel", "OUTPUT_mean_rel"}, text where the values are not finite; of whole
+        numbers, such as classes, {"OUTPUT_differ"}, the share of those that do.
     """
     if not reference.is_file():
         return {}
     found = {}
     with np.load(out) as ours, np.load(reference) as theirs:
         for name in ours:
-            a, b = ours[name].astype(np.float64), theirs[name][: len(ours[name])].astype(np.float64)
+            a, b = ours[name], theirs[name][: len(ours[name])]
+            if a.dtype.kind in "iu":
+                found[f"{name}_differ"] = float((a != b).mean())
+                continue
+            a, b = a.astype(np.float64), b.astype(np.float64)
             error, size = np.abs(a - b), np.maximum(np.abs(b), TINY)
             finite = bool(np.isfinite(error).all())
             found[f"{name}_rel"] = float(error.max() / size.max()) if finite else "not finite"

@@ -1,6 +1,7 @@
 """What the pieces of a work folder say of every engine: its times, its size, its accuracy."""
 
-DETECTION = ("NDS", "mAP", "mATE", "mASE", "mAOE", "mAVE", "mAAE", "frames", "finite", "frames_not_finite")
+SCORES = ("NDS", "mAP", "mATE", "mASE", "mAOE", "mAVE", "mAAE", "mIoU", "RayIoU", "frames", "finite",
+          "frames_not_finite")  # fmt: skip
 SHAPES = ("published", "mini")
 RUNTIMES = ("pytorch", "tensorrt", "onnxruntime")
 GRAPH, PLUGIN = "_graph", "_plugin"
@@ -75,7 +76,7 @@ def metrics_of(pieces, runtime, shape, name):
     streamed = result(f"{runtime}/{shape}/stream/{name}")
     metrics |= {key: value for key, value in streamed.items() if key != "frames"}
     scores = result(f"evaluate/{runtime}-{name}") if shape == "mini" else {}
-    return metrics | {key: scores[key] for key in DETECTION if key in scores} | {"weights": _weights(shape)}
+    return metrics | {key: scores[key] for key in SCORES if key in scores} | {"weights": _weights(shape)}
 
 
 def _weights(shape):

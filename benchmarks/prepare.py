@@ -90,7 +90,8 @@ def _preprocess_time(options, shape):
 def _reference(work, options, shape):
     out = work / "outputs" / shape / "onnxruntime-fp32.npz"
     with engine.load(work / "models" / f"{shape}.onnx", "onnxruntime") as network:
-        return frames.stream(network, frames.Frames(work / "frames" / shape), options.system.config(shape), out)
+        kept, config = frames.Frames(work / "frames" / shape), options.system.config(shape)
+        return frames.stream(network, kept, options.system, config, out)
 
 
 def _calibration(work, options, shape):

@@ -164,7 +164,7 @@ def to_eager(runner, plain, feeds):
 def stream(system, model, kept, precision, out):
     """All frames with history; outputs as the engines' are kept."""
     runner = Runner(system, model, precision)
-    found = frames.stream(runner, kept, model.config, out)
+    found = frames.stream(runner, kept, system, model.config, out)
     return found | frames.parity(out, out.with_name("onnxruntime-fp32.npz"))
 
 

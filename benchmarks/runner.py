@@ -1,8 +1,13 @@
-"""The network in PyTorch on the GPU behind the interface of an engine: inputs and outputs kept, history on the GPU."""
+"""The network in PyTorch on the GPU behind the interface of an engine: inputs and outputs kept, history on the GPU.
+
+Eager, the output that feeds a state becomes that state and nothing is copied; a CUDA graph and compiled code, which may
+be one, read where they were captured, so that it is copied there.
+"""
 
 import contextlib
 import time
 
+import numpy as np
 import torch
 
 from helpers import benchmark
@@ -22,10 +27,12 @@ class Runner:
         self.precision, self.wants_graph, self.graph, self.states = precision, graph, None, model.config.states
         self.model = system.half(model) if precision == "fp16" else system.on_gpu(model)
         self.forward = torch.compile(self.model, dynamic=False, **settings) if settings is not None else self.model
-        shapes, dtype = model.config.input_shapes(), torch.float16 if precision == "fp16" else torch.float32
-        keep = dict.fromkeys(system.keep_fp32, torch.float32)
-        self.device = {n: torch.zeros(s, dtype=keep.get(n, dtype), device="cuda") for n, s in shapes.items()}
-        self.host = {name: torch.zeros_like(tensor, device="cpu").pin_memory() for name, tensor in self.device.items()}
+        self.swaps = not graph and settings is None  # what was captured or compiled keeps its addresses
+        types = _types(model.config, set(system.keep_fp32) if precision == "fp16" else set(model.config.input_shapes()))
+        shapes = model.config.input_shapes()
+        self.device = {n: torch.zeros(s, dtype=types[n], device="cuda") for n, s in shapes.items()}
+        self.host = {name: torch.zeros_like(tensor, device="cpu").pin_memory()
+                     for name, tensor in self.device.items() if name not in self.states}  # fmt: skip
         self.names, self.results = list(model.config.output_shapes()), {}
         if graph:
             self._capture()
@@ -56,17 +63,25 @@ class Runner:
         else:
             found = self._call()
         for name, source in self.states.items():
-            self.device[name].copy_(found[self.names.index(source)])
+            output = found[self.names.index(source)]
+            if self.swaps:
+                self.device[name] = output
+            else:
+                self.device[name].copy_(output)
         return found
 
     def reset(self):
         for name in self.states:
-            self.device[name].zero_()
+            if self.swaps:  # not in place: it is an output, which somebody may still hold
+                self.device[name] = torch.zeros_like(self.device[name])
+            else:
+                self.device[name].zero_()
 
     def run(self, feeds):
         self._upload(feeds)
         found = self._enqueue()
-        return {name: tensor.float().cpu().numpy() for name, tensor in zip(self.names, found, strict=True)}
+        whole = (tensor.float() if tensor.is_floating_point() else tensor for tensor in found)
+        return {name: tensor.cpu().numpy() for name, tensor in zip(self.names, whole, strict=True)}
 
     def _upload(self, feeds):
         for name, array in feeds.items():
@@ -75,6 +90,8 @@ class Runner:
 
     def _download(self, found):
         for name, tensor in zip(self.names, found, strict=True):
+            if name in self.states.values():
+                continue
             if name not in self.results:
                 self.results[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
             self.results[name].copy_(tensor, non_blocking=True)
@@ -98,6 +115,13 @@ class Runner:
                 for name, value in (("gpu", start.elapsed_time(end)), ("host", host * 1e3), ("enqueue", enqueue * 1e3)):
                     samples[name].append(value)
         return {name: benchmark.Timing(values) for name, values in samples.items()}
+
+
+def _types(config, keep_fp32):
+    """dict of input name to torch.dtype: half precision for floating-point inputs that are not to stay in FP32."""
+    types = {name: torch.from_numpy(np.zeros(0, dtype)).dtype for name, dtype in config.input_types().items()}
+    half = {name for name, dtype in types.items() if dtype == torch.float32} - keep_fp32
+    return types | dict.fromkeys(half, torch.float16)
 
 
 @contextlib.contextmanager

@@ -2,5 +2,6 @@
 
 from benchmarks.systems.base import System
 from benchmarks.systems.bevformer import BEVFormer
+from benchmarks.systems.fbocc import FBOCC
 
-SYSTEMS: dict[str, System] = {system.name: system for system in (BEVFormer(),)}
+SYSTEMS: dict[str, System] = {system.name: system for system in (BEVFormer(), FBOCC())}

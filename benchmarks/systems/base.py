@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+import numpy as np
+
 from helpers import models
 
 
@@ -15,6 +17,10 @@ class System:
         goals: engine name -> published ratio of FP32 over it, None where there is none.
         variants: name -> fields of the configuration, sizes to see how the time grows; in order of size.
         keep_fp32: inputs that stay in FP32 where the network runs in half precision.
+        accuracy: the metrics that the table shows.
+        sizes: shape -> sizes at which free dimensions are fixed, enough for every frame: a network without free
+            dimensions runs as a CUDA graph, and needs no optimization profile.
+        needs_plugin: TensorRT takes the network with the plugin library alone.
     """
 
     name = ""
@@ -23,14 +29,17 @@ class System:
     goals: ClassVar[dict[str, float | None]] = {}
     variants: ClassVar[dict[str, dict]] = {}
     keep_fp32: tuple[str, ...] = ()
+    accuracy: tuple[str, ...] = ()
+    sizes: ClassVar[dict[str, dict[str, int]]] = {}
+    needs_plugin = False
 
     def config(self, shape):
-        """The configuration "published" or "mini"."""
-        return models.config(self.name, shape)
+        """The configuration "published" or "mini", without free dimensions."""
+        return models.config(self.name, shape).fixed(self.sizes.get(shape))
 
     def network(self, shape, checkpoint):
         """The mini with its trained weights; the published configuration with seeded random ones."""
-        model = models.create(self.name, shape)
+        model = models.create(self.name, self.config(shape))
         return models.load_checkpoint(model, checkpoint) if shape == "mini" else model
 
     def variant(self, name, base="published"):
@@ -39,6 +48,22 @@ class System:
 
     def resized(self, given, shapes):
         """Inputs of the shapes (name -> shape) made from those of a real frame, without states."""
+        raise NotImplementedError
+
+    def kept(self, config, outputs):
+        """Arrays of one frame that are written to disk, for `decoded` and to be held against a reference."""
+        return {name: outputs[name] for name in config.decoded}
+
+    def finite(self, kept):
+        """Whether what `decoded` reads is made of numbers."""
+        return all(np.isfinite(array).all() for array in kept.values())
+
+    def decoded(self, config, kept):
+        """What `score` takes, of the arrays of one frame."""
+        return config.decode(kept)
+
+    def score(self, pairs, dataset):
+        """Metrics of [(frame, what `decoded` gave)]."""
         raise NotImplementedError
 
     def on_gpu(self, model):

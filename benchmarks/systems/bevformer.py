@@ -51,6 +51,17 @@ class BEVFormer(System):
         **{f"image_{h}x{w}": {"image_size": (h, w)} for h, w in ((736, 1280), (928, 1600))},
     }
     keep_fp32 = ("lidar2img",)
+    accuracy = ("NDS", "mAP")
+
+    def finite(self, kept):
+        """Of the last decoder layer, whose boxes count."""
+        return all(np.isfinite(array[-1]).all() for array in kept.values())
+
+    def score(self, pairs, dataset):
+        """Detection metrics."""
+        from helpers.metrics import detection  # the devkit: where engines run, there is none
+
+        return detection.score({frame.token: detection.to_global(boxes, frame) for frame, boxes in pairs}, dataset)
 
     def variant(self, name, base="published"):
         chosen = self.config(base)

@@ -31,6 +31,7 @@ CASES = {
     "80 channels": Case(channels=80, grid=(3, 3, 7)),
     "33 channels": Case(channels=33),
     "6 channels": Case(channels=6),
+    "300 channels": Case(channels=300),
     "one channel, one voxel": Case(channels=1, grid=(1, 1, 1), hit=1),
     "intervals of one point": Case(channels=4, points=30, hit=30, near=0),
     "every voxel": Case(points=110, hit=40),

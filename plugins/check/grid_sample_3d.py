@@ -16,7 +16,8 @@ CASES = {
     "one cell": (1, 1, (1, 1, 1), (2, 3, 4)),
     "odd sizes": (2, 37, (3, 5, 7), (2, 3, 5)),
     "flat": (1, 3, (1, 4, 4), (1, 4, 4)),
-    "whole chunks": (1, 64, (2, 4, 6), (3, 2, 4)),
+    "whole groups": (1, 64, (2, 4, 6), (3, 2, 4)),
+    "cells on points": (1, 16, (5, 5, 5), (5, 5, 5)),
 }
 PUBLISHED = {"FB-OCC history": (1, 1280, (8, 100, 100), (8, 100, 100))}
 FAR = 1e-4  # limit on volumes of a hundred cells: there a coordinate in float32 is right to 1e-5 of a cell
@@ -35,13 +36,24 @@ def operands(case, input_type, grid_type, device, seed=0):
 
 
 def still(case, input_type, grid_type, device):
-    """Operands of a vehicle that moves by a fraction of a cell, as a history is sampled."""
+    """Operands of a vehicle that moves by a fraction of a cell, as a history is sampled: neighbors share their taps."""
     volume, _ = operands(case, input_type, grid_type, device)
     axes = [torch.linspace(-1, 1, size) for size in case[3]]
     z, y, x = torch.meshgrid(*axes, indexing="ij")
     angle = torch.tensor(0.01)
     turned = angle.cos() * x - angle.sin() * y + 0.011, angle.sin() * x + angle.cos() * y - 0.003, z
-    return volume, torch.stack(turned, -1)[None].to(device, grid_type)
+    return volume, torch.stack(turned, -1).expand(case[0], -1, -1, -1, -1).contiguous().to(device, grid_type)
+
+
+def leaning(case, input_type, grid_type, device):
+    """Operands whose points are cells in the lowest slice, and move aside from slice to slice by a part of a cell."""
+    volume, _ = operands(case, input_type, grid_type, device)
+    z, y, x = torch.meshgrid(*(torch.linspace(-1, 1, size) for size in case[3]), indexing="ij")
+    lean = torch.stack((x + (z + 1) / 16, y - (z + 1) / 32, z), -1).expand(case[0], -1, -1, -1, -1)
+    return volume, lean.contiguous().to(device, grid_type)
+
+
+POINTS = {"random": operands, "still": still, "leaning": leaning}
 
 
 class GridSample3d(Check):
@@ -54,10 +66,10 @@ class GridSample3d(Check):
             for modes in MODES:
                 for form, types in FORMS.items():
                     for packed in (False, True) if types[0] == HALF else (False,):
-                        given = operands(case, *types, device)
-                        for layout in ("PyTorch's grid", "published grid"):
+                        for layout, points in itertools.product(("PyTorch's grid", "published grid"), POINTS):
+                            given = POINTS[points](case, *types, device)
                             error = self._kernel_error(library, given, modes, packed, layout == "published grid")
-                            text = f"{form}{', packed' * packed}, {layout}"
+                            text = f"{form}{', packed' * packed}, {layout}, {points}"
                             yield Row(f"{self.name}, {name}, {modes}", text, error, LIMITS[types[0]])
         if published:
             for call in self.published(device):

@@ -1,7 +1,8 @@
 // Three steps on one stream: no interval for any row; each interval enters its row, the last wins; each row is summed and
-// written. One thread of the last step owns N neighboring channels of one row: 16 bytes per point where C allows it.
-// Points come in batches of eight, whose loads are all under way before the first is used: the voxels beside the cameras
-// have hundreds of points, and one load after the other there would take longer than all the rest.
+// written. In the last step a thread owns N neighboring channels of a row, and takes points in batches whose loads are all
+// under way before the first is used. Most rows have a few points, but those beside the cameras have hundreds: what a row
+// has beyond kAlone points is divided among all threads of its block, and the rows of a block lie far apart, so that rows
+// with many points, which are neighbors, fall into different blocks.
 #include "bev_pool_v2.h"
 
 #include <type_traits>
@@ -11,7 +12,9 @@
 namespace onramp {
 namespace {
 
-constexpr int kBatch = 8;
+constexpr int kBatch = 4;
+constexpr int kAlone = 16;
+constexpr int kResident = 8;  // blocks per multiprocessor
 
 struct Clear {
   int* intervals;
@@ -46,6 +49,7 @@ struct Enter {
   }
 };
 
+// N channels of a row: batches of points are added in float32, or in halves whose sum goes on in float32.
 template <typename T, int N>
 struct Sum {
   float item[N] = {};
@@ -79,38 +83,89 @@ struct Pool {
   const int* intervals;
   T* output;
 
-  ONRAMP_DEVICE void operator()(int index) const {
-    const int lanes = size.channels / N, row = index / lanes, interval = intervals[row];
-    const T* channels = feat + index % lanes * N;
-    Total total;
-    if (interval >= 0) {
+  struct Shared {
+    int start[kThreads], stop[kThreads];  // what is left of each row of the block
+    float part[N][kThreads];
+  };
+
+  // The threads of a block: `rows` rows of `width` threads, the same channels of each row.
+  ONRAMP_DEVICE int lanes() const { return size.channels / N; }
+  ONRAMP_DEVICE int width() const { return lanes() < kThreads ? lanes() : kThreads; }
+  int64_t blocks() const { return groups() * splits(); }
+  ONRAMP_DEVICE int splits() const { return (lanes() + width() - 1) / width(); }
+  ONRAMP_DEVICE int groups() const { return (size.rows + rows() - 1) / rows(); }
+  ONRAMP_DEVICE int rows() const { return kThreads / width(); }
+
+  ONRAMP_DEVICE void operator()(const Block& block, Shared& shared) const {
+    const int wide = width(), high = rows(), far = groups();
+    const int group = block.index % far, split = block.index / far;
+    const auto row_of = [&](int thread) { return thread / wide * far + group; };
+    const auto lane_of = [&](int thread) { return split * wide + thread % wide; };
+    const auto idle = [&](int thread) {
+      return thread / wide >= high || row_of(thread) >= size.rows || lane_of(thread) >= lanes();
+    };
+    PerThread<Total> total, share;
+    block.each([&](int thread) {
+      total[thread] = Total();
+      shared.start[thread] = shared.stop[thread] = 0;
+    });
+    block.each([&](int thread) {
+      if (idle(thread)) return;
+      const int interval = intervals[row_of(thread)];
+      if (interval < 0) return;
       const Interval<Index> points(size, starts, lengths, ranks_bev, interval);
-      for (int point = points.start; point < points.stop; point += kBatch) add(channels, point, points.stop, total);
+      const int alone = points.stop - points.start < kAlone ? points.stop : points.start + kAlone;
+      add(lane_of(thread), points.start, alone, kBatch, total[thread]);
+      if (thread % wide == 0) {
+        shared.start[thread / wide] = alone;
+        shared.stop[thread / wide] = points.stop;
+      }
+    });
+    for (int row = 0; row < high; ++row) {
+      const int start = shared.start[row], stop = shared.stop[row];
+      if (start >= stop) continue;
+      block.each([&](int thread) {
+        share[thread] = Total();
+        if (thread / wide < high && lane_of(thread) < lanes())
+          add(lane_of(thread), start + thread / wide * kBatch, stop, high * kBatch, share[thread]);
+        for (int i = 0; i < N; ++i) shared.part[i][thread] = share[thread].item[i];
+      });
+      block.each([&](int thread) {
+        if (thread / wide != row) return;
+        for (int other = thread % wide; other < high * wide; other += wide)
+          for (int i = 0; i < N; ++i) total[thread].item[i] += shared.part[i][other];
+      });
     }
-    Pack<T, N> result;
-    for (int i = 0; i < N; ++i) from_float(total.item[i], result.item[i]);
-    store(output + static_cast<int64_t>(index) * N, result);
+    block.each([&](int thread) {
+      if (idle(thread)) return;
+      Pack<T, N> result;
+      for (int i = 0; i < N; ++i) from_float(total[thread].item[i], result.item[i]);
+      store(output + static_cast<int64_t>(row_of(thread)) * size.channels + lane_of(thread) * N, result);
+    });
   }
 
-  ONRAMP_DEVICE void add(const T* channels, int point, int stop, Total& total) const {
-    Index of_depth[kBatch], of_feat[kBatch];
-    T weight[kBatch];
-    Pack<T, N> terms[kBatch];
-    for (int k = 0; k < kBatch; ++k) {
-      of_depth[k] = point + k < stop ? ranks_depth[point + k] : -1;
-      of_feat[k] = point + k < stop ? ranks_feat[point + k] : -1;
-    }
-    for (int k = 0; k < kBatch; ++k) {
-      const bool inside = of_depth[k] >= 0 && of_depth[k] < size.depths && of_feat[k] >= 0 && of_feat[k] < size.features;
-      if (inside) {
-        weight[k] = depth[of_depth[k]];
-        terms[k] = load<N>(channels + static_cast<int64_t>(of_feat[k]) * size.channels);
-      } else {
-        from_float(0.0f, weight[k]);
-        for (int i = 0; i < N; ++i) from_float(0.0f, terms[k].item[i]);
+  // Adds the points from `point` to `stop`, a batch of every `step` points.
+  ONRAMP_DEVICE void add(int lane, int point, int stop, int step, Total& total) const {
+    for (const T* channels = feat + lane * N; point < stop; point += step) {
+      Index of_depth[kBatch], of_feat[kBatch];
+      T weight[kBatch];
+      Pack<T, N> terms[kBatch];
+      for (int k = 0; k < kBatch; ++k) {
+        of_depth[k] = point + k < stop ? ranks_depth[point + k] : -1;
+        of_feat[k] = point + k < stop ? ranks_feat[point + k] : -1;
       }
+      for (int k = 0; k < kBatch; ++k) {
+        const bool inside = of_depth[k] >= 0 && of_depth[k] < size.depths && of_feat[k] >= 0 && of_feat[k] < size.features;
+        if (inside) {
+          weight[k] = depth[of_depth[k]];
+          terms[k] = load<N>(channels + static_cast<int64_t>(of_feat[k]) * size.channels);
+        } else {
+          from_float(0.0f, weight[k]);
+          for (int i = 0; i < N; ++i) from_float(0.0f, terms[k].item[i]);
+        }
+      }
+      total.add(weight, terms);
     }
-    total.add(weight, terms);
   }
 };
 
@@ -128,7 +183,7 @@ int pool(const OnrampPooling& s, Operands given, void* stream) {
                                          index(2), index(3),                        index(4),
                                          index(5), index(6),                        intervals,
                                          static_cast<T*>(const_cast<void*>(given[8]))};
-  return for_each(body, static_cast<int64_t>(s.rows) * (s.channels / N), stream);
+  return for_each_block<kResident>(body, body.blocks(), stream);
 }
 
 template <int N>
@@ -148,8 +203,7 @@ int choose(const OnrampPooling* size, Operands given, void* stream) {
   const auto fits = [&](int n) {
     return s.channels % n == 0 && aligned(given[1], n * sizeof(T)) && aligned(given[8], n * sizeof(T));
   };
-  constexpr int widest = 16 / sizeof(T);
-  if (fits(widest)) return launch(std::integral_constant<int, widest>());
+  if (fits(8)) return launch(std::integral_constant<int, 8>());
   if (fits(2)) return launch(std::integral_constant<int, 2>());
   if constexpr (paired) return choose<T, HalfSum, false>(size, given, stream);
   else return launch(std::integral_constant<int, 1>());

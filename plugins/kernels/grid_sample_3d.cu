@@ -1,7 +1,7 @@
-// One thread samples one voxel in a chunk of channels: the eight taps are found once, then every channel costs eight loads
-// from its plane, at offsets that do not change, and one store. Neighboring threads are neighboring voxels of a row, so
-// that what they read and write lies together. A chunk of channels is short enough that its planes stay in L2 while the
-// slices of all depths pass through: from memory each cell then comes once.
+// One thread walks up a column of voxels with a group of channels. A voxel blends four taps of a slice with four of the next
+// slice, and the column of a vehicle that hardly tilts finds its lower four where the upper four of the voxel before it
+// were: they stay in registers, and each voxel costs half of its loads. Where they are elsewhere, all eight are read, so
+// that any grid is right. Neighboring threads are neighboring voxels of a row: what they read and write lies together.
 //
 // Compiled without contraction to fused multiply-adds, so that nearest takes the cell that the definition takes.
 #include "grid_sample_3d.h"
@@ -13,10 +13,11 @@
 namespace onramp {
 namespace {
 
-constexpr int kChannels = 32;  // per thread
+constexpr int kGroup = 8;     // values per thread: channels, or pairs of them
+constexpr int kResident = 5;  // blocks per multiprocessor: 96 registers hold a group, and more at once hide more waiting
 
-// The two cells on one axis that a coordinate lies between. One with weight zero is replaced by the other, so that
-// nothing is read that does not count, and nothing outside.
+// The two cells on one axis that a coordinate lies between. One outside, or with weight zero, is replaced by the other:
+// nothing is read that does not count. `weight` is zero only where neither counts.
 struct Axis {
   int cell, other;
   float weight, other_weight;
@@ -25,103 +26,146 @@ struct Axis {
 ONRAMP_DEVICE Axis axis(const OnrampVolumeSampling& size, float coordinate, int extent) {
   const float last = extent - 1.0f;
   float x = size.align_corners ? (coordinate + 1.0f) / 2.0f * last : ((coordinate + 1.0f) * extent - 1.0f) / 2.0f;
-  if (size.border) x = fminf(fmaxf(x, 0.0f), last);  // fmaxf takes the number of the two
-  if (size.nearest) {
-    x = nearbyintf(x);
-    const bool inside = x >= 0.0f && x <= last;
-    const int cell = inside ? static_cast<int>(x) : 0;
-    return {cell, cell, inside ? 1.0f : 0.0f, 0.0f};
-  }
-  if (!(x > -1.0f && x < extent)) return {0, 0, 0.0f, 0.0f};  // NaN also ends here
+  x = fmaxf(x, size.border ? 0.0f : -1.0f);  // takes the number of the two
+  x = fminf(x, size.border ? last : static_cast<float>(extent));
+  if (size.nearest) x = nearbyintf(x);
   const float floor = floorf(x), part = x - floor;
   const int cell = static_cast<int>(floor);
-  if (cell < 0) return {0, 0, part, 0.0f};
-  if (cell + 1 == extent || part == 0.0f) return {cell, cell, 1.0f - part, 0.0f};
-  return {cell, cell + 1, 1.0f - part, part};
+  const bool low = cell >= 0 && cell < extent, high = cell + 1 < extent && part > 0.0f;
+  if (low && high) return {cell, cell + 1, 1.0f - part, part};
+  if (high) return {cell + 1, cell + 1, part, 0.0f};
+  return {cell, cell, low ? 1.0f - part : 0.0f, 0.0f};
 }
 
-struct Taps {
-  unsigned offset[8];  // from the beginning of a channel's plane
-  float weight[8];
-  bool any;
+// One channel, blended in float32.
+template <typename T>
+struct Single {
+  static constexpr int kChannels = 1;
+  using Value = float;
+
+  ONRAMP_DEVICE static Value zero() { return 0.0f; }
+  ONRAMP_DEVICE static float weight(float exact) { return exact; }
+  ONRAMP_DEVICE static Value read(const T* channel, const T*) { return to_float(load_once(channel)); }
+  ONRAMP_DEVICE static Value add(float weight, Value value, Value sum) { return sum + weight * value; }
+  ONRAMP_DEVICE static void write(Value sum, T* channel, T*) {
+    T rounded;
+    from_float(sum, rounded);
+    store_once(channel, rounded);
+  }
 };
 
 // Two channels in the halves of one register.
 struct Pair {
-  half2 weight[8];
+  static constexpr int kChannels = 2;
+  using Value = half2;
 
-  ONRAMP_DEVICE explicit Pair(const Taps& taps) {
-    for (int i = 0; i < 8; ++i) weight[i] = __float2half2_rn(taps.weight[i]);
+  ONRAMP_DEVICE static Value zero() { return __float2half2_rn(0.0f); }
+  ONRAMP_DEVICE static half2 weight(float exact) { return __float2half2_rn(exact); }
+  ONRAMP_DEVICE static Value read(const half* low, const half* high) {
+    return __halves2half2(load_once(low), load_once(high));
   }
-  ONRAMP_DEVICE void blend(const Taps& taps, const half* low, const half* high, half* to_low, half* to_high) const {
-    half2 sum = __float2half2_rn(0.0f);
-    if (taps.any)
-      for (int i = 0; i < 8; ++i)
-        sum = __hfma2(weight[i], __halves2half2(low[taps.offset[i]], high[taps.offset[i]]), sum);
-    *to_low = __low2half(sum);
-    *to_high = __high2half(sum);
+  ONRAMP_DEVICE static Value add(half2 weight, Value value, Value sum) { return __hfma2(weight, value, sum); }
+  ONRAMP_DEVICE static void write(Value sum, half* low, half* high) {
+    store_once(low, __low2half(sum));
+    store_once(high, __high2half(sum));
   }
 };
 
-template <typename T, int N>  // N channels are blended at once
-struct SampleVolume {
+template <typename T, typename Math, int N>  // N values at once
+struct SampleColumn {
+  using Value = typename Math::Value;
+
   OnrampVolumeSampling size;
   const T* input;
   const void* grid;
   T* output;
+  int first;  // channel of the first row of threads
 
-  ONRAMP_DEVICE void operator()(int index) const {
-    const int voxels = size.out_depth * size.out_height * size.out_width;
-    const int chunks = (size.channels + kChannels - 1) / kChannels;
-    const int voxel = index % voxels, row = index / voxels, batch = row / chunks, first = row % chunks * kChannels;
-    const int count = first + kChannels < size.channels ? kChannels : size.channels - first;
-    const int64_t plane = static_cast<int64_t>(size.depth) * size.height * size.width;
-    const int64_t channel = static_cast<int64_t>(batch) * size.channels + first;
-    const T* from = input + channel * plane;
-    T* to = output + channel * voxels + voxel;
-    const Taps taps = find(batch, voxel, voxels);
-    int done = 0;
-    if constexpr (N == 2) {
-      const Pair pair(taps);
-      for (; done + 1 < count; done += 2, from += 2 * plane, to += 2 * static_cast<int64_t>(voxels))
-        pair.blend(taps, from, from + plane, to, to + voxels);
+  static constexpr int kChannels = N * Math::kChannels;
+
+  ONRAMP_DEVICE int flat() const { return size.out_height * size.out_width; }
+  ONRAMP_DEVICE int64_t plane() const { return static_cast<int64_t>(size.depth) * size.height * size.width; }
+  ONRAMP_DEVICE int64_t voxels() const { return static_cast<int64_t>(size.out_depth) * flat(); }
+
+  ONRAMP_DEVICE void operator()(int column, int row) const {
+    const int rows = (size.channels - first) / kChannels, batch = row / rows;
+    const int64_t channel = static_cast<int64_t>(batch) * size.channels + first + row % rows * kChannels;
+    const T* from = input + channel * plane();
+    T* to = output + channel * voxels() + column;
+    Value kept[N][4] = {};
+    unsigned held[4] = {~0u, ~0u, ~0u, ~0u};  // where `kept` was read
+    const int step = flat(), stop = size.out_depth * step;
+    for (int voxel = column; voxel < stop; voxel += step, to += step) {
+      Value sum[N];
+      for (int n = 0; n < N; ++n) sum[n] = Math::zero();
+      sample(from, batch, voxel, held, kept, sum);
+      write(sum, to);
     }
-    for (; done < count; ++done, from += plane, to += voxels) blend(taps, from, to);
   }
 
-  ONRAMP_DEVICE float coordinate(int batch, int voxel, int voxels, int axis) const {
-    const int64_t start = static_cast<int64_t>(batch) * 3 * voxels;
-    const int64_t at = start + (size.points_last ? static_cast<int64_t>(voxel) * 3 + axis
-                                                 : static_cast<int64_t>(axis) * voxels + voxel);
+  ONRAMP_DEVICE void sample(const T* from, int batch, int voxel, unsigned (&held)[4], Value (&kept)[N][4],
+                            Value (&sum)[N]) const {
+    const Axis x = axis(size, coordinate(batch, voxel, 0), size.width);
+    const Axis y = axis(size, coordinate(batch, voxel, 1), size.height);
+    const Axis z = axis(size, coordinate(batch, voxel, 2), size.depth);
+    if (x.weight == 0.0f || y.weight == 0.0f || z.weight == 0.0f) return;  // zeros
+    const unsigned line = (static_cast<unsigned>(z.cell) * size.height + y.cell) * size.width;
+    const unsigned next = line + (y.other - y.cell) * size.width;
+    const unsigned at[4] = {line + x.cell, line + x.other, next + x.cell, next + x.other};
+    const float weight[4] = {x.weight * y.weight, x.other_weight * y.weight, x.weight * y.other_weight,
+                             x.other_weight * y.other_weight};
+    if (at[0] != held[0] || at[3] != held[3]) read(from, at, kept);  // the two between follow from these
+    blend(weight, z.weight, kept, sum);
+    const unsigned up = static_cast<unsigned>(z.other - z.cell) * size.height * size.width;
+    for (int i = 0; i < 4; ++i) held[i] = at[i] + up;
+    if (up == 0) return;
+    read(from, held, kept);
+    blend(weight, z.other_weight, kept, sum);
+  }
+
+  ONRAMP_DEVICE float coordinate(int batch, int voxel, int axis) const {
+    const int64_t start = batch * 3 * voxels();
+    const int64_t at = start + (size.points_last ? static_cast<int64_t>(voxel) * 3 + axis : axis * voxels() + voxel);
     const float value = size.half_grid ? to_float(static_cast<const half*>(grid)[at])
                                        : static_cast<const float*>(grid)[at];
     return size.points_last ? value : value / 10.0f;
   }
 
-  ONRAMP_DEVICE Taps find(int batch, int voxel, int voxels) const {
-    const Axis x = axis(size, coordinate(batch, voxel, voxels, 0), size.width);
-    const Axis y = axis(size, coordinate(batch, voxel, voxels, 1), size.height);
-    const Axis z = axis(size, coordinate(batch, voxel, voxels, 2), size.depth);
-    Taps taps;
-    for (int i = 0; i < 8; ++i) {
-      const int column = i & 1 ? x.other : x.cell, line = i & 2 ? y.other : y.cell, slice = i & 4 ? z.other : z.cell;
-      taps.offset[i] = (static_cast<unsigned>(slice) * size.height + line) * size.width + column;
-      taps.weight[i] = (i & 1 ? x.other_weight : x.weight) * (i & 2 ? y.other_weight : y.weight) *
-                       (i & 4 ? z.other_weight : z.weight);
+  ONRAMP_DEVICE void read(const T* from, const unsigned (&at)[4], Value (&kept)[N][4]) const {
+    const T* low = in_register(from);
+    for (int n = 0; n < N; ++n) {
+      const T* high = Math::kChannels == 2 ? in_register(low + plane()) : low;
+      for (int i = 0; i < 4; ++i) kept[n][i] = Math::read(low + at[i], high + at[i]);
+      low = in_register(high + plane());
     }
-    taps.any = x.weight != 0.0f && y.weight != 0.0f && z.weight != 0.0f;
-    return taps;
   }
 
-  ONRAMP_DEVICE static void blend(const Taps& taps, const T* from, T* to) {
-    float sum = 0.0f;
-    if (taps.any)
-      for (int i = 0; i < 8; ++i) sum += taps.weight[i] * to_float(from[taps.offset[i]]);
-    from_float(sum, *to);
+  ONRAMP_DEVICE static void blend(const float (&weight)[4], float share, const Value (&kept)[N][4], Value (&sum)[N]) {
+    for (int i = 0; i < 4; ++i) {
+      const auto whole = Math::weight(weight[i] * share);
+      for (int n = 0; n < N; ++n) sum[n] = Math::add(whole, kept[n][i], sum[n]);
+    }
+  }
+
+  ONRAMP_DEVICE void write(const Value (&sum)[N], T* to) const {
+    T* low = in_register(to);
+    for (int n = 0; n < N; ++n) {
+      T* high = Math::kChannels == 2 ? in_register(low + voxels()) : low;
+      Math::write(sum[n], low, high);
+      low = in_register(high + voxels());
+    }
   }
 };
 
-template <typename T, int N>
+template <typename T, typename Math, int N>
+int sample_from(int first, const OnrampVolumeSampling& s, const void* input, const void* grid, void* output, void* stream) {
+  const SampleColumn<T, Math, N> body{s, static_cast<const T*>(input), grid, static_cast<T*>(output), first};
+  const int64_t rows = (s.channels - first) / body.kChannels;
+  return for_each_2d<kResident>(body, static_cast<int64_t>(s.out_height) * s.out_width, s.batch * rows, stream);
+}
+
+// The channels in whole groups, then those that are left, one by one in float32.
+template <typename T, typename Math>
 int sample(const OnrampVolumeSampling* size, const void* input, const void* grid, void* output, void* stream) {
   const OnrampVolumeSampling& s = *size;
   const int64_t plane = static_cast<int64_t>(s.depth) * s.height * s.width;
@@ -129,9 +173,9 @@ int sample(const OnrampVolumeSampling* size, const void* input, const void* grid
   if (s.batch < 0 || s.channels < 0 || s.depth < 1 || s.height < 1 || s.width < 1 || plane > INT32_MAX ||
       s.out_depth < 0 || s.out_height < 0 || s.out_width < 0 || voxels > INT32_MAX)
     return cudaErrorInvalidValue;
-  const int64_t chunks = (static_cast<int64_t>(s.channels) + kChannels - 1) / kChannels;
-  const SampleVolume<T, N> body{s, static_cast<const T*>(input), grid, static_cast<T*>(output)};
-  return for_each(body, s.batch * chunks * voxels, stream);
+  const int grouped = s.channels - s.channels % (kGroup * Math::kChannels);
+  if (const int code = sample_from<T, Math, kGroup>(0, s, input, grid, output, stream)) return code;
+  return sample_from<T, Single<T>, 1>(grouped, s, input, grid, output, stream);
 }
 
 }  // namespace
@@ -139,15 +183,15 @@ int sample(const OnrampVolumeSampling* size, const void* input, const void* grid
 
 ONRAMP_EXPORT int onramp_grid_sample_3d_fp32(const OnrampVolumeSampling* size, const void* input, const void* grid,
                                              void* output, void* stream) {
-  return onramp::sample<float, 1>(size, input, grid, output, stream);
+  return onramp::sample<float, onramp::Single<float>>(size, input, grid, output, stream);
 }
 
 ONRAMP_EXPORT int onramp_grid_sample_3d_fp16(const OnrampVolumeSampling* size, const void* input, const void* grid,
                                              void* output, void* stream) {
-  return onramp::sample<half, 1>(size, input, grid, output, stream);
+  return onramp::sample<half, onramp::Single<half>>(size, input, grid, output, stream);
 }
 
 ONRAMP_EXPORT int onramp_grid_sample_3d_fp16x2(const OnrampVolumeSampling* size, const void* input, const void* grid,
                                                void* output, void* stream) {
-  return onramp::sample<half, 2>(size, input, grid, output, stream);
+  return onramp::sample<half, onramp::Pair>(size, input, grid, output, stream);
 }

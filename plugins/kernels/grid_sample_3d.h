@@ -3,7 +3,7 @@
 //   input [N,C,D,H,W]  grid [N,3,Do,Ho,Wo], ten times PyTorch's, as the published plugin takes it, or
 //   [N,Do,Ho,Wo,3] in PyTorch's own layout  ->  output [N,C,Do,Ho,Wo]
 //
-// Coordinates in float32, computed once per voxel for many channels. A coordinate that is not a number reads zeros, with
+// Coordinates in float32, computed once per voxel for a group of channels. A coordinate that is not a number reads zeros, with
 // border the first cell. Minimum traffic in bytes, e per element: e (N C D H W + N C Do Ho Wo) and the grid.
 #pragma once
 
@@ -21,7 +21,8 @@ typedef struct {
 } OnrampVolumeSampling;
 
 // All pointers on the device, packed row-major. Returns a cudaError_t: 0 when queued on the stream. The last form blends
-// two channels at once in half precision, with weights rounded to half; the others blend in float32.
+// pairs of channels in half precision, with weights rounded to half, as many as make whole groups of sixteen; what is
+// left, and the other forms, are blended in float32.
 int onramp_grid_sample_3d_fp32(const OnrampVolumeSampling* size, const void* input, const void* grid, void* output,
                                void* stream);
 int onramp_grid_sample_3d_fp16(const OnrampVolumeSampling* size, const void* input, const void* grid, void* output,

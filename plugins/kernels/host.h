@@ -47,6 +47,15 @@ inline half __hfma(half a, half b, half c) {  // rounded once but where float32 
 }
 inline half2 __hfma2(half2 a, half2 b, half2 c) { return {__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)}; }
 
+template <typename T>
+inline T __ldg(const T* address) {
+  return *address;
+}
+template <typename T>
+inline void __stcs(T* address, T value) {
+  *address = value;
+}
+
 inline int atomicMax(int* address, int value) {
   const int before = *address;
   if (value > before) *address = value;

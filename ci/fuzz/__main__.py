@@ -77,7 +77,12 @@ def _served(name, first, last, seed):
     settings = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     begun = None
     with subprocess.Popen(
-        [sys.executable, "-m", "ci.fuzz", *argv], cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "ci.fuzz", *argv],
+        cwd=ROOT,
+        env=settings,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         for line in process.stdout:
             row = json.loads(line)

@@ -1,6 +1,6 @@
 """The doors by name."""
 
-from ci.fuzz import archives, checkpoints, graphs, records, tables
+from ci.fuzz import archives, checkpoints, graphs, options, records, tables
 
 DOORS = {
     "onnx": graphs.DOOR,
@@ -8,4 +8,5 @@ DOORS = {
     **records.DOORS,
     **tables.DOORS,
     **checkpoints.DOORS,
+    **options.DOORS,
 }

@@ -163,7 +163,7 @@ def _shapes(model, path, calibration):
 
 def _check_choice(name, value, choices):
     if value not in choices:
-        raise BadInput(f"{name}", value, " or ".join(choices), f"choose one of {', '.join(choices)}")
+        raise BadInput(name, repr(value), " or ".join(choices), f"choose one of {', '.join(choices)}")
 
 
 def _check_operators(names, model):
@@ -171,7 +171,7 @@ def _check_operators(names, model):
     for name in names:
         if name not in known and not _is_operator(name):
             close = difflib.get_close_matches(name, known, 1, 0) or ["Add"]
-            raise BadInput("exclude_op_types", name, f"types of operators, such as {close[0]}", "correct it")
+            raise BadInput("exclude_op_types", repr(name), f"types of operators, such as {close[0]}", "correct it")
 
 
 def _is_operator(name):

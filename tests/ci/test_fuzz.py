@@ -1,5 +1,6 @@
 """The fuzzer tells what came of an input, and the doors hold against a few hundred of its inputs."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -10,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ci.fuzz import __main__ as program
-from ci.fuzz import door, mutate, tables, worker
+from ci.fuzz import door, mutate, options, tables, worker
 from ci.fuzz.door import Door, Silent, Unnamed, outcome
 from ci.fuzz.doors import DOORS
+from helpers.__main__ import COMMANDS
 from helpers.errors import BadInput
 
-EXAMPLES = {"onnx": 12, "tables": 20}  # an input of this door is taken by six commands
+EXAMPLES = {"onnx": 12, "tables": 20, "options": 20}  # an input of the first is taken by six commands
 
 
 @pytest.fixture(scope="module", params=sorted(DOORS))
@@ -94,6 +96,38 @@ def test_a_command_says_what_it_refuses(tmp_path, capsys):
     with pytest.raises(BadInput, match="required: file"):
         door.command("graph", "--no-such")
     assert "usage" in door.command("--help") and capsys.readouterr().out == ""
+
+
+def test_every_command_is_asked_with_options_of_its_own(tmp_path):
+    chosen = {}
+    for number in range(300):
+        (folder := tmp_path / str(number)).mkdir()
+        for name in (options.MODEL, options.ARRAYS):
+            (tmp_path / name).touch()
+        words = json.loads(
+            (worker.written("", DOORS["options"], number, 0, tmp_path, folder) / "argv.json").read_text()
+        )
+        chosen.setdefault(words[0], set()).update(word.partition("=")[0] for word in words if word.startswith("--"))
+        assert words[0] != "patch" or ("--dry-run" in words and words[:2] != ["patch", "check"])
+    assert chosen.keys() == COMMANDS.keys() and len(chosen["engine"]) > 30 and "--help" not in chosen["graph"]
+
+
+@pytest.mark.parametrize(
+    ("words", "writes", "said"),
+    [
+        (["graph", "model.onnx"], "model.onnx", "written over"),
+        (["engine", "run", "--loadInputs=arrays.npz"], "arrays.npz", "written over"),
+        (["engine", "run", "--saveOutputs=arrays.npz"], "arrays.npz", None),
+        (["graph", "model.onnx"], "new.part", "left"),
+    ],
+)
+def test_a_command_that_writes_where_it_must_not_is_found(tmp_path, monkeypatch, words, writes, said):
+    for name in (options.MODEL, options.ARRAYS):
+        (tmp_path / name).touch()
+    (tmp_path / options.FILE).write_text(json.dumps(words))
+    monkeypatch.setattr(options, "command", lambda *words: (tmp_path / writes).write_text("x"))
+    verdict, found = outcome(DOORS["options"], tmp_path)
+    assert verdict == ("silent" if said else "accepted") and (said or "") in found
 
 
 SERVER = """

@@ -101,6 +101,8 @@ def test_output_over_an_input_is_refused(network, calibration, target):
         ({"options": Options(exclude_nodes=("Conv_0[",))}, "unterminated character set"),
         ({"options": Options(exclude_nodes=("onv_0",))}, "as in Conv_0, Relu_1"),
         ({"options": Options(exclude_op_types=("Matmul",))}, "Matmul[\\s\\S]*such as MatMul"),
+        ({"options": Options(exclude_op_types=(" ",))}, "' '"),
+        ({"mode": " "}, "' '"),
         ({"options": Options(exclude_op_types=("\ud800",))}, "ud800[\\s\\S]*types of operators"),
         ({"options": Options(("MatMul", "Conv", "Add", "GlobalAveragePool", "Flatten"))}, "nothing to quantize"),
         ({"options": Options(samples=0)}, "samples[\\s\\S]*0"),

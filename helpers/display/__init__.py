@@ -19,6 +19,7 @@ from helpers.display.style import figure
 from helpers.display.tables import progress, table
 from helpers.display.timing import roofline, timeline
 from helpers.display.viewer import netron
+from helpers.display.voxels import voxels
 
 __all__ = [
     "bars",
@@ -46,4 +47,5 @@ __all__ = [
     "statuses",
     "table",
     "timeline",
+    "voxels",
 ]

@@ -17,6 +17,12 @@ SHOW = (
     "pages.forEach((page,i)=>page.style.display=i==this.value?'':'none');"
     "this.setAttribute('aria-valuetext',pages[this.value].dataset.page)"
 )
+DRAG = (
+    "if(event.buttons){const input=this.parentNode.querySelector('input');this.way=(this.way||0)+event.movementX;"
+    "const count=+input.max+1,pages=Math.trunc(this.way/14);if(pages){this.way-=14*pages;"
+    "input.value=((+input.value-pages)%count+count)%count;input.dispatchEvent(new Event('input'))}}"
+)
+DRAGGED = f'onpointermove="{DRAG}" ondragstart="return false" style="cursor:grab;touch-action:pan-y;user-select:none"'
 KEYS = 'data-lm-suppress-shortcuts="true"'  # the arrow keys move the slider; JupyterLab would take them
 _numbers = itertools.count()
 
@@ -34,13 +40,15 @@ def cards(steps: Mapping[str, str | Sequence[str]]) -> "HTML":
     return HTML(f'<div style="display:flex;flex-wrap:wrap;gap:8px;max-width:1050px">{ARROW.join(shown)}</div>')
 
 
-def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None) -> "HTML":
+def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None, turns: bool = False) -> "HTML":
     """A slider that shows one page at a time; it works in JupyterLab and in a static page alike.
 
     Args:
         name: what the slider changes, as its label.
-        pages: value -> (sentence, picture), in the slider's order; a picture is what the other functions return.
+        pages: value -> (sentence, picture), in the slider's order; a picture is what the other functions return, or a
+            list of them, which stand side by side where there is room.
         start: the value shown first; the first one by default.
+        turns: dragging a picture to the right or left moves the slider too, from the last page to the first.
 
     Raises:
         ValueError: no pages, or `start` is none of them.
@@ -53,6 +61,7 @@ def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None) -
     first = 0 if start is None else values.index(start)
     label = f"onramp-slider-{next(_numbers)}"
     shown = "".join(_page(value, *pages[value], visible=i == first) for i, value in enumerate(values))
+    shown = f"<div {DRAGGED}>{shown}</div>" if turns else shown
     return HTML(
         f'<div class="onramp-slider"><label for="{label}">{escaped(name)} </label>'
         f'<input id="{label}" type="range" min="0" max="{len(values) - 1}" value="{first}" {KEYS} '
@@ -63,4 +72,9 @@ def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None) -
 def _page(value, sentence, image, visible):
     hidden = "" if visible else "display:none"
     text = f"<p><b>{escaped(value)}</b>: {escaped(sentence)}</p>"
-    return f'<div data-page="{escaped(value)}" style="{hidden}">{text}{tag(image, sentence)}</div>'
+    shown = tag(image, sentence) if not isinstance(image, list) else _row(tag(each, sentence) for each in image)
+    return f'<div data-page="{escaped(value)}" style="{hidden}">{text}{shown}</div>'
+
+
+def _row(tags):
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(f"<div>{each}</div>" for each in tags)}</div>'

@@ -25,6 +25,14 @@ CLASS_COLORS = {
     "bicycle": "#AA4499",
     "pedestrian": "#D55E00",
     "traffic_cone": "#E69F00",
+    "others": "#333333",
+    "driveable_surface": "#8F8F99",
+    "other_flat": "#C9A66B",
+    "sidewalk": "#D9CBB8",
+    "terrain": "#B9CC7E",
+    "manmade": "#8A6A58",
+    "vegetation": "#4C8B3B",
+    "this vehicle": "#E6007E",
 }
 DPI = 110
 

@@ -4,6 +4,7 @@ import pytest
 
 from helpers import display, models
 from helpers.systems.bevformer.stages import stages
+from helpers.systems.fbocc.stages import stages as fbocc_stages
 
 STAGES = [("A", "reads", "2 x 3"), ("B", "writes", "boxes")]
 
@@ -28,5 +29,15 @@ def test_bevformers_stages_have_the_shapes_of_the_configuration():
         rows, memory = stages(config)
         leaves = " ".join(row[2] for row in rows)
         for number in (*config.image_size, config.embed_dims, config.bev_h, config.num_query):
+            assert str(number) in leaves
+        assert {memory[0], memory[1]} <= {row[0] for row in rows}
+
+
+def test_fboccs_stages_have_the_shapes_of_the_configuration():
+    for name in ("mini", "published"):
+        config = models.config("fbocc", name)
+        rows, memory = fbocc_stages(config)
+        leaves = " ".join(row[2] for row in rows)
+        for number in (*config.image_size, config.neck_channels, config.depth_bins, *config.volume):
             assert str(number) in leaves
         assert {memory[0], memory[1]} <= {row[0] for row in rows}

@@ -21,6 +21,7 @@ TEXTS = {
     "progress": lambda: display.tables._bar(EVIL, 1, 2, 0.5),
     "slider": lambda: display.slider(EVIL, {EVIL: (EVIL, display.bars(ROWS, "name", EVIL))}),
     "table": lambda: display.table([{EVIL: EVIL}, {EVIL: 1}], EVIL, {EVIL: lambda value: f"{value}"}),
+    "voxels": lambda: display.voxels({EVIL: np.zeros((2, 2, 2), int)}, (EVIL, "free"), 1, 2),
 }
 PICTURES = {
     "bars": lambda: display.bars(ROWS, "name", [EVIL, "a"], EVIL, EVIL),

@@ -46,3 +46,12 @@ def test_a_start_that_is_no_page_is_refused():
         display.slider("threshold", {0.1: page("many")}, start=0.4)
     with pytest.raises(ValueError, match="none of"):
         display.slider("threshold", {}, start=0.4)
+
+
+def test_pages_may_hold_several_pictures_and_be_turned_by_dragging():
+    pages = {n: ("both", [page("", "left")[1], page("", "right")[1]]) for n in (0, 1)}
+    still, turning = (display.slider("turn", pages, turns=turns).data for turns in (False, True))
+    assert re.findall(r'alt="(\w+)"', still) == 2 * ["left", "right"]
+    assert "flex-wrap:wrap" in still and "onpointermove" not in still
+    assert turning.count("onpointermove") == 1 and "touch-action:pan-y" in turning
+    assert turning.index("onpointermove") < turning.index("data-page=")

@@ -1,15 +1,17 @@
 """What a model has to be before anything works with it: of sizes and types that exist, whole, all weights numbers."""
 
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.message import Message
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike
-from helpers.graph.walk import all_attributes, all_nodes, all_tensors, all_types, is_float
+from helpers.graph.walk import all_attributes, all_nodes, all_tensors, all_types, captured, is_float
 
 EXPORT_AGAIN = "export or copy the file again"
 LARGEST = 2 << 30  # bytes; a protobuf message is smaller
@@ -25,14 +27,22 @@ BITS = {
 
 
 def check_structure(model: onnx.ModelProto, path: object) -> None:
-    """BadInput for what a protobuf message can hold and no graph can mean: nodes that make nothing, attributes without
-    a value, element types that do not exist, sizes below 0 (but for -1, a free one) or beyond what any machine holds.
+    """BadInput for what a protobuf message can hold and no graph can mean: names that are no text, tensors that
+    nothing makes (of which the inference of onnx 1.21 ends the process), nodes that make nothing, attributes without a
+    value, element types that do not exist, sizes below 0 (but for -1, a free one) or beyond what any machine holds.
     """
+    if text := next(_garbled(model), None):
+        raise BadInput(path, f"the name {text!r:.80}", "names in UTF-8", EXPORT_AGAIN)
     for node in all_nodes(model):
         if not any(node.output):
             where = f"{path}: node {node.name or '(without a name)'}"
             raise BadInput(where, f"{node.op_type or 'no operator'} without an output", "a node that makes something",
                            EXPORT_AGAIN)  # fmt: skip
+    functions = {f"function {function.name}": _as_graph(function) for function in model.functions}
+    for place, graph in ({"the graph": model.graph} | functions).items():
+        if names := captured(graph):
+            found = f"{names[0]!r:.80}, which nothing makes"
+            raise BadInput(f"{path}: {place}", found, "tensors that a node makes", EXPORT_AGAIN)
     for attribute in all_attributes(model):
         field = MESSAGES.get(attribute.type)
         if not attribute.ref_attr_name and (not attribute.type or (field and not attribute.HasField(field))):
@@ -43,6 +53,26 @@ def check_structure(model: onnx.ModelProto, path: object) -> None:
         _check_type(f"{path}: {name}", tensor.elem_type, [0 if size == -1 else size for size in sizes])
     for tensor in all_tensors(model):
         _check_type(f"{path}: tensor {tensor.name or '(of a node)'}", tensor.data_type, tensor.dims)
+
+
+def _as_graph(function):
+    inputs, outputs = (
+        [onnx.ValueInfoProto(name=name) for name in names] for names in (function.input, function.output)
+    )
+    return onnx.GraphProto(node=function.node, input=inputs, output=outputs)
+
+
+def _garbled(message: Message) -> Iterator[bytes]:
+    """The texts in a protobuf message, at any depth, that are not UTF-8; the values of tensors are not looked at."""
+    for field, value in [] if isinstance(message, onnx.TensorProto) else message.ListFields():
+        values = value if field.is_repeated else [value]
+        if field.type == field.TYPE_STRING:
+            yield from (text for text in values if isinstance(text, bytes))
+        elif field.message_type:
+            yield from (text for inner in values for text in _garbled(inner))
+    if isinstance(message, onnx.TensorProto):
+        texts = [message.name, *(text for entry in message.external_data for text in (entry.key, entry.value))]
+        yield from (text for text in texts if isinstance(text, bytes))
 
 
 def _check_type(where, element_type, sizes):

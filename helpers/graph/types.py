@@ -5,18 +5,21 @@ from math import prod
 
 import numpy as np
 import onnx
-from onnx import helper, shape_inference
+from onnx import helper, numpy_helper, shape_inference
 
 from helpers.errors import BadInput
 from helpers.graph.functions import custom_nodes, is_defined, with_functions
 from helpers.graph.session import open_session, run
-from helpers.graph.walk import all_nodes, attributes, copy, inputs, node_inputs
+from helpers.graph.walk import all_nodes, attributes, bodies, copy, inputs, node_inputs
 
 Shape = list[int | str | None] | None  # sizes; a free dimension is its name, or None; None where the rank is unknown
 COUNTING = {"Compress", "NonMaxSuppression", "NonZero", "Unique"}  # what they make is as long as the values say
 KERNELS = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "DeformConv": 1, "QLinearConv": 3}  # where a weight is
 MOST_BYTES = 2 << 30  # of zeros that a graph is run on
 MOST_SECONDS = 10  # of such a run
+FEW = 64  # elements of a tensor of sizes
+WHOLE = {onnx.TensorProto.INT64, onnx.TensorProto.INT32}
+LIMITED = {"Clip", "Slice"}  # they take numbers beyond all sizes for "to the end"
 LONGEST_VECTOR = 1 << 20  # onnx's propagation of values makes a dimension of every element of a vector
 
 
@@ -53,12 +56,39 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
             if size.HasField("dim_value") and size.dim_value <= 0:  # so some exporters write a free dimension
                 size.ClearField("dim_value")
     state_kernels(whole)
-    vectors = [count(type_of(value)[1]) or 0 for value in stated(whole.graph).values() if kind_of(value) == "tensor"
-               and len(value.type.tensor_type.shape.dim) == 1]  # fmt: skip
     try:
-        return shape_inference.infer_shapes(whole, data_prop=max(vectors, default=0) <= LONGEST_VECTOR)
+        return infer(whole)
     except Exception:  # its exceptions have no class in common; what the file states remains
         return whole
+
+
+def infer(model: onnx.ModelProto) -> onnx.ModelProto:
+    """onnx's inference of types and shapes; it follows the values of tensors where no vector can be longer than
+    `LONGEST_VECTOR`, as far as the shapes that are stated and the whole numbers that are constant tell.
+
+    Raises: what onnx raises for a graph in which types do not fit.
+    """
+    vectors = [count(type_of(value)[1]) or 0 for value in stated(model.graph).values() if kind_of(value) == "tensor"
+               and len(value.type.tensor_type.shape.dim) == 1]  # fmt: skip
+    longest = max([*vectors, *_numbers(model)], default=0)
+    return shape_inference.infer_shapes(model, data_prop=longest <= LONGEST_VECTOR)
+
+
+def _numbers(model):
+    """The whole numbers in constants that may become sizes, wherever they stand: ends of slices and limits do not."""
+    nodes = list(all_nodes(model))
+    limits = {name for node in nodes if node.op_type in LIMITED for name in node.input}
+    limits -= {name for node in nodes if node.op_type not in LIMITED for name in node.input}
+    graphs = [model.graph, *(body for node in nodes for body in bodies(node))]
+    tensors = [(tensor.name, tensor) for graph in graphs for tensor in graph.initializer]
+    made = [(node.output[0], field) for node in nodes if node.op_type == "Constant" for field in node.attribute]
+    for name, tensor in (*tensors, *((name, field.t) for name, field in made if field.HasField("t"))):
+        few = tensor.data_type in WHOLE and prod(tensor.dims) <= FEW and not tensor.external_data
+        if few and name not in limits:
+            yield from map(int, numpy_helper.to_array(tensor).reshape(-1))
+    for name, field in made:
+        if name not in limits:
+            yield from (field.i, *field.ints)
 
 
 def state_kernels(model: onnx.ModelProto) -> None:

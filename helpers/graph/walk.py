@@ -31,11 +31,12 @@ def bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
 
 def node_inputs(node: onnx.NodeProto) -> list[str]:
     """The names that a node reads, those that its bodies capture from outside included; each once."""
-    captured = [name for body in bodies(node) for name in _captured(body)]
-    return list(dict.fromkeys(name for name in (*node.input, *captured) if name))
+    outside = [name for body in bodies(node) for name in captured(body)]
+    return list(dict.fromkeys(name for name in (*node.input, *outside) if name))
 
 
-def _captured(body):
+def captured(body: onnx.GraphProto) -> list[str]:
+    """The names that a graph reads or gives and that nothing in it makes: a body takes them from outside."""
     own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
     own |= {tensor.values.name for tensor in body.sparse_initializer}
     own |= {name for node in body.node for name in node.output}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper, shape_inference
+from onnx import helper, numpy_helper
 
 from helpers.engine.tensorrt import opset17, versions
 from helpers.engine.tensorrt.decompose import decompose_operators
@@ -18,6 +18,7 @@ from helpers.engine.tensorrt.view import LARGEST, View
 from helpers.errors import BadInput
 from helpers.graph import drop_functions
 from helpers.graph.edit import inlined
+from helpers.graph.types import infer
 from helpers.graph.walk import STANDARD, attributes, node_inputs
 
 LARGEST_OUTPUT = 1 << 20  # elements; larger constants are TensorRT's to fold
@@ -109,7 +110,7 @@ def _fold(model, keep):
     while True:
         del model.graph.value_info[:]  # what was inferred with less known would stay
         model.graph.value_info.extend(noted)
-        model = shape_inference.infer_shapes(model, data_prop=True)
+        model = infer(model)
         if not _fold_once(model, keep):
             return model
 

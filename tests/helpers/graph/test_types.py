@@ -1,11 +1,15 @@
 """What is known of types and shapes: stated, inferred, read off a run; and what stays unknown."""
 
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, parser
 
 from helpers import graph
+from helpers.files import ROOT
 from helpers.graph import types
 from tests.builders.graphs import captures, free_batch, model, sequences, value
 
@@ -107,3 +111,45 @@ def test_what_does_not_infer_says_what_it_states():
 def test_shapes_as_text():
     assert [types.text(shape) for shape in (["N", 3], [None], [], None)] == ["[N, 3]", "[?]", "[]", "[?]"]
     assert [types.count(shape) for shape in ([2, 3], [], ["N", 3], [None], None)] == [6, 1, None, None, None]
+
+
+LONG = """<ir_version: 9, opset_import: ["": 18, "demo": 1]>
+    long (float[1] x) => (float[N] y) { y = demo.Long (x) }
+    <domain: "demo", opset_import: ["": 18]>
+    Long (x) => (y) {
+      size = SIZE
+      whole = Cast <to = 7> (x)
+      vector = Reshape (whole, size)
+      sum = Add (vector, vector)
+      y = Cast <to = 1> (sum)
+    }"""
+INFER = f"""
+import resource, sys
+from onnx import parser
+from helpers.files import ROOT
+from helpers.graph import types
+resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+types.inferred(parser.parse_model({LONG!r}.replace("SIZE", sys.argv[1])))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize(
+    "size", ["Constant <value_ints = [4611686018427387904]> ()", "Constant <value = int64[1] {4611686018427387904}> ()"]
+)
+def test_inference_follows_no_values_into_vectors_that_fill_the_memory(size):
+    done = subprocess.run([sys.executable, "-c", INFER, size], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and int(done.stdout) < 2**20
+
+
+@pytest.mark.parametrize("last", [3, 2**63 - 1])
+def test_the_end_of_a_slice_is_no_size(last):
+    model = parser.parse_model(f"""<ir_version: 9, opset_import: ["": 18]>
+        cut (float[1, 2, 3] x, float[6] z) => (float[A, B] y) <int64[1] one = {{1}}> {{
+          end = Constant <value = int64[1] {{{last}}}> ()
+          shape = Shape (x)
+          sizes = Slice (shape, one, end)
+          y = Reshape (z, sizes)
+        }}""")
+    inferred = types.stated(types.inferred(model).graph)
+    assert types.type_of(inferred["y"])[1] == [2, 3]

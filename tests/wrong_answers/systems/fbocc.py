@@ -1,0 +1,291 @@
+"""Typical wrong answers to the exercises of notebooks/systems/fbocc.ipynb (form: ci/lessons/wrong.py)."""
+
+
+# %% Exercise 1: floors the index
+# says: floor would lose it
+def voxel_of(points, low, size, cells):
+    cell = np.floor((points - low) / size).astype(np.int64)
+    inside = ((cell >= 0) & (cell < cells)).all(1)
+    x, y, z = cell.T
+    return np.where(inside, (z * cells[1] + y) * cells[0] + x, -1)
+
+
+# %% Exercise 1: cuts first and tests afterwards, with everything below the border
+# says: more than one voxel below the border
+def voxel_of(points, low, size, cells):
+    cell = np.maximum(np.trunc((points - low) / size), 0).astype(np.int64)
+    x, y, z = cell.T
+    return np.where((cell < cells).all(1), (z * cells[1] + y) * cells[0] + x, -1)
+
+
+# %% Exercise 1: x is the slowest
+# says: x is the fastest
+def voxel_of(points, low, size, cells):
+    position = (points - low) / size
+    inside = ((position > -1) & (position < cells)).all(1)
+    x, y, z = np.trunc(position).astype(np.int64).T
+    return np.where(inside, (x * cells[1] + y) * cells[2] + z, -1)
+
+
+# %% Exercise 1: rounds
+# says: and not rounded
+def voxel_of(points, low, size, cells):
+    position = (points - low) / size
+    inside = ((position > -1) & (position < cells)).all(1)
+    x, y, z = np.rint(position).astype(np.int64).T
+    return np.where(inside, (z * cells[1] + y) * cells[0] + x, -1)
+
+
+# %% Exercise 1: forgets the upper border
+# says: beyond the upper border
+def voxel_of(points, low, size, cells):
+    position = (points - low) / size
+    x, y, z = np.trunc(position).astype(np.int64).T
+    return np.where((position > -1).all(1), (z * cells[1] + y) * cells[0] + x, -1)
+
+
+# %% Exercise 1: the lesson's volume and not the arguments
+# says: x is the fastest
+def voxel_of(points, low, size, cells):
+    position = (points - config.pc_range[:3]) / config.voxel_size
+    cells = config.volume[::-1]
+    inside = ((position > -1) & (position < cells)).all(1)
+    x, y, z = np.trunc(position).astype(np.int64).T
+    return np.where(inside, (z * cells[1] + y) * cells[0] + x, -1)
+
+
+# %% Exercise 1: an index that is no integer
+# says: an index is an integer
+def voxel_of(points, low, size, cells):
+    position = (points - low) / size
+    inside = ((position > -1) & (position < cells)).all(1)
+    x, y, z = np.trunc(position).T
+    return np.where(inside, (z * cells[1] + y) * cells[0] + x, -1)
+
+
+# %% Exercise 1: counts by y where it should by x
+# says: as many as there are cells along x
+def voxel_of(points, low, size, cells):
+    position = (points - low) / size
+    inside = ((position > -1) & (position < cells)).all(1)
+    x, y, z = np.trunc(position).astype(np.int64).T
+    return np.where(inside, (z * cells[0] + y) * cells[1] + x, -1)
+
+
+# %% Exercise 2: the voxels in place of the positions
+# says: starts are positions
+def runs_of(voxels):
+    found, lengths = np.unique(voxels, return_counts=True)
+    return found.astype(np.int32), lengths.astype(np.int32)
+
+
+# %% Exercise 2: forgets the first run
+# says: begins at point 0
+def runs_of(voxels):
+    starts = np.flatnonzero(voxels[1:] != voxels[:-1]) + 1
+    return starts.astype(np.int32), np.diff(starts, append=len(voxels)).astype(np.int32)
+
+
+# %% Exercise 2: forgets the end of the last run
+# says: the last run has a length too
+def runs_of(voxels):
+    starts = np.unique(voxels, return_index=True)[1]
+    return starts.astype(np.int32), np.diff(starts).astype(np.int32)
+
+
+# %% Exercise 2: counts the voxels without points
+# says: have no run
+def runs_of(voxels):
+    starts = np.unique(voxels, return_index=True)[1]
+    return starts.astype(np.int32), np.bincount(voxels).astype(np.int32)
+
+
+# %% Exercise 2: leaves the type to NumPy
+# says: the graph takes int32
+def runs_of(voxels):
+    return np.unique(voxels, return_index=True, return_counts=True)[1:]
+
+
+# %% Exercise 2: a start although there is no point
+# says: no points have no runs
+def runs_of(voxels):
+    starts = np.concatenate([[0], np.flatnonzero(voxels[1:] != voxels[:-1]) + 1])
+    return starts.astype(np.int32), np.diff(starts, append=len(voxels)).astype(np.int32)
+
+
+# %% Exercise 2: a start too early
+# says: the runs of 2 2 2 5 7 7 begin at
+def runs_of(voxels):
+    starts = np.concatenate([[0], np.flatnonzero(voxels[1:] != voxels[:-1])]) if len(voxels) else voxels
+    return starts.astype(np.int32), np.diff(starts, append=len(voxels)).astype(np.int32)
+
+
+# %% Exercise 3: always a start, as the published script
+# says: always True
+def next_states(outputs, old, new, shape, frames):
+    volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([True])}
+
+
+# %% Exercise 3: hands the times on unchanged
+# says: handed on unchanged
+def next_states(outputs, old, new, shape, frames):
+    start = outputs is None or old != new
+    volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    if not start:
+        volumes, times = outputs["output_history_bev"].copy(), outputs["output_history_sweep_time"].copy()
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Exercise 3: begins anew at the first frame alone
+# says: another sequence id begins a sequence
+def next_states(outputs, old, new, shape, frames):
+    start = outputs is None
+    volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    if not start:
+        volumes, times = outputs["output_history_bev"].copy(), outputs["output_history_sweep_time"] + 1
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Exercise 3: no copy of the volumes
+# says: return a copy
+def next_states(outputs, old, new, shape, frames):
+    start = outputs is None or old != new
+    volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    if not start:
+        volumes, times = outputs["output_history_bev"], outputs["output_history_sweep_time"] + 1
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Exercise 3: counts in the engine's own buffer
+# says: changed the graph's own output
+def next_states(outputs, old, new, shape, frames):
+    start = outputs is None or old != new
+    volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    if not start:
+        volumes, times = outputs["output_history_bev"].copy(), outputs["output_history_sweep_time"]
+        times += 1
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Exercise 3: the flag is set, but the old states stay
+# says: a new sequence has the times 0
+def next_states(outputs, old, new, shape, frames):
+    if outputs is None:
+        volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    else:
+        volumes, times = outputs["output_history_bev"].copy(), outputs["output_history_sweep_time"] + 1
+    start = outputs is None or old != new
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Exercise 3: a zero is taken for no sequence
+# says: always True
+def next_states(outputs, old, new, shape, frames):
+    start = not (outputs and old) or old != new
+    volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    if not start:
+        volumes, times = outputs["output_history_bev"].copy(), outputs["output_history_sweep_time"] + 1
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Exercise 3: times of NumPy's own type
+# says: history_sweep_time is int32
+def next_states(outputs, old, new, shape, frames):
+    start = outputs is None or old != new
+    volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames))
+    if not start:
+        volumes, times = outputs["output_history_bev"].copy(), outputs["output_history_sweep_time"] + 1
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Project: without the augmentation
+# says: bda is left out
+def pool_ranks(cameras, config):
+    return geometry.pooling(dataclasses.replace(cameras, bda=np.eye(3)), config)
+
+
+# %% Project: without the crop
+# says: post_translations are left out
+def pool_ranks(cameras, config):
+    return geometry.pooling(dataclasses.replace(cameras, post_translations=np.zeros((6, 3))), config)
+
+
+# %% Project: the middle of a bin
+# says: lower edge, and not its middle
+def pool_ranks(cameras, config):
+    low, high, step = config.depth_range
+    return geometry.pooling(cameras, dataclasses.replace(config, depth_range=(low + step / 2, high + step / 2, step)))
+
+
+# %% Project: indices that are floored
+# says: do not floor
+def pool_ranks(cameras, config):
+    rows, columns = config.feature_size
+    u = np.linspace(0, config.image_size[1] - 1, columns)
+    v = np.linspace(0, config.image_size[0] - 1, rows)
+    pixels = np.stack([*np.meshgrid(u, v), np.ones((rows, columns))], -1) - cameras.post_translations[:, None, None]
+    turn = cameras.rotations @ np.linalg.inv(cameras.intrinsics) @ np.linalg.inv(cameras.post_rotations)
+    rays = (turn[:, None, None] @ pixels[..., None])[..., 0]
+    depths = np.arange(*config.depth_range)[:, None, None, None]
+    points = (rays[:, None] * depths + cameras.translations[:, None, None, None]) @ cameras.bda.T
+    cells = np.array(config.volume[::-1])
+    cell = np.floor((points.reshape(-1, 3) - config.pc_range[:3]) / config.voxel_size).astype(np.int64)
+    of_depth = np.flatnonzero(((cell >= 0) & (cell < cells)).all(1))
+    x, y, z = cell[of_depth].T
+    voxels = (z * cells[1] + y) * cells[0] + x
+    order = np.argsort(voxels, kind="stable")
+    of_depth, voxels = of_depth[order], voxels[order]
+    of_feat = of_depth // (len(depths) * rows * columns) * rows * columns + of_depth % (rows * columns)
+    starts, lengths = np.unique(voxels, return_index=True, return_counts=True)[1:]
+    arrays = (of_depth, of_feat, voxels, starts, lengths)
+    return {name: each.astype(np.int32) for name, each in zip(RANKS, arrays, strict=True)}
+
+
+# %% Project: the cell with its bin
+# says: ranks_feat is flat over
+def pool_ranks(cameras, config):
+    found = geometry.pooling(cameras, config)
+    return found | {"ranks_feat": found["ranks_depth"]}
+
+
+# %% Project: points in the order of depth
+# says: sort the points by voxel
+def pool_ranks(cameras, config):
+    found = geometry.pooling(cameras, config)
+    order = np.argsort(found["ranks_depth"])
+    return found | {name: found[name][order] for name in RANKS[:3]}
+
+
+# %% Project: a sort that turns the order within a voxel
+# says: take a stable sort
+def pool_ranks(cameras, config):
+    found = geometry.pooling(cameras, config)
+    order = np.lexsort((-found["ranks_depth"], found["ranks_bev"]))
+    return found | {name: found[name][order] for name in RANKS[:3]}
+
+
+# %% Project: the volume counted along x, y, z
+# says: check the order \(z, y, x\)
+def pool_ranks(cameras, config):
+    found = geometry.pooling(cameras, config)
+    z, y, x = np.unravel_index(found["ranks_bev"], config.volume)
+    voxels = (x * config.volume[1] + y) * config.volume[0] + z
+    order = np.argsort(voxels, kind="stable")
+    found |= {name: found[name][order] for name in RANKS[:2]} | {"ranks_bev": voxels[order].astype(np.int32)}
+    starts, lengths = np.unique(found["ranks_bev"], return_index=True, return_counts=True)[1:]
+    return found | {"interval_starts": starts.astype(np.int32), "interval_lengths": lengths.astype(np.int32)}
+
+
+# %% Project: integers of 64 bits
+# says: the graph takes int32
+def pool_ranks(cameras, config):
+    return {name: each.astype(np.int64) for name, each in geometry.pooling(cameras, config).items()}
+
+
+# %% Project: cameras that see nothing
+# says: stopped with ValueError
+def pool_ranks(cameras, config):
+    found = geometry.pooling(cameras, config)
+    found["interval_starts"] -= found["interval_starts"].min()
+    return found

@@ -116,7 +116,8 @@ def _parse(trt, onnx_path, model, network, known):
 def _constrain(trt, network, model, patterns):
     """Set the precision of the layers whose own name, or whose ONNX node's name, fits a pattern; returns their number.
 
-    A layer that the parser left without its node's name (8.6: LayerNormalization) is known by its output's name.
+    A layer that the parser left without its node's name (8.6: LayerNormalization) is known by its output's name. A
+    plugin chooses among the types that it supports: 8.6 refuses a constraint on it, so none is set.
     """
     made_by = {name: node.name for node in model.graph.node for name in node.output}
     hits = dict.fromkeys(patterns, 0)
@@ -129,7 +130,7 @@ def _constrain(trt, network, model, patterns):
             if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
                 continue
             hits[pattern] += 1
-            if all(tensor.dtype.name in REAL for tensor in outputs):
+            if not layer.type.name.startswith("PLUGIN") and all(tensor.dtype.name in REAL for tensor in outputs):
                 constrained.add(index)
                 _set_precision(trt, layer, precision)
     for pattern, count in hits.items():

@@ -26,7 +26,7 @@ class BuilderOptions:
         tf32: whether FP32 matrix products may use TF32 (10 bits of mantissa).
         layer_precisions: {name pattern: "fp32" | "fp16" | "int8"}, obeyed; `*` stands for any text and the last pattern
             that fits counts. Goes with every precision that lets the builder choose, and must be given with "obey".
-            Leave out plugins: they choose among the types they support, and 8.6 refuses a constraint on them.
+            Plugins are passed over: they choose among the types they support.
         calibration: `.npz` of `helpers.calibration`, for "int8-implicit", "best" and "obey".
         shapes: {input name: (min, opt, max) shape}, or a list of such dicts, one per optimization profile.
         workspace: limit of the scratch memory, MiB.

@@ -53,6 +53,20 @@ class Buffer:
         self.memory = self.host = None
 
 
+def narrowed(feeds: Mapping[str, np.ndarray], inputs: Tensors) -> dict[str, np.ndarray]:
+    """`feeds` with INT64 as INT32 for inputs that are: up to 8.6 TensorRT makes one of the other.
+
+    Raises BadInput for a value that INT32 does not hold.
+    """
+    found = dict(feeds)
+    for name, array in feeds.items():
+        if name in inputs and inputs[name].dtype == np.int32 and getattr(array, "dtype", None) == np.int64:
+            found[name] = array.astype(np.int32)
+            if (found[name] != array).any():
+                raise BadInput(f"input {name!r}", f"{np.abs(array).max()}", "values of 32 bits", "pass smaller numbers")
+    return found
+
+
 def is_free(shape: tuple[int | str, ...]) -> bool:
     """Whether a shape has a free dimension."""
     return any(isinstance(size, str) for size in shape)

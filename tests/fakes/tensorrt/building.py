@@ -129,8 +129,9 @@ class ITensor(Described):
 
 
 class ILayer(Described):
-    def __init__(self, name, inputs, outputs):
+    def __init__(self, name, kind, inputs, outputs):
         self._inputs, self._outputs, self._types = inputs, outputs, {}
+        self.type = types.SimpleNamespace(name=kind)
         self.name, self.num_inputs, self.num_outputs = name, len(inputs), len(outputs)
 
     def get_input(self, index):
@@ -165,7 +166,8 @@ class INetworkDefinition(Described):
                 trt._major == 8 and node.op_type == "LayerNormalization"
             )  # the 8.6 parser registers no layer there
             name = f"(Unnamed Layer* {len(self._layers)}) [Normalization]" if unnamed else node.name
-            self._layers.append(trt.ILayer(name, [tensors.get(name) for name in node.input], made))
+            kind = "ELEMENTWISE" if onnx.defs.has(node.op_type) else f"PLUGIN_V{2 if trt._major == 8 else 3}"
+            self._layers.append(trt.ILayer(name, kind, [tensors.get(name) for name in node.input], made))
         self.num_inputs, self.num_layers = len(self._inputs), len(self._layers)
 
 

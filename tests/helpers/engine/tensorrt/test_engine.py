@@ -67,6 +67,16 @@ def test_states_stay_on_the_gpu(trt, model, driver, cuda_graph):
         assert_equal(loaded.run({"x": x, "history": given}), step(x, given))
 
 
+def test_whole_numbers_of_64_bits_are_taken_for_inputs_of_32():
+    inputs = {"i": engine.Tensor((2,), np.dtype(np.int32)), "j": engine.Tensor((2,), np.dtype(np.int64))}
+    feeds = {"i": np.array([1, -2]), "j": np.array([3, 4]), "k": np.array([5, 6])}
+    found = tensors.narrowed(feeds, inputs)
+    assert [array.dtype for array in found.values()] == [np.int32, np.int64, np.int64]
+    assert all((found[name] == feeds[name]).all() for name in feeds)
+    with pytest.raises(BadInput, match="input 'i'"):
+        tensors.narrowed({"i": np.array([1, 2**31])}, inputs)
+
+
 @pytest.mark.parametrize(
     "states, named",
     [({"history": "keeps"}, "no such tensor"), ({"histories": "kept"}, "no such tensor"), ({"history": "top"}, "3, 1")],

@@ -41,6 +41,18 @@ def test_plugin_library_is_loaded_the_versions_way(trt, tmp_path, monkeypatch):
         engine.load(made)
 
 
+def test_no_precision_is_set_on_a_plugin(weak, tmp_path, monkeypatch):
+    library = tmp_path / "libtwice.so"
+    library.write_bytes(b"Plugin Twice")
+    weak._creators.add("Twice")
+    monkeypatch.setattr(plugin_library.ctypes, "CDLL", lambda *_: object())
+    monkeypatch.setattr(plan, "deserialize", lambda *arguments: plan.Plan(None, None, None, 0))
+    monkeypatch.setattr(inspector, "layers", lambda engine: [])
+    built(save_custom(tmp_path / "custom.onnx"), plugins=[library], precision="fp16", layer_precisions={"/*": "fp32"})
+    (layer,) = weak._built[0][0]._layers
+    assert layer.name == "/Twice" and layer._types == {}
+
+
 def test_a_file_that_is_no_plugin_library(trt, model, tmp_path):
     library = tmp_path / "libnothing.so"
     library.write_bytes(b"not a library")

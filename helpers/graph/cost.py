@@ -12,6 +12,7 @@ from helpers.graph.functions import FUNCTIONS, is_defined
 from helpers.graph.types import count, inferred, kind_of, stated, tensor_types, text, type_of
 from helpers.graph.walk import STANDARD, attributes, bodies, is_float, node_inputs
 
+RESAMPLING = {"AveragePool", "GlobalAveragePool", "MaxPool", "Resize"}
 PASSED_ON = {"QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape", "Cast", "Identity"}
 
 
@@ -55,6 +56,31 @@ def cost_by_block(model: Model, depth: int = 3) -> list[dict]:
         if name in users:
             rows[_block(_owner(users[name], users).name, depth)]["parameters"] += size
     return [{"block": block} | row for block, row in rows.items()]
+
+
+def layers(model: Model) -> list[dict]:
+    """What each layer that computes or resamples costs: node, op, flops, elements; in graph order.
+
+    Convolutions, matrix products, custom operators and `RESAMPLING`; all others can be done on the way between them.
+    `elements`: of its inputs, constants with them, and of its outputs, each of which is read or written once at least.
+    A size has to be known: BadInput names the first layer of which one is not.
+    """
+    model = inferred(read(model))
+    known, rows = tensor_types(model), []
+    for node in model.graph.node:
+        if node.op_type not in {*RULES, *FUNCTIONS, *RESAMPLING}:
+            continue
+        names = [name for name in (*node.input, *node.output) if name]
+        try:
+            flops = _flops(node, known, model)
+            sizes = [count(known.get(name, (0, None))[1]) for name in names]
+        except Unknown as reason:
+            sizes, flops = [None], str(reason)
+        if None in sizes:
+            found = f"{flops}" if isinstance(flops, str) else f"shapes {[known.get(name) for name in names]}"
+            raise BadInput(f"layer {node.name or node.output[0]}", found, "known shapes", "fix the free dimensions")
+        rows.append({"node": node.name, "op": node.op_type, "flops": flops, "elements": sum(sizes)})
+    return rows
 
 
 def _block(name, depth):

@@ -5,6 +5,8 @@ import pytest
 from onnx import TensorProto, helper, parser
 
 from helpers import graph
+from helpers.errors import BadInput
+from helpers.graph.cost import layers
 from tests.builders.functions import D, M, N, P, Q
 from tests.builders.graphs import free_batch, looping, model, value
 
@@ -122,3 +124,19 @@ def test_sampling_and_transposes():
     assert {row["block"]: row["flops"] for row in graph.cost_by_block(whole)} == {
         "a": 8 * 2 * 9, "b": 0, "c": 2 * 2 * 9 * 3 * 4, "d": 2 * 5 * 6 * 7,
     }  # fmt: skip
+
+
+def test_layers_by_hand():
+    """What a Relu does can be done on the way; a Resize reads and writes, and multiplies nothing that counts."""
+    constants = {"w": np.ones((4, 3, 3, 3), np.float32), "scale": np.float32([1, 1, 2, 2])}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "/conv"),
+        helper.make_node("Relu", ["c"], ["r"], "/relu"),
+        helper.make_node("Resize", ["r", "", "scale"], ["y"], "/resize"),
+    ]
+    assert layers(model(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 4, 12, 12]}, constants)) == [
+        {"node": "/conv", "op": "Conv", "flops": 2 * 144 * 27, "elements": 192 + 108 + 144},
+        {"node": "/resize", "op": "Resize", "flops": 0, "elements": 144 + 4 + 576},
+    ]
+    with pytest.raises(BadInput, match=r"layer /conv[\s\S]*known shapes"):
+        layers(model(nodes[:1], {"x": ["N", 3, 8, 8]}, {"c": ["N", 4, 6, 6]}, {"w": constants["w"]}))

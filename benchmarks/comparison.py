@@ -14,6 +14,7 @@ def table(pieces, shape, system):
                 "engine": f"{runtime} {name}",
                 "GPU ms": found.get("gpu_ms_p50"), "p99": found.get("gpu_ms_p99"),
                 "graph": found.get("graph_gpu_ms_p50"), "host": found.get("host_ms_p50"),
+                "over roofline": found.get("over_roofline"),
                 "end to end": found.get("end_to_end_ms"), "over FP32": found.get("speedup_over_fp32"),
                 "MiB": found.get("engine_mib"), **{name: found.get(name) for name in system.accuracy},
                 "finite": str(found.get("finite", "")),

@@ -1,5 +1,7 @@
 """What the pieces of a work folder say of every engine: its times, its size, its accuracy."""
 
+from benchmarks import roofline
+
 SCORES = ("NDS", "mAP", "mATE", "mASE", "mAOE", "mAVE", "mAAE", "mIoU", "RayIoU", "frames", "finite",
           "frames_not_finite")  # fmt: skip
 SHAPES = ("published", "mini")
@@ -59,6 +61,10 @@ def metrics_of(pieces, runtime, shape, name):
     for baseline in ("fp32", f"fp32{PLUGIN}" if name.endswith(PLUGIN) else "fp32"):
         if baseline in timings and name in timings:
             metrics[f"speedup_over_{baseline}"] = timings[baseline][kind]["p50"] / timings[name][kind]["p50"]
+    bound = roofline.of(name, pieces, shape)
+    if bound and "gpu" in timings.get(name, {}):
+        times = [one["gpu"]["p50"] for key in (name, name + GRAPH) if "gpu" in (one := timings.get(key, {}))]
+        metrics |= {"roofline_ms": bound["least_ms"], "over_roofline": min(times) / bound["least_ms"]}
     built = result(f"{runtime}/{shape}/build/{name}")
     if built:
         metrics |= {"engine_mib": built["size_bytes"] / 2**20, "build_seconds": built["build_seconds"]}

@@ -14,6 +14,7 @@ from helpers.dataset import open_dataset, stream
 from helpers.errors import BadInput
 from helpers.export import export
 from helpers.files import ROOT, sha256
+from helpers.graph import cost
 from helpers.models import create
 
 MINIDRIVE = ROOT / "data/minidrive"  # made where it is absent; a data root that the user names has to be there
@@ -43,6 +44,7 @@ def _prepare_shape(session, options, shape):
     session.piece(
         f"prepare/{shape}/export", lambda: _export(options.system.network(shape, options.checkpoint), onnx), 60, weights
     )
+    session.piece(f"prepare/{shape}/cost", lambda: {"layers": cost.layers(onnx)}, 20, weights)
     session.piece(f"prepare/{shape}/frames", lambda: _frames(work, options, shape), 60, settings)
     session.piece(f"prepare/{shape}/preprocess", lambda: _preprocess_time(options, shape), 20, settings)
     session.piece(f"prepare/{shape}/reference", lambda: _reference(work, options, shape), 90, of_both)

@@ -4,7 +4,7 @@ FP16 is `model.half()` with the projection, the coordinates and the box regressi
 "autocast" is PyTorch's own choice of types. The GPU time is that of the network alone; the host time has the copies
 both ways, as the engines' has. The custom operators are composed of PyTorch's own, also where the compiled library is
 there: these are the figures of somebody without it. With --plugin, eager runs once more with the library's kernels,
-under names that end in "_kernels".
+under names that end in "_kernels", and so does torch.compile in every precision.
 """
 
 import contextlib
@@ -33,6 +33,7 @@ COMPILED = {  # the most wanted first: precision, options, seconds that the piec
     "compile_fp16_reduce_overhead": ("fp16", {"mode": "reduce-overhead"}, 60),
     "compile_fp16_max_autotune": ("fp16", {"mode": "max-autotune"}, 150),
 }
+OF_KERNELS = ("compile_fp16", "compile_fp32", "compile_tf32")  # once more with the compiled kernels
 
 
 def run(session, options):
@@ -50,6 +51,8 @@ def run(session, options):
         for shape, (model, kept) in networks.items():
             piece = partial(with_kernels, options.plugin, system, model, kept, options.tiny)
             session.piece(f"pytorch/{shape}/{KERNELS}", piece, 60, depends)
+        with library.use(options.plugin):
+            _compile(session, system, networks, {name: COMPILED[name] for name in OF_KERNELS}, f"_{KERNELS}")
 
 
 def _pieces(session, options, networks):
@@ -63,11 +66,15 @@ def _pieces(session, options, networks):
     if "published" in options.shapes:
         for name in system.variants:
             session.piece(f"pytorch/scale/{name}", lambda n=name: scale(system, n, networks["published"][1]), 12)
-    for name, (precision, settings, seconds) in COMPILED.items():
+    _compile(session, system, networks, COMPILED)
+
+
+def _compile(session, system, networks, chosen, suffix=""):
+    for name, (precision, settings, seconds) in chosen.items():
         for shape, (model, kept) in networks.items():
             network = partial(Runner, system, model, precision)
             piece = partial(compiled, network, kept, precision, settings, session.until)
-            session.piece(f"pytorch/{shape}/{name}", piece, seconds)
+            session.piece(f"pytorch/{shape}/{name}{suffix}", piece, seconds)
 
 
 def with_kernels(path, *arguments):

@@ -340,7 +340,7 @@ def test_other_weights_make_the_graphs_anew(tmp_path, monkeypatch):
         prepare.run(Noted(tmp_path), options)
     first, second = (dict(half) for half in (seen[: len(seen) // 2], seen[len(seen) // 2 :]))
     changed = {name for name in first if first[name] != second[name]}
-    assert changed == {"export", "reference", "calibration", "qdq"}
+    assert changed == {"export", "cost", "reference", "calibration", "qdq"}
 
 
 def test_stages_without_their_machine_are_refused(work, minidrive, monkeypatch, capsys):
@@ -497,13 +497,17 @@ def test_pytorch_runs_without_the_kernels_and_once_more_with_those_of_the_plugin
         return {"gpu": {f"fp32{suffix}": timing}, "memory_mib": {f"fp32{suffix}": 3.0}, "operators": "composed"}
 
     monkeypatch.setattr(pytorch, "eager", eager)
-    monkeypatch.setattr(pytorch, "COMPILED", {})
+    compiled = lambda network, kept, precision, *_: chosen.append(precision) or {"gpu": {"compiled": timing}}  # noqa: E731
+    monkeypatch.setattr(pytorch, "compiled", compiled)
+    monkeypatch.setattr(pytorch, "COMPILED", {"compile_fp16": ("fp16", {}, 1), "compile_bf16": ("bf16", {}, 1)})
+    monkeypatch.setattr(pytorch, "OF_KERNELS", ("compile_fp16",))
     for name in ("ceilings", "stream"):
         monkeypatch.setattr(pytorch, name, lambda *_: {})
     before = pytorch.library._chosen
     session = Session(work)
     pytorch.run(session, measure_gpu.parse(["pytorch", "--tiny", f"--work={work}", f"--plugin={plugin}"]))
-    assert chosen == [(None, ""), (str(plugin), "_kernels")] and pytorch.library._chosen == before
+    assert chosen == [(None, ""), "fp16", "bf16", (str(plugin), "_kernels"), "fp16"]
+    assert session.result("pytorch/mini/compile_fp16_kernels") and pytorch.library._chosen == before
     found = {name: metrics for name, metrics, _ in report.engines(session.pieces(), SYSTEM.name)}
     plain, kernels = (found[f"bevformer-mini-pytorch-fp32{end}"] for end in ("", "_kernels"))
     assert (plain["operators"], kernels["operators"]) == ("composed", "compiled kernels")

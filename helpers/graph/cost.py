@@ -72,15 +72,20 @@ def layers(model: Model) -> list[dict]:
             continue
         names = [name for name in (*node.input, *node.output) if name]
         try:
-            flops = _flops(node, known, model)
-            sizes = [count(known.get(name, (0, None))[1]) for name in names]
+            flops, sizes = _flops(node, known, model), [_size(name, known) for name in names]
         except Unknown as reason:
-            sizes, flops = [None], str(reason)
-        if None in sizes:
-            found = f"{flops}" if isinstance(flops, str) else f"shapes {[known.get(name) for name in names]}"
-            raise BadInput(f"layer {node.name or node.output[0]}", found, "known shapes", "fix the free dimensions")
+            raise BadInput(f"layer {node.name or node.output[0]}", reason, "known shapes", "fix them") from reason
         rows.append({"node": node.name, "op": node.op_type, "flops": flops, "elements": sum(sizes)})
     return rows
+
+
+def _size(name: str, known: dict) -> int:
+    """Number of elements of a tensor. Raises Unknown."""
+    shape = known.get(name, (0, None))[1]
+    size = count(shape)
+    if size is None:
+        raise Unknown(f"the shape of {name} is {text(shape)}")
+    return size
 
 
 def _block(name, depth):

@@ -89,12 +89,12 @@ struct Pool {
   };
 
   // The threads of a block: `rows` rows of `width` threads, the same channels of each row.
-  ONRAMP_DEVICE int lanes() const { return size.channels / N; }
-  ONRAMP_DEVICE int width() const { return lanes() < kThreads ? lanes() : kThreads; }
-  int64_t blocks() const { return groups() * splits(); }
-  ONRAMP_DEVICE int splits() const { return (lanes() + width() - 1) / width(); }
-  ONRAMP_DEVICE int groups() const { return (size.rows + rows() - 1) / rows(); }
-  ONRAMP_DEVICE int rows() const { return kThreads / width(); }
+  ONRAMP_BOTH int lanes() const { return size.channels / N; }
+  ONRAMP_BOTH int width() const { return lanes() < kThreads ? lanes() : kThreads; }
+  ONRAMP_BOTH int64_t blocks() const { return static_cast<int64_t>(groups()) * splits(); }
+  ONRAMP_BOTH int splits() const { return (lanes() + width() - 1) / width(); }
+  ONRAMP_BOTH int groups() const { return (size.rows + rows() - 1) / rows(); }
+  ONRAMP_BOTH int rows() const { return kThreads / width(); }
 
   ONRAMP_DEVICE void operator()(const Block& block, Shared& shared) const {
     const int wide = width(), high = rows(), far = groups();

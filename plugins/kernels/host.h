@@ -6,6 +6,7 @@
 #include <cstring>
 
 #define ONRAMP_DEVICE inline
+#define ONRAMP_BOTH inline
 
 enum cudaError { cudaSuccess = 0, cudaErrorInvalidValue = 1 };
 

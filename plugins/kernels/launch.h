@@ -10,6 +10,7 @@
 #ifdef __CUDACC__
 #include <cuda_fp16.h>
 #define ONRAMP_DEVICE __device__ __forceinline__
+#define ONRAMP_BOTH __host__ __device__ __forceinline__  // for what a launch asks as well
 #else
 #include "host.h"
 #endif

@@ -198,3 +198,36 @@ def test_roofline_has_two_ceilings():
     assert high["bound"] == "compute" and high["ridge"] == 50 and high["least_ms"] == pytest.approx(10)
     with pytest.raises(BadInput, match="moved"):
         roofline(1, 0, 1, 1)
+
+
+@pytest.mark.parametrize("times", [[], [1, np.nan], [np.inf], [2, -1], [0, 0], [[1, 2]], 1.0, ["one"], None])
+def test_times_that_say_nothing_are_refused(times):
+    with pytest.raises(BadInput, match="times"):
+        Timing(times)
+
+
+@pytest.mark.parametrize("baseline", ["slow", "none"])
+def test_a_clock_too_coarse_for_a_comparison_is_named(baseline):
+    clock = Clock()
+    functions = {"slow": clock.takes(1), "none": clock.takes(0, 0, 0, 0, 0, 0, 0, 0, 1, 0)}
+    with pytest.raises(BadInput, match="times of none"):
+        compare(functions, rounds=2, iterations=3, baseline=baseline, clock=clock)
+
+
+@pytest.mark.parametrize("clock", [[0, 1, 5, 4], [0, np.nan, 1, 2]])
+def test_a_clock_that_runs_backwards_or_tells_no_number_is_refused(clock):
+    with pytest.raises(BadInput, match="unusable"):
+        latency(lambda: None, warmup=0, iterations=2, clock=iter(clock).__next__)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 0, -1])
+@pytest.mark.parametrize("place", range(4))
+def test_a_roofline_of_no_finite_number_is_refused(place, value):
+    with pytest.raises(BadInput, match="above 0 and finite"):
+        roofline(*[value if position == place else 1 for position in range(4)])
+
+
+@pytest.mark.parametrize("wrong", [{"warmup": np.nan}, {"warmup": -1}, {"iterations": 2.5}, {"iterations": np.inf}])
+def test_numbers_of_calls_are_whole(wrong):
+    with pytest.raises(BadInput, match="a whole number"):
+        latency(lambda: None, **wrong)

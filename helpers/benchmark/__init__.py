@@ -4,7 +4,7 @@ The clock counts seconds (`time.perf_counter`); results are in milliseconds. A f
 wait for it before it returns, else only the launch is timed.
 """
 
-import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,77 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from helpers.benchmark.timing import COARSE, Comparison, Timing
 from helpers.errors import BadInput
+
+__all__ = ["Comparison", "Timing", "compare", "compare_engines", "end_to_end", "latency", "roofline"]
 
 Clock = Callable[[], float]
 Progress = Callable[[Iterable[int]], Iterable[int]]
 Arrays = Mapping[str, np.ndarray]
-LEAST = {"p90": 10, "p99": 100}  # calls from which a percentile says something: one of them lies above it
-
-
-class Timing(dict[str, float]):
-    """Percentiles of a list of calls, in ms: p50, p90, p99 (linear interpolation), mean, min, and their number n.
-
-    Attributes:
-        samples: float64[n], ms, in the order they were taken.
-    """
-
-    def __init__(self, samples: Iterable[float]) -> None:
-        self.samples = np.asarray(samples, dtype=np.float64)
-        p50, p90, p99 = (float(value) for value in np.percentile(self.samples, (50, 90, 99), method="linear"))
-        super().__init__(p50=p50, p90=p90, p99=p99, mean=float(self.samples.mean()), min=float(self.samples.min()),
-                         n=len(self.samples))  # fmt: skip
-
-    def __str__(self):
-        values = "  ".join(f"{name} {_ms(self[name])}" for name in (*self.told(), "mean", "min"))
-        return f"{values} ms  (n = {self['n']})"
-
-    def told(self) -> list[str]:
-        """Names of the percentiles that this number of calls can tell: p50, p90 from 10 calls, p99 from 100."""
-        return [name for name in ("p50", "p90", "p99") if self["n"] >= LEAST.get(name, 1)]
-
-    def metrics(self, prefix: str = "latency_ms") -> dict[str, float]:
-        """Flat map for a record, such as `latency_ms_p50`."""
-        return {f"{prefix}_{name}": self[name] for name in (*self.told(), "mean", "min", "n")}
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """Interleaved timings of several functions against a baseline.
-
-    Attributes:
-        timings: dict of name to `Timing` over all rounds.
-        speedups: dict of name to (ratio, low, high): the baseline's median over this one's median, above 1 if this one
-            is faster, over all calls and as the lowest and highest of the single rounds.
-        baseline: name of the function that the others are compared with.
-    """
-
-    timings: dict[str, Timing]
-    speedups: dict[str, tuple[float, float, float]]
-    baseline: str
-    rounds: int
-
-    def rows(self) -> list[dict[str, Any]]:
-        """list[dict], one per function, for a table; percentiles that every one of them can tell, and the calls."""
-        told = min((timing.told() for timing in self.timings.values()), key=len)
-        return [
-            {
-                "name": name,
-                **{f"{key} ms": round(timing[key], 4) for key in told},
-                "calls": timing["n"],
-                f"speed-up over {self.baseline}": round(self.speedups[name][0], 3),
-                "lowest to highest round": "{:.2f} to {:.2f}".format(*self.speedups[name][1:]),
-            }
-            for name, timing in self.timings.items()
-        ]
-
-    def __str__(self):
-        width = max(map(len, self.timings))
-        return "\n".join(
-            f"{name:<{width}}  {'  '.join(f'{key} {_ms(timing[key])} ms' for key in timing.told())}  n {timing['n']}  "
-            "speed-up {:.2f} ({:.2f} to {:.2f})".format(*self.speedups[name])
-            for name, timing in self.timings.items()
-        )
 
 
 def latency(fn: Callable[[], Any], warmup: int = 10, iterations: int = 100, clock: Clock = time.perf_counter) -> Timing:
@@ -110,6 +47,9 @@ def compare(
         warmup: calls of each function before the first round, not timed.
         baseline: name to compare with; the first by default.
         progress: function of the rounds that iterates over them, such as `helpers.display.progress`.
+
+    Raises:
+        BadInput: numbers that are too small, a baseline that is none of them, or times that say nothing.
     """
     baseline = _baseline(functions, baseline, "functions")
     _check(warmup=(warmup, 0), iterations=(iterations, 1), rounds=(rounds, 1))
@@ -170,9 +110,13 @@ def _order(named, turn):
 def _comparison(samples, baseline):
     """`Comparison` of dict name -> list of rounds, each a list of ms."""
     timings = {name: Timing(np.concatenate(calls)) for name, calls in samples.items()}
+    medians = {name: [statistics.median(calls) for calls in rounds] for name, rounds in samples.items()}
+    for name, found in medians.items():
+        if not all(found):
+            raise BadInput(f"times of {name}", "a median of 0 ms", "times above 0", COARSE)
     speedups = {}
-    for name, calls in samples.items():
-        ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(samples[baseline], calls, strict=True)]
+    for name in samples:
+        ratios = [a / b for a, b in zip(medians[baseline], medians[name], strict=True)]
         speedups[name] = (timings[baseline]["p50"] / timings[name]["p50"], min(ratios), max(ratios))
     return Comparison(timings, speedups, baseline, len(samples[baseline]))
 
@@ -190,8 +134,8 @@ def roofline(flops: float, moved: float, peak_flops: float, bandwidth: float) ->
         least_ms, and bound: "compute" or "memory".
     """
     for name, value in (("flops", flops), ("moved", moved), ("peak_flops", peak_flops), ("bandwidth", bandwidth)):
-        if not value > 0:
-            raise BadInput(name, value, "above 0", "correct the number")
+        if not 0 < value < math.inf:
+            raise BadInput(name, value, "above 0 and finite", "correct the number")
     intensity, ridge = flops / moved, peak_flops / bandwidth
     attainable = min(peak_flops, intensity * bandwidth)
     return {"intensity": intensity, "ridge": ridge, "attainable": attainable, "least_ms": flops / attainable * 1e3,
@@ -242,9 +186,5 @@ def _calls(fn, iterations, clock):
 
 def _check(**limits):
     for name, (value, least) in limits.items():
-        if value < least:
-            raise BadInput(name, value, f"at least {least}", "correct the number")
-
-
-def _ms(value):
-    return f"{value:.3f}" if value < 100 else f"{value:.1f}"
+        if not isinstance(value, int | np.integer) or value < least:
+            raise BadInput(name, value, f"a whole number, at least {least}", "correct the number")

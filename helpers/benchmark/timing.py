@@ -1,0 +1,97 @@
+"""What was timed: percentiles of one function's calls, and several functions side by side."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from helpers.errors import BadInput, foreign
+
+LEAST = {"p90": 10, "p99": 100}  # calls from which a percentile says something: one of them lies above it
+COARSE = "the clock is too coarse for one call: time several calls at once, or take another clock"
+
+
+class Timing(dict[str, float]):
+    """Percentiles of a list of calls, in ms: p50, p90, p99 (linear interpolation), mean, min, and their number n.
+
+    Attributes:
+        samples: float64[n], ms, in the order they were taken.
+
+    Raises:
+        BadInput: no times, times that are negative or no finite numbers, or nothing but zeros.
+    """
+
+    def __init__(self, samples: Iterable[float]) -> None:
+        self.samples = _checked(samples)
+        p50, p90, p99 = (float(value) for value in np.percentile(self.samples, (50, 90, 99), method="linear"))
+        super().__init__(p50=p50, p90=p90, p99=p99, mean=float(self.samples.mean()), min=float(self.samples.min()),
+                         n=len(self.samples))  # fmt: skip
+
+    def __str__(self):
+        values = "  ".join(f"{name} {_ms(self[name])}" for name in (*self.told(), "mean", "min"))
+        return f"{values} ms  (n = {self['n']})"
+
+    def told(self) -> list[str]:
+        """Names of the percentiles that this number of calls can tell: p50, p90 from 10 calls, p99 from 100."""
+        return [name for name in ("p50", "p90", "p99") if self["n"] >= LEAST.get(name, 1)]
+
+    def metrics(self, prefix: str = "latency_ms") -> dict[str, float]:
+        """Flat map for a record, such as `latency_ms_p50`."""
+        return {f"{prefix}_{name}": self[name] for name in (*self.told(), "mean", "min", "n")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Interleaved timings of several functions against a baseline.
+
+    Attributes:
+        timings: dict of name to `Timing` over all rounds.
+        speedups: dict of name to (ratio, low, high): the baseline's median over this one's median, above 1 if this one
+            is faster, over all calls and as the lowest and highest of the single rounds.
+        baseline: name of the function that the others are compared with.
+    """
+
+    timings: dict[str, Timing]
+    speedups: dict[str, tuple[float, float, float]]
+    baseline: str
+    rounds: int
+
+    def rows(self) -> list[dict[str, Any]]:
+        """list[dict], one per function, for a table; percentiles that every one of them can tell, and the calls."""
+        told = min((timing.told() for timing in self.timings.values()), key=len)
+        return [
+            {
+                "name": name,
+                **{f"{key} ms": round(timing[key], 4) for key in told},
+                "calls": timing["n"],
+                f"speed-up over {self.baseline}": round(self.speedups[name][0], 3),
+                "lowest to highest round": "{:.2f} to {:.2f}".format(*self.speedups[name][1:]),
+            }
+            for name, timing in self.timings.items()
+        ]
+
+    def __str__(self):
+        width = max(map(len, self.timings))
+        return "\n".join(
+            f"{name:<{width}}  {'  '.join(f'{key} {_ms(timing[key])} ms' for key in timing.told())}  n {timing['n']}  "
+            "speed-up {:.2f} ({:.2f} to {:.2f})".format(*self.speedups[name])
+            for name, timing in self.timings.items()
+        )
+
+
+def _checked(samples):
+    expected = "milliseconds of at least one call, finite and not negative"
+    with foreign("times", expected, "give numbers"):
+        times = np.asarray(samples, dtype=np.float64)
+    wrong = times[~(np.isfinite(times) & (times >= 0))]
+    if wrong.size or times.ndim != 1 or not times.size:
+        found = f"{wrong.size} of {times.size} unusable, the first {wrong[0]}" if wrong.size else f"shape {times.shape}"
+        raise BadInput("times", found, expected, "look at the clock, and at what was timed")
+    if not times.any():
+        raise BadInput("times", f"0 ms in each of {times.size} calls", "times above 0", COARSE)
+    return times
+
+
+def _ms(value):
+    return f"{value:.3f}" if value < 100 else f"{value:.1f}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.benchmark.timing import COARSE, Comparison, Timing
+from helpers.benchmark.timing import Comparison, Timing
 from helpers.errors import BadInput
 
 __all__ = ["Comparison", "Timing", "compare", "compare_engines", "end_to_end", "latency", "roofline"]
@@ -27,7 +27,9 @@ def latency(fn: Callable[[], Any], warmup: int = 10, iterations: int = 100, cloc
     _check(warmup=(warmup, 0), iterations=(iterations, 1))
     for _ in range(warmup):
         fn()
-    return Timing(_calls(fn, iterations, clock))
+    timing = Timing(_calls(fn, iterations, clock))
+    _check_clock("the function", [timing["p50"]])
+    return timing
 
 
 def compare(
@@ -112,8 +114,7 @@ def _comparison(samples, baseline):
     timings = {name: Timing(np.concatenate(calls)) for name, calls in samples.items()}
     medians = {name: [statistics.median(calls) for calls in rounds] for name, rounds in samples.items()}
     for name, found in medians.items():
-        if not all(found):
-            raise BadInput(f"times of {name}", "a median of 0 ms", "times above 0", COARSE)
+        _check_clock(name, found)
     speedups = {}
     for name in samples:
         ratios = [a / b for a, b in zip(medians[baseline], medians[name], strict=True)]
@@ -182,6 +183,12 @@ def _calls(fn, iterations, clock):
         fn()
         samples.append((clock() - start) * 1e3)
     return samples
+
+
+def _check_clock(name, medians):
+    if not all(medians):
+        fix = "time several calls as one, or take a finer clock"
+        raise BadInput(f"times of {name}", "a median of 0 ms", "times that the clock can tell from 0", fix)
 
 
 def _check(**limits):

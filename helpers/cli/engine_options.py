@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from helpers import engine
 from helpers.cli import numbers
 from helpers.engine.tensorrt import versions
 from helpers.errors import BadInput
@@ -205,11 +206,10 @@ def _precision(given):
 
 def _tactic_sources(text):
     """Names that remain: "-A,-B" takes sources away from all that this version has, "+A,+B" takes these alone."""
-    import tensorrt
-
-    known = versions.facts(tensorrt.__version__).tactic_sources
+    _, version = engine.usable(TRT)
+    known = versions.facts(version).tactic_sources
     signs, names = {item[:1] for item in text.split(",")}, [item[1:] for item in text.split(",")]
     if signs not in ({"-"}, {"+"}):
         raise BadInput("--tacticSources", text, "-NAME,... or +NAME,...", "give every name the same sign")
-    versions.check_names("tactic_sources", names, known, tensorrt.__version__)
+    versions.check_names("tactic_sources", names, known, version)
     return names if signs == {"+"} else [name for name in known if name not in names]

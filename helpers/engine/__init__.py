@@ -66,7 +66,7 @@ def get_runtime(name: str) -> Runtime:
     return getattr(importlib.import_module(module), runtime)()
 
 
-def _usable(name):
+def usable(name: str) -> tuple[Runtime, str]:
     """(runtime, installed version); BadInput if it is unknown or cannot be used here."""
     runtime = get_runtime(name)
     try:
@@ -99,7 +99,7 @@ def build(
         BadInput: the file is not whole ONNX, the runtime refuses it (the node and the reason are named), an option is
             unknown, `out_dir` cannot be written, or the disk is full. Nothing half written is left.
     """
-    builder, version = _usable(runtime)
+    builder, version = usable(runtime)
     settings = make_options(builder.build_options, runtime, options)
     model = cache.read_model(onnx_path)
     builder.check(onnx_path, model, settings)
@@ -141,7 +141,7 @@ def load(path: PathLike, runtime: str | None = None, **options: Any) -> Engine:
     """
     path = as_path(path)
     runtime = runtime or runtime_of(path)
-    loader, version = _usable(runtime)
+    loader, version = usable(runtime)
     settings = make_options(loader.load_options, runtime, options)
     if not path.is_file():
         raise BadInput(path, "no such file", "an engine or an ONNX file", cache.REBUILD.format(runtime=runtime))

@@ -131,8 +131,11 @@ def damage(engine: PathLike, made_from: dict[str, Any] | None = None) -> str | N
         file = engine.parent / name
         if not file.is_file():
             return f"{name} is absent"
-        if sha256(file) != digest:
-            return f"{name} is damaged: its SHA-256 is not the one noted when it was built"
+        try:
+            if sha256(file) != digest:
+                return f"{name} is damaged: its SHA-256 is not the one noted when it was built"
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
     return None
 
 

@@ -243,3 +243,9 @@ def test_words_that_no_program_can_be_given_are_not_given_to_git(tmp_path):
     for word in ("a\0b", "\ud800"):
         with pytest.raises(BadInput, match="git rev-parse"):
             files.git(tmp_path, "rev-parse", word)
+
+
+@pytest.mark.parametrize("use", [engine.load, engine.inspect, engine.build])
+def test_a_file_that_cannot_be_read_is_no_engine(use):
+    with pytest.raises(BadInput, match="/proc/self/mem"):
+        use("/proc/self/mem")

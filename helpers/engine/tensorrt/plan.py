@@ -1,6 +1,8 @@
 """A plan, as TensorRT calls a serialized engine: what its header says, where it may run, and how it is loaded."""
 
+import contextlib
 import dataclasses
+import os
 import platform
 import struct
 from pathlib import Path
@@ -40,10 +42,11 @@ def platform_name() -> str:
 
 def is_plan(path: PathLike) -> bool:
     """Whether there is a file that begins as a plan does."""
-    if not Path(path).is_file():
-        return False
-    with open(path, "rb") as stream:
-        return stream.read(len(MAGIC)) == MAGIC
+    with contextlib.suppress(OSError):
+        if os.path.isfile(path):
+            with open(path, "rb") as stream:
+                return stream.read(len(MAGIC)) == MAGIC
+    return False
 
 
 def plan_version(path: PathLike) -> str | None:

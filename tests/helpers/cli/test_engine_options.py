@@ -1,5 +1,6 @@
 """Options of `python -m helpers engine`: trtexec's flags as those of the runtimes."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,9 @@ def test_tensorrt_options_that_do_not_fit(trt, arguments, named):
     with pytest.raises(BadInput) as refusal:
         parsed(*arguments)
     assert named in str(refusal.value)
+
+
+def test_options_of_a_runtime_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with pytest.raises(BadInput, match="runtime tensorrt"):
+        parsed("--tacticSources=+CUDNN")

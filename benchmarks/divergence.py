@@ -12,11 +12,10 @@ import math
 from dataclasses import dataclass
 
 from benchmarks import engines
-from benchmarks.session import preparing
+from benchmarks.session import of_file, preparing
 from helpers import precision
 from helpers.engine import cache
 from helpers.errors import BadInput
-from helpers.files import sha256
 
 FRAMES = 2
 SHOWN = 40  # nodes and layers that a result lists
@@ -63,7 +62,7 @@ def run(session, options):
             continue
         path = graph(session.work, case)
         settings = build_options(shape, case)
-        depends = {"graph": [path.name, sha256(path)], "settings": {**settings, "timing_cache": None}}
+        depends = {"graph": of_file(path), "settings": {**settings, "timing_cache": None}}
         work = lambda n=name, c=case, p=path, s=settings: search(shape, n, c, p, p, s)  # noqa: E731
         session.piece(f"divergence/{name}", work, case.seconds, depends)
 

@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from benchmarks.session import preparing
+from benchmarks.session import of_file, preparing
 from helpers import engine
 from helpers.errors import BadInput
 from helpers.files import atomic
@@ -171,7 +171,7 @@ def run(session, options):
     found = json.loads((folder / "groups.json").read_text())
     for form, key in itertools.product(FORMS, found):
         make = lambda form=form, key=key: check(session, options, folder / key, found[key], form)  # noqa: E731
-        session.piece(f"gridsample/{form}/{key}", make, SECONDS[form])
+        session.piece(f"gridsample/{form}/{key}", make, SECONDS[form], of_file(folder / f"{key}.onnx"))
 
 
 def check(session, options, stem, group, form):

@@ -18,6 +18,7 @@ import torch
 from benchmarks import frames
 from benchmarks.measured import GRAPH, KERNELS
 from benchmarks.runner import Runner, tf32
+from benchmarks.session import of_file
 from helpers import benchmark
 from helpers.errors import BadInput
 from helpers.export import difference
@@ -44,37 +45,44 @@ def run(session, options):
     system = options.system
     networks = {shape: (system.network(shape, options.checkpoint), frames.Frames(session.work / "frames" / shape))
                 for shape in options.shapes}  # fmt: skip
+    made_of = {shape: [of_file(options.checkpoint)] if shape == "mini" else None for shape in networks}
     with library.use(None):
-        _pieces(session, options, networks)
+        _pieces(session, options, networks, made_of)
     if options.plugin:
-        depends = library.identity([options.plugin])
+        for shape in networks:
+            made_of[shape] = [*library.identity([options.plugin]), *(made_of[shape] or ())]
         for shape, (model, kept) in networks.items():
             piece = partial(with_kernels, options.plugin, system, model, kept, options.tiny)
-            session.piece(f"pytorch/{shape}/{KERNELS}", piece, 60, depends)
+            session.piece(f"pytorch/{shape}/{KERNELS}", piece, 60, made_of[shape])
         with library.use(options.plugin):
-            _compile(session, system, networks, {name: COMPILED[name] for name in OF_KERNELS}, f"_{KERNELS}")
+            chosen = {name: COMPILED[name] for name in OF_KERNELS}
+            _compile(session, system, networks, made_of, chosen, f"_{KERNELS}")
 
 
-def _pieces(session, options, networks):
+def _pieces(session, options, networks, made_of):
+    """`made_of`: shape -> the files that a network is made of, for the records; None for random weights."""
     system = options.system
     for shape, (model, kept) in networks.items():
-        session.piece(f"pytorch/{shape}/eager", lambda m=model, k=kept: eager(system, m, k, options.tiny), 60)
+        session.piece(
+            f"pytorch/{shape}/eager", lambda m=model, k=kept: eager(system, m, k, options.tiny), 60, made_of[shape]
+        )
         for precision in ("fp32", "tf32", "fp16"):
             out = session.work / "outputs" / shape / f"pytorch-{precision}.npz"
             session.piece(f"pytorch/{shape}/stream/{precision}",
-                          lambda m=model, k=kept, p=precision, o=out: stream(system, m, k, p, o), 20)  # fmt: skip
+                          lambda m=model, k=kept, p=precision, o=out: stream(system, m, k, p, o), 20,
+                          made_of[shape])  # fmt: skip
     if "published" in options.shapes:
         for name in system.variants:
             session.piece(f"pytorch/scale/{name}", lambda n=name: scale(system, n, networks["published"][1]), 12)
-    _compile(session, system, networks, COMPILED)
+    _compile(session, system, networks, made_of, COMPILED)
 
 
-def _compile(session, system, networks, chosen, suffix=""):
+def _compile(session, system, networks, made_of, chosen, suffix=""):
     for name, (precision, settings, seconds) in chosen.items():
         for shape, (model, kept) in networks.items():
             network = partial(Runner, system, model, precision)
             piece = partial(compiled, network, kept, precision, settings, session.until)
-            session.piece(f"pytorch/{shape}/{name}{suffix}", piece, seconds)
+            session.piece(f"pytorch/{shape}/{name}{suffix}", piece, seconds, made_of[shape])
 
 
 def with_kernels(path, *arguments):

@@ -29,7 +29,15 @@ def _record(name, metrics, entry, kind):
     device = entry["cpu"] if "onnxruntime" in name else entry["device"] or entry["cpu"]
     metrics = {key: str(value) if isinstance(value, bool) else value for key, value in metrics.items()}
     return records.Record(name.replace("_", "-"), kind, device, entry["versions"], entry["command"], entry["commit"],
-                          entry["date"], metrics, entry.get("artifacts", {}))  # fmt: skip
+                          entry["date"], metrics, entry.get("artifacts") or files(entry.get("depends")))  # fmt: skip
+
+
+def files(depends):
+    """{file: SHA-256} of every `session.of_file` in what a piece depends on."""
+    if isinstance(depends, dict) and {"file", "sha256"} <= depends.keys():
+        return {depends["file"]: depends["sha256"]}
+    parts = depends.values() if isinstance(depends, dict) else depends if isinstance(depends, list) else ()
+    return {name: digest for part in parts for name, digest in files(part).items()}
 
 
 def engines(pieces, system):
@@ -63,16 +71,17 @@ def scaling(pieces, system):
         if not found:
             continue
         latest = max(found.values(), key=lambda entry: entry["date"])
-        metrics = {"settings": latest["result"]["settings"]}
+        metrics, made_of = {"settings": latest["result"]["settings"]}, {}
         for name, entry in found.items():
             if entry["result"]["settings"] != metrics["settings"]:
                 continue
+            made_of |= artifacts(pieces, f"{runtime}/scale/build/{name}")
             for key in ("p50", "p99"):
                 metrics[f"{name}_gpu_ms_{key}"] = entry["result"]["gpu"][key]
             memory = entry["result"].get("memory_mib", {})
             if memory:
                 metrics[f"{name}_activations_mib"] = memory["activations"]
-        yield f"{system}-scaling-{runtime}", metrics, latest
+        yield f"{system}-scaling-{runtime}", metrics, latest | {"artifacts": made_of}
 
 
 def gridsample(pieces):
@@ -98,7 +107,7 @@ def gridsample(pieces):
         metrics[f"{form}_wrong_cases"] = ", ".join(wrong) or "none"
     for name, forms in found.items():
         metrics |= {f"{name}/{form}": value for form, value in forms.items()}
-    yield "gridsample-tensorrt", metrics, max(entries, key=lambda entry: entry["date"])
+    yield "gridsample-tensorrt", metrics, newest(entries)
 
 
 def divergence(pieces):
@@ -113,8 +122,14 @@ def divergence(pieces):
             if key != "runtime" and not isinstance(value, (list, dict, type(None))):
                 metrics[f"{name}/{key}"] = str(value) if isinstance(value, bool) else value
     if found:
-        entry = max(found.values(), key=lambda entry: entry["date"])
+        entry = newest(found.values())
         yield f"divergence-{entry['result']['runtime']}", metrics, entry
+
+
+def newest(entries):
+    """The newest of several entries of one record, with the files of all of them."""
+    made_of = {name: digest for entry in entries for name, digest in files(entry["depends"]).items()}
+    return max(entries, key=lambda entry: entry["date"]) | {"artifacts": made_of}
 
 
 def ceilings(pieces):
@@ -136,4 +151,5 @@ def profiles(pieces, system):
         for index, row in enumerate(result["top"], 1):
             metrics |= {f"top_{index:02}_layer": row["layer"], f"top_{index:02}_type": row["type"] or "none",
                         f"top_{index:02}_ms": row["ms"]}  # fmt: skip
-        yield f"{system}-{shape}-{runtime}-{name}-profile", metrics, entry
+        built = artifacts(pieces, f"{runtime}/{shape}/build/{name}")
+        yield f"{system}-{shape}-{runtime}-{name}-profile", metrics, entry | {"artifacts": built}

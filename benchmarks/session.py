@@ -16,10 +16,15 @@ import traceback
 from pathlib import Path
 
 from helpers import records
-from helpers.files import atomic
+from helpers.files import atomic, sha256
 
 STATE = ("name", "driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "temperature.gpu", "power.draw")
 REASONS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # the later name, the earlier one
+
+
+def of_file(path):
+    """What a piece depends on if it measures a file: its name and digest, which `report` puts into the record."""
+    return {"file": Path(path).name, "sha256": sha256(path)}
 
 
 def preparing(work):

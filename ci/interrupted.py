@@ -1,5 +1,7 @@
 """What `ci.signals` interrupts: programs that take a few seconds, and how to see that what they wrote is whole."""
 
+import asyncio
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from nbformat import NO_CONVERT, read, write
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from onnx import helper, numpy_helper
 
+from ci.lessons import copies as copies_of_lessons
 from data_scripts import make_minidrive
 from helpers import calibration, graph
 from helpers.engine import cache
@@ -33,6 +36,38 @@ def steps():
         yield Step({"x": np.full(SHAPES["x"], k, np.float32)}, k == 0)
 calibration.collect(lambda feeds: {}, steps(), sys.argv[1], Toy)
 """
+LAB = """import dataclasses, json, os, sys
+from pathlib import Path
+from ci.lessons import copies, lab
+folder = Path(sys.argv[1])
+(folder / "config").mkdir(parents=True, exist_ok=True)
+server = {"jpserver_extensions": {"ci.interrupted": True}, "open_browser": False, "port": 18888}
+(folder / "config/jupyter_server_config.json").write_text(json.dumps({"ServerApp": server}))
+os.environ |= {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+copies.LEARNER = dataclasses.replace(copies.LEARNER, folder=folder / "learner")
+sys.exit(lab.main([]))
+"""
+SERVED = 3  # seconds that JupyterLab runs with a kernel before it ends
+
+
+def _jupyter_server_extension_points():
+    return [{"module": "ci.interrupted"}]
+
+
+def _load_jupyter_server_extension(server):
+    """JupyterLab in the matrix starts a kernel, and ends by itself."""
+
+    async def serve():
+        kernels = server.kernel_manager
+        client = kernels.get_kernel(await kernels.start_kernel(kernel_name="python3")).client()
+        client.start_channels()
+        await client.wait_for_ready(60)
+        client.execute("import time; time.sleep(1000)")
+        await asyncio.sleep(SERVED)
+        client.stop_channels()
+        server.stop()
+
+    server.io_loop.add_callback(serve)
 
 
 class Toy:
@@ -109,6 +144,13 @@ def report(inputs, path):
     return None if read(path, NO_CONVERT).cells else "no cells"
 
 
+def copies(inputs, path):
+    """Every copy that is there is a whole one, and known to be unchanged: the next command keeps none as changed."""
+    kind = dataclasses.replace(copies_of_lessons.LEARNER, folder=path)
+    changed = [name for name, what in copies_of_lessons.write(kind) if what not in ("unchanged", "written")]
+    return f"{changed[0].name} is taken for changed" if changed else None
+
+
 def engine(inputs, path):
     return cache.damage(path / "m.onnx") if path.is_dir() else cache.damage(path)
 
@@ -146,6 +188,12 @@ PROGRAMS = {
                                 folder / "q.onnx", "--calibration_data_path", inputs / "set.npz"],
         lambda inputs, path: graph.load(path) and None,
         "q.onnx",
+    ),
+    "lab": Program(
+        lambda inputs: None,
+        lambda inputs, folder: ["-c", LAB, folder],
+        copies,
+        "learner",
     ),
     "bench": Program(
         network,

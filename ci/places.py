@@ -223,8 +223,8 @@ def main(argv=None):
     )
     parser.add_argument("names", nargs="*", help="beginnings of names (default: all)")
     parser.add_argument("--quick", action="store_true", help="without the lesson and the set-up")
-    parser.add_argument("--commands", nargs="+", default=[*COMMANDS, *SET_UP], metavar="COMMAND",
-                        help=f"what is run, of {', '.join([*COMMANDS, *SET_UP])} (all)")  # fmt: skip
+    known = [*COMMANDS, *SET_UP]
+    parser.add_argument("--commands", nargs="+", choices=known, default=known, help="what is run (all)")
     arguments = parser.parse_args(argv)
     wanted = set(arguments.commands) - ({"lesson", "set-up"} if arguments.quick else set())
     problems = []

@@ -29,6 +29,7 @@ TYPES = {"name": str, "kind": str, "device": str, "versions": dict, "command": s
          "metrics": dict}  # fmt: skip
 OPTIONAL = {"artifacts": dict}  # may be empty, and absent: records of an earlier day lack it
 RUNNER = "ONRAMP_RUNNER"  # set by ci.lessons.run in the processes of its lessons: nobody runs their cells by hand
+ARTIFACTS = "name the graph, the engine or the weights that the figures are of: artifacts=[PATH]"
 FIX = "correct the file, or write it again with helpers.records.write"
 
 
@@ -63,18 +64,22 @@ def record(
     name: str,
     metrics: Mapping[str, Any],
     command: str,
+    artifacts: Iterable[PathLike],
     kind: str = "measured",
     device: str | None = None,
     versions: dict[str, str] | None = None,
-    artifacts: Iterable[PathLike] = (),
 ) -> Record:
     """A Record of now, on this machine: fills in device (this CPU unless given), versions, commit and date.
 
     In a notebook whose cells are run by hand, `command` did not produce the figures: the record then says so.
 
     `metrics` holds numbers, NumPy's included, and str. `artifacts`: the files that were measured, such as the graph,
-    whose digests tell later which ones they were.
+    whose digests tell later which ones they were. BadInput if there is none, or two of one name.
     """
+    paths = [Path(path) for path in artifacts]
+    if not paths or len({path.name for path in paths}) < len(paths):
+        found = f"artifacts = {[str(path) for path in paths]}"
+        raise BadInput(f"record {name!r}", found, "files that were measured, each of its own name", ARTIFACTS)
     fields = {
         "name": name,
         "kind": kind,
@@ -84,7 +89,7 @@ def record(
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "metrics": {key: value.item() if isinstance(value, np.generic) else value for key, value in metrics.items()},
-        "artifacts": {Path(path).name: sha256(path) for path in artifacts},
+        "artifacts": {path.name: sha256(path) for path in paths},
     }
     return _checked(fields, f"record {name!r}")
 

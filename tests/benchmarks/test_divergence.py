@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import __main__ as measure_gpu
 from benchmarks import divergence, engines, frames, report
-from benchmarks.session import Session
+from benchmarks.session import Session, of_file
 from helpers import graph
 from helpers.dataset import open_dataset, stream
 from helpers.errors import BadInput
@@ -51,7 +51,8 @@ def test_an_injected_fault_is_found_and_recorded(work, tmp_path, capsys, monkeyp
     shape = engines.Shape(session, options(work), "mini")
     case = dataclasses.replace(divergence.CASES["fp16_all"], tolerance=1e-2, inner=1e-2, at_once=8)
     arguments = shape, "fault", case, work / "models" / "mini.onnx", wrong, {"threads": 1}
-    found = session.piece("divergence/fault", lambda: divergence.search(*arguments))
+    depends = {"graph": of_file(wrong)}
+    found = session.piece("divergence/fault", lambda: divergence.search(*arguments), depends=depends)
     assert found["found"] and (found["node"], found["op"], found["kind"]) == (FAULT, "Transpose", "layout"), found
     assert found["tensor"] == f"{FAULT}_output_0" and found["local"] == found["error"] > 0.1
     assert all(item["error"] < 1e-4 for item in found["inputs"][:-1])
@@ -61,8 +62,9 @@ def test_an_injected_fault_is_found_and_recorded(work, tmp_path, capsys, monkeyp
     assert [json.loads(line) for line in lines] == found["log"] and printed.count("  bad: ") >= 2
     assert all(f"  {probe['verdict']}: " in printed and probe["seconds"] > 0 for probe in found["log"])
 
-    ((name, metrics, _),) = report.divergence({"divergence/fault": session.pieces()["divergence/fault"]})
+    ((name, metrics, entry),) = report.divergence({"divergence/fault": session.pieces()["divergence/fault"]})
     assert name == "divergence-onnxruntime" and metrics["fault/tensor"] == found["tensor"]
+    assert set(entry["artifacts"]) == {"wrong.onnx"}
     assert metrics["fault/found"] == "True" and metrics["fault/probes"] == found["probes"]
 
 

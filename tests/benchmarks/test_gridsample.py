@@ -96,6 +96,7 @@ def test_only_the_branch_in_another_mode_is_called_wrong(work, capsys):
         assert found == {"row-opset20": "agrees", "wide-opset20": "wrong"}
     ((name, metrics, entry),) = report.gridsample(Session(work).pieces())
     assert name == "gridsample-tensorrt" and entry["commit"] == "0123abc"
+    assert {"opset20.onnx"} < set(entry["artifacts"])
     assert metrics["cases"] == 6 and metrics["native_fp32_agrees"] == 5 and metrics["native_fp32_refused"] == 0
     assert metrics["native_fp32_wrong_cases"] == "wide-opset20" and metrics["native_fp16_wrong"] == 1
     assert metrics["wide-opset20/native_fp32"] > 0.1 > 1e-3 > metrics["row-opset20/rewrite_fp16"]

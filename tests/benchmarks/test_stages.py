@@ -178,6 +178,7 @@ def test_onnxruntime_stands_in(work, minidrive, capsys):
     assert "onnxruntime fp32" in out and "onnxruntime qdq" in out
     found = {record.name: record for record in records.read_all(work / "records")}
     assert set(found) == {"bevformer-mini-onnxruntime-fp32", "bevformer-mini-onnxruntime-qdq"}
+    assert all(record.artifacts for record in found.values())
     fp32 = found["bevformer-mini-onnxruntime-fp32"]
     assert fp32.kind == "measured" and fp32.device == records.cpu()
     assert (
@@ -218,6 +219,7 @@ def test_tensorrt_engines(trt, work, minidrive, capsys):
         assert call(stage, work, minidrive) == 0
     found = {record.name: record for record in records.read_all(work / "records")}
     assert "bevformer-mini-tensorrt-fp16-all" in found and "bevformer-mini-tensorrt-qdq-profile" in found
+    assert all(record.artifacts for record in found.values())
     assert found["bevformer-mini-tensorrt-qdq"].metrics["graph_gpu_ms_n"] == 4
     assert found["bevformer-mini-tensorrt-qdq"].commit == "0123abc"  # of the measurement, not of its table
     assert "6.020" in capsys.readouterr().out  # the published figure beside ours
@@ -259,7 +261,8 @@ def test_sizes_are_measured_on_noise_with_a_scaled_calibration(trt, work, sizes)
     found = result(work, "tensorrt/scale/base")
     assert found["gpu"]["n"] == 100 and "level 0" in found["settings"]
     assert [config.builder_optimization_level for _, config in trt._built] == [0, 0, 0]
-    ((_, metrics, _),) = report.scaling(Session(work).pieces(), SYSTEM.name)
+    ((_, metrics, entry),) = report.scaling(Session(work).pieces(), SYSTEM.name)
+    assert len(entry["artifacts"]) == 3
     assert metrics["base_gpu_ms_p50"] == found["gpu"]["p50"] and metrics["base_activations_mib"] >= 0
     assert {key.rsplit("_gpu", 1)[0] for key in metrics if key.endswith("p50")} == {"base", "batch_2", "image_736x1280"}
 
@@ -501,10 +504,10 @@ def test_pytorch_runs_without_the_kernels_and_once_more_with_those_of_the_plugin
     monkeypatch.setattr(pytorch, "compiled", compiled)
     monkeypatch.setattr(pytorch, "COMPILED", {"compile_fp16": ("fp16", {}, 1), "compile_bf16": ("bf16", {}, 1)})
     monkeypatch.setattr(pytorch, "OF_KERNELS", ("compile_fp16",))
-    for name in ("ceilings", "stream"):
-        monkeypatch.setattr(pytorch, name, lambda *_: {})
+    monkeypatch.setattr(pytorch, "stream", lambda *_: {})
+    monkeypatch.setattr(pytorch, "ceilings", lambda: {"bandwidth": 1})
     before = pytorch.library._chosen
-    session = Session(work)
+    session = Session(work, command="make run")
     pytorch.run(session, measure_gpu.parse(["pytorch", "--tiny", f"--work={work}", f"--plugin={plugin}"]))
     assert chosen == [(None, ""), "fp16", "bf16", (str(plugin), "_kernels"), "fp16"]
     assert session.result("pytorch/mini/compile_fp16_kernels") and pytorch.library._chosen == before
@@ -512,6 +515,11 @@ def test_pytorch_runs_without_the_kernels_and_once_more_with_those_of_the_plugin
     plain, kernels = (found[f"bevformer-mini-pytorch-fp32{end}"] for end in ("", "_kernels"))
     assert (plain["operators"], kernels["operators"]) == ("composed", "compiled kernels")
     assert kernels["memory_peak_mib"] == 3 and kernels["gpu_ms_p50"] == 2
+    options = measure_gpu.parse(["records", "--tiny", f"--work={work}"])
+    report.run(session, options)
+    made_of = {one.name.rpartition("-")[2]: set(one.artifacts) for one in records.read_all(options.out)}
+    weights = SYSTEM.checkpoint
+    assert made_of["fp32"] == {weights} and made_of["kernels"] == {weights, plugin.name}
 
 
 def test_a_compiled_network_is_held_against_eager(pytorch, tmp_path):

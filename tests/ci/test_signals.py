@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from ci import signals
+from ci import interrupted, signals
 from ci.interrupted import Program
+from ci.lessons import copies
 
 WRITES = "import sys, time; p = sys.argv[1]; open(p, 'w').write('half'); time.sleep({}); open(p, 'w').write('whole')"
 LEAVES = (
@@ -53,3 +54,12 @@ def test_processes_are_found_by_their_mark_alone(tmp_path):
         assert signals.wait_for_none("a mark", 0)
         process.wait()
     assert signals.living("a mark") == []
+
+
+def test_copies_of_lessons_that_would_be_kept_as_changed_are_a_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(copies, "files", lambda source: {"glossary.md": source / "glossary.md"})
+    assert interrupted.copies(None, tmp_path) is None and (tmp_path / "glossary.md").is_file()
+    (tmp_path / copies.MANIFEST).unlink()  # a command that was stopped has not written it
+    assert interrupted.copies(None, tmp_path) is None
+    (tmp_path / "glossary.md").write_text("half")
+    assert interrupted.copies(None, tmp_path) == "glossary.md is taken for changed"

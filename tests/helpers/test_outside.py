@@ -135,4 +135,4 @@ def test_a_journal_takes_back_files_of_the_clone_alone(folder, name):
 @pytest.mark.parametrize("name", ["../x", "a/x", "/tmp/x", "..", "link/x"])
 def test_a_record_has_no_name_of_another_folder(folder, name):
     with pytest.raises(BadInput, match="name = "):
-        records.record(name, {"NDS": 0.5}, "none")
+        records.record(name, {"NDS": 0.5}, "none", [__file__])

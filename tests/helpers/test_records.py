@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -114,7 +115,7 @@ def test_records_of_one_name_and_second_are_all_kept(tmp_path):
 
 
 def test_record_fills_in_where_the_figures_come_from(tmp_path):
-    made = records.record("mini", {"NDS": np.float32(0.5), "frames": np.int64(4)}, command="make run")
+    made = records.record("mini", {"NDS": np.float32(0.5), "frames": np.int64(4)}, "make run", [__file__])
     assert made.kind == "measured" and made.metrics == {"NDS": 0.5, "frames": 4}
     assert re.search(r", \d+ cores$", made.device)
     assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?|unknown", made.commit)
@@ -123,7 +124,10 @@ def test_record_fills_in_where_the_figures_come_from(tmp_path):
     assert datetime.timedelta(-1) < age < datetime.timedelta(minutes=1)
     assert records.read(records.write(made, tmp_path)) == made
     assert (
-        records.record("mini", {"NDS": 1}, "make run", device="GPU", versions={"cuda": "13"}).versions["cuda"] == "13"
+        records.record("mini", {"NDS": 1}, "make run", [__file__], device="GPU", versions={"cuda": "13"}).versions[
+            "cuda"
+        ]
+        == "13"
     )
 
 
@@ -139,13 +143,24 @@ def test_record_fills_in_where_the_figures_come_from(tmp_path):
     ],
 )
 def test_a_record_says_whether_its_page_was_run_by_hand(tmp_path, variables, expected):
-    cell = "from helpers import records; print(records.record('mini', {'NDS': 1}, 'make run').command)"
+    cell = "from helpers import records; print(records.record('mini', {'NDS': 1}, 'make run', ['Makefile']).command)"
     page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
     fresh = {name: value for name, value in os.environ.items() if name not in ("ONRAMP_RUNNER", "JPY_SESSION_NAME")}
     client = NotebookClient(page, kernel_name="python3", resources={"metadata": {"path": str(records.ROOT)}})
     client.execute(env=fresh | variables)
     assert page.cells[0].outputs[0].text.strip() == expected
-    assert records.record("mini", {"NDS": 1}, "make run").command == "make run"  # here is no notebook
+    assert records.record("mini", {"NDS": 1}, "make run", [__file__]).command == "make run"  # here is no notebook
+
+
+@pytest.mark.parametrize("paths", [[], ["a/graph.onnx", "b/graph.onnx"]])
+def test_a_record_of_nothing_or_of_two_files_of_one_name_is_refused(tmp_path, monkeypatch, paths):
+    monkeypatch.chdir(tmp_path)
+    for path in map(Path, paths):
+        path.parent.mkdir()
+        path.write_bytes(b"graph")
+    with pytest.raises(BadInput, match="each of its own name") as refused:
+        records.record("mini", {"NDS": 1}, "make run", paths)
+    assert refused.value.fix.endswith("artifacts=[PATH]")
 
 
 def test_a_record_knows_what_was_measured(tmp_path):

@@ -40,7 +40,7 @@ def made(tmp_path_factory):
     failed = entry("systems/b.ipynb", status="failed", error=error)
     write(out, entry("00_a.ipynb"), failed, entry("c.ipynb", status="skipped"),
           _00_a=lesson(*cells), systems__b=system, c=lesson())  # fmt: skip
-    records.write(records.record("quick", {"NDS": 0.25}, "make run"), out / "records")
+    records.write(records.record("quick", {"NDS": 0.25}, "make run", [__file__]), out / "records")
     home, code_of_sphinx = build.build(out, strict=True)
     assert (home, code_of_sphinx) == (out / "book/index.html", 0)
     return out

@@ -91,7 +91,7 @@ def test_names_and_messages_are_text_on_every_page(tmp_path):
     entries = [entry(evil, title=evil, status="failed", reason=evil, error=error, exercises=proofs), entry(evil)]
     ran_there = report(*entries) | {"parameters": {"DATAROOT": evil}}
     record = dataclasses.replace(
-        records.record("odd", {evil: 3}, evil), device=evil, commit=evil, versions={evil: evil}
+        records.record("odd", {evil: 3}, evil, [__file__]), device=evil, commit=evil, versions={evil: evil}
     )
     pages = [ran.page(ran_there, {}), ran.page(ran_there, {evil: evil}), results.records_page({"odd.json": record}, {})]
     for page in pages:
@@ -99,8 +99,8 @@ def test_names_and_messages_are_text_on_every_page(tmp_path):
 
 
 def test_results_and_records_of_this_project_and_of_a_run(tmp_path):
-    records.write(records.record("quick", {"NDS": 0.25, "latency_ms_p50": 12.5}, "make <run>"), tmp_path)
-    records.write(records.record("odd", {"queue": 3}, "make run"), tmp_path)
+    records.write(records.record("quick", {"NDS": 0.25, "latency_ms_p50": 12.5}, "make <run>", [__file__]), tmp_path)
+    records.write(records.record("odd", {"queue": 3}, "make run", [__file__]), tmp_path)
     measured = results.read(tmp_path)
     text = results.page(measured)
     row = next(line for line in text.splitlines() if line.startswith("| [quick]"))

@@ -151,7 +151,8 @@ def test_an_int8_engine_is_scored_by_the_task_and_recorded(int8, network, model,
         timing = benchmark.latency(lambda: quantized.run(feeds), warmup=1, iterations=3)
     shuffled = mean_iou(zip(voxels(network.run, steps)[::-1], truth, strict=True), CLASSES)
     assert figures["fp32_mIoU"] > 0.99 > figures["int8_mIoU"] > shuffled
-    record = records.read(records.write(records.record("toy-small", figures | timing.metrics(), "pytest"), tmp_path))
+    made = records.record("toy-small", figures | timing.metrics(), "pytest", [int8])
+    record = records.read(records.write(made, tmp_path))
     assert record.metrics["int8_mIoU"] == figures["int8_mIoU"]
 
 

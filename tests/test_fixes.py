@@ -19,7 +19,7 @@ from helpers.environment import messages, tiers
 from helpers.files import ROOT
 
 FOLDERS = ("helpers", "ci", "data_scripts", "benchmarks")
-LABELS = {"ArgumentParser", "add_argument", "add_parser"}  # their strings are help, no fixes
+LABELS = {"ArgumentParser", "Parser", "add_argument", "add_parser"}  # their strings are help, no fixes
 START = r"(?:^|: |`|&& |; |\bor |then |, )"
 PROGRAMS = (
     *(r"python3? -m \S", r"make (?!it |a |and |the )[a-z]", r"git (?!on |applies )[a-z-]"),
@@ -39,7 +39,7 @@ def strings(path):
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr):
             silent.add(id(node.value))
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in LABELS:
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in LABELS:
             silent.update(map(id, ast.walk(node)))
     for node in ast.walk(tree):
         if id(node) in silent:

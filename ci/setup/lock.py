@@ -6,10 +6,10 @@
 
 Needs uv (pip install uv). A pin carries the SHA-256 of every file of its release that the tier's Python could take on
 Linux, x86-64: the wheels, or the source where there is no wheel. The CPU tier is resolved by pip, for the Python and
-system it runs on; further arguments go to pip: outside this project's CI, `--extra-index-url
-https://download.pytorch.org/whl/cpu` finds the CPU build of torch. The others are resolved by uv for the Python that
-requirements/tiers.toml names, and keep the pins of the CPU tier where they fit; requirements/stubs.toml tells uv what
-the stubs of TensorRT on the public index would depend on.
+system it runs on; further arguments go to pip: outside this project's CI,
+`--extra-index-url=https://download.pytorch.org/whl/cpu` finds the CPU build of torch. The others are resolved by uv
+for the Python that requirements/tiers.toml names, and keep the pins of the CPU tier where they fit;
+requirements/stubs.toml tells uv what the stubs of TensorRT on the public index would depend on.
 """
 
 import argparse

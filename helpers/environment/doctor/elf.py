@@ -1,4 +1,4 @@
-"""What a shared library says of itself: processor, libraries it needs, GPUs its kernels were compiled for.
+"""What a shared library says of itself: processor, libraries it needs, functions it exports, GPUs of its kernels.
 
 Formats: ELF-64 (System V ABI); the CUDA "fat binary" container, whose layout was read from files that nvcc 13.0 made.
 """
@@ -11,7 +11,8 @@ from helpers.errors import BadInput
 from helpers.files import PathLike
 
 MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64"}
-SHT_DYNAMIC, DT_NEEDED = 6, 1
+SHT_DYNAMIC, SHT_DYNSYM, DT_NEEDED = 6, 11, 1
+VISIBLE = (1, 2)  # symbols bound globally or weakly
 FATBIN_MAGIC = 0xBA55ED50
 PTX, CUBIN = 1, 2
 FATBINS = (".nv_fatbin", "__nv_relfatbin")  # whole programs, and relocatable device code
@@ -24,12 +25,14 @@ class Library:
     Attributes:
         machine: processor, such as "x86_64".
         needed: names of the libraries it is linked against, such as "libnvinfer.so.10".
+        exported: names of the functions and data that others find in it.
         cubins: compute capabilities it holds machine code for, such as {"8.6", "8.9"}.
         ptx: compute capabilities it holds PTX for, which later GPUs can compile.
     """
 
     machine: str
     needed: tuple[str, ...]
+    exported: frozenset[str]
     cubins: frozenset[str]
     ptx: frozenset[str]
 
@@ -44,13 +47,13 @@ def read(path: PathLike) -> Library:
     machine = MACHINES.get(struct.unpack_from("<H", data, 18)[0], "another processor")
     try:
         sections = _sections(data)
-        needed = _dynamic(data, sections)
+        needed, exported = _dynamic(data, sections), _exported(data, sections)
         cubins, ptx = _kernels(data, sections)
     except (struct.error, IndexError, ValueError) as error:
         raise BadInput(
             path, f"a library cut short ({len(data)} bytes)", "a whole file", "copy or build it again"
         ) from error
-    return Library(machine, tuple(needed), frozenset(cubins), frozenset(ptx))
+    return Library(machine, tuple(needed), frozenset(exported), frozenset(cubins), frozenset(ptx))
 
 
 def _sections(data):
@@ -74,6 +77,16 @@ def _dynamic(data, sections):
             if tag == DT_NEEDED:
                 needed.append(_string(data, strings + value))
     return needed
+
+
+def _exported(data, sections):
+    names = set()
+    for kind, offset, size, link in sections[None]:
+        for position in range(offset, offset + size, 24) if kind == SHT_DYNSYM else ():
+            name, about, _, section = struct.unpack_from("<IBBH", data, position)
+            if section and about >> 4 in VISIBLE:
+                names.add(_string(data, sections[None][link][1] + name))
+    return names
 
 
 def _kernels(data, sections):

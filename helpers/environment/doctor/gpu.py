@@ -8,6 +8,7 @@ from typing import Any
 from helpers.environment.doctor.report import FAIL, OK, WARN, Check
 from helpers.environment.machine import Machine
 from helpers.environment.tiers import of_capability, of_cuda, setup
+from helpers.ops import compiler
 
 NO_DRIVER = "sudo ubuntu-drivers install   # in a container: docker run --gpus all; WSL2: NVIDIA's driver for Windows"
 CPU_TIER = "on a machine without a GPU: python -m helpers doctor --tier cpu"
@@ -63,10 +64,10 @@ def gpus(machine: Machine, tier: str, probed: dict[str, Any], needs: dict[str, A
 
 def toolkit(machine: Machine, tier: str) -> Check:
     """nvcc, the CUDA compiler: needed for plugins only."""
-    candidates = [machine.which("nvcc"), f"{machine.environ.get('CUDA_HOME', '/usr/local/cuda')}/bin/nvcc"]
+    candidates = [machine.which("nvcc"), compiler.program("nvcc", machine.environ, machine.paths)]
     for program in candidates:
         if program and Path(program).is_file():
-            code, output, errors = machine.run(program, "--version")
+            code, output, errors = machine.run(str(program), "--version")
             if match := re.search(r"release (\d+\.\d+)", output):
                 return Check("CUDA toolkit", OK, f"nvcc {match[1]} ({program})")
             found = f"{program} does not work: {(errors or output).strip() or f'exit code {code}'}"
@@ -81,7 +82,7 @@ def toolkit(machine: Machine, tier: str) -> Check:
 
 def runtime(machine: Machine, tier: str, probed: dict[str, Any], torch: dict[str, Any]) -> Check:
     """Whether the driver runs the CUDA of torch, TensorRT and the CUDA wheels."""
-    runtimes = _runtimes(machine, torch)
+    runtimes = _runtimes(machine, torch, tier)
     if not runtimes:
         return Check("CUDA runtime", OK if tier == "cpu" else WARN, "none found: torch is a CPU build, no CUDA wheels",
                      "" if tier == "cpu" else setup(machine, "gpu"))  # fmt: skip
@@ -103,8 +104,11 @@ def runtime(machine: Machine, tier: str, probed: dict[str, Any], torch: dict[str
     return Check("CUDA runtime", OK, f"{text}; the driver runs CUDA {_cuda(probed['cuda'])}")
 
 
-def _runtimes(machine, torch):
-    """dict of name -> (major, minor) of the CUDA that packages bring or were built for."""
+def _runtimes(machine, torch, tier):
+    """dict of name -> (major, minor) of the CUDA that packages bring or were built for.
+
+    In the CPU tier the runtime of CUDA 13 belongs to the compiler, and nothing runs on it.
+    """
     found = {}
     if torch.get("cuda"):
         found["torch"] = tuple(map(int, torch["cuda"].split(".")[:2]))
@@ -114,7 +118,7 @@ def _runtimes(machine, torch):
         "nvidia-cuda-runtime-cu12",
         "nvidia-cuda-runtime-cu11",
     ):
-        if version := machine.version(name):
+        if (version := machine.version(name)) and (tier, name) != ("cpu", "nvidia-cuda-runtime"):
             found[name] = tuple(map(int, version.split(".")[:2]))
     for name in machine.distributions:
         if match := re.fullmatch(r"tensorrt-cu(\d+)", name):

@@ -98,7 +98,7 @@ def test_kernels_for_the_gpu(names, sm, status):
 
 
 def test_a_compiler_that_is_absent_or_broken(tools, tmp_path):
-    absent = machine(environ={"PATH": str(tools), "CUDA_HOME": str(tmp_path)})
+    absent = only(tmp_path, environ={"PATH": str(tools), "CUDA_HOME": str(tmp_path / "none")})
     assert gpu.toolkit(absent, "cpu").status == OK
     check = gpu.toolkit(absent, "gpu")
     assert check.status == WARN and "cuda-toolkit" in check.cure
@@ -107,3 +107,15 @@ def test_a_compiler_that_is_absent_or_broken(tools, tmp_path):
     assert check.status == WARN and "cannot open" in check.found
     tool(tools, "nvcc", "echo 'Cuda compilation tools, release 12.8, V12.8.61'")
     assert "nvcc 12.8" in gpu.toolkit(absent, "cpu").found
+    (tools / "nvcc").unlink()
+    packaged = tmp_path / "nvidia/cu13/bin"
+    packaged.mkdir(parents=True)
+    tool(packaged, "nvcc", "echo 'Cuda compilation tools, release 13.0, V13.0.88'")
+    assert gpu.toolkit(absent, "cpu").found == f"nvcc 13.0 ({packaged}/nvcc)"
+
+
+def test_in_the_cpu_tier_the_compiler_s_runtime_needs_no_driver(site):
+    install(site, "nvidia-cuda-runtime", "13.0.96")
+    old = H100 | {"cuda": 12020}
+    assert gpu.runtime(only(site), "cpu", old, {}).status == OK
+    assert gpu.runtime(only(site), "gpu", old, {}).status == FAIL

@@ -170,3 +170,12 @@ def test_elf_tells_what_a_library_needs(tmp_path):
     found = elf.read(needing(tmp_path / "liba.so", "libnvinfer.so.10", kernels(75, 90)))
     assert found.machine == os.uname().machine and "libnvinfer.so.10" in found.needed
     assert found.cubins == {"7.5", "9.0"} and not found.ptx
+
+
+def test_elf_tells_what_a_library_exports(tmp_path):
+    source = (
+        "int shown(void) { return 1; } static int hidden(void) { return 2; } int (*kept)(void) = hidden; int puts();"
+    )
+    command = ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", tmp_path / "liba.so"]
+    subprocess.run(command, input=f"{source} int caller(void) {{ return puts(); }}", text=True, check=True)
+    assert elf.read(tmp_path / "liba.so").exported == {"shown", "kept", "caller"}

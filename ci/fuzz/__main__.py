@@ -3,6 +3,7 @@
     python -m ci.fuzz                           # 10,000 inputs for each door
     python -m ci.fuzz onnx feeds --inputs 500
     python -m ci.fuzz onnx --first 123 --inputs 1   # one of them again
+    python -m ci.fuzz --guided 300                  # for 300 s each, guided by coverage (ci.fuzz.guided; needs atheris)
 
 clear: refused, with what is wrong and what to do; accepted: it is what it says it is; unnamed: refused without saying
 so; silent: accepted although it is not; traceback: any other error; memory: over 2 GiB; hang: over 20 s; crash: the
@@ -13,6 +14,7 @@ import argparse
 import collections
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +29,7 @@ from helpers.files import ROOT
 
 OUT = ROOT / "build/fuzz"
 CHUNK = 1000  # inputs of one process: what leaks is given back
+RESIDENT = 5000  # MiB of a guided process: its libraries, and the 2 GiB that an input may take
 VERDICTS = (*GOOD, *BAD)
 
 
@@ -37,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.serve:
         worker.serve(names[0], doors.DOORS[names[0]], range(arguments.first, last), arguments.seed)
         return 0
+    if arguments.guided:
+        return int(any([_guided(name, arguments.guided, arguments.seed) for name in names]))
     print(f"{'door':<14}" + "".join(f"{name:>11}" for name in ("inputs", *VERDICTS, "seconds")), flush=True)
     found = [_tried(name, arguments.first, last, arguments.seed) for name in names]
     return int(any(counts[verdict] for counts in found for verdict in BAD))
@@ -49,11 +54,32 @@ def _arguments(argv):
     parser.add_argument("--inputs", type=int, default=10_000, help="for each door (10000)")
     parser.add_argument("--first", type=int, default=0, help="number of the first input (0)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--guided", type=int, metavar="SECONDS", help="let libFuzzer choose the inputs of each door")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.doors) - doors.DOORS.keys():
         parser.error(f"no door {', '.join(sorted(unknown))}; there are {', '.join(doors.DOORS)}")
     return arguments
+
+
+def _guided(name, seconds, seed):
+    """Exit code of libFuzzer over one door; prints how many inputs it gave, and what ended it if one did."""
+    (kept := OUT / name).mkdir(parents=True, exist_ok=True)
+    limits = (
+        f"-max_total_time={seconds}",
+        f"-timeout={worker.SECONDS}",
+        f"-rss_limit_mb={RESIDENT}",
+        f"-seed={seed + 1}",
+    )
+    shape = "-len_control=0", "-max_len=512", "-print_final_stats=1", f"-artifact_prefix={kept}/"
+    with TemporaryDirectory() as common:
+        argv = [sys.executable, "-m", "ci.fuzz.guided", name, common, *limits, *shape]
+        done = subprocess.run(argv, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")  # fmt: skip
+    runs = re.search(r"number_of_executed_units: *(\d+)", done.stderr)
+    verdict = f"exit code {done.returncode}: {done.stderr[-3000:]}" if done.returncode else "no bad verdict"
+    print(f"{name:<14}{runs[1] if runs else '?':>11} inputs in {seconds} s: {verdict}", flush=True)
+    return done.returncode
 
 
 def _tried(name, first, last, seed):

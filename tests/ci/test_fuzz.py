@@ -1,8 +1,12 @@
 """The fuzzer tells what came of an input, and the doors hold against a few hundred of its inputs."""
 
+import contextlib
+import importlib
 import json
 import os
+import subprocess
 import sys
+import types
 from pathlib import Path
 from random import Random
 
@@ -175,3 +179,65 @@ def test_workers_leave_nothing_behind(tmp_path):
     here = os.getcwd()
     assert worker.attempt("x", raising(None), 0, 0, tmp_path) == ("accepted", "") and not list(Path(tmp_path).iterdir())
     assert os.getcwd() == here
+
+
+class Atheris(types.ModuleType):
+    """Stands for atheris: gives the inputs of `data`, as libFuzzer would, and ends at the first that raises."""
+
+    def __init__(self, data):
+        super().__init__("atheris")
+        self.data, self.given = data, []
+
+    def instrument_imports(self, include):
+        return contextlib.nullcontext(include)
+
+    def Setup(self, argv, attempt):
+        self.argv, self.attempt = argv, attempt
+
+    def Fuzz(self):
+        for data in self.data:
+            self.attempt(data)
+
+
+@pytest.fixture
+def guided(monkeypatch):
+    """(the module ci.fuzz.guided, the stand-in for atheris)."""
+    monkeypatch.setitem(sys.modules, "atheris", fake := Atheris([b"", b"\1\2", bytes(300)]))
+    monkeypatch.delitem(sys.modules, "ci.fuzz.guided", raising=False)
+    yield importlib.import_module("ci.fuzz.guided"), fake
+    sys.modules.pop("ci.fuzz.guided", None)
+
+
+def test_a_guided_door_throws_the_bytes_that_it_is_given(guided):
+    source = guided[0].Given(b"\xff\xff" + b"\0\0" + b"\1" * 8)
+    assert source.random() == 1 - 2**-16 and source.random() == 0 and source.getrandbits(64) == 0x0101010101010101
+    again = guided[0].Given(b"\xff\xff" + b"\0\0" + b"\1" * 8)
+    assert [again.random(), again.random(), again.getrandbits(64)] and again.random() == source.random()
+    assert {guided[0].Given(bytes([byte])).choice("abcd") for byte in range(256)} == set("abcd")
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"), [(None, False), (BadInput("a.json", "x", "y", "z"), False), (KeyError(), True)]
+)
+def test_a_guided_door_ends_at_a_bad_verdict(guided, monkeypatch, tmp_path, error, ends):
+    module, fake = guided
+    monkeypatch.setitem(DOORS, "x", raising(error))
+    if ends:
+        with pytest.raises(AssertionError, match="traceback: KeyError"):
+            module.main(["x", str(tmp_path), "-runs=3"])
+    else:
+        module.main(["x", str(tmp_path), "-runs=3"])
+    assert fake.argv == ["x", "-runs=3"] and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("code", [0, 77])
+def test_guiding_says_how_many_inputs_it_gave_and_what_ended_it(monkeypatch, tmp_path, capsys, code):
+    def run(argv, **settings):
+        assert argv[1:4] == ["-m", "ci.fuzz.guided", "onnx"] and "-max_total_time=9" in argv and Path(argv[4]).is_dir()
+        return subprocess.CompletedProcess(argv, code, "", "why\nstat::number_of_executed_units: 123\n")
+
+    monkeypatch.setattr(program.subprocess, "run", run)
+    monkeypatch.setattr(program, "OUT", tmp_path)
+    assert program.main(["onnx", "--guided", "9"]) == bool(code)
+    said = capsys.readouterr().out
+    assert "onnx" in said and "123 inputs in 9 s" in said and ("exit code 77: why" in said) == bool(code)

@@ -80,7 +80,10 @@ def test_what_a_workflow_installs_has_hashes(workflow):
     installing = [
         command for command in commands(workflow[2]) if re.search(r"\b(pip|pipx|uv|npm|curl|wget)\b", command)
     ]
-    assert all(re.fullmatch(r"pip install --no-deps --require-hashes -r requirements/\w+\.txt", c) for c in installing)
+    assert all(
+        re.fullmatch(r"(\.venv/bin/python -m )?pip install --no-deps --require-hashes -r requirements/\w+\.txt", c)
+        for c in installing
+    )
 
 
 def test_what_a_workflow_runs_is_there(workflow):

@@ -77,4 +77,5 @@ def _page(value, sentence, image, visible):
 
 
 def _row(tags):
-    return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(f"<div>{each}</div>" for each in tags)}</div>'
+    shown = "".join(f'<div style="flex:1 1 300px;max-width:520px">{each}</div>' for each in tags)
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{shown}</div>'

@@ -1,10 +1,13 @@
 """What errors name as their fix is carried out, and cures; tests/fixes.toml lists which test does it for which fix."""
 
+import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -15,7 +18,9 @@ from safetensors.torch import save_file
 from data_scripts import make_minidrive
 from helpers import __main__ as cli
 from helpers import engine, graph, models
+from helpers.cli import engine as engine_command
 from helpers.dataset import occupancy, open_dataset
+from helpers.engine.tensorrt import builder, profiles
 from helpers.environment.doctor import checks
 from helpers.environment.doctor.report import FAIL, OK
 from helpers.errors import BadInput
@@ -173,3 +178,55 @@ def test_restoring_the_checkpoints_cures(tmp_path):
     assert check.status == FAIL
     subprocess.run(check.cure, shell=True, cwd=tmp_path, check=True)
     assert checks.checkpoints(machine(tmp_path), ["00_start_here"]).status == OK
+
+
+@pytest.mark.parametrize("given", [[[1, 8], [4, 2], [2, 4]], [[2, 1], [1, 1], [3, 1]]])
+def test_shapes_in_the_order_of_the_fix_are_taken(given):
+    fix = fix_of(profiles.checked, {"x": given})
+    assert profiles.checked({"x": json.loads(fix.removeprefix("pass "))})["x"][0] == [1, min(given[0][1], 2)]
+    assert "as many dimensions" in fix_of(profiles.checked, {"x": [[1, 2]]})
+
+
+def test_the_options_that_the_fix_adds_complete_the_shapes(tmp_path, monkeypatch):
+    nodes = [onnx.helper.make_node("Relu", ["x"], ["y"], "/relu")]
+    onnx.save(graphs.model(nodes, {"x": ["n", 2]}, {"y": ["n", 2]}), tmp_path / "m.onnx")
+    command = ["build", f"--onnx={tmp_path / 'm.onnx'}", "--runtime=tensorrt", "--optShapes=x:2x2"]
+    fix = fix_of(engine_command.main, command)
+    assert fix == "add --minShapes=x:SHAPE --maxShapes=x:SHAPE"
+    taken = []
+    monkeypatch.setattr(engine, "build", lambda *_, **options: taken.append(options["shapes"]) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        engine_command.main([*command, *fix.replace("SHAPE", "2x2").split()[1:]])
+    assert taken == [{"x": ((2, 2), (2, 2), (2, 2))}]
+
+
+def test_a_checkpoint_of_one_set_of_names_is_read(tmp_path):
+    network = torch.nn.Linear(2, 2)
+    state = network.state_dict()
+    torch.save(state | {f"teacher.{name}": tensor for name, tensor in state.items()}, path := tmp_path / "both.pth")
+    fix = fix_of(models.load_checkpoint, network, path)
+    prefix = re.search("begin with '(.*?)'", fix)[1]
+    for kept in (True, False):
+        torch.save(
+            {name: t for name, t in torch.load(path).items() if name.startswith(prefix) == kept}, tmp_path / "1.pth"
+        )
+        assert models.load_checkpoint(network, tmp_path / "1.pth")
+
+
+def test_one_model_is_named(tmp_path):
+    onnx.save(graphs.captures(), path := tmp_path / "m.onnx")
+    option = fix_of(engine_command.main, ["run"]).removeprefix("add ").split(" or ")[0]
+    cache = f"--cache={tmp_path / 'cache'}"
+    assert engine_command.main(["run", option.replace("FILE", str(path)), cache]) == 0
+    both = [f"--onnx={path}", f"--loadEngine={path}"]
+    assert fix_of(engine_command.main, ["run", *both]) == "leave one of them out"
+    assert engine_command.main(["run", both[0], cache]) == 0
+
+
+@pytest.mark.parametrize("options", [{"precision": "fp16"}, {"precision": "best", "calibration": "set.npz"}])
+def test_what_does_not_go_with_a_quantized_graph_is_changed_as_the_fix_says(options):
+    given = options | {"calibration": options.get("calibration")}
+    fix = fix_of(builder._check_graph, "m.onnx", SimpleNamespace(**given), True)
+    changed = given | ({"calibration": None} if fix == "leave calibration out" else {})
+    for precision in re.findall("explicit|best|obey", fix) or [given["precision"]]:
+        builder._check_graph("m.onnx", SimpleNamespace(**changed | {"precision": precision}), True)

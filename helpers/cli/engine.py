@@ -149,7 +149,8 @@ def _built(arguments, options, starting=None):
 
 def _opened(arguments):
     if (arguments.onnx is None) == (arguments.loadEngine is None):
-        raise BadInput("engine", "both or none of --onnx and --loadEngine", "one of them", "name one file")
+        fix = "leave one of them out" if arguments.onnx else "add --onnx=FILE or --loadEngine=FILE"
+        raise BadInput("engine", "both or none of --onnx and --loadEngine", "one of them", fix)
     _check_files(arguments)
     runtime = arguments.runtime if arguments.onnx else engine.runtime_of(arguments.loadEngine)
     for flag in ("dumpLayerInfo", "dumpProfile", "exportProfile"):

@@ -163,9 +163,11 @@ def _profile(arguments):
     three = [getattr(arguments, f"{name}Shapes") for name in SHAPES]
     named = dict.fromkeys(name for one in three for name in one)
     for name in named:
-        if any(name not in one for one in three):
+        if missing := [
+            f"--{size}Shapes={name}:SHAPE" for size, one in zip(SHAPES, three, strict=True) if name not in one
+        ]:
             expected = "--minShapes, --optShapes and --maxShapes"
-            raise BadInput(f"input {name!r}", "not all of its shapes", expected, "add it")
+            raise BadInput(f"input {name!r}", "not all of its shapes", expected, f"add {' '.join(missing)}")
     return {name: tuple(one[name] for one in three) for name in named}
 
 

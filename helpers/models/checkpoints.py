@@ -84,7 +84,9 @@ def _plain_names(path, state):
         plain.setdefault(short, {})[name] = tensor
     if twice := [names for names in plain.values() if len(names) > 1]:
         found = f"{len(twice)} tensors under two names, such as {' and '.join(sorted(twice[0], key=len))}"
-        raise BadInput(path, found, "each tensor once", "save the one set that is meant")
+        prefix = max(twice[0], key=len).split(".")[0]
+        fix = f"save those whose names begin with {prefix!r}, or the others, in a file of their own"
+        raise BadInput(path, found, "each tensor once", fix)
     return {short: next(iter(tensors.values())) for short, tensors in plain.items()}
 
 

@@ -89,7 +89,7 @@ def quantize(
     _check_choice("mode", mode, MODES)
     _check_choice("method", method, METHODS)
     if options.samples is not None and options.samples < 1:
-        raise BadInput("samples", options.samples, "at least 1, or None for all", "correct it")
+        raise BadInput("samples", options.samples, "at least 1, or None for all", "leave samples out")
     check_output(out, onnx_path)
     check_distinct(out, calibration)
     model = _load(onnx_path)

@@ -85,8 +85,9 @@ def _check_graph(onnx_path, options, quantized):
     if precision == "explicit" and not quantized:
         raise BadInput(where, "a graph without Q/DQ nodes", "a quantized graph", versions.QDQ)
     if quantized and (precision in ("fp32", "fp16", "int8-implicit") or calibration):
-        expected = "a graph without them" if precision != "best" else "no calibration set: the graph has its own ranges"
-        raise BadInput(where, "a graph with Q/DQ nodes", expected, "use precision explicit or best, or obey")
+        expected = "a graph without them" if not calibration else "no calibration set: the graph has its own ranges"
+        fix = "leave calibration out" if calibration else "use precision explicit, best or obey"
+        raise BadInput(where, "a graph with Q/DQ nodes", expected, fix)
     if precision in ("int8-implicit", "best") and not quantized and not calibration:
         raise BadInput(where, "neither Q/DQ nodes nor a calibration set", "one of them, for the ranges of INT8",
                        f"pass calibration=FILE.npz, or {versions.QDQ}")  # fmt: skip

@@ -16,7 +16,10 @@ def checked(shapes: Mapping[str, Sequence[Sequence[int]]] | None) -> Profile:
         ordered = len(three) == 3 and len(set(map(len, three))) == 1
         if not ordered or any(not a <= b <= c for a, b, c in zip(*three, strict=True)):
             expected = "(min, opt, max) of one rank, in this order"
-            raise BadInput(f"option shapes[{name!r}]", three, expected, "correct it")
+            fix = "pass three shapes with as many dimensions as the input has"
+            if ordered:
+                fix = f"pass {[list(shape) for shape in zip(*map(sorted, zip(*three, strict=True)), strict=True)]}"
+            raise BadInput(f"option shapes[{name!r}]", three, expected, fix)
     return profile
 
 

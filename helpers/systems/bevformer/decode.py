@@ -62,7 +62,8 @@ def decode_outputs(
             raise BadInput(name, f"shape {array.shape}", "[levels,1,queries,10]", "pass the network's output unchanged")
         bad = np.count_nonzero(~np.isfinite(array[-1]))
         if bad:
-            raise BadInput(name, f"{bad} values that are NaN or infinite", "finite values", "find the first bad tensor")
+            fix = "find the first bad tensor: python -m helpers divergence RIGHT.onnx YOURS.onnx"
+            raise BadInput(name, f"{bad} values that are NaN or infinite", "finite values", fix)
     logits = classes[-1, 0].astype(np.float64).ravel()
     best = np.argsort(-logits, kind="stable")[:max_num]
     scores = 0.5 * (1 + np.tanh(logits[best] / 2))  # sigmoid, without overflow

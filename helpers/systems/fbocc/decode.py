@@ -21,7 +21,7 @@ def decode(pred_occupancy: np.ndarray) -> np.ndarray:
         raise BadInput("pred_occupancy", f"shape {logits.shape}", expected, "pass the network's output unchanged")
     bad = np.count_nonzero(~np.isfinite(logits))
     if bad:
-        fix = "find the first bad tensor"
+        fix = "find the first bad tensor: python -m helpers divergence RIGHT.onnx YOURS.onnx"
         raise BadInput("pred_occupancy", f"{bad} values that are NaN or infinite", "finite values", fix)
     logits = logits[0, 1:].transpose(0, 2, 1, 3)
     for axis, full in enumerate(SHAPE, 1):

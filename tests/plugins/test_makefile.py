@@ -49,9 +49,28 @@ def test_the_command_line_decides(headers):
 
 def test_the_environment_may_name_cuda_and_the_headers(headers):
     made = steps("plugins", CUDA_HOME="/cuda", TENSORRT_INCLUDE=headers.partition("=")[2])
-    assert "/cuda/bin/nvcc" in made and headers.partition("=")[2] in made
+    assert "/cuda/bin/nvcc" in made and "-L/cuda/lib " in made and headers.partition("=")[2] in made
     head = re.match(r"(#.*\n)+", (library.FOLDER / "Makefile").read_text())[0]
     assert "Of the environment only TENSORRT_INCLUDE and CUDA_HOME count" in head
+
+
+def test_without_cuda_on_the_machine_it_is_that_of_the_packages(tmp_path):
+    """The same Makefile, where the machine's own CUDA would be elsewhere."""
+    text = (library.FOLDER / "Makefile").read_text().replace("/usr/local/cuda", str(tmp_path / "cuda"))
+    packages = tmp_path / ".venv/lib/python3.11/site-packages/nvidia/cu13"
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins/Makefile").write_text(text)
+    source = tmp_path / "plugins/kernels/info.cu"
+    for path in (source, *(source.with_name(f"{name}.cu") for name in re.search("OPERATORS := (.*)", text)[1].split())):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert f"{tmp_path}/cuda/bin/nvcc" in steps("kernels", folder=tmp_path / "plugins")
+    (packages / "bin").mkdir(parents=True)
+    (packages / "bin/nvcc").touch()
+    assert ".venv/lib/python3.11/site-packages/nvidia/cu13/bin/nvcc" in steps("kernels", folder=tmp_path / "plugins")
+    (tmp_path / "cuda/bin").mkdir(parents=True)
+    (tmp_path / "cuda/bin/nvcc").touch()
+    assert f"{tmp_path}/cuda/bin/nvcc" in steps("kernels", folder=tmp_path / "plugins")
 
 
 def test_a_make_above_does_not_hand_its_variables_down(tmp_path, monkeypatch):

@@ -38,11 +38,20 @@ SCALES = {
     "pictures of 736x1280": "image_736x1280", "pictures of 928x1600": "image_928x1600",
 }  # fmt: skip
 OPERATORS = {
-    "camera attention, FP32": "tiny_sca_fp32", "camera attention, FP16": "tiny_sca_fp16",
-    "temporal attention, FP32": "tiny_tsa_fp32", "temporal attention, FP16": "tiny_tsa_fp16",
-    "decoder attention, FP32": "tiny_decoder_fp32", "decoder attention, FP16": "tiny_decoder_fp16",
+    "camera attention, FP32": "tiny_sca_fp32", "camera attention, half2": "tiny_sca_fp16_packed",
+    "temporal attention, FP32": "tiny_tsa_fp32", "temporal attention, half2": "tiny_tsa_fp16_packed",
+    "decoder attention, FP32": "tiny_decoder_fp32", "decoder attention, half2": "tiny_decoder_fp16_packed",
     "rotation of the map, FP32": "tiny_rotate_fp32", "rotation of the map, FP16": "tiny_rotate_fp16",
+    "FB-OCC, camera attention, FP32": "fb_occ_cross_fp32",
+    "FB-OCC, camera attention, half2": "fb_occ_cross_fp16_packed",
+    "FB-OCC, lift (BEVPoolV2), FP32": "fb_occ_lift_fp32", "FB-OCC, lift (BEVPoolV2), FP16": "fb_occ_lift_fp16",
+    "FB-OCC, lift (BEVPoolV2), half2": "fb_occ_lift_fp16_packed",
+    "FB-OCC, history (GridSample 3-D), FP32": "fb_occ_history_fp32",
+    "FB-OCC, history (GridSample 3-D), FP16": "fb_occ_history_fp16",
+    "FB-OCC, history (GridSample 3-D), half2": "fb_occ_history_fp16_packed",
 }  # fmt: skip
+OCCUPANCY_LABELS = {"fp32": "FP32", "tf32": "TF32"}
+OF_CALLS = ("kernel_us", "reference_us", "straightforward_us", "share_of_copy", "times_written")
 FORMS = {
     "native_fp32": "GridSample, FP32", "native_fp16": "GridSample, FP16 allowed", "rewrite_fp32": "rewritten, FP32",
     "rewrite_fp16": "rewritten, FP16 allowed",
@@ -79,6 +88,22 @@ def mini(results):
             "FP32 / this": _over(results, record, "fp32"),
             "NDS": figure(record, "NDS", 3),
             "mAP": figure(record, "mAP", 3),
+            "record": results.link(record),
+        })  # fmt: skip
+    return markdown(rows)
+
+
+def occupancy(results):
+    """Accuracy of the trained mini FB-OCC on the GPU, and how far it is from ONNX Runtime."""
+    rows = []
+    for name, label in OCCUPANCY_LABELS.items():
+        record = results.latest(f"fbocc-mini-tensorrt-{name}-plugin")
+        rows.append({
+            "": label,
+            "mIoU": figure(record, "mIoU", 2),
+            "RayIoU": figure(record, "RayIoU", 2),
+            "voxels of another class": f"{record.metrics['classes_differ']:.1e}",
+            "largest error of a logit, over the largest": f"{record.metrics['logits_rel']:.1e}",
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows)
@@ -148,13 +173,21 @@ def _error(value):
 
 
 def operators(results):
-    """Time of a call of `helpers.ops` on the GPU, by the compiled kernel and composed of PyTorch's operators."""
+    """Time of a call of `helpers.ops` on the GPU, and its ratios to other ways and to what memory allows."""
     record = results.latest("operators-pytorch")
     rows = []
     for label, call in OPERATORS.items():
-        kernel, composed = (record.metrics[f"{call}_{form}_us"] for form in ("kernel", "reference"))
-        rows.append({"": label, "kernel, us": rounded(kernel, 1), "composition, us": rounded(composed, 1),
-                     "composition / kernel": ratio(composed / kernel), "record": results.link(record)})  # fmt: skip
+        found = {name: record.metrics[f"{call}_{name}"] for name in OF_CALLS}
+        kernel = found["kernel_us"]
+        rows.append({
+            "": label,
+            "kernel, us": rounded(kernel, 1),
+            "PyTorch / kernel": ratio(found["reference_us"] / kernel),
+            "straightforward / kernel": ratio(found["straightforward_us"] / kernel),
+            "of the copy rate": f"{found['share_of_copy']:.0%}",
+            "times writing the output": ratio(found["times_written"]),
+            "record": results.link(record),
+        })  # fmt: skip
     return markdown(rows)
 
 
@@ -167,4 +200,4 @@ def ceilings(results):
     return markdown([row | {"record": results.link(record)}])
 
 
-TABLES = (published, mini, on_cpu, scaling, operators, gridsample, gridsample_cases, ceilings)
+TABLES = (published, mini, occupancy, on_cpu, scaling, operators, gridsample, gridsample_cases, ceilings)

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import platform
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from helpers.files import atomic
 from helpers.ops import library
 from plugins import check
-from plugins.check import times
+from plugins.check import record, times
 
 
 def summary(path: Path, device: str, straightforward: Path | None = None, sanitize: bool = False) -> dict:
@@ -57,15 +58,22 @@ def main(argv: list[str]) -> int:
         "--sanitize", action="store_true", help="only what a sanitizer gets through: small calls, no times"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary there")
+    parser.add_argument(
+        "--record", type=Path, metavar="FOLDER", help="write a record of the times there, if all is right"
+    )
     arguments = parser.parse_args(argv)
     path = arguments.library or library.build("kernels" if arguments.device == "cuda" else "host")
     timed = arguments.device == "cuda" and not arguments.sanitize
+    if arguments.record and not timed:
+        parser.error("--record: only a proof on a GPU, without --sanitize, measures times")
     straightforward = library.build("straightforward") if timed else None
     found = summary(path, arguments.device, straightforward, arguments.sanitize)
     show(found)
     if arguments.json:
         with atomic(arguments.json) as part:
             part.write_text(json.dumps(found, indent=1))
+    if arguments.record and not found["wrong"]:
+        record.write(found, shlex.join(["python", "-m", "plugins.check", *argv]), path, arguments.record)
     return 1 if found["wrong"] else 0
 
 

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from helpers import records
+from helpers.files import sha256
 from helpers.ops import library
 from plugins import check
 from plugins.check import __main__ as command
-from plugins.check import dispatch, times
+from plugins.check import dispatch, record, times
 from plugins.check.common import Row
 
 
@@ -41,6 +43,25 @@ def test_the_command_writes_what_it_tried(host_library, proof, tmp_path, monkeyp
     found = json.loads(path.read_text())
     assert (found["right"], found["wrong"], found["rows"][0]["error"]) == (0, 1, None)
     assert "WRONG: rotate, skewed" in capsys.readouterr().out
+
+
+def test_a_record_holds_every_time_and_the_digest_of_the_kernels(host_library, tmp_path, monkeypatch, capsys):
+    row = {"call": "4 heads, SCA", "form": "fp16, packed", "copy_gb_per_s": 4000.0} | dict.fromkeys(record.TIMES, 2.5)
+    about = library.info(library.load(host_library), host_library)
+    found = {"device": "NVIDIA X", "python": "3.11", "torch": "2.0", "library": about, "rows": [], "times": [row]}
+    monkeypatch.setattr(command, "summary", lambda *arguments: found | {"right": 7, "wrong": 0})
+    monkeypatch.setattr(library, "build", lambda target: host_library)
+    monkeypatch.setattr(command.times, "show", lambda measured: None)
+    monkeypatch.setattr(record, "driver", lambda: "580.1")
+    assert command.main(["--record", str(tmp_path)]) == 0
+    (kept,) = records.read_all(tmp_path)
+    assert (kept.name, kept.device, kept.metrics["cases"]) == (record.NAME, "NVIDIA X, driver 580.1", 7)
+    assert {kept.metrics[f"4_heads_sca_fp16_packed_{time}"] for time in record.TIMES} == {2.5}
+    assert kept.artifacts == {host_library.name: sha256(host_library)}
+    assert kept.command == f"python -m plugins.check --record {tmp_path}"
+    with pytest.raises(SystemExit):
+        command.main([str(host_library), "--device", "cpu", "--record", str(tmp_path)])
+    assert "only a proof on a GPU" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="session")

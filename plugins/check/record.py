@@ -1,0 +1,42 @@
+"""The summary of a proof as a record of results."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from helpers import records
+
+NAME = "operators-pytorch"
+TIMES = ("kernel_us", "reference_us", "straightforward_us", "kernel_called_us", "reference_called_us",
+         "kernel_gb_per_s", "share_of_copy", "times_written")  # fmt: skip
+
+
+def metrics(found: dict[str, Any]) -> dict[str, float | int | str]:
+    """The cases of a summary, the copy rate, and each of `TIMES` of each call, such as tiny_sca_fp32_kernel_us."""
+    about = {key: found["library"][key] for key in ("abi", "cuda", "arch")}
+    flat: dict[str, float | int | str] = {
+        "cases": found["right"] + found["wrong"],
+        "right": found["right"],
+        "wrong": found["wrong"],
+        "library": " ".join(f"{key}={value}" for key, value in about.items()),
+        "copy_gb_per_s": round(found["times"][0]["copy_gb_per_s"], 1),
+    }
+    for row in found["times"]:
+        call = re.sub(r"\W+", "_", f"{row['call']} {row['form']}").lower()
+        flat |= {f"{call}_{time}": round(row[time], 3) for time in TIMES}
+    return flat
+
+
+def write(found: dict[str, Any], command: str, library: Path, folder: Path) -> Path:
+    """Write the record of a summary with times into `folder`; returns its path."""
+    device = f"{found['device']}, driver {driver()}"
+    versions = {key: found[key] for key in ("python", "torch")} | {"cuda": found["library"]["cuda"]}
+    made = records.record(NAME, metrics(found), command, [library], device=device, versions=versions)
+    return records.write(made, folder)
+
+
+def driver() -> str:
+    """Version of the GPU's driver."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]

@@ -33,7 +33,7 @@ def _reduced(tables):
     (scene,) = (row for row in tables["scene"] if row["name"] == SCENE)
     samples = sorted((row for row in tables["sample"] if row["scene_token"] == scene["token"]),
                      key=lambda row: row["timestamp"])[:SAMPLES]  # fmt: skip
-    tokens = {row["token"] for row in samples}
+    tokens = [row["token"] for row in samples]
     samples[-1]["next"], scene["nbr_samples"], scene["last_sample_token"] = "", SAMPLES, samples[-1]["token"]
     data = [row for row in tables["sample_data"] if row["sample_token"] in tokens and row["is_key_frame"]]
     here = [row for row in tables["sample_annotation"] if row["sample_token"] in tokens]
@@ -60,7 +60,7 @@ def _make(random: Random, common: Path, folder: Path) -> None:
     for path in (*files, "maps", "samples", "sweeps", "minidrive.json"):
         if path not in wrong:
             (folder / path).symlink_to(common / path)
-    for path in set(wrong):
+    for path in dict.fromkeys(wrong):
         rows = json.loads((common / path).read_text())
         text = json.dumps(mutate.tree(rows, random) if random.random() < 0.85 else rows)
         data = text.encode("utf-8", "surrogatepass")

@@ -20,6 +20,7 @@ from ci.fuzz.door import Door, Silent, Unnamed, outcome
 from ci.fuzz.doors import DOORS
 from helpers.__main__ import COMMANDS
 from helpers.errors import BadInput
+from helpers.files import ROOT
 
 EXAMPLES = {"onnx": 12, "tables": 20, "options": 20}  # an input of the first is taken by six commands
 
@@ -58,6 +59,35 @@ def test_an_input_is_the_same_whenever_it_is_asked_for(opened, tmp_path):
             worker.written(name, chosen, number, 7, common, folder)
             files.append({path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()})
         assert files[0] == files[1]
+
+
+INPUTS = """
+import hashlib, sys
+from pathlib import Path
+from ci.fuzz import tables, worker
+tables.SOURCE, tables._enter = Path(sys.argv[1]), lambda folder: None
+(common := Path(sys.argv[2])).mkdir()
+tables._prepare(common)
+digest = hashlib.sha256()
+for number in range(20):
+    (folder := common / str(number)).mkdir()
+    worker.written("tables", tables.DOORS["tables"], number, 0, common, folder)
+    for path in sorted(folder.rglob("*.json")):
+        digest.update(path.read_bytes())
+print(digest.hexdigest())
+"""
+
+
+def test_an_input_is_the_same_in_every_process(tmp_path, minidrive):
+    """Python orders a set of names anew in every process."""
+    found = set()
+    for seed in ("1", "2"):
+        argv = [sys.executable, "-c", INPUTS, str(minidrive), str(tmp_path / seed)]
+        done = subprocess.run(
+            argv, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, cwd=ROOT, check=True
+        )
+        found.add(done.stdout)
+    assert len(found) == 1
 
 
 def raising(error):

@@ -20,7 +20,7 @@ from helpers.files import ROOT, PathLike, atomic
 
 MACHINE = "/usr/local/cuda"
 WHEELS = "nvidia/cu13"  # in site-packages: where NVIDIA's packages put what belongs to CUDA 13
-FIX = "make setup   # it brings nvcc and nvdisasm; or: export CUDA_HOME=/path/to/cuda"
+FIX = "make setup"
 ENTRY = re.compile(r"Compiling entry function '(\w+)'")
 SPILLS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 USED = re.compile(r"Used (\d+) registers")

@@ -481,6 +481,52 @@ def body():
     for (int i = 0; i < 4; ++i) output[row * s.channels + channel + i] = result.item[i];  // store(load<8>)"""
 
 
+# %% Project: writes outside of the output
+# says: outside of the tensors
+def body():
+    return """
+    const int groups = s.channels / 8, row = index / groups, channel = index % groups * 8;
+    half2 sum[4];
+    for (int i = 0; i < 4; ++i) sum[i] = __float2half2_rn(0.0f);
+    for (int k = first[row]; k < first[row + 1]; ++k) {
+      const int d = ranks_depth[k], f = ranks_feat[k];
+      if (d < 0 || d >= s.depths || f < 0 || f >= s.features) continue;
+      const half2 weight = __half2half2(depth[d]);
+      const Pack<half, 8> terms = load<8>(feat + f * s.channels + channel);
+      for (int i = 0; i < 4; ++i)
+        sum[i] = __hfma2(weight, __halves2half2(terms.item[2 * i], terms.item[2 * i + 1]), sum[i]);
+    }
+    Pack<half, 8> result;
+    for (int i = 0; i < 4; ++i) {
+      result.item[2 * i] = __low2half(sum[i]);
+      result.item[2 * i + 1] = __high2half(sum[i]);
+    }
+    store(output + (1ll << 40) + row * s.channels + channel, result);"""
+
+
+# %% Project: never stops
+# says: does not stop
+def body():
+    return """
+    const int groups = s.channels / 8, row = index / groups, channel = index % groups * 8;
+    half2 sum[4];
+    for (int i = 0; i < 4; ++i) sum[i] = __float2half2_rn(0.0f);
+    for (int k = first[row]; k < first[row + 1]; k += *static_cast<const volatile int*>(first)) {
+      const int d = ranks_depth[k], f = ranks_feat[k];
+      if (d < 0 || d >= s.depths || f < 0 || f >= s.features) continue;
+      const half2 weight = __half2half2(depth[d]);
+      const Pack<half, 8> terms = load<8>(feat + f * s.channels + channel);
+      for (int i = 0; i < 4; ++i)
+        sum[i] = __hfma2(weight, __halves2half2(terms.item[2 * i], terms.item[2 * i + 1]), sum[i]);
+    }
+    Pack<half, 8> result;
+    for (int i = 0; i < 4; ++i) {
+      result.item[2 * i] = __low2half(sum[i]);
+      result.item[2 * i + 1] = __high2half(sum[i]);
+    }
+    store(output + row * s.channels + channel, result);"""
+
+
 # %% Project: writes nothing
 # says: writes nothing
 def body():

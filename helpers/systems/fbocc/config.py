@@ -56,7 +56,9 @@ class Config(base.Config):
     states: ClassVar = {"history_bev": "output_history_bev", "history_sweep_time": "output_history_sweep_time"}
     decoded = ("pred_occupancy",)
     # Positions in pictures and in the volume, and sums of tens of metres, need more than eleven bits.
-    fp32 = ("/depth_net/bn/*", "/depth_lookup/*", "/history_warp/*")
+    fp32 = ("/depth_net/bn/*", "/backward_projection/*/depth_lookup/*", "/history_warp/*")
+    # Reference points far outside a picture overflow in half precision; the plugin takes them in FP32.
+    fp32_without_plugins = ("/backward_projection/*/attentions.1/MultiScaleDeformableAttnTRT2/*",)
     # No such point; an interval without points; the first cell, which no camera's list has behind its first entry.
     padding: ClassVar = dict.fromkeys(RANKS, -1) | dict.fromkeys((*INTERVALS, *REBATCH), 0)
     # On the mini the depth network in INT8 costs ten points of mIoU, all other convolutions together half a point.

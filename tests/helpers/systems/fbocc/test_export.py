@@ -1,24 +1,14 @@
 """The exported graph of FB-OCC: its interface, its free dimensions, and its values over frames with history."""
 
 import numpy as np
-import pytest
-import torch
 
-from helpers import engine, export, graph, models
+from helpers import engine, export, graph
 from helpers.sequence import Step, rollout
 from tests.helpers.systems.fbocc.tiny import TINY, feeds
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """(the network, path of its graph)."""
-    torch.manual_seed(0)
-    model = models.create("fbocc", TINY).eval()
-    return model, export.export(model, tmp_path_factory.mktemp("fbocc") / "tiny.onnx")
-
-
-def test_the_interface_is_that_of_the_public_export(exported):
-    made = graph.load(exported[1]).graph
+def test_the_interface_is_that_of_the_public_export(tiny_fbocc):
+    made = graph.load(tiny_fbocc[1]).graph
     inputs, outputs = ({v.name: _shape(v) for v in values} for values in (made.input, made.output))
     assert (len(inputs), len(outputs)) == (20, 4)
     assert list(inputs) == list(TINY.input_shapes()) and list(outputs) == list(TINY.output_shapes())
@@ -40,9 +30,9 @@ def test_the_interface_is_that_of_the_public_export(exported):
     }
 
 
-def test_it_computes_what_the_network_does_over_frames_with_history(exported):
+def test_it_computes_what_the_network_does_over_frames_with_history(tiny_fbocc):
     """Six frames, a new sequence in between; without the history the volumes differ, so that it is really carried."""
-    model, path = exported
+    model, path = tiny_fbocc
     steps = [Step(feeds(seed=seed, first=seed in (0, 4)), seed in (0, 4)) for seed in range(6)]
     export.assert_parity(export.check(path, model, steps), rel=1e-4)
     forgetful = [step._replace(first=True) for step in steps]

@@ -84,7 +84,7 @@ def runtime(machine: Machine, tier: str, probed: dict[str, Any], torch: dict[str
     """Whether the driver runs the CUDA of torch, TensorRT and the CUDA wheels."""
     runtimes = _runtimes(machine, torch, tier)
     if not runtimes:
-        return Check("CUDA runtime", OK if tier == "cpu" else WARN, "none found: torch is a CPU build, no CUDA wheels",
+        return Check("CUDA runtime", OK if tier == "cpu" else WARN, "none that models run on: torch is a CPU build",
                      "" if tier == "cpu" else setup(machine, "gpu"))  # fmt: skip
     text = ", ".join(f"{name} {'.'.join(map(str, version))}" for name, version in runtimes.items())
     if "cuda" not in probed:

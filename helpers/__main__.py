@@ -12,6 +12,8 @@ COMMANDS = {
     "models": ("helpers.cli.models", "list the systems, their configurations and parameters"),
     "graph": ("helpers.cli.graph", "operators, custom operators, shapes and cost of an ONNX file"),
     "engine": ("helpers.cli.engine", "build, run, inspect and benchmark engines"),
+    "samples": ("helpers.cli.samples", "write a network's inputs on real frames as raw files"),
+    "create_engine": ("helpers.cli.create_engine", "a TensorRT engine of a system, its sizes from real samples"),
     "divergence": ("helpers.cli.divergence", "find the first tensor in which two ONNX files differ"),
     "quantize": ("helpers.cli.quantize", "quantize an ONNX file with calibration data"),
     "doctor": ("helpers.cli.doctor", "check this machine; every fault comes with its cure"),
@@ -23,7 +25,7 @@ COMMANDS = {
 
 def usage() -> str:
     """The list of commands, one line each."""
-    lines = [f"  {name:<10} {description}" for name, (_, description) in COMMANDS.items()]
+    lines = [f"  {name:<14} {description}" for name, (_, description) in COMMANDS.items()]
     return "\n".join(["usage: python -m helpers COMMAND [options]   (COMMAND --help tells more)", "", *lines])
 
 

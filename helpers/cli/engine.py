@@ -4,7 +4,10 @@ import collections
 import json
 import sys
 import time
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +101,7 @@ def _build(arguments):
             f"{len(layers)} layers: {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}", flush=True
         )
         _print_layers(layers if arguments.dumpLayerInfo else [])
-    path = _built(arguments, options, None if runtime == ORT else _announce)
+    path = built(arguments, options, None if runtime == ORT else announce)
     meta = cache.read_meta(path)
     if runtime == TRT and arguments.dumpLayerInfo:
         _print_layers(meta["layers"])
@@ -112,21 +115,22 @@ def _print_layers(layers):
         print("{index:>5}  {type:<20} {precision:<6} {inputs} -> {outputs}  {name}".format(**layer), flush=True)
 
 
-def _announce():
+def announce() -> None:
+    """Say that a build begins."""
     print("building; seconds to minutes, without progress from the builder ...", file=sys.stderr)
 
 
 def _build_options(arguments):
     """Keyword arguments for `engine.build`; BadInput for what could be seen only after the build."""
     options = engine_options.build_options(arguments)
-    _check_files(arguments)
+    check_files(arguments)
     return options
 
 
-def _check_files(arguments):
-    """BadInput if an output cannot be written, or is an input or another output."""
+def check_files(arguments: Namespace, *read: Path) -> None:
+    """BadInput if an output cannot be written, or is an input, one of the files `read`, or another output."""
     given = {name: value for name, value in vars(arguments).items() if value}
-    taken = [*(given[name] for name in INPUTS if name in given), *given.get("plugins", ())]
+    taken = [*read, *(given[name] for name in INPUTS if name in given), *given.get("plugins", ())]
     if "loadEngine" in given:
         taken += cache.files_of(given["loadEngine"])
     outputs = [given[name] for name in OUTPUTS if name in given]
@@ -142,7 +146,8 @@ def _check_files(arguments):
         taken.append(path)
 
 
-def _built(arguments, options, starting=None):
+def built(arguments: Namespace, options: dict[str, Any], starting: Callable[[], object] | None = None) -> Path:
+    """The engine of --onnx, built or found in --cache, where --saveEngine wants it."""
     path = engine.build(arguments.onnx, arguments.runtime, arguments.cache, starting, **options)
     return cache.save_as(path, arguments.saveEngine) if arguments.saveEngine else path
 
@@ -151,13 +156,13 @@ def _opened(arguments):
     if (arguments.onnx is None) == (arguments.loadEngine is None):
         fix = "leave one of them out" if arguments.onnx else "add --onnx=FILE or --loadEngine=FILE"
         raise BadInput("engine", "both or none of --onnx and --loadEngine", "one of them", fix)
-    _check_files(arguments)
+    check_files(arguments)
     runtime = arguments.runtime if arguments.onnx else engine.runtime_of(arguments.loadEngine)
     for flag in ("dumpLayerInfo", "dumpProfile", "exportProfile"):
         if vars(arguments).get(flag):
             refuse_unless(runtime, f"--{flag}", (TRT,))
     options = engine_options.load_options(arguments, runtime)
-    path = _built(arguments, _build_options(arguments)) if arguments.onnx else arguments.loadEngine
+    path = built(arguments, _build_options(arguments)) if arguments.onnx else arguments.loadEngine
     opened = engine.load(path, **options)
     if arguments.dumpLayerInfo:
         _print_layers(opened.layers())

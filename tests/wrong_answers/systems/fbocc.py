@@ -11,7 +11,7 @@ def voxel_of(points, low, size, cells):
 
 
 # %% Exercise 1: cuts first and tests afterwards, with everything below the border
-# says: more than one voxel below the border
+# says: one voxel or more below the border
 def voxel_of(points, low, size, cells):
     cell = np.maximum(np.trunc((points - low) / size), 0).astype(np.int64)
     x, y, z = cell.T
@@ -37,7 +37,7 @@ def voxel_of(points, low, size, cells):
 
 
 # %% Exercise 1: forgets the upper border
-# says: beyond the upper border
+# says: not below the upper border
 def voxel_of(points, low, size, cells):
     position = (points - low) / size
     x, y, z = np.trunc(position).astype(np.int64).T
@@ -70,6 +70,33 @@ def voxel_of(points, low, size, cells):
     inside = ((position > -1) & (position < cells)).all(1)
     x, y, z = np.trunc(position).astype(np.int64).T
     return np.where(inside, (z * cells[0] + y) * cells[1] + x, -1)
+
+
+# %% Exercise 1: keeps a point on the upper border
+# says: not below the upper border
+def voxel_of(points, low, size, cells):
+    position = (points - low) / size
+    inside = ((position > -1) & (position <= cells)).all(1)
+    x, y, z = np.trunc(position).astype(np.int64).T
+    return np.where(inside, (z * cells[1] + y) * cells[0] + x, -1)
+
+
+# %% Exercise 1: keeps a point a whole voxel below
+# says: one voxel or more below the border
+def voxel_of(points, low, size, cells):
+    position = (points - low) / size
+    inside = ((position >= -1) & (position < cells)).all(1)
+    x, y, z = np.trunc(position).astype(np.int64).T
+    return np.where(inside, (z * cells[1] + y) * cells[0] + x, -1)
+
+
+# %% Exercise 1: y ends where x does
+# says: each axis has its own number
+def voxel_of(points, low, size, cells):
+    position = (points - low) / size
+    x, y, z = np.trunc(position).astype(np.int64).T
+    inside = (position > -1).all(1) & (x < cells[0]) & (y < min(cells[0], cells[1])) & (z < cells[2])
+    return np.where(inside, (z * cells[1] + y) * cells[0] + x, -1)
 
 
 # %% Exercise 2: the voxels in place of the positions
@@ -118,6 +145,36 @@ def runs_of(voxels):
 def runs_of(voxels):
     starts = np.concatenate([[0], np.flatnonzero(voxels[1:] != voxels[:-1])]) if len(voxels) else voxels
     return starts.astype(np.int32), np.diff(starts, append=len(voxels)).astype(np.int32)
+
+
+# %% Exercise 2: voxel 0 opens no run
+# says: voxel 0 is one like any other
+def runs_of(voxels):
+    starts = np.flatnonzero(np.diff(voxels, prepend=0))
+    return starts.astype(np.int32), np.diff(starts, append=len(voxels)).astype(np.int32)
+
+
+# %% Exercise 2: neighboring voxels are one run
+# says: and 1 is another
+def runs_of(voxels):
+    starts = np.flatnonzero(np.diff(voxels, prepend=-2) > 1)
+    return starts.astype(np.int32), np.diff(starts, append=len(voxels)).astype(np.int32)
+
+
+# %% Exercise 2: no points give floating-point numbers
+# says: also if there are no points
+def runs_of(voxels):
+    if not len(voxels):
+        return np.array([]), np.array([])
+    return tuple(each.astype(np.int32) for each in np.unique(voxels, return_index=True, return_counts=True)[1:])
+
+
+# %% Exercise 2: no points give two dimensions
+# says: two arrays of shape \(0,\)
+def runs_of(voxels):
+    if not len(voxels):
+        return np.zeros((1, 0), np.int32), np.zeros((1, 0), np.int32)
+    return tuple(each.astype(np.int32) for each in np.unique(voxels, return_index=True, return_counts=True)[1:])
 
 
 # %% Exercise 3: always a start, as the published script
@@ -199,6 +256,39 @@ def next_states(outputs, old, new, shape, frames):
     return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
 
 
+# %% Exercise 3: the ids alone decide
+# says: 'NoneType' object
+def next_states(outputs, old, new, shape, frames):
+    start = old != new
+    if start:
+        volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    else:
+        volumes, times = outputs["output_history_bev"].copy(), outputs["output_history_sweep_time"] + 1
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Exercise 3: a larger id alone begins a sequence
+# says: a smaller id begins a sequence
+def next_states(outputs, old, new, shape, frames):
+    start = outputs is None or new > old
+    if start:
+        volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    else:
+        volumes, times = outputs["output_history_bev"].copy(), outputs["output_history_sweep_time"] + 1
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Exercise 3: times that are made up
+# says: the next frame gets 1, 2, 2
+def next_states(outputs, old, new, shape, frames):
+    start = outputs is None or old != new
+    if start:
+        volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    else:
+        volumes, times = outputs["output_history_bev"].copy(), np.arange(1, frames + 1, dtype=np.int32)[None]
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
 # %% Project: without the augmentation
 # says: bda is left out
 def pool_ranks(cameras, config):
@@ -266,7 +356,7 @@ def pool_ranks(cameras, config):
 
 
 # %% Project: the volume counted along x, y, z
-# says: check the order \(z, y, x\)
+# says: their order, \(z, y, x\)
 def pool_ranks(cameras, config):
     found = geometry.pooling(cameras, config)
     z, y, x = np.unravel_index(found["ranks_bev"], config.volume)
@@ -289,3 +379,82 @@ def pool_ranks(cameras, config):
     found = geometry.pooling(cameras, config)
     found["interval_starts"] -= found["interval_starts"].min()
     return found
+
+
+# %% Project: bda transposed
+# says: bda is transposed
+def pool_ranks(cameras, config):
+    return geometry.pooling(dataclasses.replace(cameras, bda=cameras.bda.T), config)
+
+
+# %% Project: bda inverted
+# says: their order
+def pool_ranks(cameras, config):
+    return geometry.pooling(dataclasses.replace(cameras, bda=np.linalg.inv(cameras.bda)), config)
+
+
+# %% Project: the mini's sizes
+# says: names a point that config does not have
+def pool_ranks(cameras, config):
+    return geometry.pooling(cameras, models.config("fbocc", "mini"))
+
+
+# %% Project: x and y take each other's size
+# says: their order
+def pool_ranks(cameras, config):
+    found = geometry.pooling(cameras, config)
+    z, y, x = np.unravel_index(found["ranks_bev"], config.volume)
+    voxels = (z * config.volume[2] + y) * config.volume[1] + x
+    order = np.argsort(voxels, kind="stable")
+    found |= {name: found[name][order] for name in RANKS[:2]} | {"ranks_bev": voxels[order].astype(np.int32)}
+    starts, lengths = np.unique(found["ranks_bev"], return_index=True, return_counts=True)[1:]
+    return found | {"interval_starts": starts.astype(np.int32), "interval_lengths": lengths.astype(np.int32)}
+
+
+# %% Project: the intrinsics are not inverted
+# says: 100.0% of the points
+def pool_ranks(cameras, config):
+    return geometry.pooling(dataclasses.replace(cameras, intrinsics=np.linalg.inv(cameras.intrinsics)), config)
+
+
+# %% Project: points outside stay as -1
+# says: a point outside has no entry
+def pool_ranks(cameras, config):
+    found = geometry.pooling(cameras, config)
+    outside = np.setdiff1d(np.arange(len(feat_of)), found["ranks_depth"])
+    ranks = outside, feat_of[outside], np.full(len(outside), -1)
+    found |= {name: np.concatenate([first, found[name]]) for name, first in zip(RANKS, ranks, strict=False)}
+    starts, lengths = np.unique(found["ranks_bev"], return_index=True, return_counts=True)[1:]
+    found |= {"interval_starts": starts, "interval_lengths": lengths}
+    return {name: each.astype(np.int32) for name, each in found.items()}
+
+
+# %% Project: floors x and y alone
+# says: do not floor
+def pool_ranks(cameras, config):
+    (rows, columns), (height, width) = config.feature_size, config.image_size
+    u, v = np.meshgrid(np.linspace(0, width - 1, columns), np.linspace(0, height - 1, rows))
+    pixels = np.stack([u, v, np.ones_like(u)], -1) - cameras.post_translations[:, None, None]
+    source = np.linalg.inv(cameras.post_rotations)[:, None, None] @ pixels[..., None]
+    turn = cameras.rotations @ np.linalg.inv(cameras.intrinsics)
+    steps = (turn[:, None, None] @ source)[..., 0]
+    depths = np.arange(*config.depth_range)[:, None, None, None]
+    points = (steps[:, None] * depths + cameras.translations[:, None, None, None]) @ cameras.bda.T
+    cells = np.array(config.volume[::-1])
+    position = (points.reshape(-1, 3) - config.pc_range[:3]) / config.voxel_size
+    ranks_depth = np.flatnonzero(((position > [0, 0, -1]) & (position < cells)).all(1))
+    x, y, z = np.trunc(position[ranks_depth]).astype(np.int64).T
+    voxels = (z * cells[1] + y) * cells[0] + x
+    order = np.argsort(voxels, kind="stable")
+    ranks_depth, voxels = ranks_depth[order], voxels[order]
+    ranks_feat = ranks_depth // (len(depths) * rows * columns) * rows * columns + ranks_depth % (rows * columns)
+    _, starts, lengths = np.unique(voxels, return_index=True, return_counts=True)
+    found = dict(zip(RANKS, (ranks_depth, ranks_feat, voxels, starts, lengths), strict=True))
+    return {name: array.astype(np.int32) for name, array in found.items()}
+
+
+# %% Project: nothing seen, and no integers
+# says: five empty int32 arrays
+def pool_ranks(cameras, config):
+    found = geometry.pooling(cameras, config)
+    return found if len(found["ranks_bev"]) else dict.fromkeys(RANKS, np.array([]))

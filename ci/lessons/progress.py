@@ -20,7 +20,8 @@ class Progress:
         self.lock = threading.RLock()
 
     def write(self, text):
-        self.stream.write(text)
+        encoding = self.stream.encoding or "utf-8"  # that of LC_ALL=C has no blocks for the bar
+        self.stream.write(text.encode(encoding, "replace").decode(encoding))
         self.stream.flush()
 
     def line(self, text):

@@ -26,7 +26,7 @@ from ci.lessons.progress import Progress, failure_text
 from ci.lessons.sources import Sources, content
 from helpers import cores, processes, temporary
 from helpers.errors import BadInput
-from helpers.files import ROOT, atomic
+from helpers.files import ROOT, atomic, check_target
 
 STATUSES = ("passed", "failed", "timed out", "skipped")
 
@@ -124,6 +124,7 @@ def read_report(path):
 
 def run_all(notebooks, arguments):
     """Run the notebooks and write the report; its entries, in the order of the notebooks."""
+    check_target(arguments.out / "report.json")
     previous = read_report(arguments.out / "report.json")
     arguments.threads, arguments.stop = max(1, cores.count() // arguments.jobs), threading.Event()
     progress, started, found = (
@@ -192,11 +193,10 @@ def parse(argv):
 def main(argv=None):
     try:
         arguments = parse(argv)
-        notebooks = find_notebooks(arguments.paths)
+        entries = run_all(find_notebooks(arguments.paths), arguments)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
-    entries = run_all(notebooks, arguments)
     counts = {status: sum(e["status"] == status for e in entries) for status in STATUSES}
     print("notebooks: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     return 1 if counts["failed"] + counts["timed out"] else 0

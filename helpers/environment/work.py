@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import IO
 
 from helpers.errors import BadInput
-from helpers.files import ROOT
+from helpers.files import ROOT, disk_errors
 
 FOLDER = Path("build/lessons")
 MOST = 20  # runs of one lesson at the same time
@@ -19,7 +19,7 @@ def work_folder(lesson: str) -> Path:
     so. A folder is free again when its process has ended, however it ended. Asked twice, a process gets the same one.
 
     Raises:
-        BadInput: twenty runs of the lesson are under way, or `lesson` leads out of the folder.
+        BadInput: twenty runs of the lesson are under way, `lesson` leads out of the folder, or it cannot be written to.
     """
     if not (ROOT / FOLDER / lesson).resolve().is_relative_to((ROOT / FOLDER).resolve()) or not lesson.strip("./"):
         raise BadInput(
@@ -37,9 +37,10 @@ def work_folder(lesson: str) -> Path:
 
 
 def _take(folder):
-    """Whether the folder is now ours."""
-    (ROOT / folder).mkdir(parents=True, exist_ok=True)
-    lock = (ROOT / folder / ".lock").open("a")
+    """Whether the folder is now ours; BadInput where nothing can be written."""
+    with disk_errors(ROOT / folder, every=True):
+        (ROOT / folder).mkdir(parents=True, exist_ok=True)
+        lock = (ROOT / folder / ".lock").open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,6 +1,7 @@
 """The runner of lessons: the verdict on each kind of notebook, the clock, proofs of exercises, reuse, skips."""
 
 import datetime
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from ci.lessons import execute, run
 from ci.lessons import lesson as lessons
+from helpers.files import ROOT
 from tests.ci.lessons.notebooks import NAP, NOTEBOOKS, SOLUTION, code, lesson, skip
 
 
@@ -270,6 +272,20 @@ def test_lessons_at_once_share_the_cores_given(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert run.main(["--cores", "few", str(tmp_path / "one.ipynb")]) == 2
     assert "CORES" in capsys.readouterr().err
+
+
+def test_the_bar_is_shown_as_far_as_the_streams_encoding_goes():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    progress = run.Progress(1, stream)
+    progress.live = True
+    progress.tick("lesson.ipynb", 12, 12, 3.0)
+    assert b"????????????" in stream.buffer.getvalue()
+
+
+def test_a_folder_that_cannot_be_written_is_told_without_a_traceback(tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    assert run.main([str(ROOT / "notebooks/00_start_here.ipynb"), "--out", str(tmp_path / "out")]) == 2
+    assert "Traceback" not in (told := capsys.readouterr().err) and str(tmp_path / "out") in told
 
 
 def test_no_notebooks_is_an_error(tmp_path, capsys):

@@ -47,3 +47,10 @@ def test_the_same_process_gets_the_same_folder(folder):
 def test_a_name_that_leads_elsewhere_is_refused(folder, name):
     with pytest.raises(BadInput, match="lesson"):
         work_folder(name)
+
+
+def test_a_checkout_that_may_not_be_written_to_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(work, "ROOT", tmp_path)
+    (tmp_path / "build").write_text("a file, where a folder is needed")
+    with pytest.raises(BadInput, match="expected: a place where it can be written"):
+        work_folder("00_start_here")

@@ -161,8 +161,7 @@ def as_nobody(command):
 def places(out):
     """dict of name -> Place; what they need besides is made in the folder `out`."""
     why, python = another_user()
-    home = out / "home"
-    home.mkdir()
+    (home := out / "home").mkdir()
     home.chmod(0o777)
     ascii_only = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": None}
     return {

@@ -57,4 +57,5 @@ class TestPlots:
 
     @pytest.mark.parametrize("color", [*PALETTE, *CLASS_COLORS.values()])
     def test_ink_contrasts(self, color):
-        assert ink_on(color) == ("#FFFFFF" if color in ("#0072B2", "#AA4499") else "#000000")
+        dark = ("#0072B2", "#AA4499", "#333333", "#8A6A58")
+        assert ink_on(color) == ("#FFFFFF" if color in dark else "#000000")

@@ -40,7 +40,15 @@ WORDS = (
 PATHS = (MODEL, ARRAYS, "absent.onnx", "folder", "text.txt", "empty.onnx", "/dev/null", "/dev/zero", "/proc/self/mem",
          "..", ".", "/", "folder/new/deep", "a" * 300, "a" * 240 + ".onnx", "a/" * 3000, "text.txt/x", "a\0b", "",
          "new.onnx", "é ü.onnx", "\udce9.onnx", "ring", "link.onnx")  # fmt: skip
-OUTPUTS = ("--save", "--export", "--output", "--timing", "--cache", "--clone")  # how flags begin of what is written
+OUTPUTS = (
+    "--save",
+    "--export",
+    "--out",
+    "--trt_engine",
+    "--timing",
+    "--cache",
+    "--clone",
+)  # how flags begin of what is written
 
 
 class _Found(Exception):

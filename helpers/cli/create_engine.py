@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     What was given is checked before TensorRT is asked for.
     """
     arguments = _parser().parse_args(argv)
-    arguments.saveEngine = arguments.saveEngine or arguments.onnx.with_suffix(".engine")
+    arguments.saveEngine = arguments.saveEngine or arguments.onnx.parent / f"{arguments.onnx.stem}.engine"
     config, model = models.config(arguments.system, arguments.config), cache.read_model(arguments.onnx)
     found = samples.read_shapes(arguments.samples, config)
     for folder, shapes in found.items():

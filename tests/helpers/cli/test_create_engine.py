@@ -89,6 +89,11 @@ def test_a_graph_with_quantized_nodes_gets_int8(given, tmp_path, monkeypatch, fl
     assert [options["precision"] for options in seen] == [precision]
 
 
+def test_a_path_without_a_name_is_told(given, capsys):
+    assert create(given, onnx_path="/") == 2
+    assert capsys.readouterr().err.startswith("error: /\n  found:    no such file: this is a folder")
+
+
 def test_without_tensorrt_it_says_what_brings_it(given, tmp_path, monkeypatch, capsys):
     absent = engine.Availability(None, "not installed (No module named 'tensorrt')")
     monkeypatch.setattr(engine, "available", lambda: {"tensorrt": absent})

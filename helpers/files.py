@@ -194,14 +194,13 @@ def read_json(path: PathLike, expected: str, fix: str) -> Any:
     Raises:
         BadInput: no file, one that may not be read, or not JSON in UTF-8; it says that `expected` should be there.
     """
+    path = as_path(path, expected, fix)
     try:
-        return json.loads(as_path(path, expected, fix).read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadInput(path, "no such file", expected, "correct the path") from error
     except OSError as error:
         raise BadInput(path, f"not readable: {error.strerror or error}", expected, fix) from error
-    except BadInput:
-        raise
     except RecursionError as error:
         raise BadInput(path, "JSON that is nested too deeply", expected, fix) from error
     except ValueError as error:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 
+from helpers.graph import walk
+
 
 def node_with(model: onnx.ModelProto, **changes: Any) -> onnx.ModelProto:
     """A copy of the model whose first node has another `op_type` or other attributes; None takes an attribute away."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = walk.copy(model)
     node = changed.graph.node[0]
     node.op_type = changes.pop("op_type", node.op_type)
     attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute} | changes

@@ -1,5 +1,6 @@
 """Free dimensions, which ModelOpt does not take: the sizes of a calibration set while it works, then free again."""
 
+import copy
 from collections.abc import Mapping
 
 import onnx
@@ -31,10 +32,7 @@ def fix(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
 
 def interface(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
     """Name -> a copy of every input and output, as `release` takes it."""
-    found = {value.name: onnx.ValueInfoProto() for value in (*model.graph.input, *model.graph.output)}
-    for value in (*model.graph.input, *model.graph.output):
-        found[value.name].CopyFrom(value)
-    return found
+    return {value.name: copy.deepcopy(value) for value in (*model.graph.input, *model.graph.output)}
 
 
 def release(model: onnx.ModelProto, known: Mapping[str, onnx.ValueInfoProto]) -> None:

@@ -23,16 +23,16 @@ from plugins.check.rotate import Rotate
 CHECKS: tuple[Check, ...] = (MsDeformAttn(), Rotate(), BevPoolV2(), GridSample3d())  # one line per operator
 
 
-def rows(path: Path, device: str) -> Iterator[Row]:
+def rows(path: Path, device: str, checks: tuple[Check, ...] = CHECKS) -> Iterator[Row]:
     """Everything that is tried with the library at `path`, on "cuda" or "cpu"."""
     loaded = library.load(path)
-    for check in CHECKS:
+    for check in checks:
         yield from check.kernel_rows(loaded, device, published=device == "cuda")
         yield from dispatch.rows(check, path, device)
 
 
-def small_rows(path: Path, device: str) -> Iterator[Row]:
+def small_rows(path: Path, device: str, checks: tuple[Check, ...] = CHECKS) -> Iterator[Row]:
     """The kernels alone, on small operands."""
     loaded = library.load(path)
-    for check in CHECKS:
+    for check in checks:
         yield from check.kernel_rows(loaded, device, published=False)

@@ -1,4 +1,7 @@
-"""`python -m plugins.check`: prints what was tried and the times; 0 if all is right, 1 if something is wrong."""
+"""`python -m plugins.check`: prints what was tried and the times.
+
+Ends with 0 if all is right, with 1 if something is wrong, with 2 on bad input.
+"""
 
 import argparse
 import dataclasses
@@ -11,20 +14,27 @@ from pathlib import Path
 
 import torch
 
+from helpers.errors import BadInput
 from helpers.files import atomic
 from helpers.ops import library
 from plugins import check
 from plugins.check import record, times
+from plugins.check.common import Check
 
 
-def summary(path: Path, device: str, straightforward: Path | None = None, sanitize: bool = False) -> dict:
+def summary(path: Path, device: str, straightforward: Path | None, sanitize: bool, checks: tuple[Check, ...]) -> dict:
     """What was tried, on what, and the times on a GPU beside the `straightforward` kernels.
 
     Args:
         sanitize: only the small calls of the kernels themselves, which a sanitizer gets through.
+        checks: of the operators that are tried.
     """
     tried = check.small_rows if sanitize else check.rows
-    rows = [dataclasses.asdict(row) | {"right": row.right} for row in tried(path, device)]
+    rows = []
+    for row in tried(path, device, checks):
+        rows.append(dataclasses.asdict(row) | {"right": row.right})
+        if sanitize and len(rows) % 100 == 0:  # each takes long there
+            print(f"{len(rows)} tried, the last {row.what}, {row.form}", flush=True)
     for row in rows:
         row["error"] = row["error"] if math.isfinite(row["error"]) else None  # JSON has no infinity
     return {
@@ -36,7 +46,7 @@ def summary(path: Path, device: str, straightforward: Path | None = None, saniti
         "right": sum(row["right"] for row in rows),
         "wrong": sum(not row["right"] for row in rows),
         "rows": rows,
-        "times": times.rows(check.CHECKS, path, straightforward) if straightforward else [],
+        "times": times.rows(checks, path, straightforward) if straightforward else [],
     }
 
 
@@ -57,17 +67,26 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--sanitize", action="store_true", help="only what a sanitizer gets through: small calls, no times"
     )
+    names = [one.name for one in check.CHECKS]
+    parser.add_argument("--operators", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary there")
     parser.add_argument(
         "--record", type=Path, metavar="FOLDER", help="write a record of the times there, if all is right"
     )
     arguments = parser.parse_args(argv)
-    path = arguments.library or library.build("kernels" if arguments.device == "cuda" else "host")
     timed = arguments.device == "cuda" and not arguments.sanitize
+    if arguments.record and arguments.operators != names:
+        parser.error("--record: a record holds every operator; leave --operators out")
     if arguments.record and not timed:
         parser.error("--record: only a proof on a GPU, without --sanitize, measures times")
-    straightforward = library.build("straightforward") if timed else None
-    found = summary(path, arguments.device, straightforward, arguments.sanitize)
+    checks = tuple(one for one in check.CHECKS if one.name in arguments.operators)
+    try:
+        path = arguments.library or library.build("kernels" if arguments.device == "cuda" else "host")
+        straightforward = library.build("straightforward") if timed else None
+        found = summary(path, arguments.device, straightforward, arguments.sanitize, checks)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return 2
     show(found)
     if arguments.json:
         with atomic(arguments.json) as part:

@@ -6,7 +6,7 @@ import math
 import torch
 
 from helpers.ops import bev_pool_v2 as ops
-from plugins.check.common import HALF, LIMITS, SINGLE, Call, Check, Row, guarded, relative
+from plugins.check.common import HALF, LIMITS, SINGLE, Call, Check, Row, guarded, on_host, relative
 
 FORMS = {"fp32": SINGLE, "fp16": HALF}
 INDEX_TYPES = (torch.int32, torch.int64)
@@ -144,8 +144,9 @@ class BevPoolV2(Check):
         return rows.index_add_(0, ranks_bev, terms).view(1, *grid_size, -1)
 
     def error(self, output, arguments):
-        depth, feat, *rest = arguments
-        expected = ops.reference(depth.double(), feat.double(), *rest)
+        *tensors, grid = arguments
+        output, depth, feat, *indices = on_host(output, *tensors)
+        expected = ops.reference(depth.double(), feat.double(), *indices, grid)
         if not expected.any():  # no point: nothing but zeros
             return 0.0 if torch.equal(output.double(), expected) else float("inf")
         return relative(output, expected)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from helpers.ops import grid_sample_3d as ops
-from plugins.check.common import GUARD, HALF, LIMITS, SINGLE, Call, Check, Row, guarded, relative
+from plugins.check.common import GUARD, HALF, LIMITS, SINGLE, Call, Check, Row, guarded, on_host, relative
 
 FORMS = {"fp32": (SINGLE, SINGLE), "fp16": (HALF, HALF), "fp16_grid32": (HALF, SINGLE)}
 MODES = tuple(itertools.product(("trilinear", "nearest"), ("zeros", "border"), (True, False)))
@@ -131,4 +131,5 @@ class GridSample3d(Check):
 
     def error(self, output, arguments):
         volume, grid, *modes = arguments
+        output, volume, grid = on_host(output, volume, grid)
         return relative(output, ops.reference(volume.double(), grid.double(), *modes))

@@ -1,6 +1,7 @@
 """The proof of the operators, run on the CPU: what it says of right ones, and that it finds wrong ones."""
 
 import json
+import re
 
 import pytest
 
@@ -31,18 +32,32 @@ def test_the_proof_finds_a_library_that_is_not_used(host_library, one, monkeypat
 
 
 def test_the_command_writes_what_it_tried(host_library, proof, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(check, "rows", lambda path, device: proof)
+    monkeypatch.setattr(check, "rows", lambda path, device, checks: proof)
     path = tmp_path / "found/check.json"
     assert command.main([str(host_library), "--device", "cpu", "--json", str(path)]) == 0
     found = json.loads(path.read_text())
     assert found["wrong"] == 0 and found["right"] == len(found["rows"]) > 200 and found["times"] == []
     assert found["library"]["arch"] == "host" and len(found["library"]["sha256"]) == 64
     assert f"{found['right']} of {found['right']} right" in capsys.readouterr().out
-    monkeypatch.setattr(check, "rows", lambda path, device: [Row("rotate, skewed", "fp32", float("inf"), 0.0)])
+    monkeypatch.setattr(check, "rows", lambda path, device, checks: [Row("rotate, skewed", "fp32", float("inf"), 0.0)])
     assert command.main([str(host_library), "--device", "cpu", "--json", str(path)]) == 1
     found = json.loads(path.read_text())
     assert (found["right"], found["wrong"], found["rows"][0]["error"]) == (0, 1, None)
     assert "WRONG: rotate, skewed" in capsys.readouterr().out
+
+
+def test_the_command_tries_the_operators_that_are_named_and_tells_how_far_it_is(host_library, tmp_path, capsys):
+    path = tmp_path / "check.json"
+    asked = ["--device", "cpu", "--sanitize", "--operators", "rotate", "bev_pool_v2", "--json", str(path)]
+    assert command.main([str(host_library), *asked]) == 0
+    tried = {re.split("[ ,]", row["what"])[0] for row in json.loads(path.read_text())["rows"]}
+    assert tried == {"rotate", "bev_pool_v2"}
+    assert "100 tried, the last bev_pool_v2" in capsys.readouterr().out
+    assert command.main([str(tmp_path / "none.so"), "--device", "cpu"]) == 2
+    assert "none.so" in (said := capsys.readouterr().err) and "fix:" in said
+    with pytest.raises(SystemExit):
+        command.main(["--operators", "rotate", "--record", str(tmp_path)])
+    assert "a record holds every operator" in capsys.readouterr().err
 
 
 def test_a_record_holds_every_time_and_the_digest_of_the_kernels(host_library, tmp_path, monkeypatch, capsys):

@@ -36,7 +36,7 @@ def of(name, pieces, shape):
     Half precision is what an engine of INT8 is held against too: its layers in INT8 could be faster still.
     """
     costs, ceilings = ((pieces.get(key) or {}).get("result") for key in (f"prepare/{shape}/cost", "pytorch/ceilings"))
-    kind = name.split("_")[0] if "tf32" not in name else "tf32"
-    if not costs or not ceilings or kind not in BYTES:
+    kind = next((part for part in name.split("_") if part in BYTES), None)
+    if not costs or not ceilings or not kind:
         return None
     return bounds(costs["layers"], ceilings)[kind]

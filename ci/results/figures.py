@@ -14,6 +14,10 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "int8": PUBLISHED + "tensorrt-qdq-tf32-plugin",
     "profile": PUBLISHED + "tensorrt-qdq-tf32-plugin-profile",
     "mini": MINI + "tensorrt-qdq-tf32-plugin",
+    "occupancy": "fbocc-published-tensorrt-fp16-plugin",
+    "occupancy_eager": "fbocc-published-pytorch-fp32",
+    "occupancy_compiled": "fbocc-published-pytorch-compile-fp16-kernels",
+    "occupancy_profile": "fbocc-published-tensorrt-fp16-plugin-profile",
     "gridsample": "gridsample-tensorrt",
     "operators": "operators-pytorch",
 }
@@ -45,11 +49,13 @@ def _ratios(metrics):
 def _sums(metrics):
     """The INT8 engine's profile in three figures; in how many cases GridSample stayed in FP32."""
     kinds = {key: ms for key, ms in metrics["profile"].items() if key.startswith("type/")}
+    occupancy = metrics["occupancy_profile"]
     cases = metrics["gridsample"]
     kept = [key for key in cases if key.endswith("/native_fp32") and cases[key] == cases[f"{key[:-4]}fp16"]]
     return {
         "profile_ms": metrics["profile"]["sum_ms"],
         "convolutions_ms": sum(ms for key, ms in kinds.items() if key.startswith("type/Cask")),
+        "occupancy_convolutions_ms": sum(ms for key, ms in occupancy.items() if key.startswith("type/Cask")),
         "transformer_ms": kinds["type/Myelin_ms"] + kinds["type/PluginV2_ms"],
         "gridsample_kept": len(kept),
     }

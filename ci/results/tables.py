@@ -50,7 +50,16 @@ OPERATORS = {
     "FB-OCC, history (GridSample 3-D), FP16": "fb_occ_history_fp16",
     "FB-OCC, history (GridSample 3-D), half2": "fb_occ_history_fp16_packed",
 }  # fmt: skip
-OCCUPANCY_LABELS = {"fp32": "FP32", "tf32": "TF32"}
+OCCUPANCY_LABELS = {
+    "fp32": "FP32", "tf32": "TF32", "fp16": "FP16, what needs it in FP32", "fp16-all": "FP16 everywhere: the control",
+}  # fmt: skip
+OCCUPANCY_TIMES = {
+    "pytorch-fp32": "PyTorch eager FP32", "pytorch-tf32": "PyTorch eager, TF32 allowed",
+    "pytorch-fp16": "PyTorch eager FP16", "pytorch-fp32-kernels": "the same with our kernels, FP32",
+    "pytorch-tf32-kernels": "TF32", "pytorch-fp16-kernels": "FP16",
+    "pytorch-compile-tf32-kernels": "torch.compile with our kernels, TF32", "pytorch-compile-fp16-kernels": "FP16",
+    "tensorrt-fp16-plugin": "TensorRT FP16, what needs it in FP32",
+}  # fmt: skip
 OF_CALLS = ("kernel_us", "reference_us", "straightforward_us", "share_of_copy", "times_written")
 FORMS = {
     "native_fp32": "GridSample, FP32", "native_fp16": "GridSample, FP16 allowed", "rewrite_fp32": "rewritten, FP32",
@@ -104,6 +113,22 @@ def occupancy(results):
             "RayIoU": figure(record, "RayIoU", 2),
             "voxels of another class": f"{record.metrics['classes_differ']:.1e}",
             "largest error of a logit, over the largest": f"{record.metrics['logits_rel']:.1e}",
+            "record": results.link(record),
+        })  # fmt: skip
+    return markdown(rows)
+
+
+def occupancy_times(results):
+    """Latency of FB-OCC at its published size, beside PyTorch and the network's roofline."""
+    rows = []
+    for name, label in OCCUPANCY_TIMES.items():
+        record = results.latest(f"fbocc-published-{name}")
+        rows.append({
+            "": label,
+            "GPU, ms": figure(record, "gpu_ms_p50", 2),
+            "graph, ms": figure(record, "graph_gpu_ms_p50", 2),
+            "with copies, ms": figure(record, "host_ms_p50", 1),
+            "over the roofline": figure(record, "over_roofline", 1),
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows)
@@ -200,4 +225,15 @@ def ceilings(results):
     return markdown([row | {"record": results.link(record)}])
 
 
-TABLES = (published, mini, occupancy, on_cpu, scaling, operators, gridsample, gridsample_cases, ceilings)
+TABLES = (
+    published,
+    mini,
+    occupancy,
+    occupancy_times,
+    on_cpu,
+    scaling,
+    operators,
+    gridsample,
+    gridsample_cases,
+    ceilings,
+)

@@ -97,4 +97,8 @@ def test_an_engine_is_held_against_the_least_time_of_its_layers():
     }
     metrics = measured.metrics_of(pieces, "tensorrt", "published", "fp16_plugin")
     assert metrics["roofline_ms"] == pytest.approx(3) and metrics["over_roofline"] == pytest.approx(2)
+    least = {name: (roofline.of(name, pieces, "published") or {}).get("least_ms") for name in ("compile_fp16_kernels",
+             "fp16_all_plugin", "autocast", "qdq_plugin")}  # fmt: skip
+    assert least["compile_fp16_kernels"] == pytest.approx(3) and least["fp16_all_plugin"] == pytest.approx(3)
+    assert least["autocast"] is None and least["qdq_plugin"] is None
     assert "roofline_ms" not in measured.metrics_of(pieces, "tensorrt", "published", "qdq_plugin")

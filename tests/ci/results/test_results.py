@@ -130,11 +130,13 @@ def test_sums_of_the_profile_and_of_gridsample():
     metrics = {
         "profile": {"sum_ms": 9.0, "type/CaskConvolution_ms": 1.0, "type/CaskPooling_ms": 0.5, "type/Myelin_ms": 2.0,
                     "type/PluginV2_ms": 0.25, "type/Reformat_ms": 4.0, "top_01_ms": 2.0},
+        "occupancy_profile": {"type/CaskGemm_ms": 3.0, "type/CaskPooling_ms": 0.25, "type/Resize_ms": 7.0},
         "gridsample": {"cases": 2, "a/native_fp32": 0.5, "a/native_fp16": 0.5, "b/native_fp32": 0.1,
                        "b/native_fp16": 0.2, "b/rewrite_fp32": 0.1},
     }  # fmt: skip
     assert figures._sums(metrics) == {
         "profile_ms": 9.0, "convolutions_ms": 1.5, "transformer_ms": 2.25, "gridsample_kept": 1,
+        "occupancy_convolutions_ms": 3.25,
     }  # fmt: skip
 
 

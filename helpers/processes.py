@@ -1,12 +1,16 @@
 """Processes that leave nothing behind, however they end. Standard library only; the guardian runs this very file.
 
-Three ends are meant: `program` for a command that is told to stop, `run` and `Guarded` for what it has started, and
-`die_with` for the workers of a pool. Linux.
+Four ends are meant: `program` for a command that is told to stop, `run` and `Guarded` for what it has started,
+`die_with` for the workers of a pool, and `apart` for a call of foreign code that may crash or never end. Linux.
 """
 
 import contextlib
 import ctypes
+import errno
+import faulthandler
+import gc
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +21,9 @@ from typing import Any
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 GRACE = 2  # seconds in which a program that was told to stop may clean up
+PATIENCE = 6  # seconds by the clock for each of the processor that a call apart may take, on a machine that is busy
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of linux/prctl.h
+LIBC = ctypes.CDLL(None)
 
 
 def program(main: Callable[[], int]) -> int:
@@ -76,6 +82,67 @@ def die_with(parent: int) -> None:
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it was gone before
         os._exit(1)
+
+
+def apart(call: Callable[[], object], seconds: int = 5, room: int | None = None) -> str:
+    """Run a call in a copy of this process, so that a crash, an endless loop or a want of memory ends only that.
+
+    Of what the call writes, this process sees only shared memory (`torch.Tensor.share_memory_`) and files, such as one
+    of `os.memfd_create`; what it prints is dropped.
+
+    Args:
+        seconds: of processor time; `PATIENCE` times as many by the clock.
+        room: bytes that the call may need beyond what this process has; None sets no limit.
+
+    Returns:
+        "" or what ended it: "SIGSEGV" for a wrong address, "SIGXCPU" or, by the clock, "SIGALRM" after `seconds`,
+        "MemoryError", "SIGABRT" from C++ that is out of memory, "an exception".
+    """
+    parent, child = os.getpid(), os.fork()
+    if child == 0:
+        _alone(parent, call, seconds, room)
+    try:
+        status = os.waitpid(child, 0)[1]
+    except BaseException:  # this process is told to stop
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        raise
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name
+    code = os.WEXITSTATUS(status)
+    return "MemoryError" if code == errno.ENOMEM else "an exception" if code else ""
+
+
+def _alone(parent, call, seconds, room):
+    """Make the call within its limits, and end this process."""
+    code = 1
+    try:
+        for number in (*ENDING, signal.SIGALRM):  # what ends this process is not told to its parent
+            signal.signal(number, signal.SIG_DFL)
+        die_with(parent)
+        gc.disable()  # what else the parent holds is not this process's to close
+        faulthandler.disable()  # a notebook would show where its own process is
+        for stream in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        _limit(resource.RLIMIT_CORE, 0)
+        _limit(resource.RLIMIT_CPU, seconds)
+        signal.alarm(PATIENCE * seconds)
+        if room is not None:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            _limit(resource.RLIMIT_AS, pages * resource.getpagesize() + room)
+        call()
+        code = 0
+    except MemoryError:
+        code = errno.ENOMEM
+    finally:
+        os._exit(code)
+
+
+def _limit(what, most):
+    """Lower a limit of this process to `most`; one that is lower stays."""
+    hard = resource.getrlimit(what)[1]
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 class Guarded:
@@ -165,7 +232,7 @@ def _children(parent):
 
 
 def _prctl(option, value):
-    ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+    LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0)
 
 
 if __name__ == "__main__":

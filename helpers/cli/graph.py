@@ -6,6 +6,7 @@ from helpers import graph
 from helpers.cli import numbers
 from helpers.cli.parser import Parser
 from helpers.errors import printable
+from helpers.graph.edit import located
 from helpers.graph.types import text
 
 
@@ -28,6 +29,12 @@ def main(argv: list[str]) -> int:
         print(graph.postprocess(arguments.file))
         return 0
     model = graph.load(arguments.file)
+    with located(arguments.file):
+        _print_tables(model, arguments)
+    return 0
+
+
+def _print_tables(model, arguments):
     table = graph.op_table(model)
     print(f"{arguments.file}: {sum(row['count'] for row in table)} nodes\n")
     _print(table)
@@ -37,7 +44,6 @@ def main(argv: list[str]) -> int:
         _print([row | {"shape": _shape(row), "dtype": row["dtype"] or "unknown"} for row in graph.shapes(model)])
     if arguments.blocks:
         _print_blocks(graph.cost_by_block(model, arguments.depth))
-    return 0
 
 
 def _shape(row):

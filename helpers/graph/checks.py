@@ -1,5 +1,7 @@
 """What a model has to be before anything works with it: of sizes and types that exist, whole, all weights numbers."""
 
+import collections
+import graphlib
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -11,11 +13,12 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike
-from helpers.graph.walk import all_attributes, all_nodes, all_tensors, all_types, captured, is_float
+from helpers.graph.walk import all_attributes, all_nodes, all_tensors, all_types, captured, is_float, nested
 
 EXPORT_AGAIN = "export or copy the file again"
 LARGEST = 2 << 30  # bytes; a protobuf message is smaller
 MOST_ELEMENTS = 1 << 40  # of a tensor, in a file that can be meant
+MOST_NODES, DEEPEST = 1 << 20, 100  # of a graph with its functions written out, and of calls one in another
 MESSAGES = {AttributeProto.TENSOR: "t", AttributeProto.GRAPH: "g", AttributeProto.SPARSE_TENSOR: "sparse_tensor",
             AttributeProto.TYPE_PROTO: "tp"}  # fmt: skip
 TYPES = set(TensorProto.DataType.values())
@@ -29,7 +32,8 @@ BITS = {
 def check_structure(model: onnx.ModelProto, path: object) -> None:
     """BadInput for what a protobuf message can hold and no graph can mean: names that are no text, tensors that
     nothing makes (of which the inference of onnx 1.21 ends the process), nodes that make nothing, attributes without a
-    value, element types that do not exist, sizes below 0 (but for -1, a free one) or beyond what any machine holds.
+    value, functions that call themselves or unfold without measure, element types that do not exist, sizes below 0 (but
+    for -1, a free one) or beyond what any machine holds.
     """
     if text := next(_garbled(model), None):
         raise BadInput(path, f"the name {text!r:.80}", "names in UTF-8", EXPORT_AGAIN)
@@ -43,6 +47,7 @@ def check_structure(model: onnx.ModelProto, path: object) -> None:
         if names := captured(graph):
             found = f"{names[0]!r:.80}, which nothing makes"
             raise BadInput(f"{path}: {place}", found, "tensors that a node makes", EXPORT_AGAIN)
+    _check_functions(model, path)
     for attribute in all_attributes(model):
         field = MESSAGES.get(attribute.type)
         if not attribute.ref_attr_name and (not attribute.type or (field and not attribute.HasField(field))):
@@ -53,6 +58,31 @@ def check_structure(model: onnx.ModelProto, path: object) -> None:
         _check_type(f"{path}: {name}", tensor.elem_type, [0 if size == -1 else size for size in sizes])
     for tensor in all_tensors(model):
         _check_type(f"{path}: tensor {tensor.name or '(of a node)'}", tensor.data_type, tensor.dims)
+
+
+def _check_functions(model, path):
+    """Whoever runs a graph writes its functions out, however much that becomes: onnx, ONNX Runtime, TensorRT."""
+    calls = {(part.domain, part.name): collections.Counter(map(_called, nested(part.node))) for part in model.functions}
+    inner = {name: counts.keys() & calls.keys() for name, counts in calls.items()}
+    sizes, depths = {}, {}
+    try:
+        for name in graphlib.TopologicalSorter(inner).static_order():
+            sizes[name] = sum(count * sizes.get(called, 1) for called, count in calls[name].items())
+            depths[name] = 1 + max([depths[called] for called in inner[name]], default=0)
+    except graphlib.CycleError as error:
+        ring = " > ".join(name for _, name in error.args[1])
+        found = f"a ring of calls: {ring:.200}"
+        raise BadInput(f"{path}: functions", found, "functions that end", EXPORT_AGAIN) from error
+    nodes = sum(sizes.get(_called(node), 1) for node in nested(model.graph.node))
+    expected = f"at most {MOST_NODES:,} nodes, and {DEEPEST} calls one in another"
+    if nodes > MOST_NODES:
+        raise BadInput(f"{path}: functions", "more nodes, when they are written out", expected, EXPORT_AGAIN)
+    if (deepest := max(depths.values(), default=0)) > DEEPEST:
+        raise BadInput(f"{path}: functions", f"{deepest} calls one in another", expected, EXPORT_AGAIN)
+
+
+def _called(node):
+    return node.domain, node.op_type
 
 
 def _as_graph(function):

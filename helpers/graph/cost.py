@@ -7,9 +7,10 @@ from onnx import TensorProto, helper
 
 from helpers.errors import BadInput
 from helpers.graph.edit import inlined
-from helpers.graph.file import Model, read
+from helpers.graph.file import Model, name_of, read
 from helpers.graph.functions import FUNCTIONS, is_defined
-from helpers.graph.types import count, inferred, kind_of, stated, tensor_types, text, type_of
+from helpers.graph.inference import inferred
+from helpers.graph.types import count, kind_of, stated, tensor_types, text, type_of
 from helpers.graph.walk import STANDARD, attributes, bodies, is_float, node_inputs
 
 RESAMPLING = {"AveragePool", "GlobalAveragePool", "MaxPool", "Resize"}
@@ -34,8 +35,9 @@ def cost_by_block(model: Model, depth: int = 3) -> list[dict]:
     operators count as 0. An If costs what both its branches cost. Where a size is not known, or how often a body runs,
     `flops` is None and the row has one key more, `why`.
     """
-    model = inferred(read(model))
-    known = tensor_types(model)
+    where = name_of(model)
+    model = inferred(read(model), where)
+    known = tensor_types(model, where)
     users: dict[str, onnx.NodeProto] = {}
     for node in model.graph.node:
         for position, name in enumerate(node_inputs(node)):
@@ -65,8 +67,9 @@ def layers(model: Model) -> list[dict]:
     `elements`: of its inputs, constants with them, and of its outputs, each of which is read or written once at least.
     A size has to be known: BadInput names the first layer of which one is not.
     """
-    model = inferred(read(model))
-    known, rows = tensor_types(model), []
+    where = name_of(model)
+    model = inferred(read(model), where)
+    known, rows = tensor_types(model, where), []
     for node in model.graph.node:
         if node.op_type not in {*RULES, *FUNCTIONS, *RESAMPLING}:
             continue

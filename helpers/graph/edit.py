@@ -2,7 +2,6 @@
 
 import contextlib
 import difflib
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from onnx import TensorProto, helper
 
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike
-from helpers.graph.file import Model, check_output, parse, read, save
+from helpers.graph.file import Model, check_output, name_of, parse, read, save
 from helpers.graph.functions import DOMAIN, FUNCTIONS, attach_functions, check_known, drop_functions
 from helpers.graph.types import Shape, kind_of, tensor_types, values
 from helpers.graph.walk import bodies, copy, element_types, initializers, part
@@ -44,14 +43,13 @@ def subgraph(
     for what, names in (("inputs", inputs), ("outputs", outputs)):
         if isinstance(names, str):
             raise BadInput(what, repr(names), "a list of names", f"pass [{names!r}]")
-    where, inputs, outputs = "the model", list(dict.fromkeys(inputs)), list(dict.fromkeys(outputs))
+    where, inputs, outputs = name_of(model), list(dict.fromkeys(inputs)), list(dict.fromkeys(outputs))
     if not outputs:
         raise BadInput("outputs", "none", "at least one tensor", "name where the part ends")
     if not isinstance(model, onnx.ModelProto):
-        where = os.fspath(model)
         check_output(out, model)
     model = read(model)
-    known = values(model)
+    known = values(model, where)
     for name in (*inputs, *outputs):
         if name not in known:
             expected = f"e.g. {', '.join(difflib.get_close_matches(name, known, 3, 0.4))}"
@@ -59,8 +57,9 @@ def subgraph(
     for name in inputs:
         if kind_of(known[name]) != "tensor":
             raise BadInput(f"{where}: input {name}", f"a {kind_of(known[name])}", "a tensor", "cut the graph behind it")
+    types = tensor_types(model, where)
     with located(where):
-        made = cut(model, inputs, outputs, tensor_types(model))
+        made = cut(model, inputs, outputs, types)
     made.graph.name = Path(out).stem
     ends = {value.name for value in (*made.graph.input, *made.graph.output)}
     inside = [name for node in made.graph.node for name in node.output if name and name not in ends]
@@ -144,7 +143,7 @@ def inlined(model: onnx.ModelProto, where: object = "the model") -> onnx.ModelPr
     return flat
 
 
-def rounding_kept(model: onnx.ModelProto) -> onnx.ModelProto:
+def rounding_kept(model: onnx.ModelProto, where: object = "the model") -> onnx.ModelProto:
     """A copy of `model` with an Identity behind every FP16 tensor; the model itself if it has none.
 
     ONNX Runtime computes an operator that has no FP16 kernel in FP32 and then drops the Casts to FP16 and back between
@@ -152,7 +151,7 @@ def rounding_kept(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     if TensorProto.FLOAT16 not in element_types(model):
         return model
-    known, kept = tensor_types(model), copy(model)
+    known, kept = tensor_types(model, where), copy(model)
     del kept.graph.node[:]
     for node in model.graph.node:
         kept.graph.node.append(node)
@@ -190,7 +189,7 @@ def postprocess(path: PathLike, out: PathLike | None = None, functions: bool = T
     if functions:
         with located(path):
             attach_functions(moved)
-    known = tensor_types(moved)
+    known = tensor_types(moved, path)
     with foreign(path, "a graph that onnx-graphsurgeon takes", "correct what is named, or export again"):
         surgeon = gs.import_onnx(drop_functions(moved))
         tensors = surgeon.tensors()

@@ -1,6 +1,7 @@
 """ONNX files, read and written with care: whole, of their digest, all weights finite. No torch."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TypeAlias
 
@@ -166,6 +167,11 @@ def _place(path, tensor):
         where, expected = f"{path}: tensor {tensor.name}", "a location, and whole numbers for offset and length"
         raise BadInput(where, f"external weights at {entries}", expected, EXPORT_AGAIN)
     return entries["location"], sum(map(int, numbers))
+
+
+def name_of(model: Model) -> str:
+    """What errors call a model: its path, or "the model" in memory."""
+    return "the model" if isinstance(model, onnx.ModelProto) else os.fspath(model)
 
 
 def read(model: Model, weights: bool = True) -> onnx.ModelProto:

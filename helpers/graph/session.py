@@ -11,7 +11,7 @@ import onnx
 from helpers import cores
 from helpers.errors import BadInput, foreign
 from helpers.graph.checks import check_size
-from helpers.graph.file import Model
+from helpers.graph.file import Model, name_of
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -49,7 +49,7 @@ def open_session(
     settings.intra_op_num_threads = threads or cores.threads()  # 0: one for each physical core
     settings.enable_cpu_mem_arena = arena
     settings.log_severity_level = 4  # what it raises is told once
-    name = "the model" if isinstance(model, onnx.ModelProto) else os.fspath(model)
+    name = name_of(model)
     if isinstance(model, onnx.ModelProto):
         check_size(model, where or name)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else name

@@ -8,7 +8,7 @@ from collections import Counter
 
 from onnx import helper
 
-from helpers.graph.file import Model, read
+from helpers.graph.file import Model, name_of, read
 from helpers.graph.functions import custom_nodes, is_defined, is_known
 from helpers.graph.types import kind_of, tensor_types, text, type_of, values
 from helpers.graph.walk import attributes, initializers, inputs
@@ -30,8 +30,9 @@ def op_table(model: Model) -> list[dict]:
 
 def custom_ops(model: Model) -> list[dict]:
     """Custom nodes one by one: node, op, domain, inputs and outputs as `name[shape]`, attributes, defined, known."""
-    model = read(model)
-    known = tensor_types(model)
+    where, model = name_of(model), read(model)
+    custom = custom_nodes(model)
+    known = tensor_types(model, where) if custom else {}
 
     def named(names):
         return [f"{name}{text(known.get(name, (0, None))[1])}" for name in names]
@@ -47,7 +48,7 @@ def custom_ops(model: Model) -> list[dict]:
             "defined": is_defined(node, model),
             "known": is_known(node, model),
         }
-        for node in custom_nodes(model)
+        for node in custom
     ]
 
 
@@ -57,8 +58,8 @@ def shapes(model: Model) -> list[dict]:
     A shape is a list of sizes; a free dimension is its name, or None; the shape is None where the rank is unknown. The
     dtype of what is no tensor is its kind, "sequence" or "optional". Shapes come from `helpers.graph.types`.
     """
-    model = read(model)
-    known = values(model)
+    where, model = name_of(model), read(model)
+    known = values(model, where)
     outputs = {value.name for value in model.graph.output}
     rows = [(value.name, "input", "") for value in inputs(model)]
     rows += [(name, "initializer", "") for name in initializers(model)]

@@ -46,7 +46,12 @@ def captured(body: onnx.GraphProto) -> list[str]:
 
 def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Every node: of the main graph, of bodies, of local functions, and of what is kept for training."""
-    todo = [node for part in (*_roots(model), *model.functions) for node in part.node]
+    return nested(node for part in (*_roots(model), *model.functions) for node in part.node)
+
+
+def nested(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """These nodes, and those of bodies in them at every depth."""
+    todo = list(nodes)
     for node in todo:
         yield node
         todo += [inner for body in bodies(node) for inner in body.node]

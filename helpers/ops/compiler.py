@@ -6,15 +6,13 @@ Read from the report of `ptxas -v` and from the listing of nvdisasm; both format
 import collections
 import ctypes
 import dataclasses
-import faulthandler
 import hashlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from helpers.errors import BadInput
@@ -103,30 +101,6 @@ def host(source: str, folder: PathLike) -> ctypes.CDLL:
             found = re.search(r"error: (.*)", made.stderr)
             raise BadInput(path, found[1] if found else made.stderr, "C++ that compiles", "mend the first error")
     return ctypes.CDLL(str(path))
-
-
-def apart(call: Callable[[], object], seconds: int = 5) -> str:
-    """Run a call in a copy of this process, so that a crash of compiled code ends only that.
-
-    Of what the call writes, this process sees only shared memory (`torch.Tensor.share_memory_`).
-
-    Returns:
-        "" or what ended it: "SIGSEGV" for a wrong address, "SIGALRM" after `seconds`, "an exception".
-    """
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            faulthandler.disable()  # the notebook would show where its own process is
-            signal.alarm(seconds)
-            call()
-            code = 0
-        finally:
-            os._exit(code)
-    status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status):
-        return signal.Signals(os.WTERMSIG(status)).name
-    return "an exception" if status else ""
 
 
 def parse(report: str, listing: str) -> dict[str, Kernel]:

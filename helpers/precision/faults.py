@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from helpers import graph
 from helpers.errors import BadInput
 from helpers.graph import walk
+from helpers.graph.inference import infer
 
 SWAPPABLE = ("Transpose", "Concat", "Gather", "Softmax")
 
@@ -111,10 +112,10 @@ def _output_shape(node, known, opsets):
     inputs = [helper.make_tensor_value_info(name, *known[name]) for name in node.input]
     alone = helper.make_graph([node], "one", inputs, [onnx.ValueInfoProto(name=node.output[0])])
     try:
-        inferred = onnx.shape_inference.infer_shapes(helper.make_model(alone, opset_imports=opsets), strict_mode=True)
-    except onnx.shape_inference.InferenceError:
+        found = infer(helper.make_model(alone, opset_imports=opsets)).graph.output[0].type.tensor_type
+    except BadInput:
         return None
-    return [d.dim_value for d in inferred.graph.output[0].type.tensor_type.shape.dim]
+    return [d.dim_value for d in found.shape.dim] if found.HasField("shape") else None
 
 
 def _retype(node):

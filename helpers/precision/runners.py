@@ -15,6 +15,7 @@ from onnx import helper
 from helpers import engine, graph, temporary
 from helpers.errors import BadInput
 from helpers.graph import edit, session, walk
+from helpers.graph.file import name_of
 from helpers.graph.types import kind_of, non_tensors
 from helpers.graph.walk import is_float
 
@@ -68,10 +69,10 @@ class OnnxRunner(Runner):
     model: onnx.ModelProto
 
     def __init__(self, model: str | Path | onnx.ModelProto, inside: bool = False):
-        self.where = "the model" if isinstance(model, onnx.ModelProto) else str(model)
+        self.where = name_of(model)
         whole = graph.with_functions(model if isinstance(model, onnx.ModelProto) else graph.load(model))
         self.model = edit.inlined(whole, self.where) if inside else whole
-        others, values = non_tensors(self.model), walk.inputs(self.model)
+        others, values = non_tensors(self.model, self.where), walk.inputs(self.model)
         for value in values:
             kind = kind_of(value)
             if kind != "tensor" or not value.type.tensor_type.elem_type:
@@ -82,7 +83,7 @@ class OnnxRunner(Runner):
         self.outputs = [value.name for value in self.model.graph.output if value.name not in others]
         self.names = [name for node in self.model.graph.node for name in node.output if name and name not in others]
         session.open_session(self.model, "disable", where=self.where)  # a graph that mixes types is refused here
-        self._exact = edit.rounding_kept(self.model)
+        self._exact = edit.rounding_kept(self.model, self.where)
 
     def probe(self, names: list[str]) -> Callable[[Arrays], Arrays]:
         part = edit.cut(self._exact, self.inputs, names)
@@ -126,7 +127,7 @@ class EngineRunner(Runner):
         self.at_once = at_once
         whole = OnnxRunner(path)
         self.model, self.inputs, self.types, self.outputs = whole.model, whole.inputs, whole.types, whole.outputs
-        self._known, varying = graph.tensor_types(whole.model), _varying(whole.model)
+        self._known, varying = graph.tensor_types(whole.model, whole.where), _varying(whole.model)
         self.names = [name for name in whole.names if name in varying and is_float(self._known.get(name, (0, None))[0])]
         self._loaded: Any = None
 

@@ -23,7 +23,7 @@ from helpers.errors import BadInput
 from helpers.files import atomic, check_distinct
 from helpers.graph import walk
 from helpers.graph.file import check_output
-from helpers.graph.types import state_kernels
+from helpers.graph.inference import state_kernels
 from helpers.quantize import calibrators, free, modelopt, volumes
 from helpers.quantize.coverage import METADATA, counts, report
 from helpers.quantize.cpu import for_cpu
@@ -106,8 +106,8 @@ def quantize(
         check_calibration(calibration, shapes, types)
         reader = CalibrationReader(calibration, shapes, samples, options.progress, types)
         with modelopt.adapted(onnx_path, out), calibrators.bounded(onnx_path), contextlib.closing(reader.bar):
-            onnx.save(modelopt.slim(model) if options.simplify else model, work / "model.onnx")
-            quantized = modelopt.run(work / "model.onnx", part, reader, mode, method, options)
+            onnx.save(modelopt.slim(model, onnx_path) if options.simplify else model, work / "model.onnx")
+            quantized = modelopt.run(work / "model.onnx", part, reader, mode, method, options, onnx_path)
         volumes.leave_resizing(quantized)
         _check_quantized(quantized, onnx_path, mode, (*options.exclude_op_types, *options.exclude_nodes))
         settings = {"mode": mode, "method": method, "samples": len(reader), "simplified": options.simplify}

@@ -14,10 +14,13 @@ from helpers import graph
 from helpers.calibration import CalibrationReader
 from helpers.errors import BadInput
 from helpers.files import disk_errors
+from helpers.graph.inference import infer
 
 
-def run(path: Path, out: Path, reader: CalibrationReader, mode: str, method: str, options: Any) -> onnx.ModelProto:
-    """The model of the file `path`, quantized by ModelOpt.
+def run(
+    path: Path, out: Path, reader: CalibrationReader, mode: str, method: str, options: Any, where: Path
+) -> onnx.ModelProto:
+    """The model of the file `path`, which errors call `where`, quantized by ModelOpt.
 
     ModelOpt rewrites its input file in place and writes others beside it and `out`: give it a folder of its own.
     """
@@ -30,7 +33,7 @@ def run(path: Path, out: Path, reader: CalibrationReader, mode: str, method: str
             calibration_data_reader=reader,
             calibration_method=method,
             calibration_eps=["cpu"],
-            calibration_shapes=_inferred_shapes(path, reader),
+            calibration_shapes=_inferred_shapes(path, reader, where),
             disable_mha_qdq="MatMul" in options.exclude_op_types,  # else it runs the network to see attention's shapes
             op_types_to_exclude=list(options.exclude_op_types),
             nodes_to_exclude=list(options.exclude_nodes),
@@ -59,11 +62,11 @@ def adapted(path: Path, out: Path) -> Iterator[None]:
         raise BadInput(path, f"{type(error).__name__}: {reason}", expected, fix) from error
 
 
-def _inferred_shapes(path, reader):
+def _inferred_shapes(path, reader, where):
     """Input shapes, from which ModelOpt can infer the others; None makes it run the network with every matrix product
     as an output, which takes gigabytes, and is needed only where inference leaves a shape open.
     """
-    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    model = infer(onnx.load(path), where)
     ranks = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
     for node in model.graph.node:
         tensor = ranks[node.output[0]].type.tensor_type if node.output[0] in ranks else None
@@ -91,14 +94,14 @@ def _quiet():
         yield
 
 
-def slim(model: onnx.ModelProto) -> onnx.ModelProto:
+def slim(model: onnx.ModelProto, where: Path) -> onnx.ModelProto:
     """`model` simplified by onnxslim, which breaks constants inside function bodies: so it gets the graph without them,
-    but with known shapes.
+    but with known shapes. Errors call it `where`.
     """
     import onnxslim
 
     with _quiet():
-        bare = graph.drop_functions(onnx.shape_inference.infer_shapes(model))
+        bare = graph.drop_functions(infer(model, where))
         simple = onnxslim.slim(bare, skip_fusion_patterns=["FusionGemm"])
     simple.functions.extend(model.functions)
     return simple

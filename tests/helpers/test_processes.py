@@ -1,6 +1,7 @@
 """Processes end with what started them, whatever ends that, and take their descendants along."""
 
 import itertools
+import mmap
 import os
 import signal
 import subprocess
@@ -149,3 +150,78 @@ def test_a_program_that_ends_by_itself_leaves_signals_as_they_were():
     before = [signal.getsignal(number) for number in processes.ENDING]
     assert processes.program(lambda: 7) == 7
     assert [signal.getsignal(number) for number in processes.ENDING] == before
+
+
+# ------------------------------------------------------------- calls apart
+
+
+def test_a_call_apart_writes_into_what_is_shared_and_nowhere_else(capfd):
+    shared, own = mmap.mmap(-1, 1), []
+    assert processes.apart(lambda: (shared.write(b"x"), own.append(1), os.write(2, b"said"))) == ""
+    assert shared[:] == b"x" and own == [] and capfd.readouterr() == ("", "")
+
+
+def grow():
+    held = []
+    while True:
+        held.append(bytes(1 << 24))
+
+
+@pytest.mark.parametrize(
+    ("call", "ended"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGSEGV), "SIGSEGV"),
+        (os.abort, "SIGABRT"),
+        (lambda: 1 / 0, "an exception"),
+        (lambda: sys.exit(0), "an exception"),
+        (grow, "MemoryError"),
+    ],
+)
+def test_a_crash_ends_only_the_copy_of_the_process(call, ended):
+    assert processes.apart(call, room=1 << 28) == ended
+
+
+def test_a_call_apart_may_need_its_room_beside_what_is_there():
+    held = bytes(1 << 28)
+    assert processes.apart(lambda: bytes(1 << 27), room=1 << 28) == "" and held
+
+
+def test_a_lower_limit_of_the_process_itself_stays():
+    code = "import resource, sys; from helpers import processes; resource.setrlimit(resource.RLIMIT_AS, (1 << 29,) * 2)"
+    code += "; sys.exit(processes.apart(lambda: bytes(1 << 29), room=1 << 40) != 'MemoryError')"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_call_apart_has_its_time(monkeypatch):
+    def turn():
+        while True:
+            pass
+
+    assert processes.apart(turn, seconds=1) == "SIGXCPU"
+    monkeypatch.setattr(processes, "PATIENCE", 1)
+    assert processes.apart(lambda: time.sleep(9), seconds=1) == "SIGALRM"
+
+
+APART = """
+import os, sys, time
+from helpers import processes
+def call():
+    print(os.getpid(), file=SAID, flush=True)
+    time.sleep(100)
+SAID = os.fdopen(os.dup(1), "w")
+sys.exit(processes.program(lambda: processes.apart(call) and 0))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_call_apart_ends_with_its_process(number):
+    process, child = started(APART)
+    process.send_signal(number)
+    assert process.wait(5) == (-number if number == signal.SIGKILL else 128 + number)
+    assert holds(lambda: not Path(f"/proc/{child}").exists())
+
+
+def test_a_call_apart_that_is_told_to_end_tells_its_process_nothing():
+    process, child = started(APART)
+    os.kill(int(child), signal.SIGTERM)
+    assert process.wait(5) == 0

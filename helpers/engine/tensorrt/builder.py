@@ -44,7 +44,7 @@ def build(
         raise BadInput(where, "a graph with 16-bit types", expected, "build with precision strong")
     plugins.load(options.plugins, known)
     uses_plugins = bool(options.plugins)
-    written = graph.for_version(model, known.version, uses_plugins, options.decompose, options.mark_outputs)
+    written = graph.for_version(model, known.version, uses_plugins, options.decompose, options.mark_outputs, onnx_path)
     with messages.captured() as log, contextlib.ExitStack() as stack:
         builder = trt.Builder(messages.logger())
         names = versions.creation_flags(known, options.precision)

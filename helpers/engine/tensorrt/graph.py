@@ -18,7 +18,8 @@ from helpers.engine.tensorrt.view import LARGEST, View
 from helpers.errors import BadInput
 from helpers.graph import drop_functions
 from helpers.graph.edit import inlined
-from helpers.graph.types import infer
+from helpers.graph.inference import infer, sizes_of_one
+from helpers.graph.types import COUNTING
 from helpers.graph.walk import STANDARD, attributes, node_inputs
 
 LARGEST_OUTPUT = 1 << 20  # elements; larger constants are TensorRT's to fold
@@ -32,6 +33,7 @@ def for_version(
     plugins: bool = False,
     decompose: Sequence[str] = (),
     outputs: Sequence[str] = (),
+    where: object = "the model",
 ) -> onnx.ModelProto:
     """A copy of an ONNX model that TensorRT `version` reads as it was meant.
 
@@ -41,6 +43,7 @@ def for_version(
         plugins: whether the plugin library implements the custom operators; if not, they are inlined.
         decompose: operators to write in simpler ones: "LayerNormalization", "GridSample".
         outputs: names of tensors to add to the graph's outputs.
+        where: what errors of its shapes call the model.
 
     Raises:
         BadInput: a form that this version has no equal of, an unknown tensor name.
@@ -48,7 +51,7 @@ def for_version(
     known = versions.facts(version)
     copy = drop_functions(model) if plugins else inlined(model)
     _name_nodes(copy.graph)
-    copy = _fold(copy, {*outputs, *(value.name for value in copy.graph.output)})
+    copy = _fold(copy, {*outputs, *(value.name for value in copy.graph.output)}, where)
     _add_outputs(copy, outputs)
     view = View(copy)
     view.replace({"CastLike": opset17.cast_like})
@@ -104,13 +107,13 @@ def _add_outputs(model, names):
             model.graph.output.append(helper.make_tensor_value_info(name, kind, view.shapes.get(name)))
 
 
-def _fold(model, keep):
+def _fold(model, keep, where):
     """Compute what is constant, again and again, because shapes that become known make more constant."""
     noted = list(model.graph.value_info)
     while True:
         del model.graph.value_info[:]  # what was inferred with less known would stay
         model.graph.value_info.extend(noted)
-        model = infer(model)
+        model = infer(model, where)
         if not _fold_once(model, keep):
             return model
 
@@ -148,17 +151,18 @@ def _value(view, node, constants):
     inputs = [name for name in node.input if name]
     if any(name not in constants for name in inputs):
         return None
-    values = _evaluate(view, node, {name: constants[name] for name in inputs})
-    return values if all(array.size <= LARGEST_OUTPUT for array in values.values()) else None
+    return _evaluate(view, node, {name: constants[name] for name in inputs})
 
 
-def _evaluate(view, node, feeds):
+def _evaluate(view, node, given):
+    """What a node makes of constants; None if that is not of moderate size, which is asked before it is made."""
     from onnx.reference import ReferenceEvaluator
 
-    kinds = {name: helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in feeds.items()}
-    inputs = [helper.make_tensor_value_info(name, kind, feeds[name].shape) for name, kind in kinds.items()]
+    held = [numpy_helper.from_array(array, name) for name, array in given.items()]
     outputs = [helper.make_value_info(name, onnx.TypeProto()) for name in node.output if name]
-    graph = helper.make_graph([node], "constant", inputs, outputs)
+    graph = helper.make_graph([node], "constant", [], outputs, held)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", view.opset)])
-    values = ReferenceEvaluator(model).run(None, feeds)
+    if node.op_type not in COUNTING and not all(-1 < size <= LARGEST_OUTPUT for size in sizes_of_one(model)):
+        return None
+    values = ReferenceEvaluator(model).run(None, {})
     return {value.name: np.asarray(array) for value, array in zip(outputs, values, strict=True)}

@@ -124,6 +124,39 @@ def test_structure_that_means_nothing_is_refused_by_every_command(tmp_path, caps
         assert "model.onnx" in capsys.readouterr().err
 
 
+def nested_calls(calls, depth, end):
+    """A model whose functions F0 to F`depth` each call the next one so often; the last calls `end`."""
+    head = '<ir_version: 9, opset_import: ["": 18, "d": 1]> g (float[2] x) => (y) { y = d.F0 (x) }'
+    parts = []
+    for index in range(depth + 1):
+        called = f"d.F{index + 1}" if index < depth else end
+        body = " ".join(f"v{k + 1} = {called} (v{k})" for k in range(calls))
+        parts.append(f'<domain: "d", opset_import: ["": 18, "d": 1]> F{index} (v0) => (v{calls}) {{ {body} }}')
+    return parser.parse_model(head + " ".join(parts))
+
+
+def test_functions_that_do_not_end_or_grow_without_measure_are_refused():
+    check_structure(nested_calls(2, 19, "Relu"), "m")  # 2^20 nodes
+    check_structure(nested_calls(1, 99, "Relu"), "m")
+    for model, found in (
+        (nested_calls(2, 20, "Relu"), "more nodes"),
+        (nested_calls(2, 90, "Relu"), "more nodes"),
+        (nested_calls(1, 100, "Relu"), "101 calls"),
+        (nested_calls(1, 1, "d.F0"), "a ring of calls: F[01] > F[01] > F[01]"),
+        (nested_calls(1, 0, "d.F0"), "a ring of calls"),
+    ):
+        with pytest.raises(BadInput, match=f"^m: functions\n.*{found}"):
+            check_structure(model, "m")
+
+
+def test_nodes_of_bodies_count_too(monkeypatch):
+    monkeypatch.setattr("helpers.graph.checks.MOST_NODES", 8)
+    check_structure(captures(), "m")
+    monkeypatch.setattr("helpers.graph.checks.MOST_NODES", 7)
+    with pytest.raises(BadInput, match="more nodes"):
+        check_structure(captures(), "m")
+
+
 def test_a_free_size_may_be_written_as_minus_one_or_zero():
     model = captures()
     for size in (-1, 0):

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, parser
 
 from helpers import graph
 from helpers.files import ROOT
-from helpers.graph import types
+from helpers.graph import inference, types
 from tests.builders.graphs import captures, free_batch, model, sequences, value
 
 
@@ -128,9 +128,9 @@ import re, resource, sys
 from pathlib import Path
 from onnx import parser
 from helpers.files import ROOT
-from helpers.graph import types
+from helpers.graph import inference, types
 resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
-types.inferred(parser.parse_model({LONG!r}.replace("SIZE", sys.argv[1])))
+inference.inferred(parser.parse_model({LONG!r}.replace("SIZE", sys.argv[1])))
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])  # getrusage counts the parent's too
 """
 
@@ -152,5 +152,5 @@ def test_the_end_of_a_slice_is_no_size(last):
           sizes = Slice (shape, one, end)
           y = Reshape (z, sizes)
         }}""")
-    inferred = types.stated(types.inferred(model).graph)
+    inferred = types.stated(inference.inferred(model).graph)
     assert types.type_of(inferred["y"])[1] == [2, 3]

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
 
 from helpers.engine.tensorrt.graph import for_version
 from helpers.errors import BadInput
@@ -141,6 +142,43 @@ def test_constants_are_folded_until_nothing_more_is_constant():
         rewritten = for_version(model, version)
         assert ops(rewritten) == {"Mul": 1} and len(rewritten.graph.initializer) == 1
         assert_same(model, rewritten, {"x": noise(2, 3, 4)})
+
+
+GROWN = {
+    "Expand": [helper.make_node("Expand", ["one", "far"], ["big"])],
+    "ConstantOfShape": [helper.make_node("ConstantOfShape", ["far"], ["big"])],
+    "Tile": [helper.make_node("Tile", ["one", "far"], ["big"])],
+    "Range": [helper.make_node("Range", ["short", "longest", "step"], ["big"])],  # of a type that onnx does not follow
+    "product": [helper.make_node("ConstantOfShape", ["some"], ["many"]),
+                helper.make_node("Reshape", ["many", "column"], ["down"]),
+                helper.make_node("Mul", ["many", "down"], ["big"])],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GROWN)
+def test_a_constant_that_is_too_large_is_not_made_to_find_that_out(monkeypatch, name):
+    constants = [constant("one", [1.0], np.float32), constant("far", [2**40]), constant("some", [2**16]),
+                 constant("column", [2**16, 1]), constant("short", 0, np.int16), constant("longest", 9, np.int16),
+                 constant("step", 1, np.int16)]  # fmt: skip
+    nodes = [*GROWN[name], helper.make_node("ReduceMax", ["big"], ["m"]), helper.make_node("Add", ["x", "m"], ["y"])]
+    model = make(nodes, [value("x", [2])], [value("y", None)], constants)
+    evaluated, run_one = [], ReferenceEvaluator.run
+
+    def noted(self, *arguments):
+        evaluated.append(self.proto_.graph.node[0].op_type)
+        return run_one(self, *arguments)
+
+    monkeypatch.setattr(ReferenceEvaluator, "run", noted)
+    rewritten = for_version(model, "8.6.0")
+    assert GROWN[name][-1].op_type in ops(rewritten) and GROWN[name][-1].op_type not in evaluated
+
+
+def test_a_constant_that_is_counted_is_folded():
+    constants = [constant("c", [0, 3, 0, 5])]
+    nodes = [helper.make_node("NonZero", ["c"], ["n"]), helper.make_node("Cast", ["n"], ["f"], to=TensorProto.FLOAT),
+             helper.make_node("Add", ["x", "f"], ["y"])]  # fmt: skip
+    rewritten = for_version(make(nodes, [value("x", [1, 2])], [value("y", [1, 2])], constants), "8.6.0")
+    assert ops(rewritten) == {"Add": 1}
 
 
 def test_a_constant_output_stays_an_output():

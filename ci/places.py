@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from helpers.errors import BadInput
-from helpers.files import ROOT, git
+from helpers.files import ROOT
+from helpers.repository import git
 
 OTHER = {"user": 65534, "group": 65534, "extra_groups": []}  # nobody
 SCENE = ["-m", "data_scripts.make_minidrive", "--names", "scene-0103", "--frames", "2", "--workers", "1"]
@@ -207,8 +208,7 @@ def attempt(name, place, out, wanted):
     """Run those commands of a place that are wanted; returns the list of (command, problem, output)."""
     folder = out / re.sub(r"\W", "-", name)
     folder.mkdir(parents=True)
-    there = place.prepare(folder)
-    found = []
+    there, found = place.prepare(folder), []
     for command, words in place.commands.items():
         if command in wanted:
             done = run(there, words, place)

@@ -1,4 +1,4 @@
-"""Where the project's files are, how to write one so that it is whole or absent, to read one, and to ask git."""
+"""Where the project's files are, how to write one so that it is whole or absent, and how to read one."""
 
 import contextlib
 import ctypes
@@ -9,10 +9,9 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from helpers import temporary
 from helpers.errors import BadInput
@@ -21,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PathLike = str | os.PathLike[str]
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of linux/fcntl.h and linux/fs.h
 SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+NOTHING, ENDLESS = "no such file", "a device or a pipe"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 
@@ -41,6 +41,13 @@ def as_path(path: PathLike, expected: str = "a path that can be looked up", fix:
     except ValueError as error:
         raise BadInput(path, f"no path ({error})", expected, fix) from error
     return path
+
+
+def found_at(path: PathLike) -> str:
+    """What is at a path, links followed: "a file", "a folder", "a device or a pipe" or "no such file"."""
+    path = as_path(path)
+    kinds = {"a file": path.is_file, "a folder": path.is_dir, ENDLESS: path.exists}
+    return next((kind for kind, holds in kinds.items() if holds()), NOTHING)
 
 
 @contextlib.contextmanager
@@ -129,8 +136,8 @@ def _holder(path, folder):
     """Yield a new folder beside `path`, in which it can be written; BadInput if it cannot."""
     with contextlib.ExitStack() as stack:
         with disk_errors(path, every=True):
-            if path.is_file() if folder else path.is_dir():
-                found, expected = ("a file", "a folder") if folder else ("a folder", "a file")
+            found, expected = found_at(path), "a folder" if folder else "a file"
+            if found not in (expected, NOTHING):
                 raise BadInput(path, found, f"{expected}, or nothing", "give another name")
             path.parent.mkdir(parents=True, exist_ok=True)
             holder = stack.enter_context(temporary.beside(path))
@@ -188,15 +195,29 @@ def disk_errors(path: PathLike, every: bool = False) -> Iterator[None]:
         raise BadInput(path, found, f"{expected} (nothing half written is left)", fix) from error
 
 
+def open_file(path: PathLike, expected: str = "a file", fix: str = "correct the path") -> BinaryIO:
+    """Open a file to read its bytes.
+
+    Raises:
+        BadInput: a device or a pipe, which may have no end. OSError: as `open`, for what is absent or may not be read.
+    """
+    path = as_path(path, expected, fix)
+    if found_at(path) == ENDLESS:
+        raise BadInput(path, ENDLESS, expected, fix)
+    return open(path, "rb")
+
+
 def read_json(path: PathLike, expected: str, fix: str) -> Any:
     """The content of a JSON file.
 
     Raises:
         BadInput: no file, one that may not be read, or not JSON in UTF-8; it says that `expected` should be there.
     """
-    path = as_path(path, expected, fix)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open_file(path, expected, fix) as stream:
+            return json.loads(stream.read().decode("utf-8"))
+    except BadInput:
+        raise
     except FileNotFoundError as error:
         raise BadInput(path, "no such file", expected, "correct the path") from error
     except OSError as error:
@@ -212,36 +233,16 @@ def is_lfs_pointer(path: PathLike) -> bool:
 
     False for what cannot be read. Source: the specification of git-lfs, docs/spec.md.
     """
-    with contextlib.suppress(OSError, ValueError), open(path, "rb") as stream:
+    with contextlib.suppress(OSError, ValueError), open_file(path) as stream:
         return stream.read(len(LFS_POINTER)) == LFS_POINTER
     return False
 
 
 def sha256(*paths: PathLike) -> str:
-    """Hex digest over the content of the given files, in order."""
+    """Hex digest over the content of the given files, in order; raises as `open_file`."""
     digest = hashlib.sha256()
     for path in paths:
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()
-
-
-def git(folder: PathLike, *words: str, fix: str = "see what git says") -> str:
-    """Run git in `folder`, which is not taken for a part of a repository above it; returns what it prints.
-
-    Raises:
-        BadInput: no git on this machine, `folder` is not the top of a repository, or git fails; it holds git's words.
-    """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    settings = kept | {"GIT_CEILING_DIRECTORIES": str(Path(folder).resolve().parent), "LC_ALL": "C"}
-    options = ("-c", "core.autocrlf=false", "-c", "apply.whitespace=nowarn")
-    try:
-        done = subprocess.run(["git", *options, *words], cwd=folder, env=settings, capture_output=True, text=True)
-    except OSError as error:
-        raise BadInput("git", error.strerror or error, "git on the PATH, and a folder", "install git") from error
-    except ValueError as error:  # a NUL, or half a character
-        raise BadInput(f"git {' '.join(words)}", error, "words that a program can be given", "correct them") from error
-    if done.returncode:
-        raise BadInput(f"git {' '.join(words)}", done.stderr.strip() or done.stdout.strip(), "success", fix)
-    return done.stdout

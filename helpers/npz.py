@@ -8,7 +8,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from helpers.errors import BadInput, foreign
-from helpers.files import PathLike, as_path
+from helpers.files import PathLike, as_path, found_at
 
 EXPECTED, FIX = "a whole .npz file of numbers, without pickles", "write it with numpy.savez"
 KINDS = "fiub"  # of numbers: floating point, whole, unsigned, boolean
@@ -35,7 +35,7 @@ def members(path: PathLike) -> dict[str, Member]:
             whose header claims more or fewer bytes than there are.
     """
     if not as_path(path, EXPECTED).is_file():
-        raise BadInput(path, "no such file", EXPECTED, "correct the path")
+        raise BadInput(path, found_at(path), EXPECTED, "correct the path")
     with foreign(path, EXPECTED, FIX), zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
         infos = archive.infolist()
         found = {info.filename.removesuffix(".npy"): _member(archive, info, stream, path) for info in infos}

@@ -21,7 +21,8 @@ import numpy as np
 
 from helpers import cores
 from helpers.errors import BadInput
-from helpers.files import ROOT, PathLike, as_path, git, read_json, sha256, write_new
+from helpers.files import ROOT, PathLike, as_path, read_json, sha256, write_new
+from helpers.repository import git
 
 KINDS = ("measured", "recorded")
 PACKAGES = ("torch", "onnx", "onnxruntime", "nvidia-modelopt", "tensorrt", "tensorrt-rtx", "numpy", "nuscenes-devkit")

@@ -14,7 +14,7 @@ from helpers.graph.functions import FUNCTIONS
 
 # A room imports only from rooms of lower floors. A new room needs a floor here.
 FLOORS = (
-    ("helpers.errors", "helpers.files", "helpers.processes", "helpers.temporary"),
+    ("helpers.errors", "helpers.files", "helpers.processes", "helpers.repository", "helpers.temporary"),
     (
         "helpers.boxes",
         "helpers.benchmark",
@@ -33,7 +33,10 @@ FLOORS = (
     ("benchmarks", "helpers.__main__"),
     ("ci",),
 )
-GROUND = {"helpers.files": {"helpers.errors", "helpers.temporary"}}  # imports within a floor
+GROUND = {  # imports within a floor
+    "helpers.files": {"helpers.errors", "helpers.temporary"},
+    "helpers.repository": {"helpers.errors", "helpers.files"},
+}
 PROGRAMS = ("helpers", "ci", "benchmarks", "data_scripts")
 ARGUMENTS = ("helpers/cli/", "ci/", "benchmarks/", "data_scripts/", "plugins/", "patches/")  # who may parse argv
 LONGEST = 250

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from helpers import records
 from helpers.errors import BadInput
-from helpers.files import ROOT, git, sha256
+from helpers.files import ROOT, sha256
+from helpers.repository import git
 
 MADE = {"build", "data", "learner", "solutions", "__pycache__"}  # folders of what is made
 DRIVER = Path("/proc/driver/nvidia")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from helpers.errors import BadInput
-from helpers.files import PathLike, as_path, atomic, check_target
+from helpers.files import PathLike, as_path, atomic, check_target, found_at
 from helpers.sequence import Step
 
 Shapes = dict[str, tuple[int, ...]]
@@ -94,7 +94,7 @@ def _shapes(folder, config):
         if name in config.states and not path.exists():
             continue
         if not path.is_file():
-            raise BadInput(path, "no such file", f"the bytes of input {name} of config {config.name!r}", REMAKE)
+            raise BadInput(path, found_at(path), f"the bytes of input {name} of config {config.name!r}", REMAKE)
         found[name] = _shape(path, shape, types[name], free.get(name, {}))
         for axis, dimension in free.get(name, {}).items():
             _check_size(path, dimension, found[name][axis], sizes.setdefault(dimension.name, found[name][axis]))

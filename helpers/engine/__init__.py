@@ -14,7 +14,7 @@ from typing import Any
 from helpers.engine import cache
 from helpers.engine.base import Engine, Runtime, Tensor, make_options
 from helpers.errors import BadInput
-from helpers.files import PathLike, as_path
+from helpers.files import PathLike, as_path, found_at
 
 __all__ = [
     "RUNTIMES", "Availability", "Engine", "Runtime", "Tensor",
@@ -144,7 +144,7 @@ def load(path: PathLike, runtime: str | None = None, **options: Any) -> Engine:
     loader, version = usable(runtime)
     settings = make_options(loader.load_options, runtime, options)
     if not path.is_file():
-        raise BadInput(path, "no such file", "an engine or an ONNX file", cache.REBUILD.format(runtime=runtime))
+        raise BadInput(path, found_at(path), "an engine or an ONNX file", cache.REBUILD.format(runtime=runtime))
     meta = {} if _is_bare(path, runtime) else cache.verify(path, runtime, version, loader.compatible)
     return loader.load(path, meta, settings)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import BadInput
-from helpers.files import PathLike, as_path, atomic, check_distinct, read_json, sha256, stays_inside
+from helpers.files import PathLike, as_path, atomic, check_distinct, found_at, read_json, sha256, stays_inside
 
 REBUILD = "python -m helpers engine build --onnx=MODEL.onnx --runtime={runtime}"
 IDENTITY = ("onnx_sha256", "external", "runtime", "version", "compute_capabilities", "options")
@@ -144,7 +144,7 @@ def read_meta(engine: PathLike) -> dict[str, Any]:
     engine, path = as_path(engine), metadata_file(engine)
     expected, rebuild = f"the metadata file that was written with {engine.name}", REBUILD.format(runtime="RUNTIME")
     if not engine.is_file():
-        raise BadInput(engine, "no such file", "an engine", rebuild)
+        raise BadInput(engine, found_at(engine), "an engine", rebuild)
     meta = read_json(path, expected, rebuild)
     names = (*IDENTITY, "key", "sha256", "beside")
     absent = [name for name in names if name not in meta] if isinstance(meta, dict) else names

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from onnx.external_data_helper import load_external_data_for_tensor
 
 from helpers.errors import BadInput, foreign
-from helpers.files import PathLike, as_path, atomic, check_distinct, is_lfs_pointer, stays_inside
+from helpers.files import PathLike, as_path, atomic, check_distinct, found_at, is_lfs_pointer, stays_inside
 from helpers.graph.checks import (
     EXPORT_AGAIN,
     LARGEST,
@@ -109,8 +109,7 @@ def _read_external(path, tensor):
 def _message(path):
     """The ModelProto in a file, without external weights."""
     if not path.is_file():
-        found = "no such file" if not path.exists() else "no such file: this is a folder or a device"
-        raise BadInput(path, found, "an ONNX file", "check the path, or export the model first")
+        raise BadInput(path, found_at(path), "an ONNX file", "check the path, or export the model first")
     if is_lfs_pointer(path):
         raise BadInput(path, "a git-lfs pointer, which stands for the file", "an ONNX file", "git lfs pull")
     size = f"{path.stat().st_size} bytes that"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.errors import BadInput, foreign
-from helpers.files import as_path, is_lfs_pointer
+from helpers.files import as_path, found_at, is_lfs_pointer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,7 +48,7 @@ def _read(path):
     if is_lfs_pointer(path):
         raise BadInput(path, "a git-lfs pointer in the place of the weights", expected, "git lfs pull")
     if not path.is_file():
-        raise BadInput(path, "no such file", expected, "check the path")
+        raise BadInput(path, found_at(path), expected, "check the path")
     with foreign(path, expected, "fetch the file again"):
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import calibration, engine, files, graph, npz, quantize, records
+from helpers import calibration, engine, files, graph, npz, quantize, records, repository
 from helpers.cli import arrays
 from helpers.dataset import open_dataset
 from helpers.environment import doctor, patches
@@ -179,15 +179,15 @@ def test_json_is_read_as_utf8(tmp_path):
 
 def test_git_is_asked_in_the_named_folder_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_DIR", "/nowhere")
-    files.git(tmp_path, "init", "-q")
-    assert files.git(tmp_path, "rev-parse", "--show-toplevel").strip() == str(tmp_path)
+    repository.git(tmp_path, "init", "-q")
+    assert repository.git(tmp_path, "rev-parse", "--show-toplevel").strip() == str(tmp_path)
     (tmp_path / "inside").mkdir()
     with pytest.raises(BadInput, match=r"git status\n  found:    .*not a git repository") as refusal:
-        files.git(tmp_path / "inside", "status", fix="clone it")
+        repository.git(tmp_path / "inside", "status", fix="clone it")
     assert refusal.value.fix == "clone it"
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match="git on the PATH"):
-        files.git(tmp_path, "status")
+        repository.git(tmp_path, "status")
 
 
 NO_PATHS = ["a\0b", "\ud800", "a" * 300, "a/" * 3000, "ring", "ring/x"]
@@ -242,7 +242,7 @@ def test_that_nothing_is_there_is_no_error_of_a_path(tmp_path, monkeypatch, path
 def test_words_that_no_program_can_be_given_are_not_given_to_git(tmp_path):
     for word in ("a\0b", "\ud800"):
         with pytest.raises(BadInput, match="git rev-parse"):
-            files.git(tmp_path, "rev-parse", word)
+            repository.git(tmp_path, "rev-parse", word)
 
 
 @pytest.mark.parametrize("use", [engine.load, engine.inspect, engine.build])

@@ -7,7 +7,7 @@ from typing import Any
 
 from helpers.engine.tensorrt import profiles, versions
 from helpers.errors import BadInput
-from helpers.files import PathLike, as_path, sha256
+from helpers.files import PathLike, as_path, found_at, sha256
 from helpers.ops import library
 
 CALIBRATED = ("int8-implicit", "best", "obey")
@@ -87,7 +87,7 @@ class BuilderOptions:
             raise BadInput("option calibration", self.calibration, expected, "leave it out")
         if self.calibration and not as_path(self.calibration).is_file():
             fix = "write it with helpers.calibration.collect"
-            raise BadInput(self.calibration, "no such file", "a calibration set", fix)
+            raise BadInput(self.calibration, found_at(self.calibration), "a calibration set", fix)
 
     def _complete(self):
         """Values that JSON has, so that equal options make equal cache keys."""

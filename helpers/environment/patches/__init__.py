@@ -19,7 +19,8 @@ from typing import Any
 from helpers import temporary
 from helpers.environment.machine import normalized
 from helpers.errors import BadInput
-from helpers.files import ROOT, PathLike, as_path, atomic, git, sha256
+from helpers.files import ROOT, PathLike, as_path, atomic, sha256
+from helpers.repository import git
 
 PATCHES = ROOT / "patches"
 Entry = dict[str, Any]  # of manifest.toml

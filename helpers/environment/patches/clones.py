@@ -16,7 +16,8 @@ from typing import Any
 
 from helpers.environment.patches import PATCHES, Entry
 from helpers.errors import BadInput
-from helpers.files import PathLike, as_path, atomic, git, read_json, sha256, stays_inside
+from helpers.files import PathLike, as_path, atomic, found_at, read_json, sha256, stays_inside
+from helpers.repository import git
 
 LIST = "python -m helpers patch list"  # with the address of every repository
 
@@ -55,7 +56,8 @@ def apply_to_clone(repo: PathLike, patch_file: PathLike, commit: str, directory:
     repo, patch_file = as_path(repo).resolve(), as_path(patch_file).resolve()
     journal = _journal(repo)
     if not patch_file.is_file():
-        raise BadInput(patch_file, "no such file", "the patch to apply", "give the path of your copy of the patch")
+        fix = "give the path of your copy of the patch"
+        raise BadInput(patch_file, found_at(patch_file), "the patch to apply", fix)
     commit = _resolve(repo, commit)
     key = {"patch": sha256(patch_file), "commit": commit, "directory": directory}
     if journal.is_file():

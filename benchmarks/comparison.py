@@ -2,6 +2,8 @@
 
 from benchmarks import measured
 
+HOW = {"": "native", measured.PLUGIN: "plugin", measured.SINGLE: "plugin on single halves"}
+
 
 def table(pieces, shape, system):
     """Rows for `text`: every engine beside the published figures."""
@@ -9,7 +11,7 @@ def table(pieces, shape, system):
     for runtime in measured.RUNTIMES:
         for name, _ in measured.named(pieces, runtime, shape):
             found = measured.metrics_of(pieces, runtime, shape, name)
-            known = system.published.get(name.removesuffix(measured.PLUGIN), {}) if runtime == "tensorrt" else {}
+            known = system.published.get(measured.bare(name), {}) if runtime == "tensorrt" else {}
             rows.append({
                 "engine": f"{runtime} {name}",
                 "GPU ms": found.get("gpu_ms_p50"), "p99": found.get("gpu_ms_p99"),
@@ -43,11 +45,14 @@ def ratios(pieces, system, shape="published"):
     eager, _ = measured.timings_of(pieces, "pytorch", shape)
     first = eager.get("fp32", {}).get("gpu", {}).get("p50")
     lines = []
-    for plugin in ("", measured.PLUGIN):
+    for plugin in ("", measured.PLUGIN, measured.SINGLE):
         for graph in ("", measured.GRAPH):
-            medians = {name: timings.get(name + plugin + graph, {}).get("gpu", {}).get("p50") for name in
-                       ("fp32", "tf32", *system.goals)}  # fmt: skip
-            how = f"{'plugin' if plugin else 'native'}{', CUDA graph' if graph else ''}"
+            bases = measured.PLUGIN if plugin else ""  # FP32 and TF32 have one form with the plugin
+            timed = {"fp32": bases, "tf32": bases} | dict.fromkeys(system.goals, plugin)
+            medians = {
+                name: timings.get(name + form + graph, {}).get("gpu", {}).get("p50") for name, form in timed.items()
+            }
+            how = f"{HOW[plugin]}{', CUDA graph' if graph else ''}"
             for name, goal in system.goals.items():
                 bases = {"TensorRT FP32": medians["fp32"], "TensorRT TF32": medians["tf32"]}
                 bases |= {"PyTorch eager FP32, another process on this GPU,": first if "qdq" in name else None}

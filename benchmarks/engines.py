@@ -9,26 +9,27 @@ import json
 import numpy as np
 
 from benchmarks import frames
+from benchmarks.measured import GRAPH, PLUGIN, SINGLE, bare
 from benchmarks.session import preparing
 from helpers import benchmark, engine
+from helpers import graph as graph_file
 from helpers.engine import cache
 from helpers.errors import BadInput
 from helpers.files import atomic
 
-ENGINES = {  # options of `helpers.engine.build`; constrained: what `config.fp32` says stays in FP32
+# Options of `helpers.engine.build`; constrained: what `config.fp32` says stays in FP32; half: plugins in both forms.
+ENGINES = {
     "fp32": {"precision": "fp32", "tf32": False},
     "qdq_tf32": {"precision": "explicit", "graph": "_qdq"},  # INT8, and nothing in half precision
-    "fp16": {"precision": "fp16", "constrained": True},
+    "fp16": {"precision": "fp16", "constrained": True, "half": True},
     "tf32": {"precision": "fp32"},
-    # INT8 and half precision. TensorRT 8.6.0 gets it wrong whatever is quantized, even a single sum: a slice of the
-    # projection hands on other values than it was given, though both are to stay in FP32.
-    "qdq": {"precision": "best", "constrained": True, "graph": "_qdq"},
-    "best": {"precision": "best", "constrained": True, "calibration": True},  # the longest build
+    # INT8 and half precision. TensorRT 8.6.0 gets a projection of standard operators wrong whatever is quantized, even
+    # a single sum: a slice of it hands on other values than it was given, though both are to stay in FP32.
+    "qdq": {"precision": "best", "constrained": True, "graph": "_qdq", "half": True},
+    "best": {"precision": "best", "constrained": True, "calibration": True, "half": True},  # the longest build
     "fp16_all": {"precision": "fp16"},  # negative control: everything in half precision
 }
 CONTROL = "fp16_all"
-PLUGIN = "_plugin"
-GRAPH = "_graph"  # run by a CUDA graph
 
 
 def run(session, options):
@@ -54,10 +55,13 @@ def names(options, shape):
     if options.runtime != "tensorrt":
         return ["fp32", "qdq"]
     chosen = [name for name in ENGINES if name != CONTROL or shape == "mini"]
-    if options.system.needs_plugin:
-        return [name + PLUGIN for name in chosen]
-    with_plugin = [name + PLUGIN for name in chosen if name != CONTROL] if options.plugin else []
-    return [name for pair in zip(chosen, [*with_plugin, *[""] * len(chosen)], strict=False) for name in pair if name]
+    found = []
+    for name in chosen:
+        forms = [PLUGIN, *[SINGLE] * ("half" in ENGINES[name])] if options.plugin else []
+        native = [] if options.system.needs_plugin else [""]
+        forms = native + [form for form in forms if options.system.needs_plugin or name != CONTROL]
+        found += [name + form for form in forms]
+    return found
 
 
 class Shape:
@@ -77,7 +81,7 @@ class Shape:
                 built[name] = found["engine"]
         for name, path in built.items():
             self.piece(f"stream/{name}", 20, path, self.stream, name, path)
-        timed = {name: path for name, path in built.items() if name.removesuffix(PLUGIN) != CONTROL}
+        timed = {name: path for name, path in built.items() if bare(name) != CONTROL}
         if any(name.startswith(f"{self.prefix}/build/") for name in self.session.left):
             return  # what is timed in turns has to be complete
         if timed:
@@ -99,13 +103,15 @@ class Shape:
         return self.piece(f"build/{name}", seconds, None, self.build, name, onnx)
 
     def build(self, name, onnx):
-        return self.built(onnx, self.settings(name, name.endswith(PLUGIN)))
+        return self.built(
+            on_single(onnx) if name.endswith(SINGLE) else onnx, self.settings(name, name.endswith(PLUGIN))
+        )
 
     def settings(self, name, plugin):
         """Options of `helpers.engine.build` for one of `ENGINES`; ONNX Runtime, the stand-in, has none."""
         if self.options.runtime != "tensorrt":
             return {}
-        settings = {key: value for key, value in _spec(name).items() if key != "graph"} | self.common()
+        settings = {key: value for key, value in _spec(name).items() if key not in ("graph", "half")} | self.common()
         if settings.pop("calibration", False):
             settings["calibration"] = self.work / "calibration" / f"{self.shape}.npz"
         constraints = self.implementation(settings, plugin)
@@ -209,5 +215,15 @@ def graph(work, shape, name):
     return work / "models" / f"{shape}{_spec(name).get('graph', '')}.onnx"
 
 
+def on_single(onnx):
+    """A copy of an ONNX file whose custom operators have the names under which plugins compute on single halves."""
+    model = graph_file.load(onnx)
+    for named in [*model.graph.node, *model.functions]:
+        key = "op_type" if hasattr(named, "op_type") else "name"
+        if named.domain == graph_file.DOMAIN:
+            setattr(named, key, getattr(named, key).removesuffix("2"))
+    return graph_file.save(model, onnx.with_name(f"{onnx.stem}_half.onnx"))
+
+
 def _spec(name):
-    return ENGINES[name.removesuffix(PLUGIN)]
+    return ENGINES[bare(name)]

@@ -6,9 +6,15 @@ SCORES = ("NDS", "mAP", "mATE", "mASE", "mAOE", "mAVE", "mAAE", "mIoU", "RayIoU"
           "frames_not_finite")  # fmt: skip
 SHAPES = ("published", "mini")
 RUNTIMES = ("pytorch", "tensorrt", "onnxruntime")
-GRAPH, PLUGIN = "_graph", "_plugin"
+GRAPH = "_graph"  # run by a CUDA graph
+PLUGIN, SINGLE = "_plugin", "_half_plugin"  # with the plugins: in half precision on pairs (half2), on single numbers
 KERNELS = "kernels"  # eager PyTorch with the compiled kernels: a piece, and the end of its names
 COMPILED, TO_EAGER = ("compile_seconds", "speedup_over_eager"), "_rel_to_eager"  # of a network that was compiled
+
+
+def bare(name):
+    """The name of an engine without the form of its plugins."""
+    return name.removesuffix(SINGLE).removesuffix(PLUGIN)
 
 
 def named(pieces, runtime, shape):

@@ -29,8 +29,8 @@ def register(schema: str, reference: Callable, takes: Callable, kernel: Callable
         schema: such as "rotate(Tensor image, Tensor angle) -> Tensor".
         reference: the definition in differentiable PyTorch, of the schema's arguments.
         takes: whether the compiled kernel takes the schema's arguments.
-        kernel: takes the loaded library and such arguments; returns the output.
-        fake: takes the schema's arguments; returns an empty output, contiguous, for tracing.
+        kernel: takes the loaded library and such arguments; returns the output, or the tuple of outputs.
+        fake: takes the schema's arguments; returns empty outputs, contiguous, for tracing.
     """
     name, _, operands = schema.partition("(")
 
@@ -39,12 +39,12 @@ def register(schema: str, reference: Callable, takes: Callable, kernel: Callable
         device = tensors[0].device
         plain = any(tensor.device != device for tensor in tensors) or any(map(_has_derivative, tensors))
         if plain or library.kernels(device.type) is None or not takes(*arguments):
-            return reference(*arguments).contiguous()
+            return _contiguous(reference(*arguments))
         return compiled(*arguments)
 
     def run(*arguments):
         loaded = library.kernels(arguments[0].device.type)  # none if another choice was made after tracing
-        return reference(*arguments).contiguous() if loaded is None else kernel(loaded, *arguments)
+        return _contiguous(reference(*arguments)) if loaded is None else kernel(loaded, *arguments)
 
     _LIBRARY.define(schema)
     _LIBRARY.impl(name, chosen, "CompositeImplicitAutograd")
@@ -53,6 +53,10 @@ def register(schema: str, reference: Callable, takes: Callable, kernel: Callable
     _LIBRARY.impl(f"{name}_compiled", run, "CUDA")
     torch.library.register_fake(f"onramp::{name}_compiled", fake, lib=_LIBRARY)
     compiled = getattr(torch.ops.onramp, f"{name}_compiled").default
+
+
+def _contiguous(found):
+    return found.contiguous() if isinstance(found, torch.Tensor) else tuple(each.contiguous() for each in found)
 
 
 def _has_derivative(tensor):

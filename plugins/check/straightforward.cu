@@ -7,6 +7,7 @@
 #include "../kernels/grid_sample_3d.h"
 #include "../kernels/launch.h"
 #include "../kernels/ms_deform_attn.h"
+#include "../kernels/project_pillars.h"
 #include "../kernels/rotate.h"
 
 namespace onramp {
@@ -137,6 +138,41 @@ struct Sample {
   }
 };
 
+// A thread per camera and pillar for the points, then one for the weight.
+struct ProjectPoints {
+  OnrampProjection s;
+  const float *lidar2img, *points;
+  float *references, *mask;
+
+  ONRAMP_DEVICE void operator()(int index) const {
+    const int pillar = index % s.pillars, camera = index / s.pillars;
+    const float* m = lidar2img + camera * 16;
+    mask[index] = 0.0f;
+    for (int k = 0; k < s.points; ++k) {
+      const float* p = points + (pillar * s.points + k) * 3;
+      float image[3];
+      for (int i = 0; i < 3; ++i) image[i] = m[4 * i] * p[0] + m[4 * i + 1] * p[1] + m[4 * i + 2] * p[2] + m[4 * i + 3];
+      const float depth = image[2] < 1e-5f ? 1e-5f : image[2];
+      const float u = image[0] / depth / s.image_width, v = image[1] / depth / s.image_height;
+      references[(static_cast<int64_t>(index) * s.points + k) * 2] = u;
+      references[(static_cast<int64_t>(index) * s.points + k) * 2 + 1] = v;
+      if (image[2] > 1e-5f && u > 0 && u < 1 && v > 0 && v < 1) mask[index] = 1.0f;
+    }
+  }
+};
+
+struct Weigh {
+  OnrampProjection s;
+  float* mask;
+
+  ONRAMP_DEVICE void operator()(int index) const {
+    float* first = mask + static_cast<int64_t>(index / s.pillars) * s.cameras * s.pillars + index % s.pillars;
+    float seeing = 0.0f;
+    for (int camera = 0; camera < s.cameras; ++camera) seeing += first[camera * s.pillars];
+    for (int camera = 0; camera < s.cameras; ++camera) first[camera * s.pillars] /= seeing > 0 ? seeing : 1.0f;
+  }
+};
+
 template <typename T>
 T* as(void* address) { return static_cast<T*>(address); }
 template <typename T>
@@ -184,6 +220,13 @@ using namespace onramp;
     const int64_t voxels = static_cast<int64_t>(s->out_depth) * s->out_height * s->out_width;                        \
     return for_each(body, voxels * s->batch * s->channels, stream);                                                  \
   }
+ONRAMP_EXPORT int onramp_project_pillars_fp32(const OnrampProjection* s, const void* lidar2img, const void* points,
+                                              void* references, void* mask, void* stream) {
+  const ProjectPoints body{*s, as<float>(lidar2img), as<float>(points), as<float>(references), as<float>(mask)};
+  const int64_t pillars = static_cast<int64_t>(s->batch) * s->pillars;
+  const int code = for_each(body, pillars * s->cameras, stream);
+  return code ? code : for_each(Weigh{*s, as<float>(mask)}, pillars, stream);
+}
 ATTEND(fp32, float, float)
 ATTEND(fp16, half, half)
 ATTEND(fp16_ref32, half, float)

@@ -31,7 +31,7 @@ struct Pooling : Defaults {
     return type == tensors[position < 2 || position == kInputs ? 0 : 2].type;
   }
 
-  nvinfer1::DimsExprs output(nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const {
+  nvinfer1::DimsExprs output(int, nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const {
     nvinfer1::DimsExprs shape{};
     shape.d[shape.nbDims++] = builder.constant(1);
     if (!flat(inputs[0].nbDims)) shape.d[shape.nbDims++] = builder.constant(levels(inputs[0].nbDims));
@@ -41,7 +41,7 @@ struct Pooling : Defaults {
     return shape;
   }
 
-  int enqueue(PluginTensorDesc const* tensors, void const* const* inputs, void* output, void* workspace,
+  int enqueue(PluginTensorDesc const* tensors, void const* const* inputs, void* const* outputs, void* workspace,
               cudaStream_t stream) const {
     PluginTensorDesc const &depth = tensors[0], &feat = tensors[1], &ranks = tensors[2], &starts = tensors[5];
     for (int i = 3; i < kInputs; ++i)
@@ -53,8 +53,8 @@ struct Pooling : Defaults {
     auto const launch = depth.type == DataType::kFLOAT ? onramp_bev_pool_v2_fp32
                         : packed                       ? onramp_bev_pool_v2_fp16x2
                                                        : onramp_bev_pool_v2_fp16;
-    return launch(&size, inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5], inputs[6], workspace, output,
-                  stream);
+    return launch(&size, inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5], inputs[6], workspace,
+                  outputs[0], stream);
   }
 };
 

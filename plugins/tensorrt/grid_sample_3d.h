@@ -28,13 +28,13 @@ struct VolumeSampling : Defaults {
     return type == first;
   }
 
-  static nvinfer1::DimsExprs output(nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder&) {
+  static nvinfer1::DimsExprs output(int, nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder&) {
     nvinfer1::DimsExprs shape{inputs[0]};
     for (int axis = 2; axis < 5; ++axis) shape.d[axis] = inputs[1].d[axis];
     return shape;
   }
 
-  int enqueue(PluginTensorDesc const* tensors, void const* const* inputs, void* output, void*,
+  int enqueue(PluginTensorDesc const* tensors, void const* const* inputs, void* const* outputs, void*,
               cudaStream_t stream) const {
     PluginTensorDesc const &input = tensors[0], &grid = tensors[1];
     if (extent(grid, 0) != extent(input, 0) || extent(grid, 1) != 3) return cudaErrorInvalidValue;
@@ -45,7 +45,7 @@ struct VolumeSampling : Defaults {
     auto const launch = input.type == DataType::kFLOAT ? onramp_grid_sample_3d_fp32
                         : packed                       ? onramp_grid_sample_3d_fp16x2
                                                        : onramp_grid_sample_3d_fp16;
-    return launch(&size, inputs[0], inputs[1], output, stream);
+    return launch(&size, inputs[0], inputs[1], outputs[0], stream);
   }
 };
 

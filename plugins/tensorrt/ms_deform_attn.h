@@ -22,13 +22,13 @@ struct Attention : Defaults {
     return type == first;
   }
 
-  static nvinfer1::DimsExprs output(nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder&) {
+  static nvinfer1::DimsExprs output(int, nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder&) {
     nvinfer1::DimsExprs shape{inputs[0]};
     shape.d[1] = inputs[2].d[1];
     return shape;
   }
 
-  int enqueue(PluginTensorDesc const* tensors, void const* const* inputs, void* output, void*,
+  int enqueue(PluginTensorDesc const* tensors, void const* const* inputs, void* const* outputs, void*,
               cudaStream_t stream) const {
     PluginTensorDesc const &value = tensors[0], &references = tensors[2], &offsets = tensors[3], &weights = tensors[4];
     OnrampAttention size{extent(value, 0), extent(value, 1), extent(value, 2), extent(value, 3), extent(tensors[1], 0),
@@ -43,7 +43,7 @@ struct Attention : Defaults {
     auto const launch = value.type == DataType::kFLOAT ? onramp_ms_deform_attn_fp32
                         : packed ? (wide ? onramp_ms_deform_attn_fp16x2_ref32 : onramp_ms_deform_attn_fp16x2)
                                  : (wide ? onramp_ms_deform_attn_fp16_ref32 : onramp_ms_deform_attn_fp16);
-    return launch(&size, inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], output, stream);
+    return launch(&size, inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], outputs[0], stream);
   }
 };
 

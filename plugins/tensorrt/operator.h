@@ -1,8 +1,8 @@
 // What the operators share as TensorRT sees them, whatever its version: the rules of types, and attributes.
 //
 // An operator is a struct, in a file of its own beside this one, with kName, kSingleName, kInputs, kAttributes and their
-// values, supports(), output() and enqueue(), over the defaults of `Defaults`; plugin_v2.h and plugin_v3.h make plugins
-// of it, register.cpp lists them.
+// values, supports(), output() (the shape of one) and enqueue(), over the defaults of `Defaults`; plugin_v2.h and
+// plugin_v3.h make plugins of it, register.cpp lists them.
 //
 // Formats are chosen so that no reformat is needed inside a network of one precision: all linear, all in the type of
 // the first input, coordinates in float32. Weakly typed TensorRT 8.6 gets exactly these combinations, so it never picks
@@ -40,6 +40,7 @@ inline int extent(PluginTensorDesc const& tensor, int axis) { return static_cast
 
 // What an operator may leave as it is.
 struct Defaults {
+  static constexpr int kOutputs = 1;      // all of the first input's type
   static constexpr size_t kOptional = 0;  // so many attributes, the last ones, may be absent and then keep their value
   bool packed = true;                     // in half precision: on pairs, where the kernel has such a form
   bool valid() const { return true; }     // whether the values of the attributes are implemented

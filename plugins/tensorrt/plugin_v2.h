@@ -18,9 +18,9 @@ class PluginV2 : public nvinfer1::IPluginV2DynamicExt {
     if (copy) copy->mNamespace = mNamespace;
     return copy;
   }
-  nvinfer1::DimsExprs getOutputDimensions(int32_t, nvinfer1::DimsExprs const* inputs, int32_t,
+  nvinfer1::DimsExprs getOutputDimensions(int32_t index, nvinfer1::DimsExprs const* inputs, int32_t,
                                           nvinfer1::IExprBuilder& builder) noexcept override {
-    return mOperator.output(inputs, builder);
+    return mOperator.output(index, inputs, builder);
   }
   bool supportsFormatCombination(int32_t position, PluginTensorDesc const* tensors, int32_t,
                                  int32_t) noexcept override {
@@ -34,13 +34,13 @@ class PluginV2 : public nvinfer1::IPluginV2DynamicExt {
   }
   int32_t enqueue(PluginTensorDesc const* inputs, PluginTensorDesc const*, void const* const* addresses,
                   void* const* outputs, void* workspace, cudaStream_t stream) noexcept override {
-    return mOperator.enqueue(inputs, addresses, outputs[0], workspace, stream);
+    return mOperator.enqueue(inputs, addresses, outputs, workspace, stream);
   }
 
   DataType getOutputDataType(int32_t, DataType const* types, int32_t) const noexcept override { return types[0]; }
   char const* getPluginType() const noexcept override { return Operator::kName; }
   char const* getPluginVersion() const noexcept override { return "1"; }
-  int32_t getNbOutputs() const noexcept override { return 1; }
+  int32_t getNbOutputs() const noexcept override { return Operator::kOutputs; }
   int32_t initialize() noexcept override { return 0; }
   void terminate() noexcept override {}
   size_t getSerializationSize() const noexcept override { return sizeof(int32_t) * mOperator.values.size(); }

@@ -29,19 +29,19 @@ class PluginV3 : public nvinfer1::IPluginV3,
   char const* getPluginVersion() const noexcept override { return "1"; }
   char const* getPluginNamespace() const noexcept override { return ""; }
 
-  int32_t getNbOutputs() const noexcept override { return 1; }
+  int32_t getNbOutputs() const noexcept override { return Operator::kOutputs; }
   int32_t getOutputDataTypes(DataType* outputs, int32_t, DataType const* inputs, int32_t) const noexcept override {
-    outputs[0] = inputs[0];
+    for (int i = 0; i < Operator::kOutputs; ++i) outputs[i] = inputs[0];
     return 0;
   }
   int32_t getOutputShapes(nvinfer1::DimsExprs const* inputs, int32_t, nvinfer1::DimsExprs const*, int32_t,
                           nvinfer1::DimsExprs* outputs, int32_t, nvinfer1::IExprBuilder& builder) noexcept override {
-    outputs[0] = mOperator.output(inputs, builder);
+    for (int i = 0; i < Operator::kOutputs; ++i) outputs[i] = mOperator.output(i, inputs, builder);
     return 0;
   }
   bool supportsFormatCombination(int32_t position, nvinfer1::DynamicPluginTensorDesc const* tensors, int32_t,
                                  int32_t) noexcept override {
-    PluginTensorDesc known[Operator::kInputs + 1]{};
+    PluginTensorDesc known[Operator::kInputs + Operator::kOutputs]{};
     for (int32_t i = 0; i <= position; ++i) known[i] = tensors[i].desc;
     return known[position].format == nvinfer1::TensorFormat::kLINEAR && Operator::supports(position, known);
   }
@@ -59,7 +59,7 @@ class PluginV3 : public nvinfer1::IPluginV3,
   }
   int32_t enqueue(PluginTensorDesc const* inputs, PluginTensorDesc const*, void const* const* addresses,
                   void* const* outputs, void* workspace, cudaStream_t stream) noexcept override {
-    return mOperator.enqueue(inputs, addresses, outputs[0], workspace, stream);
+    return mOperator.enqueue(inputs, addresses, outputs, workspace, stream);
   }
   nvinfer1::IPluginV3* attachToContext(nvinfer1::IPluginResourceContext*) noexcept override { return clone(); }
   nvinfer1::PluginFieldCollection const* getFieldsToSerialize() noexcept override { return mFields.collection(); }

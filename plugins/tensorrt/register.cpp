@@ -8,13 +8,15 @@
 #include "bev_pool_v2.h"
 #include "grid_sample_3d.h"
 #include "ms_deform_attn.h"
+#include "project_pillars.h"
 #include "rotate.h"
 
 #define ONRAMP_OPERATORS(use) \
   use(Attention)              \
   use(Rotation)               \
   use(Pooling)                \
-  use(VolumeSampling)
+  use(VolumeSampling)         \
+  use(PillarProjection)
 
 #if NV_TENSORRT_MAJOR >= 10
 

@@ -22,14 +22,16 @@ struct Rotation : Defaults {
     return type == first;
   }
 
-  static nvinfer1::DimsExprs output(nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder&) { return inputs[0]; }
+  static nvinfer1::DimsExprs output(int, nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder&) {
+    return inputs[0];
+  }
 
-  int enqueue(PluginTensorDesc const* tensors, void const* const* inputs, void* output, void*,
+  int enqueue(PluginTensorDesc const* tensors, void const* const* inputs, void* const* outputs, void*,
               cudaStream_t stream) const {
     OnrampRotation const size{extent(tensors[0], 0), extent(tensors[0], 1), extent(tensors[0], 2), values[0],
                               tensors[1].type == DataType::kHALF};
     auto const launch = tensors[0].type == DataType::kFLOAT ? onramp_rotate_fp32 : onramp_rotate_fp16;
-    return launch(&size, inputs[0], inputs[1], inputs[2], output, stream);
+    return launch(&size, inputs[0], inputs[1], inputs[2], outputs[0], stream);
   }
 };
 

@@ -3,21 +3,22 @@
 A *custom* node is one that no ONNX schema defines. It is *defined* when the model carries a local function of its
 domain and name, and *known* when it is defined, or an operator of this project, or ONNX Runtime's own.
 
-An operator of this project is a module of this package with `OP_TYPE`, `INPUTS` and `ATTRIBUTES` by name, `VARIANT` and
-`variants(model, nodes)`: what all nodes of a model have to agree in, for they share one definition, and what they have;
-`define(body, variant)`, which adds the definition to a `Body`; and `flops(node, input_shapes, output_shape)`.
+An operator of this project is a module of this package with `OP_TYPE`, `INPUTS`, `OUTPUTS` and `ATTRIBUTES` by name,
+`VARIANT` and `variants(model, nodes)`: what all nodes of a model have to agree in, for they share one definition, and
+what they have; `define(body, variant)`, which adds the definition to a `Body`; and `flops(node, input_shapes,
+output_shape)`, of the first output.
 """
 
 import onnx
 from onnx import helper
 
 from helpers.errors import BadInput
-from helpers.graph.functions import bev_pool_v2, grid_sample_3d, ms_deform_attn, rotate
+from helpers.graph.functions import bev_pool_v2, grid_sample_3d, ms_deform_attn, project_pillars, rotate
 from helpers.graph.functions.body import Body
 from helpers.graph.walk import STANDARD, all_nodes, copy, opset
 
 DOMAIN = "trt.plugins"
-OPERATORS = (ms_deform_attn, rotate, bev_pool_v2, grid_sample_3d)
+OPERATORS = (ms_deform_attn, rotate, bev_pool_v2, grid_sample_3d, project_pillars)
 # Published plugins have two names: in half precision TRT2 works on packed pairs, TRT on single numbers.
 FUNCTIONS = {name: module for module in OPERATORS for name in (module.OP_TYPE, module.OP_TYPE.removesuffix("2"))}
 PLUGINS = tuple(FUNCTIONS)  # what helpers.ops defines and the plugin library implements
@@ -100,5 +101,5 @@ def _function(model, op_type, nodes):
         raise BadInput(where, f"nodes with {operator.VARIANT} {sorted(found, key=str)}", expected, fix)
     body = Body(opset(model))
     operator.define(body, next(iter(found)))
-    imports = [helper.make_opsetid("", body.opset)]
-    return helper.make_function(DOMAIN, op_type, operator.INPUTS, ["output"], body.nodes, imports, operator.ATTRIBUTES)
+    names, imports = (operator.INPUTS, operator.OUTPUTS), [helper.make_opsetid("", body.opset)]
+    return helper.make_function(DOMAIN, op_type, *names, body.nodes, imports, operator.ATTRIBUTES)

@@ -18,6 +18,7 @@ from helpers.graph.walk import attributes, inputs
 
 OP_TYPE = "BEVPoolV2TRT2"
 INPUTS = ("depth", "feat", "ranks_depth", "ranks_feat", "ranks_bev", "interval_starts", "interval_lengths")
+OUTPUTS = ("output",)
 ATTRIBUTES = ("out_depth", "out_height", "out_width")
 VARIANT = "size of the grid"
 LEVELS = 8  # of the published plugin for volumes, which has no attribute for them

@@ -13,6 +13,7 @@ from helpers.graph.walk import attributes
 
 OP_TYPE = "GridSampler3DTRT2"
 INPUTS = ("input", "grid")
+OUTPUTS = ("output",)
 ATTRIBUTES = ("interpolation_mode", "padding_mode", "align_corners")
 VARIANT = "interpolation_mode, padding_mode, align_corners"
 TRILINEAR, NEAREST = 0, 1

@@ -10,6 +10,7 @@ from helpers.graph.walk import attributes, inputs
 
 OP_TYPE = "MultiScaleDeformableAttnTRT2"
 INPUTS = ("value", "value_spatial_shapes", "reference_points", "sampling_offsets", "attention_weights")
+OUTPUTS = ("output",)
 ATTRIBUTES = ()
 VARIANT = "number of levels"
 

@@ -10,6 +10,7 @@ from helpers.graph.walk import attributes
 
 OP_TYPE = "RotateTRT2"
 INPUTS = ("image", "angle", "center")
+OUTPUTS = ("output",)
 ATTRIBUTES = ("interpolation",)
 VARIANT = "interpolation"
 BILINEAR, NEAREST = 0, 1

@@ -1,5 +1,6 @@
 """Configurations of BEVFormer: sizes, shapes, states and which parts need FP32. NumPy only."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -7,12 +8,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from helpers.boxes import Boxes
+from helpers.errors import BadInput
 from helpers.systems import base
+
+PROJECTIONS = ("published", "operator")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(base.Config):
-    """Sizes of one configuration. `pc_range` is meters in LiDAR, minimum x, y, z, then maximum."""
+    """Sizes of one configuration. `pc_range` is meters in LiDAR, minimum x, y, z, then maximum.
+
+    projection: how the projection of pillars into the cameras leaves PyTorch, with the same inputs, outputs and values:
+    "published" as the published graph has it, in standard operators; "operator" as one custom operator in FP32. Where
+    Q/DQ nodes stand beside half precision, TensorRT 8.6 is right with the latter alone.
+    """
 
     depths: tuple
     base_channels: int
@@ -33,6 +42,7 @@ class Config(base.Config):
     num_classes: int = 10
     code_size: int = 10
     pc_range: tuple = (-51.2, -51.2, -5.0, 51.2, 51.2, 3.0)
+    projection: str = "published"
     image_mean: tuple = (123.675, 116.28, 103.53)
     image_std: tuple = (58.395, 57.12, 57.375)
 
@@ -43,6 +53,16 @@ class Config(base.Config):
     # it have to stay in FP32.
     fp32_without_plugins = ("/pts_bbox_head/transformer/encoder/layers.*/attentions.1/MultiScaleDeformableAttnTRT2/*",)
     unquantized = ("/pts_bbox_head/",)  # ModelOpt finds no more than four sums there
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.projection not in PROJECTIONS:
+            where, expected = f"config {self.name!r}", f"one of {', '.join(PROJECTIONS)}"
+            raise BadInput(where, f"projection={self.projection!r}", expected, "correct the name")
+
+    def with_projection(self, projection: str) -> "Config":
+        """This configuration with another `projection`. Raises BadInput for one that is none."""
+        return dataclasses.replace(self, projection=projection)
 
     @property
     def stride(self) -> int:

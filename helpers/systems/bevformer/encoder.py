@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.layers.attention import FeedForward, SpatialCrossAttention, TemporalSelfAttention
-from helpers.ops.common import full_precision
+from helpers.ops.project_pillars import project_pillars, projected
 from helpers.systems.bevformer.config import Config
 
 EPSILON = 1e-5
@@ -50,6 +50,7 @@ class Projection(nn.Module):
         x = (torch.arange(config.bev_w) + 0.5) / config.bev_w
         y, x, z = torch.meshgrid(y, x, z, indexing="ij")
         points = torch.stack([x, y, z], -1).view(-1, config.pillar_points, 3)
+        self.form, self.size = config.projection, tuple(config.image_size)
         self.register_buffer("image_size", torch.tensor(config.image_size[::-1]).float(), persistent=False)
         self.register_buffer("points", points * (high - low) + low, persistent=False)
         self.register_buffer("cells", points[:, 0, :2].contiguous(), persistent=False)
@@ -60,15 +61,9 @@ class Projection(nn.Module):
         references [B*cameras, Q, 1, 2*pillar_points] in image units; mask [B, cameras, Q, 1], 1/(number of cameras that
         see any point of the pillar) or 0.
         """
-        matrix = full_precision(lidar2img)[:, :, None, None, :3]
-        points = self.points[:, :, None]
-        image = (matrix[..., :3] * points).sum(-1) + matrix[..., 3]
-        depth = image[..., 2:]
-        uv = image[..., :2] / depth.clamp(min=EPSILON) / self.image_size
-        inside = (uv > 0) & (uv < 1) & (depth > EPSILON)
-        visible = (inside[..., 0] & inside[..., 1]).to(uv.dtype).amax(-1, keepdim=True)
-        mask = visible / visible.sum(1, keepdim=True).clamp(min=1e-4)
-        return uv.flatten(3).flatten(0, 1).unsqueeze(2), mask
+        if self.form == "operator":
+            return project_pillars(lidar2img, self.points, self.size)
+        return projected(lidar2img, self.points, self.image_size)
 
 
 class EncoderLayer(nn.Module):

@@ -57,10 +57,10 @@ def names(options, shape):
     chosen = [name for name in ENGINES if name != CONTROL or shape == "mini"]
     found = []
     for name in chosen:
-        forms = [PLUGIN, *[SINGLE] * ("half" in ENGINES[name])] if options.plugin else []
-        native = [] if options.system.needs_plugin else [""]
-        forms = native + [form for form in forms if options.system.needs_plugin or name != CONTROL]
-        found += [name + form for form in forms]
+        if not options.system.needs_plugin:
+            found.append(name)
+        if options.system.needs_plugin or (options.plugin and name != CONTROL):
+            found += [name + PLUGIN] + [name + SINGLE] * ("half" in ENGINES[name])
     return found
 
 

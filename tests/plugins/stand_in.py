@@ -10,9 +10,11 @@ enum class DataType { kFLOAT, kHALF, kINT8, kINT32, kBOOL, kUINT8, kFP8, kBF16, 
 struct Dims { int32_t nbDims; int64_t d[8]; };
 struct PluginTensorDesc { Dims dims; DataType type; };
 struct DimsExprs { int32_t nbDims; int const* d[8]; };
+enum class DimensionOperation { kSUM, kPROD };
 struct IExprBuilder {
   int values[8], used = 0;
   int const* constant(int value) { return &(values[used++] = value); }
+  int const* operation(DimensionOperation, int first, int second) { return constant(first * second); }
 };
 enum class PluginFieldType { kINT32 = 5 };
 struct PluginField { char const* name; void const* data; PluginFieldType type; int32_t length; };

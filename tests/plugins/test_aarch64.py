@@ -43,11 +43,12 @@ int main() {
   for (int i = 2; i < 7; ++i) tensors[i].dims = {1, {i < 5 ? 3 : 2}}, tensors[i].type = nvinfer1::DataType::kINT32;
   int32_t workspace[6];
   float output[6];
+  void* const outputs[] = {output};
   std::printf("workspace %d code %d:", (int)restored.workspace(tensors[0].dims),
-              restored.enqueue(tensors, inputs, output, workspace, nullptr));
+              restored.enqueue(tensors, inputs, outputs, workspace, nullptr));
   for (float value : output) std::printf(" %g", value);
   tensors[3].dims.d[0] = 2;
-  std::printf("\\nrefused %d\\n", restored.enqueue(tensors, inputs, output, workspace, nullptr));
+  std::printf("\\nrefused %d\\n", restored.enqueue(tensors, inputs, outputs, workspace, nullptr));
 }
 """
 

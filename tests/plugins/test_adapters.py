@@ -11,9 +11,10 @@ import torch
 
 from helpers.environment.patches import migration
 from helpers.graph import PLUGINS
-from helpers.ops import bev_pool_v2, grid_sample_3d, ms_deform_attn, rotate
+from helpers.ops import bev_pool_v2, grid_sample_3d, ms_deform_attn, project_pillars, rotate
 from helpers.ops import library as plugins
 from plugins import check
+from plugins.check import project_pillars as projection
 from plugins.check.ms_deform_attn import operands
 from tests.helpers.ops.operands import pooling_inputs, volume_inputs
 from tests.plugins.stand_in import STAND_IN
@@ -23,10 +24,11 @@ PROBE = """
 #include "tensorrt/bev_pool_v2.h"
 #include "tensorrt/grid_sample_3d.h"
 #include "tensorrt/ms_deform_attn.h"
+#include "tensorrt/project_pillars.h"
 #include "tensorrt/rotate.h"
 #include <vector>
 using namespace onramp;
-constexpr int kTensors = 8, kAxes = 5;  // the output behind the inputs
+constexpr int kTensors = 8, kAxes = 5;  // the outputs behind the inputs
 template <typename Operator> int supports(int position, int const* types) {
   nvinfer1::PluginTensorDesc tensors[kTensors]{};
   for (int i = 0; i <= position; ++i) tensors[i].type = static_cast<nvinfer1::DataType>(types[i]);
@@ -41,7 +43,7 @@ template <typename Operator> int made(int32_t const* values, int given, Operator
   return saved.collection()->nbFields == (int)op.values.size();
 }
 template <typename Operator>
-int output_shape(int32_t const* values, int count, int const* ranks, int const* extents, int* result) {
+int output_shape(int index, int32_t const* values, int count, int const* ranks, int const* extents, int* result) {
   nvinfer1::DimsExprs inputs[kTensors]{};
   for (int i = 0; i < kTensors; ++i) {
     inputs[i].nbDims = ranks[i];
@@ -50,13 +52,13 @@ int output_shape(int32_t const* values, int count, int const* ranks, int const* 
   Operator op;
   if (!made(values, count, op)) return -1;
   nvinfer1::IExprBuilder builder;
-  auto const shape = op.output(inputs, builder);
+  auto const shape = op.output(index, inputs, builder);
   for (int axis = 0; axis < shape.nbDims; ++axis) result[axis] = *shape.d[axis];
   return shape.nbDims;
 }
 template <typename Operator>
 int enqueue(int32_t const* values, int count, int const* types, int const* ranks, int64_t const* shapes,
-            void const* const* inputs, void* output) {
+            void const* const* inputs, void* const* outputs) {
   nvinfer1::PluginTensorDesc tensors[kTensors]{};
   for (int i = 0; i < kTensors; ++i) {
     tensors[i].type = static_cast<nvinfer1::DataType>(types[i]);
@@ -66,23 +68,24 @@ int enqueue(int32_t const* values, int count, int const* types, int const* ranks
   Operator op;
   if (!made(values, count, op)) return -1;
   std::vector<char> workspace(op.workspace(tensors[0].dims));
-  return op.enqueue(tensors, inputs, output, workspace.data(), nullptr);
+  return op.enqueue(tensors, inputs, outputs, workspace.data(), nullptr);
 }
 #define EXPORTED(name, ...)                                                                                          \\
   extern "C" int name##_supports(int position, int const* types) { return supports<__VA_ARGS__>(position, types); }  \\
   extern "C" char const* name##_name() { return __VA_ARGS__::kName; }                                                \\
-  extern "C" int name##_output(int32_t const* v, int n, int const* r, int const* e, int* result) {                   \\
-    return output_shape<__VA_ARGS__>(v, n, r, e, result);                                                            \\
+  extern "C" int name##_output(int i, int32_t const* v, int n, int const* r, int const* e, int* result) {            \\
+    return output_shape<__VA_ARGS__>(i, v, n, r, e, result);                                                         \\
   }                                                                                                                  \\
   extern "C" int name##_enqueue(int32_t const* v, int n, int const* t, int const* r, int64_t const* s,               \\
-                                void const* const* inputs, void* output) {                                           \\
-    return enqueue<__VA_ARGS__>(v, n, t, r, s, inputs, output);                                                      \\
+                                void const* const* inputs, void* const* outputs) {                                   \\
+    return enqueue<__VA_ARGS__>(v, n, t, r, s, inputs, outputs);                                                     \\
   }
 #define BOTH(name) EXPORTED(name, name) EXPORTED(name##Single, Single<name>)
 BOTH(Attention)
 BOTH(Rotation)
 BOTH(Pooling)
 BOTH(VolumeSampling)
+BOTH(PillarProjection)
 """
 FLOAT, HALF, INT8, INT32, INT64 = 0, 1, 2, 3, 8
 KINDS = {torch.float32: FLOAT, torch.float16: HALF, torch.int32: INT32, torch.int64: INT64}
@@ -105,7 +108,7 @@ def _adapter(folder, host, major):
     path = folder / f"adapter{major}.so"
     subprocess.run([*command, folder / "probe.cpp", host, "-o", path], check=True)
     loaded = ctypes.CDLL(str(path))
-    for name in ("Attention", "Rotation", "Pooling", "VolumeSampling"):
+    for name in ("Attention", "Rotation", "Pooling", "VolumeSampling", "PillarProjection"):
         for form in ("", "Single"):
             loaded[f"{name}{form}_name"].restype = ctypes.c_char_p
     return loaded
@@ -142,11 +145,14 @@ def test_formats_are_all_float_or_half_with_float_coordinates(adapter):
     assert _accepted(adapter[10], "Pooling", 8) == pooled
     assert _accepted(adapter[8], "Pooling", 8) == {kinds for kinds in pooled if INT64 not in kinds}
 
+    for adapters in adapter.values():
+        assert _accepted(adapters, "PillarProjection", 4) == {(FLOAT, FLOAT, FLOAT, FLOAT)}
 
-def _output(adapter, operator, *values, ranks=()):
-    """Shape of the output for inputs whose axis k of input i is 100 + 5 i + k; None if the plugin is not made."""
+
+def _output(adapter, operator, *values, ranks=(), index=0):
+    """Shape of an output for inputs whose axis k of input i is 100 + 5 i + k; None if the plugin is not made."""
     result = (ctypes.c_int * 8)()
-    count = adapter[f"{operator}_output"]((ctypes.c_int32 * 3)(*values), len(values), (ctypes.c_int * 8)(*ranks),
+    count = adapter[f"{operator}_output"](index, (ctypes.c_int32 * 3)(*values), len(values), (ctypes.c_int * 8)(*ranks),
                                           (ctypes.c_int * 40)(*range(100, 140)), result)  # fmt: skip
     return None if count < 0 else list(result)[:count]
 
@@ -159,11 +165,22 @@ def test_the_output_shape_follows_from_the_inputs_and_the_attributes(adapter):
     assert _output(adapter[8], "Pooling", 7, 9, ranks=[4, 4]) == [1, 7, 9, 108]
     for rank in (4, 5):
         assert _output(adapter[10], "Pooling", 7, 9, 3, ranks=[rank, rank])[:4] == [1, 3, 7, 9]
+    for adapters in adapter.values():
+        assert _output(adapters, "PillarProjection", 64, 96, ranks=[4, 3]) == [100 * 101, 105, 1, 2 * 106]
+        assert _output(adapters, "PillarProjection", 64, 96, ranks=[4, 3], index=1) == [100, 101, 105, 1]
 
 
 @pytest.mark.parametrize(
     ("operator", "values"),
-    [("Rotation", ()), ("Pooling", (7,)), ("Pooling", (7, 0)), ("VolumeSampling", (2,)), ("VolumeSampling", (0, 2))],
+    [
+        ("Rotation", ()),
+        ("Pooling", (7,)),
+        ("Pooling", (7, 0)),
+        ("VolumeSampling", (2,)),
+        ("VolumeSampling", (0, 2)),
+        ("PillarProjection", (64,)),
+        ("PillarProjection", (64, 0)),
+    ],
 )
 def test_attributes_that_are_absent_or_not_implemented_make_no_plugin(adapter, operator, values):
     assert _output(adapter[10], operator, *values, ranks=[5, 5]) is None
@@ -221,18 +238,28 @@ def test_the_adapter_samples_with_the_published_grid(adapter, kind, modes):
     assert _enqueue(adapter[10], "VolumeSampling", (volume, grid), expected.to(kind), *modes) == 1, "another layout"
 
 
-def _enqueue(adapter, operator, given, output, *values):
-    """The output that the plugin wrote, or what it answered instead."""
-    tensors = (*given, output.fill_(torch.nan))
+def test_the_adapter_projects_into_both_outputs(adapter):
+    lidar2img, points, size = projection.operands(projection.CASES["two streams"], torch.float32, "cpu")
+    outputs = [torch.empty(shape) for shape in project_pillars.shapes(lidar2img, points)]
+    for form in FORMS:
+        found = _enqueue(adapter[8], f"PillarProjection{form}", (lidar2img, points), outputs, *size)
+        assert all(map(torch.equal, found, project_pillars.reference(lidar2img, points, size)))
+
+
+def _enqueue(adapter, operator, given, outputs, *values):
+    """The output that the plugin wrote, or the list of them, or what it answered instead."""
+    several = outputs if isinstance(outputs, list) else [outputs]
+    tensors = (*given, *(output.fill_(torch.nan) for output in several))
     shapes = [[*tensor.shape, *[0] * (5 - tensor.dim())] for tensor in tensors]
     types = [KINDS[tensor.dtype] for tensor in tensors]
     code = adapter[f"{operator}_enqueue"](
         (ctypes.c_int32 * 3)(*values), len(values), (ctypes.c_int * 8)(*types),
         (ctypes.c_int * 8)(*(tensor.dim() for tensor in tensors)),
         (ctypes.c_int64 * 40)(*itertools.chain.from_iterable(shapes)),
-        (ctypes.c_void_p * 8)(*(tensor.data_ptr() for tensor in given)), ctypes.c_void_p(output.data_ptr()),
+        (ctypes.c_void_p * 8)(*(tensor.data_ptr() for tensor in given)),
+        (ctypes.c_void_p * 2)(*(output.data_ptr() for output in several)),
     )  # fmt: skip
-    return code or output
+    return code or outputs
 
 
 def test_the_adapters_compile_against_the_headers_of_this_machine():

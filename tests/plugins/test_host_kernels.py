@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from helpers.errors import BadInput
-from helpers.ops import bev_pool_v2, grid_sample_3d, ms_deform_attn, rotate
+from helpers.ops import bev_pool_v2, grid_sample_3d, ms_deform_attn, project_pillars, rotate
 from helpers.ops import library as plugins
 from plugins.check import bev_pool_v2 as pooling
 from plugins.check import grid_sample_3d as sampling
+from plugins.check import project_pillars as projection
 from plugins.check.common import SINGLE
 from plugins.check.ms_deform_attn import CASES, FORMS, operands
 from plugins.check.rotate import ROTATIONS
@@ -45,6 +46,12 @@ def test_pooling_equals_the_definition_with_any_indices(proof, name):
 def test_sampling_equals_the_definition(proof, name, modes):
     rows = [row for row in proof if row.what == f"grid_sample_3d, {name}, {modes}"]
     assert len(rows) == 30 and all(row.right for row in rows), rows
+
+
+@pytest.mark.parametrize("name", projection.CASES)
+def test_projection_equals_the_definition_bit_for_bit(proof, name):
+    rows = [row for row in proof if row.what.startswith(f"project_pillars, {name}") and "library" not in row.what]
+    assert len(rows) == 3 and all(row.right for row in rows), rows
 
 
 def test_nearest_rounds_ties_to_even_as_the_definition_does(library):
@@ -153,6 +160,7 @@ def test_nothing_to_do_is_not_an_error(library):
         ("rotate", "OnrampRotation", rotate.Sizes),
         ("bev_pool_v2", "OnrampPooling", bev_pool_v2.Sizes),
         ("grid_sample_3d", "OnrampVolumeSampling", grid_sample_3d.Sizes),
+        ("project_pillars", "OnrampProjection", project_pillars.Sizes),
     ],
 )
 def test_the_structures_are_those_of_the_headers(header, name, structure):

@@ -147,6 +147,7 @@ def test_an_operator_more_is_a_module_in_the_table(monkeypatch, tmp_path):
     power = SimpleNamespace(
         OP_TYPE="PowerTRT",
         INPUTS=("x",),
+        OUTPUTS=("output",),
         ATTRIBUTES=("power",),
         VARIANT="power",
         variants=lambda model, nodes: {attributes(node)["power"] for node in nodes},

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from helpers import models
+from helpers.errors import BadInput
 from helpers.systems.bevformer.config import CONFIGS
 from helpers.systems.bevformer.encoder import Projection, ego_shift
 from helpers.systems.bevformer.network import BEVFormer
@@ -345,3 +346,14 @@ def test_bfloat16_autocast_keeps_boxes_and_geometry_in_float32():
     assert mixed[2].dtype == torch.float32
     assert torch.equal(seen[0][0], seen[1][0])
     assert 0 < (mixed[0] - exact[0]).abs().mean() < 0.05 * exact[0].abs().mean()
+
+
+def test_the_projection_as_an_operator_computes_the_same():
+    """In PyTorch with and without the kernel's library; the published form is the choice where none is made."""
+    published, operator = network(), models.create("bevformer", TINY.with_projection("operator"))
+    operator.load_state_dict(published.state_dict())
+    assert TINY.projection == "published" and operator.config.input_shapes() == TINY.input_shapes()
+    for found, expected in zip(run(operator, frame()), run(published, frame()), strict=True):
+        assert torch.equal(found, expected)
+    with pytest.raises(BadInput, match=r"projection='inputs'\n.*published, operator"):
+        TINY.with_projection("inputs")

@@ -72,8 +72,8 @@ def projected(lidar2img: torch.Tensor, points: torch.Tensor, size: torch.Tensor)
 
 def shapes(lidar2img: torch.Tensor, points: torch.Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Of references and mask, for the operands of `project_pillars`."""
-    batch, cameras, pillars = *lidar2img.shape[:2], points.shape[0]
-    return (batch * cameras, pillars, 1, 2 * points.shape[1]), (batch, cameras, pillars, 1)
+    (batch, cameras), (pillars, count) = lidar2img.shape[:2], points.shape[:2]
+    return (batch * cameras, pillars, 1, 2 * count), (batch, cameras, pillars, 1)
 
 
 # ------------------------------------------------------------------------------------------------- compiled kernel

@@ -50,7 +50,7 @@ class Projection(nn.Module):
         x = (torch.arange(config.bev_w) + 0.5) / config.bev_w
         y, x, z = torch.meshgrid(y, x, z, indexing="ij")
         points = torch.stack([x, y, z], -1).view(-1, config.pillar_points, 3)
-        self.form, self.size = config.projection, tuple(config.image_size)
+        self.form, self.size = config.projection, (config.image_size[0], config.image_size[1])
         self.register_buffer("image_size", torch.tensor(config.image_size[::-1]).float(), persistent=False)
         self.register_buffer("points", points * (high - low) + low, persistent=False)
         self.register_buffer("cells", points[:, 0, :2].contiguous(), persistent=False)

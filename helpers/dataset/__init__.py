@@ -1,8 +1,15 @@
-"""MiniDrive and nuScenes through one path: typed frames, and the steps of a sequence made of them. No torch."""
+"""MiniDrive and nuScenes through one path: typed frames, and the steps of a sequence made of them. No torch.
+
+The devkit is imported when a data set is opened: pictures and boxes need none of it.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from helpers.dataset.frame import CAMERAS, CLASSES, Frame, stream
 from helpers.dataset.images import preprocess, read_image
-from helpers.dataset.nuscenes import Dataset, can_bus_vector, open_dataset
+
+if TYPE_CHECKING:
+    from helpers.dataset.nuscenes import Dataset, can_bus_vector, open_dataset
 
 __all__ = [
     "CAMERAS",
@@ -15,3 +22,11 @@ __all__ = [
     "read_image",
     "stream",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Dataset", "can_bus_vector", "open_dataset"):
+        from helpers.dataset import nuscenes
+
+        return getattr(nuscenes, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

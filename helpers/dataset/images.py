@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from helpers import cores
 from helpers.dataset.layout import remake
+from helpers.dataset.preparation import Preparation
 from helpers.errors import BadInput
 from helpers.files import open_file
 
@@ -33,10 +33,15 @@ def read_image(path: str | os.PathLike, reduce: int = 1) -> np.ndarray:
     except OSError as error:
         fix = "correct the path, or the permissions of the file"
         raise BadInput(path, error.strerror or error, "a JPEG or PNG image", fix) from error
+    return decode_image(data, path, reduce)
+
+
+def decode_image(data: np.ndarray, where: object, reduce: int = 1) -> np.ndarray:
+    """Decode the bytes of one picture, uint8 [N], as `read_image` does; `where` names it in the message."""
     picture = cv2.imdecode(data, READ_FLAGS[reduce]) if data.size else None
     if picture is None:
         found = f"{data.size} bytes that are no whole picture"
-        raise BadInput(path, found, "a JPEG or PNG image", "copy the original file again")
+        raise BadInput(where, found, "a JPEG or PNG image", "copy the original file again")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
@@ -44,29 +49,13 @@ def preprocess(images: np.ndarray | Sequence[np.ndarray], config: Any) -> np.nda
     """Pictures -> network input, float32 [N,3,H,W].
 
     images: uint8 [N,h,w,3] RGB (or a list of [h,w,3]). config: of a system, with `image_scale`, `image_size` (H, W) and
-    `image_mean`, `image_std` (RGB, of pixel values 0..255). Equal to: normalize, resize bilinearly by the scale to
-    (int(h scale), int(w scale)), pad with zeros at the bottom and right to the size. The resize runs first, in
-    float32: bilinear weights sum to one, so the order makes no difference and the smaller picture is cheaper to
-    normalize. Raises BadInput if the resized picture exceeds the size.
+    `image_mean`, `image_std` (RGB, of pixel values 0..255). What is done to a picture is a `Preparation`. Raises
+    BadInput if the resized picture exceeds the size.
     """
     out = np.zeros((len(images), 3, *config.image_size), np.float32)
-    normalize = partial(_normalize_into, scale=config.image_scale, mean=config.image_mean, std=config.image_std)
-    in_threads(lambda pair: normalize(*pair), zip(out, images, strict=True))
+    prepare = Preparation.of(config).apply
+    in_threads(lambda pair: prepare(*pair), zip(images, out, strict=True))
     return out
-
-
-def _normalize_into(out, image, scale, mean, std):
-    height, width = (int(extent * scale) for extent in image.shape[:2])
-    if height > out.shape[1] or width > out.shape[2] or not height or not width:
-        raise BadInput(
-            "config.image_size",
-            f"{tuple(out.shape[1:])} for pictures of {height}x{width} after scaling by {scale}",
-            "the resized picture fits, with zeros below and to the right",
-            f"use an image_size of at least ({height}, {width})",
-        )
-    small = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    small = (small - np.float32(mean)) * np.float32(1 / np.float64(std))
-    out[:, :height, :width] = small.transpose(2, 0, 1)
 
 
 def in_threads(function: Callable, items: Iterable) -> list:

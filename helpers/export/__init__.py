@@ -4,6 +4,7 @@ import contextlib
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from helpers.export.names import name_after_modules
 from helpers.export.parity import assert_parity, check, difference
 from helpers.export.rewrites import tidy
 from helpers.files import PathLike
+from helpers.graph import ends
 from helpers.graph.functions import attach_functions
 
 __all__ = ["OPSET", "assert_parity", "cached", "check", "difference", "export", "name_after_modules", "tidy"]
@@ -22,21 +24,28 @@ __all__ = ["OPSET", "assert_parity", "cached", "check", "difference", "export", 
 OPSET = 18
 
 
-def cached(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: int = OPSET) -> Path:
+def cached(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: int = OPSET, **options: Any) -> Path:
     """`export`, or a copy of what it wrote when the same network was exported before; returns the file's path.
 
     The same: classes, configuration, weights, source of `helpers`, and versions of packages (`helpers.export.cache`).
     What holds code of another origin, such as a class of a notebook, is exported every time.
     """
-    key = None if model.training else cache.key_of(model, plugin, opset)
+    key = None if model.training else cache.key_of(model, plugin, opset, options)
     if key is None or not cache.fetch(key, path):
-        export(model, path, plugin, opset)
+        export(model, path, plugin, opset, **options)
         if key is not None:
             cache.keep(key, path)
     return Path(path)
 
 
-def export(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: int = OPSET) -> Path:
+def export(
+    model: torch.nn.Module,
+    path: PathLike,
+    plugin: bool = False,
+    opset: int = OPSET,
+    pictures: tuple[int, int] | None = None,
+    boxes: bool = False,
+) -> Path:
     """Export a model of `helpers.models` to one ONNX file (no external data); returns its path.
 
     Names, order and shapes of inputs and outputs, and types of inputs, are those of `model.config`; every dimension is
@@ -50,6 +59,8 @@ def export(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: 
         plugin: False attaches the definitions of the custom operators (runs everywhere); True leaves the same nodes
             bare, for a TensorRT with the plugin library.
         opset: ONNX opset version.
+        pictures: (height, width) of the cameras' pictures, which the graph then takes as bytes and prepares itself.
+        boxes: let the graph choose and decode its boxes. Both ends: `helpers.graph.ends`.
     Raises: BadInput for a model in training mode, or a graph that keeps other shapes than `model.config` states.
     """
     if model.training:
@@ -75,7 +86,9 @@ def export(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: 
         attach_functions(exported)
     free = {name: {axis: dim.name for axis, dim in axes.items()} for name, axes in model.config.free_axes().items()}
     _check_interface(exported, shapes, model.config.output_shapes(), free, path)
-    return graph.save(exported, path)
+    if pictures:
+        exported = ends.with_pictures(exported, model.config, pictures)
+    return graph.save(ends.with_boxes(exported, model.config) if boxes else exported, path)
 
 
 def _dynamic(config):

@@ -30,7 +30,7 @@ class _Unknown(Exception):
     """A module holds what the key cannot tell apart."""
 
 
-def key_of(model: torch.nn.Module, plugin: bool, opset: int) -> str | None:
+def key_of(model: torch.nn.Module, plugin: bool, opset: int, options: Mapping[str, Any] | None = None) -> str | None:
     """Hex digest of everything that an export of `model` depends on; None if that cannot be known.
 
     It holds the classes, every weight and buffer by name, type, shape and bytes, what else the modules hold, such as
@@ -44,7 +44,7 @@ def key_of(model: torch.nn.Module, plugin: bool, opset: int) -> str | None:
         return None
     versions = {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
     tied = [name for name, _ in model.named_parameters()]  # without those that are another one under a second name
-    digest = hashlib.sha256(json.dumps([versions, plugin, opset, modules, tied]).encode())
+    digest = hashlib.sha256(json.dumps([versions, plugin, opset, dict(options or {}), modules, tied]).encode())
     for name, tensor in (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)} {tensor.device.type}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -3,11 +3,14 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from helpers.errors import BadInput
+
+if TYPE_CHECKING:
+    from helpers.dataset.preparation import Preparation
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -36,6 +39,8 @@ class Config:
     Attributes:
         states: state input -> the output that feeds it on the next frame.
         decoded: names of the outputs that `decode` reads.
+        pictures: input that a `helpers.dataset.preparation.Preparation` makes of the cameras' pictures; "" where they
+            are prepared otherwise.
         fp32: patterns (fnmatch) of node names that leave half precision and stay in FP32.
         fp32_without_plugins: further such patterns where standard operators stand for the custom ones.
         unquantized: regular expressions of what is not quantized, matched from the beginning of a node's name.
@@ -50,6 +55,7 @@ class Config:
 
     states: ClassVar[dict[str, str]] = {}
     decoded: ClassVar[tuple[str, ...]] = ()
+    pictures: ClassVar[str] = ""
     fp32: ClassVar[tuple[str, ...]] = ()
     fp32_without_plugins: ClassVar[tuple[str, ...]] = ()
     unquantized: ClassVar[tuple[str, ...]] = ()
@@ -131,6 +137,12 @@ class Config:
         """Name -> dtype of the inputs; float32 unless a system says otherwise."""
         return {name: np.dtype(np.float32) for name in self.input_shapes()}
 
+    def preparation(self) -> "Preparation":
+        """How `pictures` is made of the cameras' pictures."""
+        from helpers.dataset.preparation import Preparation  # OpenCV: shapes alone must not need it
+
+        return Preparation.of(self)
+
     def initial_states(self) -> dict[str, np.ndarray]:
         """State input -> its value where a sequence begins: zeros."""
         shapes, types = self.input_shapes(), self.input_types()
@@ -146,6 +158,23 @@ class Config:
     def decode(self, outputs: Mapping[str, np.ndarray]) -> Any:
         """What the task scores, such as `helpers.boxes.Boxes`, of the outputs (name -> array) of one frame."""
         raise NotImplementedError
+
+    def choose(self, body: Any, shapes: Mapping[str, list[int]]) -> dict[str, tuple[int, list[int]]]:
+        """Nodes that make of `decoded` what `decode` takes in their place: little enough to be copied every frame.
+
+        Args:
+            body: `helpers.graph.functions.body.Body` with constants, which the nodes are added to.
+            shapes: name -> shape of the outputs `decoded`.
+
+        Returns:
+            name -> (ONNX element type, shape) of what the nodes make.
+
+        Raises:
+            BadInput: nothing is to be chosen among what this system decodes.
+        """
+        raise BadInput(
+            f"config {self.name!r}", "no boxes to choose", "a system whose outputs are boxes", "leave it out"
+        )
 
 
 def _is_extent(size):

@@ -48,6 +48,7 @@ class Config(base.Config):
 
     states: ClassVar = {"prev_bev": "bev_embed"}
     decoded = ("outputs_classes", "outputs_coords")
+    pictures = "image"
     fp32 = ("/pts_bbox_head/transformer/encoder/projection/*",)  # overflows in half precision
     # So do reference points far outside a picture. The plugin takes them in FP32; the standard operators that stand for
     # it have to stay in FP32.
@@ -99,10 +100,18 @@ class Config(base.Config):
         return inputs(frame, previous, self)
 
     def decode(self, outputs: Mapping[str, np.ndarray]) -> Boxes:
-        """Boxes of one frame in the lidar frame: `helpers.systems.bevformer.decode.decode_outputs`."""
-        from helpers.systems.bevformer.decode import decode_outputs
+        """Boxes of one frame in the lidar frame, of the network's outputs or of what `choose` made of them."""
+        from helpers.systems.bevformer.decode import decode_chosen, decode_outputs
 
+        if "boxes" in outputs:
+            return decode_chosen(outputs)
         return decode_outputs(outputs["outputs_classes"], outputs["outputs_coords"])
+
+    def choose(self, body: Any, shapes: Mapping[str, list[int]]) -> dict[str, tuple[int, list[int]]]:
+        """The best boxes, decoded, as nodes: `helpers.systems.bevformer.selection.choose`."""
+        from helpers.systems.bevformer.selection import choose  # onnx: shapes alone must not need it
+
+        return choose(body, *self.decoded, shapes["outputs_classes"])
 
 
 _PUBLISHED = Config(

@@ -1,12 +1,16 @@
 """The box code of BEVFormer and its inverse, and network outputs to boxes. Needs no torch."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from helpers.boxes import Boxes, require_frame, wrap
 from helpers.dataset import CLASSES
 from helpers.errors import BadInput
 
+MOST = 300  # boxes of a frame, before the range is looked at
 POST_CENTER_RANGE = (-61.2, -61.2, -10.0, 61.2, 61.2, 10.0)
+CHOSEN = ("scores", "labels", "boxes", "inside")  # outputs of a graph that decodes its boxes itself
 
 
 def encode_boxes(boxes: Boxes) -> np.ndarray:
@@ -46,7 +50,7 @@ def decode_boxes(code: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> Bo
 def decode_outputs(
     outputs_classes: np.ndarray,
     outputs_coords: np.ndarray,
-    max_num: int = 300,
+    max_num: int = MOST,
     post_center_range: tuple[float, ...] = POST_CENTER_RANGE,
 ) -> Boxes:
     """Network outputs of one frame -> at most `max_num` Boxes in the lidar frame, best score first.
@@ -60,13 +64,30 @@ def decode_outputs(
     for name, array in (("outputs_classes", classes), ("outputs_coords", coords)):
         if array.ndim != 4 or array.shape[1] != 1 or array.shape[3] != 10:
             raise BadInput(name, f"shape {array.shape}", "[levels,1,queries,10]", "pass the network's output unchanged")
-        bad = np.count_nonzero(~np.isfinite(array[-1]))
-        if bad:
-            fix = "find the first bad tensor: python -m helpers divergence RIGHT.onnx YOURS.onnx"
-            raise BadInput(name, f"{bad} values that are NaN or infinite", "finite values", fix)
+        _check_finite(name, array[-1])
     logits = classes[-1, 0].astype(np.float64).ravel()
     best = np.argsort(-logits, kind="stable")[:max_num]
     scores = 0.5 * (1 + np.tanh(logits[best] / 2))  # sigmoid, without overflow
     boxes = decode_boxes(coords[-1, 0, best // 10], best % 10, scores)
     low, high = np.split(np.asarray(post_center_range, np.float64), 2)
     return boxes[np.all((boxes.centers >= low) & (boxes.centers <= high), axis=1)]
+
+
+def decode_chosen(outputs: Mapping[str, np.ndarray]) -> Boxes:
+    """What `helpers.systems.bevformer.selection` put into the graph -> the Boxes that `decode_outputs` makes.
+
+    outputs: scores [1,M], labels [1,M], boxes [1,M,9], inside [1,M] of one frame. Raises BadInput for values that are
+    not finite.
+    """
+    scores, labels, boxes, inside = (outputs[name][0] for name in CHOSEN)
+    for name, array in (("scores", scores), ("boxes", boxes)):
+        _check_finite(name, array)
+    found = Boxes(boxes[:, :3], boxes[:, 3:6], boxes[:, 6], boxes[:, 7:], labels, scores, "lidar", CLASSES)
+    return found[inside]
+
+
+def _check_finite(name, array):
+    bad = np.count_nonzero(~np.isfinite(array))
+    if bad:
+        fix = "find the first bad tensor: python -m helpers divergence RIGHT.onnx YOURS.onnx"
+        raise BadInput(name, f"{bad} values that are NaN or infinite", "finite values", fix)

@@ -1,0 +1,65 @@
+"""JPEG files in memory: what they are by their header, and their pixels. Needs no torch."""
+
+import struct
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from helpers.errors import BadInput
+
+START, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame header, of all kinds of coding
+AGAIN = "copy the original file again"
+COLORS = {1: "a gray picture", 4: "a picture of four colors (CMYK)"}
+
+
+class Header(NamedTuple):
+    """Size and number of colors of a JPEG file."""
+
+    height: int
+    width: int
+    colors: int
+
+
+def header(data: bytes, where: object) -> Header:
+    """What the frame header of a JPEG file says; BadInput for what is none, or was cut off.
+
+    Args:
+        where: the file or the camera, for the message.
+    """
+    if data[:2] != START:
+        raise BadInput(where, f"{len(data)} bytes that begin with {data[:4].hex(' ') or 'nothing'}",
+                       "a JPEG file, which begins with ff d8", "pass the bytes of a JPEG file")  # fmt: skip
+    position = 2
+    while position + 9 <= len(data) and data[position] == 0xFF:
+        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker in FRAMES:
+            height, width, colors = struct.unpack(">HHB", data[position + 5 : position + 10])
+            break
+        position += 1 if marker == 0xFF else 2 + max(2, length)
+    else:
+        raise BadInput(where, f"{len(data)} bytes without a whole header", "a whole JPEG file", AGAIN)
+    if data.rfind(END) < data.rfind(SCAN):
+        raise BadInput(where, f"{len(data)} bytes that end within the picture", "a whole JPEG file", AGAIN)
+    return Header(height, width, colors)
+
+
+def check(data: bytes, size: tuple[int, int], where: object) -> None:
+    """BadInput unless this is a whole JPEG file of a color picture of this (height, width)."""
+    found = header(data, where)
+    if found.colors != 3:
+        raise BadInput(where, COLORS.get(found.colors, f"{found.colors} colors"), "a color picture",
+                       "take the camera's own picture, or convert this one to RGB")  # fmt: skip
+    if (found.height, found.width) != tuple(size):
+        raise BadInput(where, f"a picture of {found.height}x{found.width}", f"{size[0]}x{size[1]} as for the network",
+                       "take the camera's own picture, or export the graph for this size")  # fmt: skip
+
+
+def decode(data: bytes, out: np.ndarray, where: object) -> None:
+    """Write the pixels of a JPEG file to `out`, uint8 [h,w,3] RGB, by libjpeg-turbo; `check` says what is refused."""
+    check(data, (out.shape[0], out.shape[1]), where)
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    if picture is None:
+        raise BadInput(where, f"{len(data)} bytes that libjpeg-turbo refuses", "a whole JPEG file", AGAIN)
+    out[...] = picture

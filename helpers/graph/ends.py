@@ -1,0 +1,126 @@
+"""Ends for a graph: pictures come in as bytes, and boxes leave it, so that little crosses to a GPU and back.
+
+Both go onto any graph of a system, one with Q/DQ nodes too; what lies between stays as it is. TensorRT takes bytes as
+input from 8.5 on where a Cast is all that reads them.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from helpers.errors import BadInput
+from helpers.files import PathLike
+from helpers.graph.file import load, save
+from helpers.graph.functions.body import Body
+from helpers.graph.types import tensor_types
+from helpers.graph.walk import copy, opset
+
+PICTURES, BOXES = "pictures", "boxes"
+SOURCE = (900, 1600)  # of nuScenes' cameras, height and width
+# Pixel values and meters, which half precision rounds to more than the network's own numbers.
+FP32 = (f"/{PICTURES}/*", f"/{BOXES}/*")
+
+
+def add_ends(
+    source: PathLike,
+    out: PathLike,
+    config: Any,
+    pictures: tuple[int, int] | None = SOURCE,
+    boxes: bool = True,
+) -> PathLike:
+    """Write the graph of the file `source` with the ends to `out`; returns `out`. See `with_pictures`, `with_boxes`.
+
+    Args:
+        pictures: (height, width) of the cameras' pictures, None to leave this end as it is.
+        boxes: False leaves that end as it is.
+    """
+    model = load(source)
+    if pictures:
+        model = with_pictures(model, config, pictures)
+    return save(with_boxes(model, config) if boxes else model, out)
+
+
+def with_pictures(model: onnx.ModelProto, config: Any, source: tuple[int, int] = SOURCE) -> onnx.ModelProto:
+    """A copy of `model` that takes the cameras' pictures as they were decoded and prepares them itself.
+
+    In the place of the input `config.pictures`, float32 [B,N,3,H,W], comes `pictures`, uint8 [B,N,h,w,3] RGB. The
+    arithmetic is that of `helpers.dataset.preparation.Preparation`.
+
+    Args:
+        source: (h, w), the size of a camera's picture.
+
+    Raises:
+        BadInput: a system whose pictures are prepared otherwise, a model without that input, or pictures that do not
+            fit the network's.
+    """
+    made = copy(model)
+    wanted = next((value for value in made.graph.input if value.name == config.pictures), None)
+    if wanted is None:
+        found = f"none of {', '.join(value.name for value in made.graph.input)}" if config.pictures else "no such input"
+        raise BadInput(f"input {config.pictures or 'for pictures'} of the graph", found, "one that a Preparation makes",
+                       "prepare the pictures on the host, or export the graph without these ends")  # fmt: skip
+    batch, cameras, *rest = (size.dim_value for size in wanted.type.tensor_type.shape.dim)
+    how = config.preparation()
+    (height, width), (small_height, small_width) = how.size, how.resized(*source)
+    if rest != [3, height, width]:
+        raise BadInput(f"input {config.pictures}", rest, f"[3, {height}, {width}], as its configuration says",
+                       "pass the configuration that the graph was exported from")  # fmt: skip
+    body = _Named(made, PICTURES)
+    flat = body.Reshape(body.float(PICTURES), body.whole(batch * cameras, *source, 3))
+    sizes = body.whole(batch * cameras, small_height, small_width, 3)
+    small = body.Resize(flat, "", "", sizes, mode="linear", coordinate_transformation_mode="half_pixel")
+    normal = body.Mul(body.Sub(small, body.constant(how.offset)), body.constant(how.factor))
+    planes = body.Transpose(normal, perm=[0, 3, 1, 2])
+    padding = body.whole(0, 0, 0, 0, 0, 0, height - small_height, width - small_width)
+    padded = body.Pad(planes, padding)
+    body.Reshape(padded, body.whole(batch, cameras, 3, height, width), output=config.pictures)
+    wanted.CopyFrom(helper.make_tensor_value_info(PICTURES, TensorProto.UINT8, [batch, cameras, *source, 3]))
+    nodes = [*body.nodes, *made.graph.node]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    return made
+
+
+def with_boxes(model: onnx.ModelProto, config: Any) -> onnx.ModelProto:
+    """A copy of `model` that chooses and decodes its boxes itself: `config.choose` in the place of `config.decoded`.
+
+    Raises:
+        BadInput: a system that has no boxes, or a model without the outputs that they are made of.
+    """
+    made = copy(model)
+    kept = [value for value in made.graph.output if value.name not in config.decoded]
+    if len(kept) + len(config.decoded) != len(made.graph.output):
+        raise BadInput("outputs of the graph", [value.name for value in made.graph.output],
+                       f"among them {', '.join(config.decoded)}", "pass the graph of this configuration")  # fmt: skip
+    types, body = tensor_types(made), _Named(made, BOXES)
+    chosen = config.choose(body, {name: types[name][1] for name in config.decoded})
+    del made.graph.output[:]
+    made.graph.output.extend([*kept, *(helper.make_tensor_value_info(n, *given) for n, given in chosen.items())])
+    made.graph.node.extend(body.nodes)
+    return made
+
+
+class _Named(Body):
+    """Nodes `/pictures/Cast` and so on, with constants beside the graph's own weights."""
+
+    def __init__(self, model: onnx.ModelProto, prefix: str) -> None:
+        super().__init__(opset(model))
+        self.model, self.prefix = model, prefix
+
+    def node_name(self, op_type):
+        return f"/{self.prefix}/{op_type}_{len(self.nodes)}"
+
+    def tensor_name(self, op_type, position):
+        return f"{self.node_name(op_type)}_output_{position}"
+
+    def constant(self, value: np.ndarray) -> str:
+        """An array as a constant."""
+        name = f"/{self.prefix}/constant_{len(self.model.graph.initializer)}"
+        self.model.graph.initializer.append(numpy_helper.from_array(value, name))
+        return name
+
+    def whole(self, *values: int) -> str:
+        """Whole numbers [len(values)] as a constant."""
+        return self.constant(np.array(values, np.int64))

@@ -1,0 +1,150 @@
+"""Pictures as bytes in, boxes out: the graph's arithmetic against the host's."""
+
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from helpers import engine, graph
+from helpers.dataset import preprocess
+from helpers.engine.tensorrt.graph import for_version
+from helpers.errors import BadInput
+from helpers.graph import ends
+from helpers.systems.bevformer.config import CONFIGS
+from helpers.systems.bevformer.decode import POST_CENTER_RANGE, decode_outputs
+from helpers.systems.fbocc.config import CONFIGS as OCCUPANCY
+from tests.builders.graphs import model
+
+MINI = CONFIGS["mini"]
+
+
+def scaled(scale, size):
+    return dataclasses.replace(MINI, image_scale=scale, image_size=size)
+
+
+def run(made, path, **feeds):
+    with engine.load(graph.save(made, path)) as opened:
+        return opened.run(feeds)
+
+
+@pytest.mark.parametrize(
+    ("scale", "source", "size"),
+    [
+        (0.5, (90, 160), (64, 96)),
+        (0.25, (90, 160), (32, 64)),
+        (0.37, (91, 157), (40, 60)),
+        (1.0, (17, 31), (32, 32)),
+        (0.44, (45, 33), (19, 14)),
+    ],
+)
+def test_pixels_are_those_of_the_host(tmp_path, scale, source, size):
+    """Within a hundredth of one step of eight bits, on even and odd sizes; the padding is zero."""
+    config = scaled(scale, size)
+    pictures = np.random.default_rng(0).integers(0, 256, (1, 2, *source, 3), np.uint8)
+    shape = (1, 2, 3, *size)
+    whole = model([helper.make_node("Identity", ["image"], ["y"])], {"image": shape}, {"y": shape})
+    found = run(ends.with_pictures(whole, config, source), tmp_path / "ends.onnx", pictures=pictures)["y"]
+    expected = preprocess(pictures[0], config)[None]
+    step = 1 / max(config.image_std)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=step / 100)
+    assert found.std() > 0.5 and not found[..., int(source[0] * scale) :, :].any()
+
+
+def outputs(layers=2, batch=1, queries=50, seed=0):
+    random = np.random.default_rng(seed)
+    coords = random.standard_normal((layers, batch, queries, 10)).astype(np.float32)
+    coords[..., [0, 1, 4]] *= [40, 40, 6]  # some beyond the range
+    return random.standard_normal((layers, batch, queries, 10)).astype(np.float32) * 3, coords
+
+
+def box_graph(classes):
+    shape, names = classes.shape, ("outputs_classes", "outputs_coords")
+    nodes = [helper.make_node("Identity", [f"{name}_in"], [name], name) for name in names]
+    return model(nodes, {f"{name}_in": shape for name in names}, dict.fromkeys(names, shape))
+
+
+def chosen(classes, coords, path):
+    made = ends.with_boxes(box_graph(classes), MINI)
+    return run(made, path, outputs_classes_in=classes, outputs_coords_in=coords)
+
+
+@pytest.mark.parametrize("queries", [5, 50])
+def test_boxes_are_those_of_the_host(tmp_path, queries):
+    classes, coords = outputs(queries=queries)
+    coords[-1, 0, :4, 6:8] = [[-1, 0], [1e-4, -1], [0, 0], [0, -1]]  # a heading along x, near the seam, none
+    found = chosen(classes, coords, tmp_path / "boxes.onnx")
+    ours, theirs = MINI.decode(found), decode_outputs(classes, coords)
+    assert 0 < len(theirs) < min(300, 10 * queries) and found["boxes"].shape == (1, min(300, 10 * queries), 9)
+    np.testing.assert_array_equal(ours.labels, theirs.labels)
+    for name in ("centers", "sizes", "velocities", "scores"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.cos(ours.yaws - theirs.yaws), 1, atol=1e-6)
+    assert (np.abs(ours.yaws) <= np.float32(np.pi)).all() and ours.frame == theirs.frame
+
+
+def test_every_stream_of_a_batch_chooses_among_its_own(tmp_path):
+    classes, coords = outputs(batch=3)
+    found = chosen(classes, coords, tmp_path / "boxes.onnx")
+    for index in range(3):
+        ours = MINI.decode({name: array[index : index + 1] for name, array in found.items()})
+        theirs = decode_outputs(classes[:, [index]], coords[:, [index]])
+        np.testing.assert_array_equal(ours.labels, theirs.labels)
+        np.testing.assert_allclose(ours.centers, theirs.centers, rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_border_is_where_the_host_has_it(tmp_path, axis):
+    classes, coords = outputs(queries=6)
+    coords[-1, 0, :, [0, 1, 4]] = 0
+    for query, border in enumerate(np.float32([POST_CENTER_RANGE[axis], POST_CENTER_RANGE[axis + 3]])):
+        near = [np.nextafter(border, np.float32(side)) for side in (-np.inf, np.inf)]
+        coords[-1, 0, 3 * query : 3 * query + 3, (0, 1, 4)[axis]] = [near[0], border, near[1]]
+    found = chosen(classes, coords, tmp_path / "boxes.onnx")
+    ours, theirs = MINI.decode(found), decode_outputs(classes, coords)
+    np.testing.assert_array_equal(ours.centers, theirs.centers)
+    assert 20 <= len(ours) <= 40
+
+
+def test_what_is_not_finite_is_refused(tmp_path):
+    classes, coords = outputs(queries=5)
+    coords[-1, 0, 3, 2] = np.nan
+    with pytest.raises(BadInput, match=r"boxes(.|\n)*NaN"):
+        MINI.decode(chosen(classes, coords, tmp_path / "boxes.onnx"))
+
+
+def test_ends_go_onto_a_whole_graph_and_tensorrt_8_6_reads_a_cast_first(tmp_path):
+    size, shape = (32, 48), (1, 2, 3, 32, 48)
+    whole = box_graph(np.zeros((2, 1, 5, 10)))
+    whole.graph.input.append(helper.make_tensor_value_info("image", 1, shape))
+    whole.graph.node.append(helper.make_node("Identity", ["image"], ["seen"], "seen"))
+    whole.graph.output.append(helper.make_tensor_value_info("seen", 1, shape))
+    source = graph.save(whole, tmp_path / "whole.onnx")
+    made = graph.load(ends.add_ends(source, tmp_path / "ends.onnx", scaled(0.5, size), (60, 90)))
+    assert [value.name for value in made.graph.output] == ["seen", "scores", "labels", "inside", "boxes"]
+    assert {value.name: value.type.tensor_type.elem_type for value in made.graph.input}["pictures"] == 2
+    for name in ("8.6.0", "10.13.0"):
+        rewritten = for_version(made, name)
+        readers = [node for node in rewritten.graph.node if "pictures" in node.input]
+        assert [(node.op_type, node.name) for node in readers] == [("Cast", "/pictures/Cast_0")]
+    onnx.checker.check_model(rewritten)
+
+
+def test_a_graph_or_a_system_that_does_not_fit_is_named():
+    shape = (1, 2, 3, 32, 48)
+    whole = model([helper.make_node("Identity", ["image"], ["y"])], {"image": shape}, {"y": shape})
+    with pytest.raises(BadInput, match=r"at least \(225, 400\)"):
+        ends.with_pictures(whole, scaled(0.25, (32, 48)))
+    with pytest.raises(BadInput, match=r"input image(.|\n)*32, 48"):
+        ends.with_pictures(whole, MINI)
+    with pytest.raises(BadInput, match=r"input image of the graph(.|\n)*none of x"):
+        ends.with_pictures(model([helper.make_node("Identity", ["x"], ["y"])], {"x": [1]}, {"y": [1]}), MINI)
+    with pytest.raises(BadInput, match="input for pictures"):
+        ends.with_pictures(whole, OCCUPANCY["mini"])
+    with pytest.raises(BadInput, match="among them outputs_classes"):
+        ends.with_boxes(whole, MINI)
+    name = OCCUPANCY["mini"].decoded[0]
+    voxels = model([helper.make_node("Identity", ["x"], [name])], {"x": [1]}, {name: [1]})
+    with pytest.raises(BadInput, match="no boxes to choose"):
+        ends.with_boxes(voxels, OCCUPANCY["mini"])

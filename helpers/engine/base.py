@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from helpers.benchmark import Timing, latency
+from helpers.engine.slots import HostSlot, Line, Slot
 from helpers.errors import BadInput
 from helpers.files import PathLike
 
@@ -82,6 +83,18 @@ class Engine:
             and "enqueue" (the call that queues it) to `Timing`, in ms.
         """
         return {"host": latency(lambda: self.run(feeds), warmup, iterations)}
+
+    def slots(self, count: int, states: Mapping[str, str]) -> list[Slot]:
+        """Slots for frames that follow each other without waiting; they end with the engine.
+
+        Args:
+            states: input -> the output that feeds it, such as `config.states`.
+
+        Raises:
+            BadInput: an input with a free dimension, or states other than those that the engine keeps itself.
+        """
+        line = Line(self, states)
+        return [HostSlot(line) for _ in range(count)]
 
     def reset(self) -> None:
         """Set the states to zero, as before the first frame; without states there is nothing to set."""

@@ -167,6 +167,10 @@ class Stream:
         """Note the time on the GPU, in `event`, when the work queued so far is done."""
         call(driver.cuEventRecord, event.handle, self._stream)
 
+    def wait(self, event: "Event") -> None:
+        """Let the work that is queued after this wait until `event`, which was recorded, has passed."""
+        call(driver.cuStreamWaitEvent, self._stream, event.handle, 0)
+
     @contextlib.contextmanager
     def capture(self) -> Iterator["Graph"]:
         """Yield a `Graph` that holds, after the block, the work queued within it; nothing of it runs yet."""

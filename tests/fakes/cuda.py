@@ -231,6 +231,15 @@ class FakeDriver:
         content["queued"] = int(stream), note
         self.submit(stream, None, note)
 
+    def cuStreamWaitEvent(self, stream, event, flags):
+        queue, note = self._content(event, bindings.CUevent)["queued"]
+
+        def work():
+            if any(waiting is note for _, waiting in self.queues[queue]):
+                self._wait(queue, note)
+
+        self.submit(stream, None, work)
+
     def cuEventSynchronize(self, event):
         content = self._content(event, bindings.CUevent)
         if "time" not in content:

@@ -1,19 +1,24 @@
 """A TensorRT engine on the GPU: buffers that are kept, pinned staging, one stream, states, CUDA graph, timing."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from helpers.benchmark import Timing
 from helpers.engine import cuda
 from helpers.engine.base import Arrays, Engine
+from helpers.engine.slots import Slot, check_fixed
 from helpers.engine.tensorrt import inspector, messages
 from helpers.engine.tensorrt.options import LoadOptions
 from helpers.engine.tensorrt.plan import Plan
+from helpers.engine.tensorrt.replay import Replay
+from helpers.engine.tensorrt.slots import TensorRtSlot
 from helpers.engine.tensorrt.tensors import Buffer, check_states, is_free, narrowed, tensors_of
 from helpers.errors import BadInput
 
 MIB = 2**20
+Buffers = Mapping[str, Buffer]
 
 
 class TensorRtEngine(Engine):
@@ -30,10 +35,10 @@ class TensorRtEngine(Engine):
         description = f"TensorRT {plan.known.version}, {where}, {asked}{graph}"
         super().__init__(path, inputs, outputs, description, meta, options.states)
         self._use_graph, self._profile = options.cuda_graph, options.profile
-        self._graphs: dict[bool, cuda.Graph] = {}
         self._turned = self._ran = False
         self._shapes = None
         self._stream = self._device.stream()
+        self._replay = Replay(self._stream)
         self._buffers = {name: Buffer(self._device, tensor.dtype) for name, tensor in (inputs | outputs).items()}
         try:
             self._context = self._new_context()
@@ -66,6 +71,27 @@ class TensorRtEngine(Engine):
         self._download(self.outputs)
         self._stream.synchronize()
         return {name: self._buffers[name].array().copy() for name in self.outputs}
+
+    def slots(self, count: int, states: Mapping[str, str]) -> list[Slot]:
+        """As `Engine.slots` says; the states are those that the engine was loaded with."""
+        if dict(states) != self.states:
+            raise BadInput(f"states of {self.path}", self.states, dict(states), "load it with these states")
+        check_fixed(self)
+        self._device.activate()
+        self._bind({name: tensor.shape for name, tensor in self.inputs.items()})
+        return [TensorRtSlot(self) for _ in range(count)]
+
+    def enqueue(self, inputs: Buffers, outputs: Buffers, ready: cuda.Event, start: cuda.Event, end: cuda.Event) -> None:
+        """Queue one run on memory of the GPU: inputs once `ready` has passed, then outputs; notes `start` and `end`."""
+        self._turn()
+        self._stream.wait(ready)
+        self._stream.record(start)
+        for name, buffer in inputs.items():
+            self._stream.copy(self._buffers[name].memory.address, buffer.memory.address, buffer.size)
+        self._enqueue()
+        for name, buffer in outputs.items():
+            self._stream.copy(buffer.memory.address, self._buffers[name].memory.address, buffer.size)
+        self._stream.record(end)
 
     def time(self, feeds: Arrays, warmup: int = 10, iterations: int = 100) -> dict[str, Timing]:
         """Time runs on the GPU, on the host and queued, as `Engine.time` says; what feeds a state stays on the GPU."""
@@ -116,18 +142,7 @@ class TensorRtEngine(Engine):
             self._stream.synchronize()
             if turn == 0:
                 profiler.total.clear()
-        known = {layer["name"]: layer for layer in inspector.layers(self._engine, context)}
-        total = sum(profiler.total.values()) or 1.0
-        return [
-            {
-                "layer": name,
-                "type": known.get(name, {}).get("type", ""),
-                "precision": known.get(name, {}).get("precision", ""),
-                "ms": ms / iterations,
-                "share": ms / total,
-            }
-            for name, ms in profiler.total.items()
-        ]
+        return inspector.timed(profiler.total, inspector.layers(self._engine, context), iterations)
 
     def layers(self) -> list[dict[str, Any]]:
         """Layers as `helpers.engine.tensorrt.inspector.layers` lists them."""
@@ -147,7 +162,7 @@ class TensorRtEngine(Engine):
         if self._engine is None:
             return
         self._device.synchronize()
-        self._drop_graphs()
+        self._replay.clear()
         for buffer in self._buffers.values():
             buffer.free()
         self._stream.close()
@@ -176,7 +191,7 @@ class TensorRtEngine(Engine):
         self._device.activate()
         if shapes == self._shapes:
             return
-        self._drop_graphs()
+        self._replay.clear()
         self._shapes = None
         self._set_shapes(self._context, shapes)
         for name in (*self.inputs, *self.outputs):
@@ -227,20 +242,9 @@ class TensorRtEngine(Engine):
         if not self._use_graph:
             self._execute(self._context)
             return
-        if self._turned not in self._graphs:
-            # The first run with new shapes is TensorRT's own preparation; it reads what the graph will read again.
-            self._execute(self._context)
-            self._stream.synchronize()
-            with self._stream.capture() as self._graphs[self._turned]:
-                self._execute(self._context)
-        self._stream.launch(self._graphs[self._turned])
+        self._replay.queue(lambda: self._execute(self._context), self._turned)
 
     def _execute(self, context):
         if not context.execute_async_v3(self._stream.handle):
             found = f"TensorRT could not run it:\n{messages.recent()}"
             raise BadInput(self.path, found, "an engine that runs", "see the messages")
-
-    def _drop_graphs(self):
-        for graph in self._graphs.values():
-            graph.close()
-        self._graphs = {}

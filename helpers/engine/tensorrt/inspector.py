@@ -1,6 +1,7 @@
 """What TensorRT's engine inspector and profiler say of an engine's layers."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 PRECISIONS = (("fp8", "fp8"), ("int8", "int8"), ("int4", "int4"), ("bf16", "bf16"), ("bfloat16", "bf16"),
@@ -76,3 +77,19 @@ def profiler() -> Any:
             self.total[layer_name] = self.total.get(layer_name, 0.0) + ms
 
     return Profiler()
+
+
+def timed(total: Mapping[str, float], layers: Sequence[Mapping[str, Any]], iterations: int) -> list[dict[str, Any]]:
+    """The profiler's `total` ms of each layer over `iterations` runs, with what `layers` says of it."""
+    known = {layer["name"]: layer for layer in layers}
+    whole = sum(total.values()) or 1.0
+    return [
+        {
+            "layer": name,
+            "type": known.get(name, {}).get("type", ""),
+            "precision": known.get(name, {}).get("precision", ""),
+            "ms": ms / iterations,
+            "share": ms / whole,
+        }
+        for name, ms in total.items()
+    ]

@@ -29,9 +29,9 @@ CLASSES = {
     if isinstance(made, type) and issubclass(made, Described) and made is not Described
 }
 KINDS = {TensorProto.FLOAT: "FLOAT", TensorProto.FLOAT16: "HALF", TensorProto.INT8: "INT8", TensorProto.INT32: "INT32",
-         TensorProto.INT64: "INT64", TensorProto.BOOL: "BOOL"}  # fmt: skip
-NUMPY = {"FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32, "INT64": np.int64,
-         "BOOL": np.bool_}  # fmt: skip
+         TensorProto.UINT8: "UINT8", TensorProto.INT64: "INT64", TensorProto.BOOL: "BOOL"}  # fmt: skip
+NUMPY = {"FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32,
+         "UINT8": np.uint8, "INT64": np.int64, "BOOL": np.bool_}  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -1,0 +1,216 @@
+"""JPEG files to boxes on a toy network: the order, the states, bad pictures, and decoding on a stand-in for a GPU."""
+
+import types
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from helpers import engine, pipeline
+from helpers.dataset import jpeg
+from helpers.engine.slots import Slot
+from helpers.errors import BadInput
+from helpers.pipeline import decoders
+from tests.builders.graphs import save, value
+from tests.helpers.dataset.test_jpeg import picture
+
+SIZE = (21, 33)
+
+
+class Toy:
+    """The sum of what it has seen since the sequence began."""
+
+    states = {"before": "after"}  # noqa: RUF012
+
+    def decode(self, outputs):
+        return float(outputs["seen"][0])
+
+
+def toy(path):
+    nodes = [
+        helper.make_node("Cast", ["pictures"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["real"], ["mean"], keepdims=0),
+        helper.make_node("Sum", ["mean", "before", "shift"], ["after"]),
+        helper.make_node("Identity", ["after"], ["seen"]),
+    ]
+    pictures = value("pictures", [1, 2, *SIZE, 3], TensorProto.UINT8)
+    inputs = [pictures, value("before", [1]), value("shift", [1])]
+    return save(path, nodes, inputs, [value("after", [1]), value("seen", [1])])
+
+
+def shots(count=7, again=4):
+    """[(Shot, what the toy makes of it)]."""
+    total, found = 0.0, []
+    for index in range(count):
+        jpegs = tuple(picture(size=SIZE, quality=quality) for quality in (5 + 10 * index, 90 - 10 * index))
+        out = np.zeros((2, *SIZE, 3), np.uint8)
+        for data, plane in zip(jpegs, out, strict=True):
+            jpeg.decode(data, plane, "x")
+        first = index in (0, again)
+        total = (0 if first else total) + out.mean(dtype=np.float64) + index
+        found.append((pipeline.Shot(jpegs, {"shift": np.float32([index])}, first, index), total))
+    return found
+
+
+@pytest.fixture
+def toy_engine(tmp_path):
+    with engine.load(toy(tmp_path / "toy.onnx")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_the_same_in_the_same_order_however_many_are_on_their_way(toy_engine, depth):
+    given = shots()
+    with pipeline.Pipeline(toy_engine, Toy(), depth=depth) as way:
+        for _ in range(2):
+            done = list(way.run(shot for shot, _ in given))
+            assert [one.shot.frame for one in done] == list(range(7))
+            np.testing.assert_allclose([one.found for one in done], [total for _, total in given], rtol=1e-5)
+    for one in done:
+        assert list(one.spans) == ["decode", "compute", "boxes"]
+        assert all(begin <= end for begin, end in one.spans.values())
+
+
+def test_the_next_frame_is_decoded_while_one_is_computed(tmp_path):
+    """The overlap itself: a decoder that waits until the frame before runs in the engine."""
+    with engine.load(toy(tmp_path / "toy.onnx")) as opened:
+        import threading
+
+        running, decoded = threading.Event(), threading.Event()
+        inner = opened._run
+
+        def slow(feeds):
+            running.set()
+            assert decoded.wait(10), "the next frame is not decoded meanwhile"
+            return inner(feeds)
+
+        opened._run = slow
+
+        class Waiting(pipeline.Turbo):
+            calls = 0
+
+            def decode(self, jpegs, slot, name):
+                Waiting.calls += 1
+                if Waiting.calls == 2:
+                    assert running.wait(10)
+                super().decode(jpegs, slot, name)
+                if Waiting.calls == 2:
+                    decoded.set()
+
+        given = [shot for shot, _ in shots(2)]
+        with pipeline.Pipeline(opened, Toy(), Waiting(), depth=2) as way:
+            assert len(list(way.run(given))) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda jpegs: (jpegs[0], jpegs[1][:-50]), "picture 1(.|\n)*end within the picture"),
+        (lambda jpegs: (picture("L", SIZE), jpegs[1]), "picture 0(.|\n)*gray"),
+        (lambda jpegs: (picture("CMYK", SIZE), jpegs[1]), "picture 0(.|\n)*four colors"),
+        (lambda jpegs: (jpegs[0], picture(size=(33, 21))), "picture 1(.|\n)*33x21(.|\n)*21x33"),
+        (lambda jpegs: (jpegs[0], b"GIF89a"), "picture 1(.|\n)*begin with 47 49 46 38"),
+        (lambda jpegs: jpegs[:1], "pictures of the frame(.|\n)*2 JPEG files"),
+    ],
+)
+def test_a_bad_picture_is_named_and_the_frames_before_it_are_through(toy_engine, change, said):
+    given = [shot for shot, _ in shots(4)]
+    bad = given[2]._replace(jpegs=change(given[2].jpegs))
+    with pipeline.Pipeline(toy_engine, Toy(), depth=3) as way:
+        done = []
+        with pytest.raises(BadInput, match=said):
+            done.extend(way.run([*given[:2], bad, given[3]]))
+        through = list(way.run(given))  # and goes on afterwards
+    assert [one.shot.frame for one in through] == [0, 1, 2, 3]
+
+
+def test_what_is_no_engine_for_pictures_is_refused(toy_engine, tmp_path):
+    plain = save(tmp_path / "plain.onnx", [helper.make_node("Identity", ["x"], ["y"])], {"x": [1]}, {"y": [1]})
+    with engine.load(plain) as opened, pytest.raises(BadInput, match="an input 'pictures'"):
+        pipeline.Pipeline(opened, Toy())
+    with pytest.raises(BadInput, match="depth"):
+        pipeline.Pipeline(toy_engine, Toy(), depth=0)
+    free = save(tmp_path / "free.onnx", [helper.make_node("Identity", ["pictures"], ["y"])],
+                {"pictures": ["n"]}, {"y": ["n"]})  # fmt: skip
+    with engine.load(free) as opened, pytest.raises(BadInput, match="fixed sizes"):
+        pipeline.Pipeline(opened, Toy())
+
+
+class OnGpu(Slot):
+    """Notes what is placed."""
+
+    def __init__(self):
+        self.inputs, self.placed, self.stream = {"pictures": np.zeros((1, 2, *SIZE, 3), np.uint8)}, [], 7
+
+    def place(self, name, sources):
+        self.placed.append((name, list(sources)))
+
+
+def fake_codec(refuse=(), strides=None):
+    """The part of nvImageCodec that is used; its pictures lie at 1000 and 2000."""
+    made = types.SimpleNamespace(calls=[])
+
+    class Image:
+        def __init__(self, address):
+            self.__cuda_array_interface__ = {
+                "shape": (*SIZE, 3), "typestr": "|u1", "data": (address, False), "strides": strides}  # fmt: skip
+
+    class Decoder:
+        def __init__(self, **options):
+            made.options = options
+
+        def decode(self, streams, **how):
+            made.calls.append((streams, how))
+            return [None if index in refuse else Image(1000 * (index + 1)) for index in range(len(streams))]
+
+    for name in ("HW_GPU_ONLY", "HYBRID_CPU_GPU", "GPU_ONLY", "SRGB", "I_RGB"):
+        setattr(made, name, name)
+    made.Decoder, made.Backend, made.CodeStream = Decoder, str, bytes
+    made.DecodeParams = lambda **options: options
+    return made
+
+
+@pytest.fixture
+def codec(monkeypatch):
+    def install(**options):
+        made = fake_codec(**options)
+        monkeypatch.setitem(__import__("sys").modules, "nvidia.nvimgcodec", made)
+        monkeypatch.setitem(__import__("sys").modules, "nvidia", types.SimpleNamespace(nvimgcodec=made))
+        return made
+
+    return install
+
+
+@pytest.mark.parametrize("hardware", [True, False])
+def test_nvimagecodec_decodes_on_the_gpu_and_uses_its_pictures_again(codec, hardware):
+    made, slot = codec(), OnGpu()
+    jpegs = tuple(picture(size=SIZE, quality=quality) for quality in (30, 60))
+    decoder = decoders.NvImageCodec(hardware)
+    for _ in range(2):
+        decoder.decode(jpegs, slot, "pictures")
+    size = SIZE[0] * SIZE[1] * 3
+    assert slot.placed == [("pictures", [(1000, size), (2000, size)])] * 2
+    (first, how), (_, again) = made.calls
+    assert first == list(jpegs) and how["cuda_stream"] == 7 and "images" not in how and len(again["images"]) == 2
+    assert ("HW_GPU_ONLY" in made.options["backends"]) == hardware
+    assert "fancy_upsampling=1" in made.options["options"]
+
+
+def test_what_nvimagecodec_refuses_or_lays_out_otherwise_is_named(codec):
+    jpegs = tuple(picture(size=SIZE, quality=quality) for quality in (30, 60))
+    codec(refuse=(1,))
+    with pytest.raises(BadInput, match=r"picture 1(.|\n)*nvImageCodec refuses"):
+        decoders.NvImageCodec().decode(jpegs, OnGpu(), "pictures")
+    codec(strides=(128, 3, 1))
+    with pytest.raises(BadInput, match="one row behind the other"):
+        decoders.NvImageCodec().decode(jpegs, OnGpu(), "pictures")
+    codec()
+    with pytest.raises(BadInput, match=r"picture 0(.|\n)*gray"):
+        decoders.NvImageCodec().decode((picture("L", SIZE), jpegs[1]), OnGpu(), "pictures")
+
+
+def test_pictures_on_a_gpu_need_an_engine_there(toy_engine):
+    (slot,) = toy_engine.slots(1, Toy.states)
+    with pytest.raises(BadInput, match="an engine on the GPU"):
+        slot.place("pictures", [(0, 1)])
+    slot.close()

@@ -8,6 +8,7 @@ Stages talk through files in the work folder, so each may run in the Python that
     prepare     graphs, Q/DQ graphs, calibration sets, frames, reference outputs     PyTorch, ModelOpt; no GPU
     pytorch     eager, torch.compile, CUDA graph; the card's ceilings                PyTorch on the GPU
     tensorrt    engines: build, time in turns, profile, stream the frames, sizes     TensorRT, onnx; no torch
+    endtoend    from JPEG files in memory to boxes, before and after    OpenCV, the runtime, onnx; no torch
     gridsample  GridSample against its rewrite and ONNX Runtime                      TensorRT, onnx
     divergence  the first tensor of the mini that is wrong, by bisection             TensorRT, onnx; no torch
     evaluate    NDS and mAP                                                          nuscenes-devkit; no GPU
@@ -35,6 +36,7 @@ STAGES = {  # stage: the modules that do it
     "prepare": ("prepare",),
     "pytorch": ("pytorch",),
     "tensorrt": ("engines", "growth"),
+    "endtoend": ("endtoend",),
     "gridsample": ("gridsample",),
     "divergence": ("divergence",),
     "evaluate": ("evaluate",),

@@ -4,6 +4,7 @@ Needs NumPy, onnx and tensorrt, no torch. `--runtime=onnxruntime` stands in on a
 """
 
 import collections
+import functools
 import json
 
 import numpy as np
@@ -71,10 +72,14 @@ class Shape:
         self.session, self.options, self.shape = session, options, shape
         self.config = options.system.config(shape)
         self.work, self.prefix = session.work, f"{options.runtime}/{shape}"
-        self.frames = frames.Frames(self.work / "frames" / shape)
+
+    @functools.cached_property
+    def frames(self):
+        """What the stage prepare wrote."""
+        return frames.Frames(self.work / "frames" / self.shape)
 
     def run(self):
-        built = {}
+        built, _ = {}, self.frames  # which have to be there before anything is built
         for name in names(self.options, self.shape):
             found = self.build_piece(name)
             if found:

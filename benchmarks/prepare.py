@@ -8,13 +8,14 @@ import itertools
 import time
 from pathlib import Path
 
-from benchmarks import frames, gridsample
+from benchmarks import frames, gridsample, shots
 from helpers import benchmark, calibration, engine, quantize
 from helpers.dataset import open_dataset, stream
 from helpers.errors import BadInput
 from helpers.export import export
 from helpers.files import ROOT, sha256
 from helpers.graph import cost
+from helpers.graph.ends import add_ends
 from helpers.models import create
 
 MINIDRIVE = ROOT / "data/minidrive"  # made where it is absent; a data root that the user names has to be there
@@ -46,6 +47,8 @@ def _prepare_shape(session, options, shape):
     )
     session.piece(f"prepare/{shape}/cost", lambda: {"layers": cost.layers(onnx)}, 20, weights)
     session.piece(f"prepare/{shape}/frames", lambda: _frames(work, options, shape), 60, settings)
+    if options.system.config(shape).pictures:
+        session.piece(f"prepare/{shape}/ends", lambda: _ends(work, options, shape), 30, of_both)
     session.piece(f"prepare/{shape}/preprocess", lambda: _preprocess_time(options, shape), 20, settings)
     session.piece(f"prepare/{shape}/reference", lambda: _reference(work, options, shape), 90, of_both)
     session.piece(f"prepare/{shape}/calibration", lambda: _calibration(work, options, shape), 60, of_both)
@@ -74,6 +77,18 @@ def _frames(work, options, shape):
         work / "frames" / shape, itertools.islice(stream(dataset, options.system.config(shape)), _count(options, shape))
     )
     return {"frames": len(frames.Frames(work / "frames" / shape)), "split": "mini_val"}
+
+
+def _ends(work, options, shape):
+    """The graph that takes pictures and gives boxes, and the JPEG files of a few frames."""
+    config, models = options.system.config(shape), work / "models"
+    dataset = open_dataset(options.data, "v1.0-mini", "mini_val")
+    chosen = list(itertools.islice(stream(dataset, config), 3 if options.tiny else 8))
+    shots.write(work / "pictures" / shape, chosen, config.pictures)
+    return {
+        "file": str(add_ends(models / f"{shape}.onnx", models / f"{shape}_ends.onnx", config)),
+        "frames": len(chosen),
+    }
 
 
 def _preprocess_time(options, shape):

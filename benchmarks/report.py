@@ -13,7 +13,7 @@ def run(session, options):
     pieces = session.pieces()
     system = options.system
     found = [*engines(pieces, system.name), *scaling(pieces, system.name), *gridsample(pieces), *divergence(pieces),
-             *ceilings(pieces), *profiles(pieces, system.name)]  # fmt: skip
+             *ceilings(pieces), *profiles(pieces, system.name), *end_to_end(pieces, system.name)]  # fmt: skip
     for name, metrics, entry in found:
         print(records.write(_record(name, metrics, entry, kind), options.out))
     for shape in measured.SHAPES:
@@ -153,3 +153,27 @@ def profiles(pieces, system):
                         f"top_{index:02}_ms": row["ms"]}  # fmt: skip
         built = artifacts(pieces, f"{runtime}/{shape}/build/{name}")
         yield f"{system}-{shape}-{runtime}-{name}-profile", metrics, entry | {"artifacts": built}
+
+
+def end_to_end(pieces, system):
+    """From JPEG files to boxes, before and after: latency and its stages, throughput, how far the results are apart."""
+    for key, entry in pieces.items():
+        if "/endtoend/" not in key or "result" not in entry:
+            continue
+        runtime, shape, _, name = key.split("/")
+        found = entry["result"]
+        metrics = {each: found[each] for each in ("rounds", "frames", "depth", "cores")}
+        for way, timing in found["latency"].items():
+            metrics |= {f"{way}_ms_{each}": timing[each] for each in ("p50", "p90", "n")}
+            metrics |= {f"{way}_{stage}_ms": ms for stage, ms in found["stages"][way].items()}
+        for way, one in found["throughput"].items():
+            metrics |= {f"{way}_{each}": number for each, number in one.items()}
+        metrics |= {f"engine_before_{kind}_ms_p50": timing["p50"] for kind, timing in found["engine_before"].items()}
+        for way, one in found["boxes"].items():
+            metrics |= {f"{way}_boxes_{each}": number for each, number in one.items()}
+        for group in ("pixels", "refused"):
+            metrics |= {f"{group}_{each}": number for each, number in found[group].items()}
+        built = {}
+        for engine in (name, f"{name}_ends"):
+            built |= artifacts(pieces, f"{runtime}/{shape}/build/{engine}")
+        yield f"{system}-{shape}-{runtime}-{name}-end-to-end", metrics, entry | {"artifacts": built}

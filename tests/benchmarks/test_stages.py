@@ -13,12 +13,13 @@ import pytest
 from onnx import helper
 
 from benchmarks import __main__ as measure_gpu
-from benchmarks import comparison, divergence, engines, evaluate, frames, gridsample, measured, report
+from benchmarks import comparison, divergence, engines, evaluate, frames, gridsample, measured, report, shots
 from benchmarks.session import Session, gpu_state, provenance
 from benchmarks.systems import SYSTEMS
 from helpers import benchmark, calibration, engine, records
-from helpers.dataset import open_dataset
+from helpers.dataset import open_dataset, stream
 from helpers.errors import BadInput
+from helpers.graph.ends import add_ends
 from helpers.sequence import Step
 from helpers.systems.bevformer.config import CONFIGS
 from tests.builders.graphs import save
@@ -343,7 +344,7 @@ def test_other_weights_make_the_graphs_anew(tmp_path, monkeypatch):
         prepare.run(Noted(tmp_path), options)
     first, second = (dict(half) for half in (seen[: len(seen) // 2], seen[len(seen) // 2 :]))
     changed = {name for name in first if first[name] != second[name]}
-    assert changed == {"export", "cost", "reference", "calibration", "qdq"}
+    assert changed == {"export", "ends", "cost", "reference", "calibration", "qdq"}
 
 
 def test_stages_without_their_machine_are_refused(work, minidrive, monkeypatch, capsys):
@@ -377,7 +378,7 @@ def test_preparing_cures_what_a_stage_does_not_find(tmp_path, minidrive, monkeyp
 
 
 def test_a_stage_before_prepare_names_it(tmp_path, minidrive, capsys):
-    for stage in ("tensorrt", "gridsample", "divergence", "evaluate"):
+    for stage in ("tensorrt", "endtoend", "gridsample", "divergence", "evaluate"):
         assert call(stage, tmp_path, minidrive, "--runtime=onnxruntime") == 2
         assert f"python -m benchmarks prepare --work={tmp_path}" in capsys.readouterr().err
 
@@ -572,3 +573,44 @@ def test_ratios_and_table_name_both_sides():
     assert (metrics["speedup_over_fp32"], metrics["speedup_over_fp32_plugin"]) == (6, 3)
     row = next(row for row in comparison.table(pieces, "published", SYSTEM) if row["engine"] == "tensorrt qdq")
     assert row["A40, published"] == 6.02 and row["over FP32, published"] == pytest.approx(3.126, abs=1e-3)
+
+
+# --------------------------------------------------------------------------------------------------------- end to end
+
+
+@pytest.fixture
+def small(monkeypatch, work, minidrive):
+    """The work folder with the toy's pictures, for a configuration of the toy's size."""
+    config = dataclasses.replace(CONFIGS["mini"], image_scale=0.0025, image_size=(4, 4))
+    monkeypatch.setattr(SYSTEM, "config", lambda shape: config, raising=False)
+    steps = list(stream(open_dataset(minidrive, "v1.0-mini", "mini_val"), config))[:3]
+    shots.write(work / "pictures" / "mini", steps, config.pictures)
+    add_ends(work / "models" / "mini.onnx", work / "models" / "mini_ends.onnx", config)
+    return work
+
+
+def check_end_to_end(found, decoder):
+    assert list(found["latency"]) == ["before", f"after, {decoder}"] and found["frames"] == 3
+    assert list(found["stages"]["before"]) == ["decode", "prepare", "run", "boxes"]
+    boxes = found["boxes"][f"after, {decoder}"]
+    assert boxes["frames_of_equal_count"] == 3 and boxes["ranks_of_another_class"] == 0
+    assert boxes["score_most"] < 1e-6 and boxes["center_m_median"] < 1e-6
+    assert list(found["throughput"]) == ["before, 1 vehicles", f"after, {decoder}, 1 vehicles"]
+    assert all(one["frames_per_second"] > 0 for one in found["throughput"].values())
+
+
+def test_end_to_end_on_the_host(small, minidrive):
+    assert call("endtoend", small, minidrive, "--runtime=onnxruntime") == 0
+    check_end_to_end(result(small, "onnxruntime/mini/endtoend/fp32"), "libjpeg-turbo")
+
+
+def test_end_to_end_with_tensorrt(trt, small, minidrive):
+    assert call("endtoend", small, minidrive) == 0
+    found = result(small, "tensorrt/mini/endtoend/fp16")
+    check_end_to_end(found, "libjpeg-turbo")
+    assert list(found["stages"]["after, libjpeg-turbo"]) == ["decode", "copy", "compute", "copy back", "boxes"]
+    constrained = json.loads(next((small / "engines").glob("*ends*/*.json")).read_text())["options"]["layer_precisions"]
+    assert constrained["/pictures/*"] == constrained["/boxes/*"] == "fp32"
+    assert call("records", small, minidrive) == 0
+    (record,) = (small / "records").glob("*end-to-end*")
+    assert json.loads(record.read_text())["metrics"]["before_ms_p50"] > 0

@@ -1,5 +1,6 @@
 """JPEG files to boxes on a toy network: the order, the states, bad pictures, and decoding on a stand-in for a GPU."""
 
+import time
 import types
 
 import numpy as np
@@ -214,3 +215,23 @@ def test_pictures_on_a_gpu_need_an_engine_there(toy_engine):
     with pytest.raises(BadInput, match="an engine on the GPU"):
         slot.place("pictures", [(0, 1)])
     slot.close()
+
+
+def test_nothing_is_left_on_its_way_when_the_caller_stops(toy_engine):
+    inner, counts = toy_engine._run, {"started": 0, "ended": 0}
+
+    def slow(feeds):
+        counts["started"] += 1
+        time.sleep(0.02)
+        counts["ended"] += 1
+        return inner(feeds)
+
+    toy_engine._run = slow
+    with pipeline.Pipeline(toy_engine, Toy(), depth=3) as way:
+        running = way.run(shot for shot, _ in shots())
+        next(running)
+        running.close()
+        before = counts["ended"]
+        assert counts["started"] == before
+        time.sleep(0.1)
+        assert counts["ended"] == before

@@ -27,6 +27,9 @@ CALL(cuMemFreeHost, void *address) { free(address); return 0; }
 CALL(cuStreamCreate, void **stream, unsigned flags) { *stream = STREAM; return flags != 1; }
 CALL(cuStreamDestroy_v2, void *stream) { return stream != STREAM; }
 CALL(cuStreamSynchronize, void *stream) { return stream != STREAM; }
+CALL(cuStreamWaitEvent, void *stream, void *event, unsigned flags) {
+  return stream != STREAM || event != (void *)5 || flags;
+}
 CALL(cuMemcpyHtoDAsync_v2, void *to, void *from, size_t size, void *stream) {
   memcpy(to, from, size); return stream != STREAM;
 }

@@ -32,6 +32,7 @@ def use():
     stream.download(host.address, memory.address, 8)
     start, end = cuda.Event(), cuda.Event()
     stream.record(start)
+    stream.wait(start)
     stream.record(end)
     stream.synchronize()
     found = host.array((2,), np.int32).tolist()

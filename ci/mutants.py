@@ -17,7 +17,6 @@ import copy
 import os
 import queue
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from ci import places
 from helpers import processes, temporary
 from helpers.files import ROOT
 
@@ -33,7 +33,6 @@ CORE = (
     *("helpers/boxes.py", "helpers/metrics/detection.py", "helpers/engine/cache.py", "helpers/records.py"),
     *("helpers/calibration/__init__.py", "helpers/calibration/archive.py", "helpers/calibration/reader.py"),
 )
-COPIED = ("helpers", "tests", "data_scripts", "plugins", "checkpoints", "patches", "results", "pyproject.toml")
 SWAPS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
@@ -123,16 +122,6 @@ def fails(folder, tests, seconds):
         guarded.end()
 
 
-def copy_project(folder):
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build"))
-        else:
-            shutil.copy(source, folder / name)
-    return folder
-
-
 def survivors(chosen, folders, limits):
     """Yield (mutant, whether it survived) in the order in which they are done."""
     free = queue.SimpleQueue()
@@ -167,7 +156,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0, help="of the sample (0)")
     arguments = parser.parse_args(argv)
     with temporary.scratch() as scratch:
-        folders = [copy_project(scratch / f"copy{k}") for k in range(WORKERS)]
+        folders = [places.tree(scratch / f"copy{k}") for k in range(WORKERS)]
         every = [mutant for path in arguments.paths for mutant in mutants_of(path, (folders[0] / path).read_text())]
         size = min(arguments.sample or len(every), len(every))
         chosen = sorted(random.Random(arguments.seed).sample(every, size))

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PathLike = str | os.PathLike[str]
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of linux/fcntl.h and linux/fs.h
 SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+MOST = 64 << 20  # bytes of a file that is read as a whole, where nothing else is said
 NOTHING, ENDLESS = "no such file", "a device or a pipe"
-LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 
 def as_path(path: PathLike, expected: str = "a path that can be looked up", fix: str = "correct the path") -> Path:
@@ -85,16 +85,12 @@ def write_new(path: PathLike, text: str) -> Path:
         return _link_to_free_name(part, path)
 
 
-def _link_to_free_name(part: Path, path: Path) -> Path:
-    target = path
-    for number in itertools.count(2):
-        try:
+def _link_to_free_name(part, path):
+    for number in itertools.count(1):
+        target = path.with_stem(f"{path.stem}-{number}") if number > 1 else path
+        with contextlib.suppress(FileExistsError):
             os.link(part, target)
-        except FileExistsError:
-            target = path.with_stem(f"{path.stem}-{number}")
-        else:
-            break
-    return target
+            return target
 
 
 def check_target(path: PathLike, folder: bool = False) -> None:
@@ -207,15 +203,23 @@ def open_file(path: PathLike, expected: str = "a file", fix: str = "correct the 
     return open(path, "rb")
 
 
-def read_json(path: PathLike, expected: str, fix: str) -> Any:
+def read_file(path: PathLike, expected: str, fix: str, most: int = MOST) -> bytes:
+    """The content of a file; raises as `open_file`, and BadInput for a file of more than `most` bytes."""
+    with open_file(path, expected, fix) as stream:
+        if (size := os.fstat(stream.fileno()).st_size) > most:
+            raise BadInput(path, f"{size:,} bytes", f"{expected}, of at most {most:,} bytes", fix)
+        return stream.read()
+
+
+def read_json(path: PathLike, expected: str, fix: str, most: int = MOST) -> Any:
     """The content of a JSON file.
 
     Raises:
-        BadInput: no file, one that may not be read, or not JSON in UTF-8; it says that `expected` should be there.
+        BadInput: no file, one that may not be read or has more than `most` bytes, or not JSON in UTF-8; it says that
+            `expected` should be there.
     """
     try:
-        with open_file(path, expected, fix) as stream:
-            return json.loads(stream.read().decode("utf-8"))
+        return json.loads(read_file(path, expected, fix, most).decode("utf-8"))
     except BadInput:
         raise
     except FileNotFoundError as error:
@@ -226,16 +230,6 @@ def read_json(path: PathLike, expected: str, fix: str) -> Any:
         raise BadInput(path, "JSON that is nested too deeply", expected, fix) from error
     except ValueError as error:
         raise BadInput(path, f"not JSON ({error})", expected, fix) from error
-
-
-def is_lfs_pointer(path: PathLike) -> bool:
-    """Whether `path` is a git-lfs pointer, the text that stands for a file which git-lfs has not fetched.
-
-    False for what cannot be read. Source: the specification of git-lfs, docs/spec.md.
-    """
-    with contextlib.suppress(OSError, ValueError), open_file(path) as stream:
-        return stream.read(len(LFS_POINTER)) == LFS_POINTER
-    return False
 
 
 def sha256(*paths: PathLike) -> str:

@@ -37,6 +37,8 @@ def members(path: PathLike) -> dict[str, Member]:
     if not as_path(path, EXPECTED).is_file():
         raise BadInput(path, found_at(path), EXPECTED, "correct the path")
     with foreign(path, EXPECTED, FIX), zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
+        if stream.read(2) != b"PK":  # a zip file may have other bytes before it, which NumPy takes for another format
+            raise BadInput(path, "bytes before the archive", EXPECTED, FIX)
         infos = archive.infolist()
         found = {info.filename.removesuffix(".npy"): _member(archive, info, stream, path) for info in infos}
         if len(found) < len(infos):

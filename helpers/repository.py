@@ -1,11 +1,14 @@
-"""How git is asked."""
+"""How git is asked, and what git-lfs leaves in the place of a file."""
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
 
 from helpers.errors import BadInput
-from helpers.files import PathLike
+from helpers.files import PathLike, open_file
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 
 def git(folder: PathLike, *words: str, fix: str = "see what git says") -> str:
@@ -26,3 +29,13 @@ def git(folder: PathLike, *words: str, fix: str = "see what git says") -> str:
     if done.returncode:
         raise BadInput(f"git {' '.join(words)}", done.stderr.strip() or done.stdout.strip(), "success", fix)
     return done.stdout
+
+
+def is_lfs_pointer(path: PathLike) -> bool:
+    """Whether `path` is a git-lfs pointer, the text that stands for a file which git-lfs has not fetched.
+
+    False for what cannot be read. Source: the specification of git-lfs, docs/spec.md.
+    """
+    with contextlib.suppress(OSError, ValueError), open_file(path) as stream:
+        return stream.read(len(LFS_POINTER)) == LFS_POINTER
+    return False

@@ -13,7 +13,7 @@ from helpers import cores
 from helpers.dataset.layout import remake
 from helpers.dataset.preparation import Preparation
 from helpers.errors import BadInput
-from helpers.files import open_file
+from helpers.files import read_file
 
 READ_FLAGS = {
     1: cv2.IMREAD_COLOR,
@@ -26,8 +26,7 @@ READ_FLAGS = {
 def read_image(path: str | os.PathLike, reduce: int = 1) -> np.ndarray:
     """Decode one picture to uint8 [H,W,3] RGB, at 1/`reduce` of its size (1, 2, 4 or 8)."""
     try:
-        with open_file(path, "a JPEG or PNG image") as stream:
-            data = np.frombuffer(stream.read(), np.uint8)
+        data = np.frombuffer(read_file(path, "a JPEG or PNG image", "correct the path"), np.uint8)
     except FileNotFoundError:
         raise missing_image(path) from None
     except OSError as error:

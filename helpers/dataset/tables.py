@@ -70,6 +70,7 @@ FIELDS: dict[str, dict[str, Kind]] = {
     "sensor": {"channel": TEXT, "modality": TEXT},
     "visibility": {},
 }
+MOST = 4 << 30  # bytes of a table: the largest of nuScenes has 1.3 GB
 MOTION = {"utime": COUNT, "accel": PLACE, "rotation_rate": PLACE, "vel": PLACE}  # of a CAN bus pose message
 
 
@@ -77,7 +78,7 @@ def read_rows(path: Path, fields: dict[str, Kind], expected: str, fix: str) -> l
     """The rows of a JSON table; BadInput naming the file, the row and the field that is not what it has to be."""
     if not as_path(path, expected, fix).is_file():  # the path comes from the data set: the reader cannot correct it
         raise BadInput(path, "no file", expected, fix)
-    rows = read_json(path, expected, fix)
+    rows = read_json(path, expected, fix, MOST)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadInput(path, "JSON that is no list of objects", expected, fix)
     for number, row in enumerate(rows):

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from onnx.external_data_helper import load_external_data_for_tensor
 
 from helpers.errors import BadInput, foreign
-from helpers.files import PathLike, as_path, atomic, check_distinct, found_at, is_lfs_pointer, stays_inside
+from helpers.files import PathLike, as_path, atomic, check_distinct, found_at, stays_inside
 from helpers.graph.checks import (
     EXPORT_AGAIN,
     LARGEST,
@@ -22,6 +22,7 @@ from helpers.graph.checks import (
 )
 from helpers.graph.functions import DOMAIN, check_known, custom_nodes
 from helpers.graph.walk import STANDARD, all_tensors, copy
+from helpers.repository import is_lfs_pointer
 
 Model: TypeAlias = PathLike | onnx.ModelProto  # a file, or what is in one
 DIGEST = "onramp.sha256"
@@ -112,6 +113,8 @@ def _message(path):
         raise BadInput(path, found_at(path), "an ONNX file", "check the path, or export the model first")
     if is_lfs_pointer(path):
         raise BadInput(path, "a git-lfs pointer, which stands for the file", "an ONNX file", "git lfs pull")
+    if path.stat().st_size >= LARGEST:
+        raise too_large(path, path.stat().st_size)
     size = f"{path.stat().st_size} bytes that"
     try:
         model = onnx.load(path, load_external_data=False)
@@ -120,8 +123,6 @@ def _message(path):
             path, f"not readable: {error.strerror or error}", "an ONNX file", "check its permissions"
         ) from error
     except Exception as error:
-        if path.stat().st_size >= LARGEST:
-            raise too_large(path, path.stat().st_size) from error
         raise BadInput(path, f"{size} do not parse as ONNX ({error})", "a whole ONNX file", EXPORT_AGAIN) from error
     if not model.graph.node or not model.opset_import:
         raise BadInput(path, f"{size} hold no ONNX graph", "a whole ONNX file", EXPORT_AGAIN)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.errors import BadInput, foreign
-from helpers.files import as_path, found_at, is_lfs_pointer
+from helpers.files import as_path, found_at
+from helpers.repository import is_lfs_pointer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -28,6 +28,7 @@ OUTPUTS = {
 }
 OF_MAKE = ("MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS", "MAKEFILES", "MAKELEVEL")  # how a make above hands its variables down
 AUTOMATIC = "automatic"
+LARGEST = 4 << 30  # bytes of a library: those of TensorRT have 2 GB
 
 VARIABLES = ("TENSORRT_INCLUDE", "TENSORRT_LIB", "CUDA_HOME", "ARCH", "CXX", "NVCC", "TARGET", "CUDA_TARGET")
 _loaded: dict[tuple[str, str], Any] = {}  # (way of loading, SHA-256) -> what the loader returned
@@ -137,7 +138,9 @@ def identity(paths: Iterable[PathLike]) -> list[dict[str, str]]:
     found = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
         try:
-            found.append({"file": Path(path).name, "sha256": sha256(as_path(path))})
+            if (size := as_path(path).stat().st_size) > LARGEST:
+                raise BadInput(path, f"{size:,} bytes", f"a plugin library, of at most {LARGEST:,} bytes", MAKE)
+            found.append({"file": Path(path).name, "sha256": sha256(path)})
         except OSError as error:
             raise BadInput(
                 path, error.strerror, "a plugin library", f"correct the path, or build it: {MAKE}"

@@ -62,8 +62,7 @@ def project(tmp_path, monkeypatch):
         exec((folder / "core/sum.py").read_text(), names)
         return names["add"](1, 2) != 3
 
-    monkeypatch.setattr(mutants, "ROOT", tmp_path)
-    monkeypatch.setattr(mutants, "COPIED", ("core",))
+    monkeypatch.setattr(mutants.places, "ROOT", tmp_path)
     monkeypatch.setattr(mutants, "fails", fails)
     return tmp_path
 

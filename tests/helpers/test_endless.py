@@ -6,9 +6,12 @@ import signal
 import pytest
 from torch import nn
 
-from helpers import engine, files, graph, models, npz
+from helpers import engine, files, graph, models, npz, repository
 from helpers.calibration import samples
+from helpers.dataset import tables
 from helpers.dataset.images import read_image
+from helpers.environment import doctor, machine
+from helpers.environment.doctor import plugins
 from helpers.errors import BadInput
 from helpers.ops import library
 
@@ -67,7 +70,7 @@ def test_what_has_no_end_is_not_read(endless, reader):
 
 
 def test_a_pipe_is_no_pointer_of_git_lfs(endless):
-    assert not files.is_lfs_pointer(endless)
+    assert not repository.is_lfs_pointer(endless)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +87,42 @@ def test_what_is_at_a_path_has_a_name(tmp_path):
     (tmp_path / "file").write_text("")
     found = [files.found_at(tmp_path / name) for name in ("file", "", "absent")]
     assert found == ["a file", "a folder", "no such file"] and files.found_at("/dev/null") == "a device or a pipe"
+
+
+# ------------------------------------------ files with holes, which take no room on the disk and all of the memory
+
+
+LARGE = {
+    "JSON": (files.MOST, READERS["JSON"]),
+    "picture": (files.MOST, READERS["picture"]),
+    "plugin": (library.LARGEST, READERS["plugin"]),
+    "model": (2 << 30, lambda path: graph.load(path)),
+    "table": (tables.MOST, lambda path: tables.read_rows(path, {}, "a table", "copy it")),
+    "lock": (files.MOST, lambda path: doctor.examine(lock=path)),
+}
+
+
+@pytest.mark.parametrize("reader", LARGE)
+def test_what_is_larger_than_can_be_meant_is_not_read(tmp_path, reader):
+    most, read = LARGE[reader]
+    (path := tmp_path / "large.bin").touch()
+    os.truncate(path, most + 1)
+    with pytest.raises(BadInput, match=r"large\.bin\n  found:    (\d+(,\d{3})+ bytes|a model of 2\.0 GiB)") as caught:
+        read(path)
+    assert not isinstance(caught.value.__cause__, MemoryError)
+
+
+def test_a_file_of_the_largest_size_is_read(tmp_path):
+    (path := tmp_path / "file").write_bytes(b"[1]")
+    assert files.read_file(path, "a file", "", 3) == b"[1]" and files.read_json(path, "", "", 3) == [1]
+    with pytest.raises(BadInput, match="3 bytes\n  expected: a file, of at most 2 bytes"):
+        files.read_file(path, "a file", "", 2)
+    with pytest.raises(BadInput, match="at most 2 bytes"):
+        files.read_json(path, "a file", "", 2)
+
+
+def test_the_doctor_reads_no_plugin_that_is_larger_than_one_can_be(tmp_path):
+    (path := tmp_path / "large.so").touch()
+    os.truncate(path, library.LARGEST + 1)
+    (check,) = plugins.library(machine.Machine(), "cpu", path, ())
+    assert check.status == "FAIL" and "4,294,967,297 bytes" in check.found

@@ -59,6 +59,16 @@ def test_a_header_that_lies_is_refused(tmp_path, content, found):
             npz.members(path)
 
 
+def test_bytes_before_the_archive_are_refused_as_numpy_does(tmp_path):
+    np.savez(path := tmp_path / "a.npz", a=np.zeros(2))
+    path.write_bytes(b"x" + path.read_bytes())
+    assert zipfile.ZipFile(path).namelist() == ["a.npy"]
+    with pytest.raises(ValueError, match="pickled"):
+        np.load(path)
+    with pytest.raises(BadInput, match="bytes before the archive"):
+        npz.members(path)
+
+
 def test_files_that_are_no_archive_and_names_given_twice_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.ones(3))
     (tmp_path / "a.npy").rename(tmp_path / "a.npz")

@@ -12,7 +12,7 @@ from helpers.environment.doctor.report import FAIL, OK, WARN, Check, Report, tex
 from helpers.environment.machine import Machine
 from helpers.environment.tiers import TIERS, needs, pins, setup
 from helpers.errors import BadInput
-from helpers.files import ROOT, PathLike, as_path, found_at
+from helpers.files import MOST, ROOT, PathLike, as_path, found_at
 from helpers.ops.library import find
 
 __all__ = ["FAIL", "OK", "WARN", "Check", "Report", "examine", "quick", "summary", "text", "why"]
@@ -156,6 +156,8 @@ def _lessons(machine: Machine, names: str | Iterable[str] | None) -> list[str]:
 def _require_lock(path: Path) -> None:
     if not as_path(path).is_file():
         found = found_at(path)
+    elif path.stat().st_size > MOST:
+        found = f"{path.stat().st_size:,} bytes"
     elif not pins(path):
         found = "no line PACKAGE==VERSION in it"
     else:

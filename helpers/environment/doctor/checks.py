@@ -8,7 +8,8 @@ from typing import Any
 from helpers.environment.doctor.report import FAIL, OK, WARN, Check, counted
 from helpers.environment.machine import Machine
 from helpers.errors import BadInput
-from helpers.files import is_lfs_pointer, read_json, sha256
+from helpers.files import read_json, sha256
+from helpers.repository import is_lfs_pointer
 
 PYTHON = "3.11"
 TABLES = (

@@ -10,6 +10,7 @@ from helpers.environment.doctor.report import FAIL, OK, WARN, Check
 from helpers.environment.machine import Machine
 from helpers.environment.tiers import bringing, of_tensorrt, setup
 from helpers.errors import BadInput
+from helpers.ops.library import LARGEST
 from helpers.ops.library import MAKE as BUILD
 
 
@@ -21,6 +22,8 @@ def library(machine: Machine, tier: str, path: Path | None, gpus: Collection[str
         return [Check("plugins", WARN, "no library in plugins/build", BUILD)]
     if not path.is_file():
         return [Check("plugins", FAIL, f"{path}: no such file", f"ls plugins/build/*.so || ({BUILD})")]
+    if path.stat().st_size > LARGEST:
+        return [Check("plugins", FAIL, f"{path.name}: {path.stat().st_size:,} bytes", BUILD)]
     try:
         described = elf.read(path)
     except BadInput as error:

@@ -91,7 +91,7 @@ def test_a_graph_with_quantized_nodes_gets_int8(given, tmp_path, monkeypatch, fl
 
 def test_a_path_without_a_name_is_told(given, capsys):
     assert create(given, onnx_path="/") == 2
-    assert capsys.readouterr().err.startswith("error: /\n  found:    no such file: this is a folder")
+    assert capsys.readouterr().err.startswith("error: /\n  found:    a folder")
 
 
 def test_without_tensorrt_it_says_what_brings_it(given, tmp_path, monkeypatch, capsys):

@@ -125,7 +125,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     for command in (["graph", "."], ["graph", ".", "--postprocess"], ["quantize", "--onnx_path=."],
                     ["engine", "inspect", "--loadEngine=."]):  # fmt: skip
-        assert cli.main(command) == 2 and "no such file" in capsys.readouterr().err
+        assert cli.main(command) == 2 and "a folder" in capsys.readouterr().err
 
 
 def test_a_closed_standard_input_is_named():

@@ -237,7 +237,7 @@ def test_a_pointer_and_a_folder_are_no_models(tmp_path):
     (tmp_path / "m.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(BadInput, match="git lfs pull"):
         graph.load(tmp_path / "m.onnx")
-    with pytest.raises(BadInput, match="no such file"):
+    with pytest.raises(BadInput, match="found:    a folder"):
         graph.load(tmp_path)
 
 

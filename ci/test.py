@@ -19,6 +19,8 @@ OUT = ROOT / "build/fast"
 JUNIT, BROWSER = OUT / "pytest.xml", OUT / "browser.xml"
 PYTHON = sys.executable
 WORKERS = min(4, cores.count())  # processes that share the unit tests, each with one thread
+AT_ONCE = ["--jobs", str(min(2, cores.count()))]  # lessons; each needs some GB of memory
+SHARED = ["-n", str(WORKERS), "--dist=worksteal"]
 THREADS = {"unit": {"OMP_NUM_THREADS": "1"}}
 STAGES = {
     "lint": [
@@ -28,24 +30,12 @@ STAGES = {
         [PYTHON, "-m", "ci.lessons.check"],
         [PYTHON, "-m", "ci.results", "--check"],
     ],
-    "unit": [
-        [
-            PYTHON,
-            "-m",
-            "pytest",
-            "-n",
-            str(WORKERS),
-            "--dist=worksteal",
-            f"--junitxml={JUNIT}",
-            "--durations=5",
-            "--ignore=tests/browser",
-        ]
-    ],
+    "unit": [[PYTHON, "-m", "pytest", *SHARED, f"--junitxml={JUNIT}", "--durations=5", "--ignore=tests/browser"]],
     "notebooks": [
-        [PYTHON, "-m", "ci.lessons.run", "--fast", "--prove-checks", "--out", str(OUT), "-p", "TIER", "cpu"],
+        [PYTHON, "-m", "ci.lessons.run", "--fast", "--prove-checks", *AT_ONCE, "--out", str(OUT), "-p", "TIER", "cpu"],
         [PYTHON, "-m", "ci.book", "--strict", "--out", str(OUT)],
     ],
-    "browser": [[PYTHON, "-m", "pytest", "tests/browser", f"--junitxml={BROWSER}", "--durations=5"]],
+    "browser": [[PYTHON, "-m", "pytest", "tests/browser", *SHARED, f"--junitxml={BROWSER}", "--durations=5"]],
 }
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import nbformat
 
 from ci.lessons import glossary, order
-from ci.lessons.rules import code, course_of, exercises, form, header, links
+from ci.lessons.rules import code, course_of, exercises, form, header, links, timed
 from helpers.files import ROOT
 
-RULES = (form, header, exercises, code, links)
+RULES = (form, header, exercises, code, timed, links)
 PAGES = ("README.md", "docs/*.md", "notebooks/*.md")
 
 

@@ -3,7 +3,7 @@
 Run by ci.lessons.run, which holds the clock. With `--prove-checks` every exercise is first run with its solution
 cleared, in the same kernel: its check must then fail with an AssertionError whose message helps. The same holds for
 each of the typical wrong answers (ci.lessons.wrong), whose message must name the mistake. After that the solution runs,
-and the check must pass.
+and the check must pass. With `--turns` the cells take turns with those of other lessons (ci.lessons.turns).
 """
 
 import argparse
@@ -20,7 +20,9 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
 from ci.lessons import wrong
+from ci.lessons.cells import tags
 from ci.lessons.learner import clear, exercises
+from ci.lessons.turns import TAG, Turns
 
 REFUSALS = ("AssertionError", "Wrong")  # Wrong is the AssertionError of helpers.exercise
 LEAST_MESSAGE = 20  # characters of help in a failing check
@@ -44,17 +46,23 @@ class ReportingClient(PapermillNotebookClient):
     """Reports every cell before it runs, and proves the exercises if asked to."""
 
     report = staticmethod(print)
-    prove_checks = False
-    wrong_answers = ()
+    answers = None  # the wrong answers; None leaves the checks unproven
+    turns = None  # those of a lesson that runs beside others
 
     def execute_cell(self, cell, index):
         injected = [i for i, c in enumerate(self.nb.cells) if "injected-parameters" in c.metadata.get("tags", [])]
         number = index + 1 - sum(i <= index for i in injected)  # as in the lesson, without papermill's own cell
         self.report(event="cell", cell=number, of=len(self.nb.cells) - len(injected))
-        if self.prove_checks:
+        if self.answers is not None:
             for exercise, check, title in exercises(self.nb):
                 if exercise == index:
                     self.report(event="exercise", title=title, **self.prove(exercise, check, title))
+        return self.in_turn(cell, index)
+
+    def in_turn(self, cell, index):
+        """Run `cell` in the place of the one at `index`, alone if that one is timed."""
+        if self.turns and cell.cell_type == "code":
+            self.turns.take(TAG in tags(self.nb.cells[index]))
         return super().execute_cell(cell, index)
 
     def prove(self, exercise, check, title):
@@ -62,7 +70,7 @@ class ReportingClient(PapermillNotebookClient):
         problem = self.refusal(exercise, check, clear(self.nb.cells[exercise].source))["problem"]
         if problem:
             return {"problem": f"with the solution cleared: {problem}", "wrong": []}
-        answers = wrong.of_exercise(self.wrong_answers, title)
+        answers = wrong.of_exercise(self.answers, title)
         refusals = [{"mistake": a.mistake, **self.refusal(exercise, check, a.source, a.says)} for a in answers]
         accepted = [f"wrong answer '{each['mistake']}': {each['problem']}" for each in refusals if each["problem"]]
         return {"problem": "; ".join(accepted) or None, "wrong": refusals}
@@ -79,7 +87,7 @@ class ReportingClient(PapermillNotebookClient):
         """Run `source` in the place of a cell, leave the cell as it was, and return the error or None."""
         original = self.nb.cells[index]
         try:
-            super().execute_cell(nbformat.v4.new_code_cell(source), index)
+            self.in_turn(nbformat.v4.new_code_cell(source), index)
         except CellExecutionError as error:
             return error
         finally:
@@ -104,10 +112,9 @@ def describe(error):
     }
 
 
-def execute(path, out, parameters, prove_checks, report, wrong_answers=()):
+def execute(path, out, parameters, report, answers=None, turns=None):
     """Run the notebook, write the executed copy to `out` even when it fails, and report the end as a `done` event."""
-    ReportingClient.report, ReportingClient.prove_checks = staticmethod(report), prove_checks
-    ReportingClient.wrong_answers = wrong_answers
+    ReportingClient.report, ReportingClient.answers, ReportingClient.turns = staticmethod(report), answers, turns
     papermill_engines.register("reporting", ReportingEngine)
     error = None
     try:
@@ -124,8 +131,8 @@ def main(argv=None):
     parser.add_argument("notebook")
     parser.add_argument("out", help="where the executed copy goes")
     parser.add_argument("--parameters", type=json.loads, default={}, help="JSON")
-    parser.add_argument("--prove-checks", action="store_true")
-    parser.add_argument("--wrong-answers", type=Path, help="file of ci.lessons.wrong")
+    parser.add_argument("--prove-checks", type=Path, metavar="ANSWERS", help="with these, a file of ci.lessons.wrong")
+    parser.add_argument("--turns", type=Path, help="folder that the lessons which run at the same time share")
     arguments = parser.parse_args(argv)
     events = os.fdopen(os.dup(1), "w", buffering=1)  # ours alone: what anything else prints goes to standard error
     os.dup2(2, 1)
@@ -133,8 +140,9 @@ def main(argv=None):
     def report(**event):
         events.write(json.dumps(event) + "\n")
 
-    answers = wrong.read(arguments.wrong_answers) if arguments.wrong_answers else ()
-    execute(arguments.notebook, arguments.out, arguments.parameters, arguments.prove_checks, report, answers)
+    answers = wrong.read(arguments.prove_checks) if arguments.prove_checks else None
+    turns = Turns(arguments.turns) if arguments.turns else None
+    execute(arguments.notebook, arguments.out, arguments.parameters, report, answers, turns)
 
 
 if __name__ == "__main__":

@@ -24,15 +24,21 @@ def environment(threads, temporary_files):
 class Run:
     """One notebook's process: what it has reported so far, and its end.
 
-    Its log lies beside `out`, which should be in a folder of its own. `environment`: its variables.
+    Args:
+        out: the executed copy; its log lies beside it, so it should be in a folder of its own.
+        answers: the file of wrong answers with which its checks are proven; None if they are not.
+        turns: the folder that lessons which run at the same time share; None if it runs alone.
+        environment: its variables.
     """
 
-    def __init__(self, path, out, parameters, prove_checks, wrong_answers, environment):
+    def __init__(self, path, out, parameters, answers, turns, environment):
         self.cell, self.of, self.exercises, self.done = 0, 0, [], None
         self.log = (out.parent / "log").open("w+", errors="replace")
         command = [sys.executable, "-m", "ci.lessons.execute", path, out, "--parameters", json.dumps(parameters)]
+        command += ["--prove-checks", answers] if answers else []
+        command += ["--turns", turns] if turns else []
         self.guarded = Guarded(
-            command + ["--prove-checks", "--wrong-answers", wrong_answers] * prove_checks,
+            command,
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,

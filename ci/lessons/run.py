@@ -46,8 +46,8 @@ def run_one(path, relative, arguments, previous, progress, found):
         return entry | {"status": skip[0], "reason": skip[1]}
     defined = lesson.defined_parameters(notebook)
     parameters = {key: value for key, value in arguments.parameters.items() if key in defined}
-    answers = wrong.file_of(relative, arguments.wrong_answers)
-    key = lesson.key_of(path, notebook, parameters, answers if arguments.prove_checks else None, found)
+    answers = wrong.file_of(relative, arguments.wrong_answers) if arguments.prove_checks else None
+    key = lesson.key_of(path, notebook, parameters, answers, found)
     if arguments.reuse and is_proof(previous, key, out, folder):
         return previous | {"reused": True}
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def run_one(path, relative, arguments, previous, progress, found):
 
     with temporary.beside(out) as part, temporary.scratch() as scratch:
         variables = environment(arguments.threads, scratch)
-        run = Run(path, part / out.name, parameters, arguments.prove_checks, answers, variables)
+        run = Run(path, part / out.name, parameters, answers, arguments.turns, variables)
         ended = run.wait(arguments.timeout, tick)
         if (part / out.name).exists():
             os.replace(part / out.name, out)
@@ -143,9 +143,12 @@ def run_all(notebooks, arguments):
             progress.line(failure_text(entry))
         return entry
 
-    with ThreadPoolExecutor(arguments.jobs) as pool:
+    with temporary.scratch() as scratch, ThreadPoolExecutor(arguments.jobs) as pool:
+        arguments.turns = scratch if arguments.jobs > 1 else None
         try:
-            entries = list(pool.map(one, notebooks))
+            last_first = reversed(notebooks) if arguments.jobs > 1 else notebooks  # the last lessons are the longest
+            running = {item: pool.submit(one, item) for item in last_first}
+            entries = [running[item].result() for item in notebooks]
         except BaseException:
             arguments.stop.set()
             pool.shutdown(cancel_futures=True)

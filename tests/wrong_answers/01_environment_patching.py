@@ -342,9 +342,10 @@ import csv
 def missing_files(site):
     missing = {}
     for found in distributions():
+        name = found.metadata["Name"]
         for file, *_ in csv.reader((found.read_text("RECORD") or "").splitlines()):
             if not file.endswith(".pyc") and not file.startswith("../") and not (Path(site) / file).exists():
-                missing.setdefault(found.metadata["Name"], []).append(file)
+                missing.setdefault(name, []).append(file)
     return {name: sorted(files) for name, files in missing.items()}
 
 

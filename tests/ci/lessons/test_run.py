@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -256,7 +257,7 @@ def test_lessons_at_once_share_the_cores_given(tmp_path, monkeypatch, capsys):
     threads = []
 
     class Threads(Ran):
-        def __init__(self, path, out, parameters, prove_checks, answers, environment):
+        def __init__(self, path, out, parameters, answers, turns, environment):
             threads.append(int(environment["OMP_NUM_THREADS"]))
             super().__init__(path, out)
 
@@ -286,6 +287,11 @@ def test_a_folder_that_cannot_be_written_is_told_without_a_traceback(tmp_path, c
     (tmp_path / "out").write_text("a file")
     assert run.main([str(ROOT / "notebooks/00_start_here.ipynb"), "--out", str(tmp_path / "out")]) == 2
     assert "Traceback" not in (told := capsys.readouterr().err) and str(tmp_path / "out") in told
+
+
+def test_a_process_that_runs_a_lesson_builds_no_grammar_of_addresses():
+    what = "import sys, ci.lessons.execute; print(sys.modules['nbformat'] and sys.modules.get('rfc3987_syntax'))"
+    assert subprocess.run([sys.executable, "-c", what], cwd=ROOT, capture_output=True, text=True).stdout == "None\n"
 
 
 def test_no_notebooks_is_an_error(tmp_path, capsys):

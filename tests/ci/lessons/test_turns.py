@@ -1,0 +1,75 @@
+"""Turns: cells share the machine, a timed one has it for itself, and nobody overtakes who waits."""
+
+import json
+import threading
+
+import nbformat
+
+from ci.lessons import run
+from ci.lessons.turns import Turns
+from tests.ci.lessons.notebooks import code, exercise, lesson
+
+SECONDS = 10  # at most, for a turn that comes
+STILL = 0.1  # as long as we look whether a turn comes that must not
+
+
+class Asked(threading.Thread):
+    """A lesson that asks for its turn."""
+
+    def __init__(self, turns, alone):
+        super().__init__(target=turns.take, args=(alone,), daemon=True)
+        self.start()
+
+    def comes(self, within=SECONDS):
+        self.join(within)
+        return not self.is_alive()
+
+
+def test_cells_run_side_by_side_and_a_timed_one_alone(tmp_path):
+    one, other = Turns(tmp_path), Turns(tmp_path)
+    one.take(False)
+    assert Asked(other, False).comes()
+    alone = Asked(one, True)
+    assert not alone.comes(STILL)
+    back = Asked(other, False)  # the turn before is over, so the timed cell runs first
+    assert alone.comes() and not back.comes(STILL)
+    assert Asked(one, True).comes() and not back.comes(STILL)  # the next timed cell keeps the turn
+    assert Asked(one, False).comes() and back.comes()
+
+
+def test_nobody_overtakes_a_timed_cell_that_waits(tmp_path):
+    one, other, third = (Turns(tmp_path) for _ in range(3))
+    one.take(False)
+    alone = Asked(other, True)
+    assert not alone.comes(STILL)
+    late = Asked(third, False)  # could share with the first, but came after the timed one
+    assert not late.comes(STILL) and alone.is_alive()
+    waiting = Asked(one, False)
+    assert alone.comes() and not late.comes(STILL)
+    assert Asked(other, False).comes() and late.comes() and waiting.comes()
+
+
+SPAN = """import json, pathlib, time
+started = time.monotonic()
+time.sleep({})
+with pathlib.Path({!r}).open("a") as file:
+    file.write(json.dumps([{!r}, started, time.monotonic()]) + "\\n")"""
+
+
+def test_of_lessons_that_run_side_by_side_a_timed_cell_is_alone(tmp_path):
+    log = tmp_path / "log"
+    cells = [code(SPAN.format(0.05, str(log), "plain")) for _ in range(30)]
+    nbformat.write(lesson(*cells), tmp_path / "plain.ipynb")
+    timed = [
+        code(SPAN.format(0.3, str(log), "timed"), "timed"),
+        code("1"),
+        code(SPAN.format(0.3, str(log), "timed"), "timed"),
+    ]
+    nbformat.write(lesson(*timed, *exercise()), tmp_path / "timed.ipynb")
+    paths = [str(tmp_path / f"{name}.ipynb") for name in ("plain", "timed")]
+    assert run.main(["--out", str(tmp_path / "out"), "--jobs", "2", "--prove-checks", *paths]) == 0
+    spans = [json.loads(line) for line in log.read_text().splitlines()]
+    alone = [span for span in spans if span[0] == "timed"]
+    assert len(spans) == 32 and len(alone) == 2
+    for _, started, ended in alone:
+        assert not [span for span in spans if span[0] == "plain" and span[1] < ended and span[2] > started]

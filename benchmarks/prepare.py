@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks import frames, gridsample, shots
-from helpers import benchmark, calibration, engine, quantize
+from helpers import benchmark, calibration, engine, graph, quantize
 from helpers.dataset import open_dataset, stream
 from helpers.errors import BadInput
 from helpers.export import export
@@ -45,7 +45,7 @@ def _prepare_shape(session, options, shape):
     session.piece(
         f"prepare/{shape}/export", lambda: _export(options.system.network(shape, options.checkpoint), onnx), 60, weights
     )
-    session.piece(f"prepare/{shape}/cost", lambda: {"layers": cost.layers(onnx)}, 20, weights)
+    session.piece(f"prepare/{shape}/cost", lambda: _cost(onnx), 20, weights)
     session.piece(f"prepare/{shape}/frames", lambda: _frames(work, options, shape), 60, settings)
     if options.system.config(shape).pictures:
         session.piece(f"prepare/{shape}/ends", lambda: _ends(work, options, shape), 30, of_both)
@@ -64,6 +64,11 @@ def _export(model, path):
     started = time.perf_counter()
     export(model, path)
     return {"mib": path.stat().st_size / 2**20, "seconds": time.perf_counter() - started}
+
+
+def _cost(path):
+    """What every layer costs, and the order of all nodes, by which a fused block is known."""
+    return {"layers": cost.layers(path), "nodes": [node.name for node in graph.load(path).graph.node]}
 
 
 def _count(options, shape):

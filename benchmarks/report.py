@@ -1,8 +1,9 @@
 """Stage `records`: the work folder as result records, and the table beside the published figures."""
 
+import json
 from pathlib import Path
 
-from benchmarks import comparison, measured
+from benchmarks import comparison, measured, roofline
 from helpers import records
 from helpers.files import ROOT
 
@@ -13,7 +14,8 @@ def run(session, options):
     pieces = session.pieces()
     system = options.system
     found = [*engines(pieces, system.name), *scaling(pieces, system.name), *gridsample(pieces), *divergence(pieces),
-             *ceilings(pieces), *profiles(pieces, system.name), *end_to_end(pieces, system.name)]  # fmt: skip
+             *ceilings(pieces), *profiles(pieces, system.name, session.work),
+             *end_to_end(pieces, system.name)]  # fmt: skip
     for name, metrics, entry in found:
         print(records.write(_record(name, metrics, entry, kind), options.out))
     for shape in measured.SHAPES:
@@ -138,8 +140,8 @@ def ceilings(pieces):
         yield "gpu-ceilings", entry["result"], entry
 
 
-def profiles(pieces, system):
-    """Per-layer profiles: sums by type and precision, and the largest layers."""
+def profiles(pieces, system, work):
+    """Per-layer profiles: sums by type and precision, the largest layers, and those farthest from the roofline."""
     for key, entry in pieces.items():
         if "/profile/" not in key or "result" not in entry:
             continue
@@ -151,6 +153,9 @@ def profiles(pieces, system):
         for index, row in enumerate(result["top"], 1):
             metrics |= {f"top_{index:02}_layer": row["layer"], f"top_{index:02}_type": row["type"] or "none",
                         f"top_{index:02}_ms": row["ms"]}  # fmt: skip
+        whole = work / result["file"]
+        if whole.is_file():
+            metrics |= roofline.farthest(name, json.loads(whole.read_text())["profile"], pieces, shape)
         built = artifacts(pieces, f"{runtime}/{shape}/build/{name}")
         yield f"{system}-{shape}-{runtime}-{name}-profile", metrics, entry | {"artifacts": built}
 

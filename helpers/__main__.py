@@ -31,6 +31,23 @@ def usage() -> str:
 
 def main(argv: list[str]) -> int:
     """Run the command that `argv` names; returns the exit code (2 for bad input, without a traceback)."""
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        text = f"error: {argv[0]} needs the package {error.name}, which is not installed\n  fix: make setup"
+        print(text, file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(argv):
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         return 0
@@ -38,22 +55,12 @@ def main(argv: list[str]) -> int:
     if name not in COMMANDS:
         print(f"unknown command {name!r}\n\n{usage()}", file=sys.stderr)
         return 2
+    cores.apply()
     try:
-        cores.apply()
-        code = importlib.import_module(COMMANDS[name][0]).main(rest)
+        return importlib.import_module(COMMANDS[name][0]).main(rest)
+    except SystemExit:  # of argparse, once it has said what there is to say
         sys.stdout.flush()
-        return code
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(
-            f"error: {name} needs the package {error.name}, which is not installed\n  fix: make setup", file=sys.stderr
-        )
-        return 2
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
 
 
 if __name__ == "__main__":

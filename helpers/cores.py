@@ -35,9 +35,12 @@ def limit() -> int | None:
 
 
 def threads() -> int:
-    """For a library that reads no variable: `limit()`, or fewer by OMP_NUM_THREADS; 0 leaves it to the library."""
+    """For a library that reads no variable: `limit()`, or fewer by OMP_NUM_THREADS; 0 leaves it to the library.
+
+    Never more than the machine has cores.
+    """
     given = os.environ.get(POOLS[0], "")
-    asked = int(given) if given.isascii() and given.isdigit() else 0
+    asked = min(int(given), machine()) if given.isascii() and given.isdigit() else 0
     return min(filter(None, (limit(), asked)), default=0)
 
 

@@ -1,6 +1,7 @@
 """From camera pictures to the image input of a network: decoding and pre-processing. Needs no torch."""
 
 import os
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,11 +11,15 @@ import cv2
 import numpy as np
 
 from helpers import cores
+from helpers.dataset import jpeg
+from helpers.dataset.jpeg import AGAIN
 from helpers.dataset.layout import remake
 from helpers.dataset.preparation import Preparation
 from helpers.errors import BadInput
 from helpers.files import read_file
 
+PNG = b"\x89PNG\r\n\x1a\n"
+MOST_PIXELS = 1 << 27  # of a picture: 16 times as many as a camera of 8 megapixels has
 READ_FLAGS = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -36,12 +41,28 @@ def read_image(path: str | os.PathLike, reduce: int = 1) -> np.ndarray:
 
 
 def decode_image(data: np.ndarray, where: object, reduce: int = 1) -> np.ndarray:
-    """Decode the bytes of one picture, uint8 [N], as `read_image` does; `where` names it in the message."""
-    picture = cv2.imdecode(data, READ_FLAGS[reduce]) if data.size else None
+    """Decode the bytes of one picture, uint8 [N], as `read_image` does; `where` names it in the message.
+
+    What its header claims is looked at before there is memory for it.
+    """
+    height, width = _size(data.tobytes(), where) if data.size else (0, 0)
+    if height * width > MOST_PIXELS:
+        expected = f"a picture of at most {MOST_PIXELS:,} pixels"
+        raise BadInput(where, f"{height} x {width} pixels, by its header", expected, AGAIN)
+    picture = cv2.imdecode(data, READ_FLAGS[reduce]) if height * width else None
     if picture is None:
-        found = f"{data.size} bytes that are no whole picture"
-        raise BadInput(where, found, "a JPEG or PNG image", "copy the original file again")
+        raise BadInput(where, f"{data.size} bytes that are no whole picture", "a JPEG or PNG image", AGAIN)
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def _size(data, where):
+    """(height, width) by the header of a JPEG or PNG file; (0, 0) for what is neither."""
+    if data.startswith(jpeg.START):
+        return jpeg.header(data, where)[:2]
+    if data.startswith(PNG) and len(data) >= 24:
+        width, height = struct.unpack(">II", data[16:24])
+        return height, width
+    return 0, 0
 
 
 def preprocess(images: np.ndarray | Sequence[np.ndarray], config: Any) -> np.ndarray:

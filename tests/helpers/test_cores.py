@@ -104,6 +104,7 @@ def test_threads_are_the_least_of_the_limit_and_what_other_pools_get(machine):
         ("2", "1", 1),
         ("2", "4", 2),
         ("", "2,1", 0),
+        ("", "99999999", 8),
     ):
         machine.setenv(cores.VARIABLE, limit)
         machine.setenv("OMP_NUM_THREADS", pools)

@@ -54,3 +54,19 @@ def test_a_closed_standard_output_is_no_traceback():
     command = f"exec {sys.executable} -m helpers models >&-"
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["graph", "--help"], ["explain", "--search", "a"], ["models"]])
+def test_a_full_standard_output_is_a_clear_error(words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "helpers", *words], cwd=ROOT, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2 and done.stderr.startswith(
+        b"error: standard output\n  found:    No space left on device"
+    )
+    assert done.stderr.count(b"\n") == 4
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m helpers explain --search a; echo $? >&2"
+    done = subprocess.run(["sh", "-c", f"({command}) | true"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr == "0\n"

@@ -1,12 +1,13 @@
 """Pre-processing against the published order of its steps, and by hand."""
 
+import struct
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from helpers.dataset import preprocess
+from helpers.dataset import images, preprocess
 from helpers.dataset.images import read_image
 from helpers.errors import BadInput
 
@@ -55,3 +56,41 @@ def test_what_is_no_picture_is_named(tmp_path, monkeypatch, name):
     with pytest.raises(BadInput) as caught:
         read_image(name)
     assert caught.value.where == name and "correct the path" in caught.value.fix
+
+
+def large(kind):
+    """A picture of a few bytes whose header claims 2^32 pixels."""
+    if kind == ".png":
+        return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 1 << 16, 1 << 16)
+    data = bytearray(cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    place = data.index(b"\xff\xc0") + 5
+    data[place : place + 4] = b"\xff\xff\xff\xff"
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+def test_a_picture_without_memory_for_it_is_not_decoded(tmp_path, monkeypatch, kind):
+    (path := tmp_path / f"large{kind}").write_bytes(large(kind))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(BadInput, match=r"large.*\n  found:    6553[56] x 6553[56] pixels"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+def test_a_picture_of_the_largest_size_is_decoded(tmp_path, monkeypatch, kind):
+    cv2.imwrite(path := str(tmp_path / f"small{kind}"), np.zeros((3, 5, 3), np.uint8))
+    monkeypatch.setattr(images, "MOST_PIXELS", 15)
+    assert read_image(path).shape == (3, 5, 3)
+    monkeypatch.setattr(images, "MOST_PIXELS", 14)
+    with pytest.raises(BadInput, match="3 x 5 pixels"):
+        read_image(path)
+
+
+BMP = cv2.imencode(".bmp", np.zeros((2, 2, 3), np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", BMP])
+def test_what_is_neither_jpeg_nor_png_is_refused(tmp_path, data):
+    (path := tmp_path / "other").write_bytes(data)
+    with pytest.raises(BadInput, match="bytes that are no whole picture\n  expected: a JPEG or PNG image"):
+        read_image(path)

@@ -285,7 +285,7 @@ def test_image_missing_or_damaged(root):
         dataset[1].images()
     picture = dataset[1].image_paths["CAM_FRONT"].read_bytes()
     path.write_bytes(picture[: len(picture) // 2])
-    with pytest.raises(BadInput, match="no whole picture"):
+    with pytest.raises(BadInput, match="end within the picture"):
         dataset[1].images()
     path.unlink()
     with pytest.raises(BadInput, match="no file"):

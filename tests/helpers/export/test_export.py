@@ -76,3 +76,21 @@ def test_export_refuses_what_would_not_be_the_model(tmp_path):
     with pytest.raises(BadInput, match="config agree"):
         export.export(Toy(width=5).eval(), tmp_path / "toy.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_ends_are_put_on_when_asked_for(tmp_path, toy, monkeypatch):
+    model, _ = toy
+    asked = []
+
+    def noted(made, *arguments):
+        asked.append(arguments)
+        return made
+
+    for name in ("with_pictures", "with_boxes"):
+        monkeypatch.setattr(export.ends, name, noted)
+    for options in ({}, {"pictures": (9, 16)}, {"boxes": True}):
+        export.export(model, tmp_path / "toy.onnx", **options)
+    assert asked == [(model.config, (9, 16)), (model.config,)]
+    keys = [export.cache.key_of(model, False, 18, options) for options in ({}, {"boxes": True}, {"pictures": (9, 16)})]
+    assert keys[0] == export.cache.key_of(model, False, 18)
+    assert keys[0] is None or len(set(keys)) == 3

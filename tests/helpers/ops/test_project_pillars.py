@@ -72,7 +72,23 @@ def test_other_shapes_are_refused(matrix, points, size):
         project_pillars(torch.zeros(matrix), torch.zeros(points), size)
 
 
-@pytest.mark.parametrize("make", [lambda case: operands(case, torch.float32, "cpu"), lambda case: wild(case, "cpu")])
+def at_the_border(case):
+    """Points on and beside each border of a picture, and about as deep as a point is just seen."""
+    step = torch.tensor([-1e-3, 0.0, 1e-3])
+    x, y = (torch.cat([step - at, step + at]) for at in (8.0, 4.0))
+    near = torch.tensor([[4e-6, 2e-6, depth] for depth in (5e-6, 1e-5, 2e-5)])  # inside, their depth taken as 1e-5
+    points = torch.cat([near, torch.cartesian_prod(x, y, torch.tensor([10.0]))])
+    return AHEAD.repeat(*case[:2], 1, 1), points.view(-1, 3, 3)[:, : case[3]].contiguous(), SIZE
+
+
+MADE = {
+    "looking around": lambda case: operands(case, torch.float32, "cpu"),
+    "no numbers": lambda case: wild(case, "cpu"),
+    "at the border": at_the_border,
+}
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
 @pytest.mark.parametrize("name", ["six cameras", "two streams", "one point"])
 def test_kernel_and_onnx_function_have_the_definitions_own_bits(host_library, name, make):
     lidar2img, points, size = given = make(CASES[name])

@@ -36,6 +36,7 @@ FLOORS = (
         "helpers.pipeline",
     ),
     ("helpers.models",),
+    ("helpers.llm",),
     ("helpers.cli", "data_scripts"),
     ("benchmarks", "helpers.__main__"),
     ("ci",),

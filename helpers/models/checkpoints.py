@@ -6,18 +6,17 @@ import io
 import os
 import pickle
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.errors import BadInput, foreign
-from helpers.files import as_path, found_at
+from helpers.files import PathLike, as_path, found_at
 from helpers.repository import is_lfs_pointer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
+def load_checkpoint(model: nn.Module, path: PathLike) -> nn.Module:
     """Load weights into `model` and return it. Nothing is loaded unless everything fits.
 
     Reads `.safetensors`, or a `torch.save` file (weights only) with the tensors at the top or under `state_dict`; a
@@ -27,24 +26,32 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
         BadInput: a file that cannot be read or is a git-lfs pointer, or tensors that are missing, unexpected, of
             another shape or kind of number, or not finite, all of them by name.
     """
-    wanted = model.state_dict()
-    if any(tensor.is_meta for tensor in wanted.values()):
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
         fix = "make it with helpers.models.create; skeleton gives names and shapes only"
         raise BadInput(type(model).__name__, "a network without storage, on the device meta", "one with storage", fix)
-    state = _read(as_path(path))
-    problems = _problems(state, wanted)
-    if problems:
-        fix = "take the checkpoint of this configuration; `python -m helpers models SYSTEM --keys` lists its tensors"
-        raise BadInput(path, "; ".join(problems), f"the {len(wanted)} tensors of the model", fix)
+    fix = "take the checkpoint of this configuration; `python -m helpers models SYSTEM --keys` lists its tensors"
+    return load_tensors(model, read_checkpoint(path), path, fix)
+
+
+def load_tensors(model: nn.Module, state: dict[str, Tensor], where: PathLike, fix: str) -> nn.Module:
+    """Load tensors that came from `where` into `model` and return it; all of them or, with a BadInput, none."""
+    check_tensors(state, model.state_dict(), where, fix)
     model.load_state_dict(state)
     return model
 
 
-def _read(path):
-    """Tensors by name from a checkpoint file."""
+def check_tensors(state: dict[str, Tensor], wanted: dict[str, Tensor], where: PathLike, fix: str) -> None:
+    """BadInput if tensors from `where` do not fit those of a state dict, which may be on the device meta."""
+    if problems := _problems(state, wanted):
+        raise BadInput(where, "; ".join(problems), f"the {len(wanted)} tensors of the model", fix)
+
+
+def read_checkpoint(path: PathLike) -> dict[str, Tensor]:
+    """Tensors by name from a checkpoint file, of the forms that `load_checkpoint` reads; raises BadInput as it does."""
     import torch
     from safetensors.torch import load_file
 
+    path = as_path(path)
     expected = "a .safetensors file, or a torch.save file of tensors by name (under `state_dict` or at the top)"
     if is_lfs_pointer(path):
         raise BadInput(path, "a git-lfs pointer in the place of the weights", expected, "git lfs pull")

@@ -1,0 +1,144 @@
+"""The language model of a multimodal checkpoint: taken out, merged with its base, saved."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from helpers.errors import BadInput
+from helpers.files import PathLike, as_path, check_distinct, check_target, read_json
+from helpers.llm import folder
+from helpers.models.checkpoints import dtype_of, read_checkpoint, shape_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ANCHOR = re.compile(r"(?P<prefix>.*?)(?:base_model\.model\.)?model\.embed_tokens\.(?:base_layer\.)?weight")
+DROPPED = re.compile(r"weighted_mask|.*rotary_emb\.inv_freq")  # weights of a loss; what the network computes itself
+LORA = re.compile(r"(?P<layer>.+)\.lora_(?P<part>[AB])(?:\.default)?\.weight")
+PEFT = ("base_model.model.", ".base_layer")  # what PEFT puts before names and into them
+
+
+def take(state: dict[str, Tensor], where: PathLike, prefix: str | None = None) -> dict[str, Tensor]:
+    """The tensors of the language model under their own names, LoRA's among them as PEFT calls them without prefix.
+
+    Args:
+        prefix: what stands before `model.embed_tokens.weight`, such as "language_model."; found if None.
+
+    Raises:
+        BadInput: no language model, or several, or none under that prefix.
+    """
+    found = {match["prefix"] for name in state if (match := ANCHOR.fullmatch(name))}
+    if prefix is None and len(found) == 1:
+        prefix = found.pop()
+    if prefix is None or not any(name.startswith(prefix) for name in state):
+        said = f"language models under {sorted(found)}" if found else f"none among {len(state)} tensors"
+        expected = "one model.embed_tokens.weight behind a prefix" if prefix is None else f"tensors of {prefix!r}"
+        raise BadInput(where, said, expected, "name the prefix of the language model")
+    taken = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    plain = {name.removeprefix(PEFT[0]).replace(PEFT[1], ""): tensor for name, tensor in taken.items()}
+    return {name: tensor for name, tensor in plain.items() if not DROPPED.fullmatch(name)}
+
+
+def merge(base: dict[str, Tensor], tuned: dict[str, Tensor], where: PathLike,
+          scale: float | None = None) -> dict[str, Tensor]:  # fmt: skip
+    """The base with the fine-tuned tensors in their places and LoRA's products added, W + scale * B A.
+
+    Args:
+        base, tuned: by names of a plain Llama; `tuned` may hold `.lora_A.weight` [r, in] and `.lora_B.weight` [out, r].
+        scale: alpha / r of the adapters (alpha / sqrt(r) of rank-stabilized ones).
+
+    Raises:
+        BadInput: tensors that the base lacks, of another shape, half of an adapter, an adapter without `scale`, or one
+            of another kind (DoRA, embeddings).
+    """
+    pairs, plain = {}, {}
+    for name, tensor in tuned.items():
+        match = LORA.fullmatch(name)
+        if match:
+            pairs.setdefault(f"{match['layer']}.weight", {})[match["part"]] = tensor
+        else:
+            plain[name] = tensor
+    if other := sorted(name for name in plain if "lora_" in name):
+        raise BadInput(
+            where, f"{other[0]} and {len(other) - 1} more", "LoRA of linear layers alone", "merge it with PEFT"
+        )
+    if unknown := sorted((plain.keys() | pairs.keys()) - base.keys()):
+        found = f"{len(unknown)} tensors that the base has not, such as {unknown[0]}"
+        raise BadInput(where, found, "a fine-tune of this base", "name the prefix, or take its own base")
+    if pairs and scale is None:
+        raise BadInput(where, f"{len(pairs)} LoRA adapters", "their alpha", "give alpha, from the training's settings")
+    merged = base | {name: _fitting(name, tensor, base[name], where) for name, tensor in plain.items()}
+    for name, parts in pairs.items():
+        if parts.keys() != {"A", "B"}:
+            raise BadInput(where, f"{name}: lora_{next(iter(parts))} alone", "both factors", "save the adapter again")
+        a, b = parts["A"].double(), parts["B"].double()
+        if a.ndim != 2 or b.ndim != 2 or b.shape[1] != a.shape[0]:
+            found = f"{name}: B {shape_of(b)} times A {shape_of(a)}"
+            raise BadInput(where, found, "[out,r] times [r,in]", "save the adapter again")
+        delta = _fitting(name, b @ a, merged[name], where, cast=False)
+        merged[name] = (merged[name].double() + scale * delta).to(merged[name].dtype)
+    return merged
+
+
+def _fitting(name, tensor, wanted, where, cast=True):
+    if tensor.shape != wanted.shape:
+        found = f"{name} {shape_of(tensor)} instead of {shape_of(wanted)}"
+        raise BadInput(
+            where, found, "a fine-tune of this base (a grown vocabulary is another base)", "take its own base"
+        )
+    if not tensor.isfinite().all():
+        raise BadInput(where, f"{name}: not finite", "finite numbers", "fetch the file again")
+    return tensor.to(wanted.dtype) if cast else tensor
+
+
+def adapter_scale(path: PathLike, rank: int, alpha: float | None) -> float | None:
+    """alpha / rank; None without alpha. With an adapter_config.json beside `path`, what this says instead.
+
+    Raises:
+        BadInput: a configuration with DoRA, other ranks for some layers, or weights that are stored transposed.
+    """
+    config = as_path(path).parent / "adapter_config.json"
+    if alpha is not None or not config.is_file():
+        return None if alpha is None else alpha / rank
+    table = read_json(config, "PEFT's settings", "save the adapter again")
+    wrong = [key for key in ("use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out") if table.get(key)]
+    if wrong or not isinstance(table.get("lora_alpha"), (int, float)):
+        found = f"{wrong[0]} {table[wrong[0]]}" if wrong else "no lora_alpha"
+        raise BadInput(config, found, "plain LoRA with one alpha", "merge it with PEFT, or give alpha")
+    return table["lora_alpha"] / (math.sqrt(rank) if table.get("use_rslora") else rank)
+
+
+def save_language_model(base: PathLike, out: PathLike, checkpoint: PathLike | None = None, prefix: str | None = None,
+                        alpha: float | None = None, shard: int = folder.SHARD) -> Path:  # fmt: skip
+    """Write the plain Llama of a base folder, with the language model of a checkpoint merged into it; loaded as a test.
+
+    Args:
+        base: folder of Hugging Face with config.json, weights and tokenizer; for a multimodal one with everything.
+        checkpoint: file with the fine-tune, a whole detector or policy, or a LoRA adapter; None to take the base alone.
+        prefix: of the language model in the checkpoint, or else in the base; found if None.
+        alpha: of LoRA; else from the adapter_config.json beside the checkpoint.
+
+    Raises:
+        BadInput: what cannot be read or does not fit, an output that is an input; nothing is written then.
+    """
+    check_distinct(out, base, checkpoint)
+    check_target(out, folder=True)
+    _, table = folder.read_config(base)
+    state = take(folder.read_weights(base), base, None if checkpoint else prefix)
+    if checkpoint is not None:
+        tuned = read_checkpoint(checkpoint)
+        is_adapter = not any(map(ANCHOR.fullmatch, tuned))
+        tuned = take(tuned, checkpoint, prefix or "") if is_adapter else take(tuned, checkpoint, prefix)
+        ranks = {len(tensor) for name, tensor in tuned.items() if (m := LORA.fullmatch(name)) and m["part"] == "A"}
+        if len(ranks) > 1:
+            raise BadInput(checkpoint, f"LoRA of the ranks {sorted(ranks)}", "one rank", "merge it with PEFT")
+        scale = adapter_scale(checkpoint, ranks.pop(), alpha) if ranks else None
+        state = merge(state, tuned, checkpoint, scale)
+    kinds = {dtype_of(tensor) for tensor in state.values()}
+    table = table | ({"dtype": kinds.pop()} if len(kinds) == 1 else {})
+    config = folder.llama_config(table, base)
+    folder.check(config, state, checkpoint or base)
+    return folder.save(out, state, table, base, shard)

@@ -1,0 +1,162 @@
+"""Out of a multimodal checkpoint into a plain folder: prefixes, fine-tunes, LoRA, shards, and what is refused."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from helpers.errors import BadInput
+from helpers.llm import folder, merge
+from tests.helpers.layers.test_llama import TINY, ids, tiny
+
+TABLE = {"architectures": ["LlavaLlamaForCausalLM"], "model_type": "llava_llama", "vocab_size": TINY.vocab_size,
+         "hidden_size": TINY.hidden_size, "intermediate_size": TINY.intermediate_size, "num_hidden_layers": 2,
+         "num_attention_heads": 8, "num_key_value_heads": 4, "rms_norm_eps": 1e-6, "rope_theta": 500000.0}  # fmt: skip
+QUERY = "model.layers.1.self_attn.q_proj"
+
+
+@pytest.fixture
+def base(tmp_path):
+    path = folder.save(tmp_path / "base", tiny().state_dict(), TABLE)
+    (path / "config.json").write_text(json.dumps(TABLE))
+    (path / "tokenizer.model").write_bytes(b"pieces")
+    return path
+
+
+def stored(tmp_path, state, name="tuned.pth"):
+    torch.save({"state_dict": state}, path := tmp_path / name)
+    return path
+
+
+def lora(rank=4, layer=QUERY, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    out, width = tiny().get_submodule(layer).weight.shape
+    return torch.randn(rank, width, generator=random), torch.randn(out, rank, generator=random)
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("prefix", ["lm_head.", "language_model."])
+def test_a_fine_tune_within_a_detector_takes_the_place_of_the_base(base, tmp_path, prefix):
+    tuned = tiny(seed=7).state_dict()
+    whole = {prefix + name: tensor for name, tensor in tuned.items()} | {
+        "img_backbone.conv.weight": torch.zeros(1), f"{prefix}weighted_mask": torch.ones(96)}  # fmt: skip
+    out = merge.save_language_model(base, tmp_path / "out", stored(tmp_path, whole))
+    assert same(folder.load(out).state_dict(), tuned)
+    table = json.loads((out / "config.json").read_text())
+    assert table["architectures"] == ["LlamaForCausalLM"] and table["model_type"] == "llama"
+    assert (out / "tokenizer.model").read_bytes() == b"pieces" and table["rope_theta"] == 500000.0
+    with torch.no_grad():
+        assert torch.equal(folder.load(out)(ids()), tiny(seed=7)(ids()))
+
+
+@pytest.mark.parametrize("form", ["adapter", "within"])
+def test_the_product_of_lora_is_added_once_and_scaled(base, tmp_path, form):
+    a, b = lora()
+    if form == "adapter":
+        save_file({f"base_model.model.{QUERY}.lora_A.weight": a, f"base_model.model.{QUERY}.lora_B.weight": b},
+                  path := tmp_path / "adapter_model.safetensors")  # fmt: skip
+        (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 16, "r": 4}))
+    else:
+        names = {name.replace("q_proj", "q_proj.base_layer"): tensor for name, tensor in tiny().state_dict().items()}
+        names |= {f"{QUERY}.lora_A.default.weight": a, f"{QUERY}.lora_B.default.weight": b}
+        path = stored(tmp_path, {f"lm_head.base_model.model.{name}": tensor for name, tensor in names.items()})
+    out = merge.save_language_model(base, tmp_path / "out", path, alpha=None if form == "adapter" else 16)
+    found, expected = folder.load(out).state_dict(), tiny().state_dict()
+    expected[f"{QUERY}.weight"] = expected[f"{QUERY}.weight"] + 16 / 4 * b @ a
+    assert all(torch.allclose(found[name], expected[name], atol=1e-5) for name in expected)
+
+
+def test_rank_stabilized_lora_is_divided_by_the_root(tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 16, "use_rslora": True}))
+    assert merge.adapter_scale(tmp_path / "a.safetensors", 4, None) == 8
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 16, "use_dora": True}))
+    with pytest.raises(BadInput, match="use_dora True"):
+        merge.adapter_scale(tmp_path / "a.safetensors", 4, None)
+
+
+def test_shards_are_no_larger_than_asked_and_come_back(tmp_path):
+    state = {name: tensor.half() for name, tensor in tiny().state_dict().items()}
+    out = folder.save(tmp_path / "out", state, TABLE, shard=500_000)
+    files = sorted(out.glob("*.safetensors"))
+    assert len(files) > 2 and files[0].name == f"model-00001-of-{len(files):05}.safetensors"
+    assert max(path.stat().st_size for path in files) < 510_000 and same(folder.read_weights(out), state)
+    index = json.loads((out / "model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in state.values())
+    files[1].unlink()
+    with pytest.raises(BadInput, match=r"model-00002.*\n.*no such file"):
+        folder.load(out)
+
+
+@pytest.mark.parametrize("file", ["../secret.safetensors", "/etc/passwd"])
+def test_an_index_that_leads_out_of_the_folder_is_refused(base, file):
+    (base / "model.safetensors").unlink()
+    (base / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": file}}))
+    with pytest.raises(BadInput, match="names within the folder"):
+        folder.read_weights(base)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"a": torch.zeros(1)}, "q_proj"),
+        ({f"{p}model.embed_tokens.weight": torch.zeros(1) for p in "xy"}, "under"),
+        (
+            tiny().state_dict() | {"model.layers.2.mlp.up_proj.weight": torch.zeros(1)},
+            "1 tensors that the base has not",
+        ),
+        (tiny().state_dict() | {"lm_head.weight": torch.zeros(97, 256)}, r"lm_head.weight \[97,256\] instead of"),
+        (tiny().state_dict() | {"lm_head.weight": torch.full((96, 256), torch.nan)}, "lm_head.weight: not finite"),
+        (tiny().state_dict() | {f"{QUERY}.lora_A.weight": torch.zeros(4, 256)}, "their alpha"),
+        (tiny().state_dict() | {f"{QUERY}.lora_magnitude_vector": torch.zeros(4)}, "LoRA of linear layers alone"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_nothing_written(base, tmp_path, state, said):
+    with pytest.raises(BadInput, match=said if said != "q_proj" else "1 tensors that the base has not"):
+        merge.save_language_model(base, tmp_path / "out", stored(tmp_path, state))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "tuned.pth"]
+
+
+def test_half_an_adapter_and_factors_that_do_not_fit_are_refused():
+    (a, b), base = lora(), tiny().state_dict()
+    for parts, said in (
+        ({"A": a}, "lora_A alone"),
+        ({"A": a, "B": b[:, :3]}, "times"),
+        ({"A": a, "B": b[:9]}, "9,256"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            merge.merge(base, {f"{QUERY}.lora_{part}.weight": tensor for part, tensor in parts.items()}, "x", 1.0)
+
+
+def test_an_output_is_never_an_input(base, tmp_path):
+    with pytest.raises(BadInput, match="also an input"):
+        merge.save_language_model(base, base)
+    assert same(folder.load(base).state_dict(), tiny().state_dict())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"attention_bias": True}, "attention_bias"),
+        ({"tie_word_embeddings": True}, "tie_word_embeddings"),
+        ({"rope_parameters": {"rope_type": "llama3"}}, "llama3"),
+        ({"hidden_act": "gelu"}, "gelu"),
+        ({"num_attention_heads": 7}, "7 heads"),
+        ({"hidden_size": "256"}, "hidden_size '256'"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps nan"),
+    ],
+)
+def test_a_llama_of_another_kind_is_refused_by_name(base, change, said):
+    (base / "config.json").write_text(json.dumps(TABLE | change))
+    with pytest.raises(BadInput, match=said):
+        folder.load(base)
+
+
+def test_theta_is_read_where_transformers_5_writes_it(base):
+    table = {key: value for key, value in TABLE.items() if key != "rope_theta"} | {
+        "rope_parameters": {"rope_theta": 7.0}
+    }
+    assert folder.llama_config(table, base).rope_theta == 7 and folder.llama_config(TABLE, base).rope_theta == 500000

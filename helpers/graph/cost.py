@@ -6,15 +6,27 @@ import onnx
 from onnx import TensorProto, helper
 
 from helpers.errors import BadInput
-from helpers.graph.edit import inlined
+from helpers.graph.edit import inlined, used
 from helpers.graph.file import Model, name_of, read
-from helpers.graph.functions import FUNCTIONS, is_defined
+from helpers.graph.functions import FUNCTIONS, definitions, is_defined
 from helpers.graph.inference import inferred
 from helpers.graph.types import count, kind_of, stated, tensor_types, text, type_of
 from helpers.graph.walk import STANDARD, attributes, bodies, is_float, node_inputs
 
 RESAMPLING = {"AveragePool", "GlobalAveragePool", "MaxPool", "Resize"}
 PASSED_ON = {"QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape", "Cast", "Identity"}
+
+
+class Whole:
+    """A model whose nodes are asked for their cost: its functions, and what calls of them cost.
+
+    Attributes:
+        costs: operator, attributes and types of the inputs -> FLOPs; a block that is repeated is looked at once.
+    """
+
+    def __init__(self, model: onnx.ModelProto):
+        self.model, self.functions = model, definitions(model)
+        self.costs: dict[tuple, int] = {}
 
 
 class Unknown(Exception):
@@ -38,6 +50,7 @@ def cost_by_block(model: Model, depth: int = 3) -> list[dict]:
     where = name_of(model)
     model = inferred(read(model), where)
     known = tensor_types(model, where)
+    whole = Whole(model)
     users: dict[str, onnx.NodeProto] = {}
     for node in model.graph.node:
         for position, name in enumerate(node_inputs(node)):
@@ -49,7 +62,7 @@ def cost_by_block(model: Model, depth: int = 3) -> list[dict]:
         row["nodes"] += 1
         row["parameters"] += sum(_parameters(body) for body in bodies(node))
         try:
-            cost = _flops(node, known, model)
+            cost = _flops(node, known, whole)
             row["flops"] = None if row["flops"] is None else row["flops"] + cost
         except Unknown as reason:
             row["flops"] = None
@@ -69,13 +82,13 @@ def layers(model: Model) -> list[dict]:
     """
     where = name_of(model)
     model = inferred(read(model), where)
-    known, rows = tensor_types(model, where), []
+    known, rows, whole = tensor_types(model, where), [], Whole(model)
     for node in model.graph.node:
         if node.op_type not in {*RULES, *FUNCTIONS, *RESAMPLING}:
             continue
         names = [name for name in (*node.input, *node.output) if name]
         try:
-            flops, sizes = _flops(node, known, model), [_size(name, known) for name in names]
+            flops, sizes = _flops(node, known, whole), [_size(name, known) for name in names]
         except Unknown as reason:
             raise BadInput(f"layer {node.name or node.output[0]}", reason, "known shapes", "fix them") from reason
         rows.append({"node": node.name, "op": node.op_type, "flops": flops, "elements": sum(sizes)})
@@ -123,7 +136,7 @@ def _parameters(body):
     return sum(_weights(body).values()) + sum(_parameters(inner) for node in body.node for inner in bodies(node))
 
 
-def _flops(node, known, model):
+def _flops(node, known, whole):
     """FLOPs of one node; `known` maps tensor -> (dtype, shape). Raises Unknown."""
     rule = RULES.get(node.op_type) if node.domain in STANDARD else None
     if node.op_type in FUNCTIONS:
@@ -134,9 +147,9 @@ def _flops(node, known, model):
             return rule(node, inputs, output)
         except (IndexError, ValueError) as error:  # of inputs that are not there, or of fewer dimensions
             raise Unknown(f"inputs of shape {', '.join(map(text, inputs))} do not fit it") from error
-    if is_defined(node, model):
-        return _function_flops(node, known, model)
-    return _body_flops(node, known, model)
+    if is_defined(node, whole.functions):
+        return _function_flops(node, known, whole)
+    return _body_flops(node, known, whole)
 
 
 def _shapes(node, known):
@@ -150,31 +163,41 @@ def _shapes(node, known):
     return found[:-1], found[-1]
 
 
-def _function_flops(node, known, model):
+def _function_flops(node, known, whole):
     """FLOPs of a node through the body of its local function, made a small model of its own and inlined."""
     _shapes(node, known)
+    given = [attribute.SerializeToString(deterministic=True) for attribute in node.attribute]
+    types = [str(known.get(name)) if name else "" for name in node.input]
+    key = node.domain, node.op_type, *given, *types, len(node.output)
+    if key not in whole.costs:
+        flat = _alone(node, known, whole)
+        inside, inner = tensor_types(flat), Whole(flat)
+        whole.costs[key] = sum(_flops(each, inside, inner) for each in flat.graph.node)
+    return whole.costs[key]
+
+
+def _alone(node, known, whole):
+    """A model of one node, its functions inlined. Raises Unknown if they do not fit it."""
     inputs = [helper.make_tensor_value_info(name, *known[name]) for name in node.input if name]
     outputs = [helper.make_tensor_value_info(name, *known[name]) for name in node.output if name in known]
-    alone = helper.make_model(
+    made = helper.make_model(
         helper.make_graph([node], "one", inputs, outputs),
-        functions=model.functions,
-        opset_imports=model.opset_import,
-        ir_version=model.ir_version,
+        functions=used(whole.functions, [node]),
+        opset_imports=whole.model.opset_import,
+        ir_version=whole.model.ir_version,
     )
     try:
-        flat = inlined(alone)
+        return inlined(made)
     except BadInput as error:
         raise Unknown(error.found) from error
-    types = tensor_types(flat)
-    return sum(_flops(inner, types, flat) for inner in flat.graph.node)
 
 
-def _body_flops(node, known, model):
+def _body_flops(node, known, whole):
     """FLOPs of an If whose branches cost the same; 0 for a node without bodies, or with bodies that cost nothing."""
     costs = []
     for body in bodies(node):
         inside = known | {name: type_of(value) for name, value in stated(body).items() if kind_of(value) == "tensor"}
-        costs.append(sum(_flops(inner, inside, model) for inner in body.node))
+        costs.append(sum(_flops(inner, inside, whole) for inner in body.node))
     if node.op_type != "If" and any(costs):
         raise Unknown("how often its body runs is not known")
     if len(set(costs)) > 1:

@@ -13,7 +13,15 @@ from onnx import TensorProto, helper
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike
 from helpers.graph.file import Model, check_output, name_of, parse, read, save
-from helpers.graph.functions import DOMAIN, FUNCTIONS, attach_functions, check_known, drop_functions
+from helpers.graph.functions import (
+    DOMAIN,
+    FUNCTIONS,
+    Definitions,
+    attach_functions,
+    check_known,
+    definitions,
+    drop_functions,
+)
 from helpers.graph.types import Shape, kind_of, tensor_types, values
 from helpers.graph.walk import bodies, copy, element_types, initializers, part
 
@@ -96,22 +104,21 @@ def cut(
         sparse_initializer=sparse,
     )
     return helper.make_model(
-        made, functions=_used(model, nodes), opset_imports=model.opset_import, ir_version=model.ir_version
+        made, functions=used(definitions(model), nodes), opset_imports=model.opset_import, ir_version=model.ir_version
     )
 
 
-def _used(model, nodes):
-    """The functions of `model` that `nodes` need."""
-    bodies_of = {(function.domain, function.name): function.node for function in model.functions}
-    todo, used = list(nodes), set()
+def used(functions: Definitions, nodes: Iterable[onnx.NodeProto]) -> list[onnx.FunctionProto]:
+    """Those of `functions` that `nodes` need, at every depth."""
+    todo, found = list(nodes), {}
     while todo:
         node = todo.pop()
         todo += [inner for body in bodies(node) for inner in body.node]
         key = node.domain, node.op_type
-        if key in bodies_of and key not in used:
-            used.add(key)
-            todo += bodies_of[key]
-    return [function for function in model.functions if (function.domain, function.name) in used]
+        if key in functions and key not in found:
+            found[key] = functions[key]
+            todo += functions[key].node
+    return [functions[key] for key in functions if key in found]
 
 
 def with_outputs(model: onnx.ModelProto, names: Iterable[str], types: Types) -> onnx.ModelProto:

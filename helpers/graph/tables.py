@@ -9,7 +9,7 @@ from collections import Counter
 from onnx import helper
 
 from helpers.graph.file import Model, name_of, read
-from helpers.graph.functions import custom_nodes, is_defined, is_known
+from helpers.graph.functions import custom_nodes, definitions, is_defined, is_known
 from helpers.graph.types import kind_of, tensor_types, text, type_of, values
 from helpers.graph.walk import attributes, initializers, inputs
 
@@ -19,7 +19,8 @@ def op_table(model: Model) -> list[dict]:
     `plugin` without).
     """
     model = read(model)
-    custom = {(node.domain, node.op_type): is_defined(node, model) for node in custom_nodes(model)}
+    defined = definitions(model)
+    custom = {(node.domain, node.op_type): is_defined(node, defined) for node in custom_nodes(model)}
     kinds = {None: "onnx", True: "function", False: "plugin"}
     counts = Counter((node.domain, node.op_type) for node in model.graph.node)
     return [
@@ -31,7 +32,7 @@ def op_table(model: Model) -> list[dict]:
 def custom_ops(model: Model) -> list[dict]:
     """Custom nodes one by one: node, op, domain, inputs and outputs as `name[shape]`, attributes, defined, known."""
     where, model = name_of(model), read(model)
-    custom = custom_nodes(model)
+    custom, defined = custom_nodes(model), definitions(model)
     known = tensor_types(model, where) if custom else {}
 
     def named(names):
@@ -45,8 +46,8 @@ def custom_ops(model: Model) -> list[dict]:
             "inputs": named(node.input),
             "outputs": named(node.output),
             "attributes": attributes(node),
-            "defined": is_defined(node, model),
-            "known": is_known(node, model),
+            "defined": is_defined(node, defined),
+            "known": is_known(node, defined),
         }
         for node in custom
     ]

@@ -8,7 +8,7 @@ import onnx
 from onnx import helper
 
 from helpers.errors import BadInput
-from helpers.graph.functions import custom_nodes, is_defined
+from helpers.graph.functions import custom_nodes, definitions, is_defined
 from helpers.graph.inference import inferred
 from helpers.graph.session import open_session, run
 from helpers.graph.walk import inputs, node_inputs
@@ -105,7 +105,8 @@ def _runs_on_zeros(model):
     sizes = [elements for elements in counts if elements is not None]
     if len(sizes) < len(given) or 8 * sum(sizes) > MOST_BYTES:
         return False
-    return all(is_defined(node, model) for node in custom_nodes(model))
+    defined = definitions(model)
+    return all(is_defined(node, defined) for node in custom_nodes(model))
 
 
 def _zeros(value):

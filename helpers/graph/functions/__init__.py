@@ -9,6 +9,8 @@ what they have; `define(body, variant)`, which adds the definition to a `Body`; 
 output_shape)`, of the first output.
 """
 
+from typing import TypeAlias
+
 import onnx
 from onnx import helper
 
@@ -17,6 +19,7 @@ from helpers.graph.functions import bev_pool_v2, grid_sample_3d, ms_deform_attn,
 from helpers.graph.functions.body import Body
 from helpers.graph.walk import STANDARD, all_nodes, copy, opset
 
+Definitions: TypeAlias = dict[tuple[str, str], onnx.FunctionProto]
 DOMAIN = "trt.plugins"
 OPERATORS = (ms_deform_attn, rotate, bev_pool_v2, grid_sample_3d, project_pillars)
 # Published plugins have two names: in half precision TRT2 works on packed pairs, TRT on single numbers.
@@ -34,21 +37,27 @@ def custom_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     return [node for node in model.graph.node if is_custom(node)]
 
 
-def is_defined(node: onnx.NodeProto, model: onnx.ModelProto) -> bool:
-    """Whether `model` carries a function that defines the node's operator."""
-    return any((function.domain, function.name) == (node.domain, node.op_type) for function in model.functions)
+def definitions(model: onnx.ModelProto) -> Definitions:
+    """(domain, name) -> function, of the operators that `model` carries one for."""
+    return {(function.domain, function.name): function for function in model.functions}
 
 
-def is_known(node: onnx.NodeProto, model: onnx.ModelProto) -> bool:
+def is_defined(node: onnx.NodeProto, defined: Definitions) -> bool:
+    """Whether the node's operator is among these `definitions`."""
+    return (node.domain, node.op_type) in defined
+
+
+def is_known(node: onnx.NodeProto, defined: Definitions) -> bool:
     """Whether something at hand can run a custom node: a definition, a plugin, or ONNX Runtime itself."""
     plugin = node.op_type in FUNCTIONS and node.domain in STANDARD | {DOMAIN}
-    return plugin or is_defined(node, model) or node.domain.startswith("com.microsoft")
+    return plugin or is_defined(node, defined) or node.domain.startswith("com.microsoft")
 
 
 def check_known(model: onnx.ModelProto, where: object) -> None:
     """BadInput naming the first node, at any depth, of an operator that nothing defines."""
+    defined = definitions(model)
     for node in all_nodes(model):
-        if is_custom(node) and not is_known(node, model):
+        if is_custom(node) and not is_known(node, defined):
             found = f"operator {node.op_type} of domain {node.domain or 'ai.onnx'!r}, which nothing defines"
             expected = f"ONNX operators or {', '.join(FUNCTIONS)}"
             fix = "attach a function that defines it (model.functions), or replace it with known operators"
@@ -64,7 +73,8 @@ def drop_functions(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def with_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of `model` that defines the operators of this project which it uses."""
-    lacking = {n.op_type for n in all_nodes(model) if n.domain == DOMAIN and not is_defined(n, model)}
+    defined = definitions(model)
+    lacking = {n.op_type for n in all_nodes(model) if n.domain == DOMAIN and not is_defined(n, defined)}
     return attach_functions(copy(model)) if lacking & FUNCTIONS.keys() else copy(model)
 
 
@@ -76,8 +86,9 @@ def attach_functions(model: onnx.ModelProto) -> onnx.ModelProto:
             number of levels of attention, the interpolation of a rotation), or an opset before 16 (GridSample).
     """
     nodes: dict[str, list] = {}
+    defined = definitions(model)
     for node in all_nodes(model):
-        if node.domain == DOMAIN and not is_defined(node, model):
+        if node.domain == DOMAIN and not is_defined(node, defined):
             nodes.setdefault(node.op_type, []).append(node)
     if nodes and opset(model) < 16:
         raise BadInput("ONNX model", f"opset {opset(model)}", "opset 16 or later", "export with helpers.export.OPSET")

@@ -1,12 +1,16 @@
 """Cost by block, against counts by hand."""
 
+import time
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, parser
 
 from helpers import graph
 from helpers.errors import BadInput
+from helpers.graph import cost, edit
 from helpers.graph.cost import layers
+from helpers.graph.functions import definitions
 from tests.builders.functions import D, M, N, P, Q
 from tests.builders.graphs import free_batch, looping, model, value
 
@@ -140,3 +144,37 @@ def test_layers_by_hand():
     ]
     with pytest.raises(BadInput, match=r"layer /conv[\s\S]*known shapes"):
         layers(model(nodes[:1], {"x": ["N", 3, 8, 8]}, {"c": ["N", 4, 6, 6]}, {"w": constants["w"]}))
+
+
+REPEATED = """<ir_version: 9, opset_import: ["": 18, "d": 1]>
+    g (float[2, 3] x, float[3, 3] w, float[3, 5] v) => (float[2, 5] y) {
+        a = d.Twice <on = 1> (x, w)
+        b = d.Twice <on = 1> (a, w)
+        c = d.Twice <on = 0> (b, w)
+        y = d.Twice <on = 0> (c, v)
+    }
+    <domain: "d", opset_import: ["": 18, "d": 1]> Twice <on> (x, w) => (y) { y = d.Once (x, w) }
+    <domain: "d", opset_import: ["": 18]> Once (x, w) => (y) { y = MatMul (x, w) }
+    <domain: "d", opset_import: ["": 18]> Never (x, w) => (y) { y = MatMul (x, w) }"""
+
+
+def test_a_function_is_looked_at_once_for_each_shape_and_attribute(monkeypatch):
+    made, alone = [], cost._alone
+    monkeypatch.setattr(cost, "_alone", lambda *arguments: made.append(alone(*arguments)) or made[-1])
+    (row,) = graph.cost_by_block(parser.parse_model(REPEATED))
+    assert row["flops"] == 3 * 2 * 2 * 3 * 3 + 2 * 2 * 3 * 5 and len(made) == 3
+
+
+def test_the_functions_that_nodes_need_are_found_at_every_depth():
+    model = parser.parse_model(REPEATED)
+    assert [function.name for function in edit.used(definitions(model), model.graph.node)] == ["Twice", "Once"]
+
+
+def test_a_graph_of_thousands_of_functions_is_read_in_time():
+    calls = " ".join(f"v{k + 1} = d.F{k} (v{k})" for k in range(3000))
+    parts = "".join(f'<domain: "d", opset_import: ["": 18]> F{k} (x) => (y) {{ y = Relu (x) }}' for k in range(3000))
+    head = '<ir_version: 9, opset_import: ["": 18, "d": 1]> g (float[2] v0) => (float[2] v3000)'
+    model = parser.parse_model(f"{head} {{ {calls} }} {parts}")
+    started = time.process_time()
+    assert len(graph.op_table(model)) == 3000 and len(graph.custom_ops(model)) == 3000
+    assert time.process_time() - started < 4

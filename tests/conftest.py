@@ -39,4 +39,4 @@ def _exported(name, folder, **changes):
 
     config = dataclasses.replace(models.config("bevformer", name), **changes)
     model = scrambled(models.create("bevformer", config))
-    return model, export.export(model, folder / f"{name}.onnx")
+    return model, export.cached(model, folder / f"{name}.onnx")  # one export for all processes that share the tests

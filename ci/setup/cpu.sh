@@ -15,7 +15,7 @@ fail() { printf 'set-up: %s\n' "$@" >&2; exit 1; }
 [ "$(uname -sm)" = "Linux x86_64" ] ||
     fail "found $(uname -sm), but $lock is made for Linux on x86-64 (on Windows: use WSL2)"
 
-install() { "$venv" -m pip install --no-deps --no-build-isolation --require-hashes "$@"; }
+install() { "$venv" -m pip install --no-deps --no-build-isolation --require-hashes --no-compile "$@"; }
 pinned() { grep "^$1==" "$lock"; }
 
 # The public index has only CUDA builds of torch; where no CPU build is found, the CPU index of pytorch.org has it: the
@@ -30,6 +30,9 @@ install_torch() {
     fi
     rm -f "$log"
 }
+
+# Compiles the packages on all cores, which pip does on one; a file that is no Python of this version stays as it is.
+compile() { PYTHONWARNINGS=ignore "$venv" -m compileall -qq -j "${ONRAMP_CORES:-0}" .venv/lib || true; }
 
 # Whether .venv was made in this folder (its programs name their Python by the full path), by the Python of the lock.
 usable() {
@@ -57,5 +60,6 @@ install --quiet -r requirements/build.txt # builds the few that have no wheel
 install_torch
 install -r "$lock"
 "$venv" -m pip install --no-deps --no-build-isolation --quiet -e .
+compile
 wanted >"$stamp"
 echo "set-up: .venv is ready after $((SECONDS - started)) s"

@@ -99,6 +99,14 @@ def test_whatever_set_up_fetches_is_checked_against_its_hash(tmp_path, python):
     assert first.endswith("-r requirements/build.txt")
 
 
+@pytest.mark.parametrize(("cores", "jobs"), [({}, "0"), ({"ONRAMP_CORES": "3"}, "3")])
+def test_what_is_installed_is_compiled_on_all_cores_in_the_end(tmp_path, python, cores, jobs):
+    status, text, calls = set_up(tmp_path, python, **cores)
+    assert status == 0, text
+    assert all("--no-compile" in call for call in installs(calls) if not call.endswith(" -e ."))
+    assert calls[-1].endswith(f"-m compileall -qq -j {jobs} .venv/lib") and calls[-2] == installs(calls)[-1]
+
+
 @pytest.mark.parametrize(("home", "without"), [("/proc/self", True), ("", True), ("home", False)])
 def test_a_home_that_cannot_be_written_is_no_place_for_a_cache(tmp_path, python, home, without):
     assert set_up(tmp_path, python, HOME=str(tmp_path / home) if home else "")[0] == 0

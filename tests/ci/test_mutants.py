@@ -45,10 +45,13 @@ def test_places_are_counted_in_bytes():
 
 
 def test_the_tests_of_a_file_are_those_of_its_name_or_of_its_folder():
-    assert mutants.tests_of("helpers/boxes.py") == "tests/helpers/test_boxes.py"
-    assert mutants.tests_of("helpers/calibration/reader.py") == "tests/helpers/calibration"
+    assert mutants.tests_of("helpers/boxes.py") == ["tests/helpers/test_boxes.py"]
+    assert mutants.tests_of("helpers/calibration/reader.py") == ["tests/helpers/calibration"]
+    assert mutants.tests_of("helpers/ops/rotate.py") == ["tests/helpers/ops/test_rotate.py", *mutants.COMPILED]
+    assert mutants.tests_of("helpers/ops/common.py") == list(mutants.COMPILED)
     for path in mutants.CORE:
-        assert (mutants.ROOT / path).is_file() and (mutants.ROOT / mutants.tests_of(path)).exists()
+        assert (mutants.ROOT / path).is_file()
+        assert all((mutants.ROOT / name).exists() for name in mutants.tests_of(path))
 
 
 @pytest.fixture
@@ -87,4 +90,4 @@ def test_tests_that_fail_without_a_change_prove_nothing(project, capsys):
 )
 def test_a_test_that_fails_or_does_not_end_has_noticed(tmp_path, line, seconds, expected):
     (tmp_path / "test_it.py").write_text(f"import time\n\n\ndef test_it():\n    {line}\n")
-    assert mutants.fails(tmp_path, "test_it.py", seconds) is expected
+    assert mutants.fails(tmp_path, ["test_it.py"], seconds) is expected

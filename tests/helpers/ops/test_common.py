@@ -103,6 +103,7 @@ def test_a_kernel_gets_packed_operands(case, host_library, launches):
     strided = first.transpose(-1, -2).contiguous().transpose(-1, -2)
     shifted = first.new_empty(first.numel() + 1)[1:].view(first.shape).copy_(first)
     assert not strided.is_contiguous() and shifted.data_ptr() % 16
+    assert common.packed(first) is first and common.packed(shifted).data_ptr() % 16 == 0
     with library.use(host_library):
         for given in (strided, shifted):
             torch.testing.assert_close(operator(given, *rest), reference(first, *rest), atol=1e-6, rtol=1e-5)

@@ -1,13 +1,15 @@
 """Types and shapes of what is in a graph: what the file states, what inference adds, what a run on zeros tells."""
 
+import os
 from collections.abc import Sequence
-from math import prod
+from functools import partial
+from math import ceil, prod
 
 import numpy as np
 import onnx
 from onnx import helper
 
-from helpers.errors import BadInput
+from helpers import processes
 from helpers.graph.functions import custom_nodes, definitions, is_defined
 from helpers.graph.inference import inferred
 from helpers.graph.session import open_session, run
@@ -116,16 +118,26 @@ def _zeros(value):
 
 
 def _by_running(model: onnx.ModelProto, names: Sequence[str]):
-    """What one run on zeros tells of the tensors `names`; nothing of a graph that does not run on zeros."""
+    """What one run on zeros tells of the tensors `names`; nothing of a graph that does not run on zeros.
+
+    It is run in a process of its own, for what it computes may be larger than the memory.
+    """
+    with open(os.memfd_create("shapes"), "w+b") as answer:
+        processes.apart(partial(_run, model, names, answer), 4 * ceil(MOST_SECONDS), 2 * MOST_BYTES)
+        answer.seek(0)
+        return {value.name: value for value in onnx.GraphProto.FromString(answer.read()).value_info}
+
+
+def _run(model, names, answer):
+    """Write into a file the types of the tensors `names` in a run on zeros."""
     del model.graph.output[:], model.graph.value_info[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     feeds = {value.name: _zeros(value) for value in inputs(model)}
-    try:
-        arrays = run(open_session(model, "disable"), list(names), feeds, seconds=MOST_SECONDS)
-    except BadInput:
-        return {}
-    return {
-        name: helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+    arrays = run(open_session(model, "disable"), list(names), feeds, seconds=MOST_SECONDS)
+    made = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
         for name, array in zip(names, arrays, strict=True)
         if isinstance(array, np.ndarray)
-    }
+    ]
+    answer.write(onnx.GraphProto(value_info=made).SerializeToString())
+    answer.flush()

@@ -1,5 +1,6 @@
 """What is known of types and shapes: stated, inferred, read off a run; and what stays unknown."""
 
+import resource
 import subprocess
 import sys
 
@@ -91,8 +92,25 @@ def test_nothing_large_is_made_of_zeros(monkeypatch):
         [value("x", [1 << 40]), value("s", [2], TensorProto.INT64)],
         {"y": None},
     )
-    monkeypatch.setattr(np, "zeros", lambda *_: pytest.fail("allocated"))
+    monkeypatch.setattr(types, "_by_running", lambda *_: pytest.fail("run"))
     assert graph.tensor_types(whole)["y"] == (TensorProto.FLOAT, [None, None])
+
+
+COMPUTED = """<ir_version: 9, opset_import: ["": 18]>
+    g (float[1] x) => (float[1] y) <float[1] far = {SIZE}> {
+        size = Add (x, far)
+        whole = Cast <to = 7> (size)
+        c = ConstantOfShape <value = float[1] {1}> (whole)
+        y = ReduceSum (c)
+    }"""
+
+
+@pytest.mark.parametrize(("size", "found"), [(1 << 20, [1 << 20]), (1 << 28, [None])])
+def test_a_run_on_zeros_has_no_more_memory_than_zeros_may_have(monkeypatch, size, found):
+    monkeypatch.setattr(types, "MOST_BYTES", 1 << 28)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert graph.tensor_types(parser.parse_model(COMPUTED.replace("SIZE", str(size))))["c"][1] == found
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 18
 
 
 def test_types_leave_the_model_as_it_was():

@@ -152,12 +152,19 @@ def save(out: PathLike, state: dict[str, Tensor], table: dict[str, Any], tokeniz
                 shutil.copyfile(source, part / name)
         names = [f"model-{k:05}-of-{len(parts):05}.safetensors" for k in range(1, len(parts) + 1)]
         for name, tensors in zip(names if len(parts) > 1 else SINGLE, parts, strict=False):
-            save_file({key: t.contiguous() for key, t in tensors.items()}, part / name, {"format": "pt"})
+            save_file({key: _apart(tensor) for key, tensor in tensors.items()}, part / name, {"format": "pt"})
         if len(parts) > 1:
             places = {key: name for name, tensors in zip(names, parts, strict=True) for key in tensors}
             index = {"metadata": {"total_size": total}, "weight_map": places}
             (part / INDEX.format(SINGLE[0])).write_text(json.dumps(index, indent=2) + "\n")
     return out
+
+
+def _apart(tensor):
+    """A copy that shares its memory with no other tensor, which safetensors refuses."""
+    import torch
+
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
 def _parts(state, shard):

@@ -1,0 +1,264 @@
+"""TensorRT-LLM's checkpoints of a tiny Llama: the proof of every format, the published layout, and what is refused."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from helpers.errors import BadInput
+from helpers.layers.llama import Llama
+from helpers.llm.tensorrt_llm import FORMATS, correct, prove, quantize, read, write
+from helpers.llm.tensorrt_llm.proof import agreement, error
+from tests.helpers.layers.test_llama import TINY, ids, tiny
+
+LAYER = "transformer.layers.1."
+MOST_NOISE = {"fp16": 3e-3, "bf16": 2e-2, "w8a16": 5e-2, "w4a16": 0.8, "awq": 0.6, "fp8": 0.25, "int8_sq": 0.1}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Function of format and tp -> (quantized model, folder), each made once; not to be written to."""
+    models, folders = {}, {}
+
+    def make(name, tp=1):
+        if name not in models:
+            models[name] = quantize(tiny(), name, ids(4, 16))
+        if (name, tp) not in folders:
+            folders[name, tp] = write(models[name], tmp_path_factory.mktemp(name) / "out", name, tp)
+        return models[name], folders[name, tp]
+
+    return make
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    """Function of format, change of config.json, change of tensors -> a folder of its own."""
+
+    def copy(name, config=lambda table: None, tensors=lambda state: None):
+        source = made(name)[1]
+        (out := tmp_path / "copy").mkdir()
+        config(table := json.loads((source / "config.json").read_text()))
+        tensors(state := load_file(source / "rank0.safetensors"))
+        (out / "config.json").write_text(json.dumps(table))
+        save_file(state, out / "rank0.safetensors")
+        return out
+
+    return copy
+
+
+def test_every_format_is_proven_for_one_gpu_and_two(tmp_path):
+    rows = prove(tiny(), ids(2, 8), tmp_path)
+    assert {(row.format, row.tp) for row in rows} == {(name, tp) for name in FORMATS for tp in (1, 2)}
+    assert len(rows) == 18 and {row.sm for row in rows if row.format == "w4a16"} == {80, 90}
+    for row in rows:
+        assert row.error <= 1e-6 and row.agreement == 1, row
+        assert 0 < row.noise < MOST_NOISE[row.format], row  # so something was quantized, and not destroyed
+    size = {row.format: row.bytes for row in rows if row.tp == 1}
+    assert size["fp16"] > 1.8 * size["w8a16"] > 1.8 * 1.6 * size["w4a16"]
+
+
+@pytest.mark.parametrize("name", ["w8a16", "w4a16"])
+def test_a_folder_read_for_another_gpu_fails_the_proof(made, name):
+    model, folder = made(name)
+    expected, wrong = model(ids()), read(folder, sm=90)(ids())
+    assert error(wrong, expected) > 0.5 and error(read(folder)(ids()), expected) <= 1e-6
+
+
+def test_gate_and_up_changed_for_each_other_fail_the_proof(copied, made):
+    def swap(state):
+        one, other = f"{LAYER}mlp.fc.weight", f"{LAYER}mlp.gate.weight"
+        state[one], state[other] = state[other], state[one]
+
+    assert error(read(copied("fp16", tensors=swap))(ids()), made("fp16")[0](ids())) > 1e-2
+
+
+def test_layout_and_fields_are_the_published_ones(made):
+    model, folder = made("fp16")
+    state, table = load_file(folder / "rank0.safetensors"), json.loads((folder / "config.json").read_text())
+    layer = model.model.layers[1]
+    assert len(state) == 17
+    q, k, v = (getattr(layer.self_attn, f"{name}_proj").weight for name in "qkv")
+    assert torch.equal(state[f"{LAYER}attention.qkv.weight"].float(), torch.cat([q, k, v]))
+    assert torch.equal(state[f"{LAYER}mlp.fc.weight"].float(), layer.mlp.gate_proj.weight)
+    assert torch.equal(state[f"{LAYER}post_layernorm.weight"].float(), layer.post_attention_layernorm.weight)
+    assert table["rotary_base"] == TINY.rope_theta and table["norm_epsilon"] == TINY.rms_norm_eps
+    assert table["logits_dtype"] == "float32" and table["mapping"] == {"world_size": 1, "tp_size": 1, "pp_size": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors"),
+    [
+        ("w8a16", {"weight": (torch.int8, (256, 512)), "per_channel_scale": (torch.float16, (512,))}),
+        ("w4a16", {"weight": (torch.int8, (256, 256)), "per_channel_scale": (torch.float16, (512,))}),
+        (
+            "awq",
+            {
+                "weight": (torch.int8, (256, 256)),
+                "weights_scaling_factor": (torch.float32, (512, 2)),
+                "prequant_scaling_factor": (torch.float16, (256,)),
+            },
+        ),
+        (
+            "fp8",
+            {
+                "weight": (torch.float8_e4m3fn, (512, 256)),
+                "weights_scaling_factor": (torch.float32, (1,)),
+                "activation_scaling_factor": (torch.float32, (1,)),
+            },
+        ),
+        (
+            "int8_sq",
+            {
+                "weight": (torch.int8, (512, 256)),
+                "weights_scaling_factor": (torch.float32, (512,)),
+                "activation_scaling_factor": (torch.float32, (1,)),
+                "prequant_scaling_factor": (torch.float16, (256,)),
+            },
+        ),
+    ],
+)
+def test_tensors_have_the_published_types_and_shapes(made, name, tensors):
+    state = load_file(made(name)[1] / "rank0.safetensors")
+    prefix = f"{LAYER}attention.qkv."
+    found = {key.removeprefix(prefix): (t.dtype, tuple(t.shape)) for key, t in state.items() if key.startswith(prefix)}
+    assert found == tensors
+    assert (f"{LAYER}attention.kv_cache_scaling_factor" in state) == (name == "fp8")
+
+
+def test_two_gpus_hold_heads_of_their_own(made):
+    model, folder = made("fp16", 2)
+    q, k, v = (getattr(model.model.layers[1].self_attn, f"{name}_proj").weight for name in "qkv")
+    second = load_file(folder / "rank1.safetensors")
+    assert torch.equal(second[f"{LAYER}attention.qkv.weight"].float(), torch.cat([q[128:], k[64:], v[64:]]))
+    dense = model.model.layers[1].self_attn.o_proj.weight
+    assert torch.equal(second[f"{LAYER}attention.dense.weight"].float(), dense[:, 128:])
+
+
+def test_awq_changes_less_than_rounding_does(made):
+    from helpers.llm.tensorrt_llm.quantized import QuantizedLinear, in_groups
+
+    exact, rounded = tiny()(ids()), quantize(tiny(), "fp16")
+    for layer in rounded.model.layers:
+        for block in (layer.self_attn, layer.mlp):
+            for name, linear in list(block.named_children()):
+                if isinstance(linear, torch.nn.Linear):
+                    setattr(block, name, QuantizedLinear(in_groups(linear.weight.data)))
+    squared = [(model(ids()) - exact).square().mean() for model in (made("awq")[0], rounded)]
+    assert squared[0] < squared[1]
+
+
+def test_an_odd_vocabulary_is_padded_and_cut(tmp_path):
+    from dataclasses import replace
+
+    model = tiny(config=replace(TINY, vocab_size=97))
+    folder = write(quantize(model, "bf16"), tmp_path / "out", "bf16", tp=2)
+    assert load_file(folder / "rank1.safetensors")["lm_head.weight"].shape == (49, 256)
+    assert error(read(folder)(ids()), quantize(model, "bf16")(ids())) == 0
+
+
+def test_what_modelopt_mislabels_is_put_right(copied):
+    def modelopt(table):
+        del table["rotary_base"], table["rotary_scaling"]
+        table["logits_dtype"], table["architecture"] = "float16", "LlavaLlamaForCausalLM"
+
+    def unscaled(state):
+        for name in [name for name in state if name.endswith("prequant_scaling_factor")]:
+            del state[name]
+
+    folder = copied("awq", modelopt, unscaled)
+    table = json.loads((folder / "config.json").read_text())
+    changed, found = correct(table, load_file(folder / "rank0.safetensors"), {"rope_parameters": {"rope_theta": 5e5}})
+    assert {each.field: each.now for each in found} == {
+        "architecture": "LlamaForCausalLM",
+        "logits_dtype": "float32",
+        "rotary_base": 5e5,
+        "rotary_scaling": None,
+        "pre_quant_scale": False,
+    }
+    assert changed["quantization"]["pre_quant_scale"] is False and table["logits_dtype"] == "float16"
+    assert read(folder, base={"rope_theta": 7.0}).config.rope_theta == 7
+    assert correct(changed, [], None)[1] == []
+
+
+def test_the_cache_scale_is_the_larger_of_those_of_keys_and_values(copied, made):
+    name = f"{LAYER}attention.{{}}_cache_scaling_factor"
+
+    def scales(kv, v=2.0):
+        def change(state):
+            state.update({name.format(key): torch.tensor([x]) for key, x in (("kv", kv), ("k", 1.0), ("v", v))})
+
+        return change
+
+    assert read(copied("fp8", tensors=scales(2.0))).model.layers[1].self_attn.cached.scale.item() == 2
+    assert made("fp8")[0].model.layers[1].self_attn.cached.scale.item() == 1
+
+
+def test_a_cache_scale_that_is_not_the_larger_is_refused(copied):
+    with pytest.raises(BadInput, match="larger of k's and v's"):
+        state = {f"{LAYER}attention.{letter}_cache_scaling_factor": torch.tensor([3.0]) for letter in "kv"}
+        read(copied("fp8", tensors=lambda tensors: tensors.update(state)))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"architecture": "MambaForCausalLM"}, "MambaForCausalLM"),
+        ({"quantization": {"quant_algo": "NVFP4"}}, "NVFP4"),
+        ({"quantization": {"quant_algo": "W8A8_SQ_PER_CHANNEL_PER_TOKEN_PLUGIN"}}, "PER_TOKEN_PLUGIN"),
+        ({"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "INT8"}}, "kv_cache_quant_algo 'INT8'"),
+        ({"mapping": {"world_size": 2, "tp_size": 1, "pp_size": 2}}, "pp_size 2"),
+        ({"mapping": {"world_size": 4, "tp_size": 2}}, "tp_size 2 of 4"),
+        ({"rotary_scaling": {"type": "linear"}}, "rotary_scaling"),
+        ({"attn_bias": True}, "attn_bias True"),
+        ({"hidden_size": -1}, "hidden_size -1"),
+        ({"head_size": 64}, "heads of 64"),
+        ({"quantization": []}, "quantization or mapping"),
+    ],
+)
+def test_what_cannot_be_handled_is_refused_by_name(copied, change, said):
+    with pytest.raises(BadInput, match=said):
+        read(copied("fp16", lambda table: table.update(change)))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("fp16", lambda state: state.pop("lm_head.weight"), "no lm_head.weight"),
+        ("fp16", lambda state: state.update(extra=torch.zeros(1)), "1 tensors that are not handled, such as extra"),
+        ("fp16", lambda state: state.update({"lm_head.weight": torch.zeros(1, 256).half()}), r"\[1,256\]"),
+        ("fp16", lambda state: state["lm_head.weight"].fill_(torch.inf), "lm_head.weight: not finite"),
+        ("w8a16", lambda state: state[f"{LAYER}mlp.fc.per_channel_scale"].fill_(torch.nan), "per_channel_scale: not"),
+        ("fp8", lambda state: state.update({f"{LAYER}mlp.fc.weight": torch.zeros(512, 256)}), "torch.float32"),
+    ],
+)
+def test_damaged_tensors_are_named(copied, name, change, said):
+    with pytest.raises(BadInput, match=said):
+        read(copied(name, tensors=change))
+
+
+def test_what_cannot_be_written_is_refused_and_nothing_left(made, tmp_path):
+    plain, out = tiny(), tmp_path / "out"
+    for model, name, settings, said in (
+        (plain, "awq", {}, "not quantized"),
+        (made("fp8")[0], "int8_sq", {}, "another format"),
+        (made("w8a16")[0], "w4a16", {}, "another format"),
+        (plain, "fp16", {"tp": 3}, "num_key_value_heads 4"),
+        (made("awq")[0], "awq", {"tp": 4}, "hidden_size 256"),
+        (plain, "int3", {}, "one of fp16"),
+        (plain, "fp16", {"dtype": "int8"}, "float16 or bfloat16"),
+        (made("w8a16")[0], "w8a16", {"sm": 100}, "100"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            write(model, out, name, **settings)
+    with pytest.raises(BadInput, match="token ids"):
+        quantize(plain, "fp8")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ties_agree_and_other_tokens_do_not():
+    expected, tied = torch.tensor([[2.0, 2.0, 0.0]]), torch.tensor([[1.9, 2.0, 0.0]])
+    assert agreement(tied, expected) == 1 and agreement(torch.tensor([[2.0, 2.0, 2.1]]), expected) == 1
+    assert agreement(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.9, 1.0, 0.0]])) == 1
+    assert agreement(torch.tensor([[2.0, 1.9, 0.0]]), torch.tensor([[1.85, 2.05, 0.0]])) == 1
+    assert isinstance(tiny(), Llama)

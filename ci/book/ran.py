@@ -18,13 +18,25 @@ def page(report, titles):
     parts = [
         "# What ran",
         f"This book shows a run of {date} on {report['cores']} cores, which took {report['seconds']:.0f} seconds, with "
-        f"<code>{escaped(parameters)}</code>. Of {len(entries)} lessons: **{counted}**.",
+        f"<code>{escaped(parameters)}</code>. Of {len(entries)} lessons: **{counted}**.{at_once(report)}",
         "## Lessons",
         table(["lesson", "status", "seconds", "exercises proven"], [row(entry, titles) for entry in entries]),
         *failures(entries),
         *exercises(entries),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def at_once(report):
+    """What a reader of the times must know where lessons ran side by side; nothing where each ran alone."""
+    jobs, threads = report["jobs"], report["threads"]
+    if jobs == 1:
+        return ""
+    each = f"{threads} thread{'s' * (threads != 1)}"
+    return (
+        f" The lessons ran {jobs} at a time, each on {each}, so their seconds hold waiting. "
+        "A cell that measures time ran while no other lesson did."
+    )
 
 
 def table(heads, rows):

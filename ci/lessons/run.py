@@ -158,6 +158,8 @@ def run_all(notebooks, arguments):
         "seconds": round(time.monotonic() - started, 1),
         "parameters": arguments.parameters,
         "cores": cores.count(),
+        "jobs": arguments.jobs,
+        "threads": arguments.threads,
         "notebooks": entries,
     }
     with atomic(arguments.out / "report.json") as part:

@@ -54,5 +54,5 @@ def entry(name, **changes):
 def report(*entries):
     return {
         "date": "2026-11-28T10:55:25+00:00", "seconds": 90.4, "parameters": {"TIER": "cpu", "RECORDS": "x"}, "cores": 2,
-        "notebooks": list(entries),
+        "jobs": 1, "threads": 2, "notebooks": list(entries),
     }  # fmt: skip

@@ -59,6 +59,12 @@ def test_what_ran_counts_and_links_pages_by_their_titles():
     assert "Wrong answers" not in text
 
 
+def test_what_ran_says_where_lessons_ran_side_by_side():
+    assert "at a time" not in ran.page(report(entry("a.ipynb")), {})
+    text = ran.page(report(entry("a.ipynb")) | {"jobs": 2, "threads": 1}, {})
+    assert "The lessons ran 2 at a time, each on 1 thread, so" in text and "measures time ran while no other" in text
+
+
 def test_what_ran_shows_the_traceback_of_a_failure_as_one_block():
     error = {"name": "ValueError", "message": "no <x>", "traceback": ["one", "two"], "cell": 7, "source": ["f(x)"]}
     text = ran.page(report(entry("a.ipynb", status="failed", error=error)), {})

@@ -90,6 +90,9 @@ def parse(argv):
     )
     parser.add_argument("stage", choices=[*STAGES, "all"])
     parser.add_argument("--system", default="bevformer", choices=SYSTEMS, help="what is measured (bevformer)")
+    parser.add_argument("--projection", metavar="WAY",
+                        help="published, operator or inputs: who projects into bevformer's cameras, one way for each "
+                             "work folder (inputs: the host)")  # fmt: skip
     parser.add_argument("--work", type=Path, default=ROOT / "build/gpu", help="work folder (build/gpu)")
     parser.add_argument("--data", type=Path, default=ROOT / "data/minidrive",
                         help="data root (data/minidrive, which is made if absent)")  # fmt: skip
@@ -119,6 +122,11 @@ def parse(argv):
     if options.plugin and not os.path.isfile(options.plugin):
         parser.error(f"--plugin {options.plugin}: no such file (fix: make -C plugins TENSORRT_INCLUDE=DIR)")
     options.system = SYSTEMS[options.system]
+    if options.projection:
+        if options.projection not in options.system.projections:
+            ways = ", ".join(options.system.projections) or f"{options.system.name} has no choice"
+            parser.error(f"--projection {options.projection}: not one of its ways ({ways})")
+        options.system = options.system.projected(options.projection)
     options.checkpoint = options.checkpoint or ROOT / "checkpoints" / options.system.checkpoint
     if options.tactic_sources is not None:
         options.tactic_sources = [] if options.tactic_sources == "none" else options.tactic_sources.split(",")

@@ -53,8 +53,8 @@ class EndToEnd(engines.Shape):
 
     def build_ends(self, onnx):
         settings = self.settings(self.name, bool(self.options.plugin))
-        if settings.get("layer_precisions"):
-            settings["layer_precisions"] |= dict.fromkeys(FP32, "fp32")
+        if engines.ENGINES[engines.bare(self.name)].get("constrained"):
+            settings["layer_precisions"] = settings.get("layer_precisions", {}) | dict.fromkeys(FP32, "fp32")
         return self.built(onnx, settings)
 
     def measure(self, given, before, after):

@@ -140,9 +140,9 @@ class Shape:
 
     def implementation(self, settings, plugin):
         """Options that follow from what computes the custom operators; takes "constrained" out of `settings`."""
-        patterns = self.config.fp32 if settings.pop("constrained", False) else ()
-        if patterns and not plugin:
-            patterns += self.config.fp32_without_plugins
+        patterns = ()
+        if settings.pop("constrained", False):
+            patterns = self.config.fp32 + (() if plugin else self.config.fp32_without_plugins)
         constraints = {"layer_precisions": dict.fromkeys(patterns, "fp32")} if patterns else {}
         return constraints | ({"plugins": [self.options.plugin]} if plugin else {})
 

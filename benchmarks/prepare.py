@@ -38,9 +38,11 @@ def run(session, options):
 
 
 def _prepare_shape(session, options, shape):
-    work, settings = session.work, {"tiny": options.tiny}
+    work, way = session.work, options.system.projection
+    projection = {"projection": way} if way else {}
+    settings = {"tiny": options.tiny} | projection
     onnx = work / "models" / f"{shape}.onnx"
-    weights = {"weights": sha256(options.checkpoint) if shape == "mini" else "seed 0"}
+    weights = {"weights": sha256(options.checkpoint) if shape == "mini" else "seed 0"} | projection
     of_both = settings | weights
     session.piece(
         f"prepare/{shape}/export", lambda: _export(options.system.network(shape, options.checkpoint), onnx), 60, weights

@@ -21,6 +21,8 @@ class System:
         sizes: shape -> sizes at which free dimensions are fixed, enough for every frame: a network without free
             dimensions runs as a CUDA graph, and needs no optimization profile.
         needs_plugin: TensorRT takes the network with the plugin library alone.
+        projections: ways of the network's projection into the cameras; none if there is no choice.
+        projection: the one that is measured.
     """
 
     name = ""
@@ -32,6 +34,12 @@ class System:
     accuracy: tuple[str, ...] = ()
     sizes: ClassVar[dict[str, dict[str, int]]] = {}
     needs_plugin = False
+    projections: tuple[str, ...] = ()
+    projection = ""
+
+    def projected(self, projection):
+        """This system with another of `projections`."""
+        raise NotImplementedError
 
     def config(self, shape):
         """The configuration "published" or "mini", without free dimensions."""

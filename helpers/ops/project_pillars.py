@@ -54,7 +54,9 @@ def project_pillars(lidar2img: torch.Tensor, points: torch.Tensor, image_size: t
 
 def reference(lidar2img: torch.Tensor, points: torch.Tensor, image_size: tuple[int, int]) -> Pair:
     """`project_pillars` in plain PyTorch, differentiable."""
-    return projected(lidar2img, points, common.full_precision(points).new_tensor(tuple(image_size)[::-1]))
+    # Filled on the device: a copy from the host is not possible while a CUDA graph is captured.
+    size = torch.cat([common.full_precision(points).new_full((1,), extent) for extent in image_size[::-1]])
+    return projected(lidar2img, points, size)
 
 
 def projected(lidar2img: torch.Tensor, points: torch.Tensor, size: torch.Tensor) -> Pair:

@@ -86,7 +86,14 @@ def test_settings_are_those_of_the_engines_but_for_the_timing_cache(work, tmp_pa
     library = str(tmp_path / "plugins.so")
     (tmp_path / "plugins.so").touch()
     chosen = measure_gpu.parse(
-        ["divergence", f"--work={work}", f"--plugin={library}", "--tacticSources=none", "--builderOptimizationLevel=2"]
+        [
+            "divergence",
+            f"--work={work}",
+            f"--plugin={library}",
+            "--tacticSources=none",
+            "--builderOptimizationLevel=2",
+            "--projection=published",
+        ]
     )
     shape = engines.Shape(Session(work), chosen, "mini")
     made = {name: divergence.build_options(shape, case) for name, case in divergence.CASES.items()}

@@ -22,12 +22,14 @@ from helpers.errors import BadInput
 from helpers.graph.ends import add_ends
 from helpers.sequence import Step
 from helpers.systems.bevformer.config import CONFIGS
+from helpers.systems.bevformer.inputs import geometry
+from tests.builders.bevformer import ring_of_cameras
 from tests.builders.graphs import save
 from tests.fakes import tensorrt as fake_tensorrt
 
 SHAPES = {"image": (1, 6, 3, 4, 4), "prev_bev": (4, 1, 2), "use_prev_bev": (1,), "can_bus": (18,),
           "lidar2img": (1, 6, 4, 4)}  # fmt: skip
-SYSTEM = SYSTEMS["bevformer"]
+SYSTEM = SYSTEMS["bevformer"].projected("published")
 PROJECTION = "/pts_bbox_head/transformer/encoder/projection/Mul"
 SAMPLING = "/pts_bbox_head/transformer/encoder/layers.0/attentions.1/MultiScaleDeformableAttnTRT2/Mul_0"
 
@@ -191,7 +193,8 @@ def test_onnxruntime_stands_in(work, minidrive, capsys):
 
 
 def test_tensorrt_engines(trt, work, minidrive, capsys):
-    assert call("tensorrt", work, minidrive, "--tacticSources=none", "--commit=0123abc") == 0
+    options = ("--tacticSources=none", "--projection=published")
+    assert call("tensorrt", work, minidrive, *options, "--commit=0123abc") == 0
     assert [network.num_layers > 0 for network, _ in trt._built] == [True] * len(engines.ENGINES)
     flags = {name: set(result(work, f"tensorrt/mini/build/{name}")["flags"]) for name in engines.ENGINES}
     assert flags["fp32"] == flags["tf32"] == set() and "FP16" in flags["fp16_all"]
@@ -215,7 +218,7 @@ def test_tensorrt_engines(trt, work, minidrive, capsys):
     assert len(whole["profile"]) == profile["layers"]
 
     built = len(trt._built)
-    assert call("tensorrt", work, minidrive, "--tacticSources=none") == 0 and len(trt._built) == built
+    assert call("tensorrt", work, minidrive, *options) == 0 and len(trt._built) == built
     for stage in ("evaluate", "records"):
         assert call(stage, work, minidrive) == 0
     found = {record.name: record for record in records.read_all(work / "records")}
@@ -325,6 +328,10 @@ def test_options_that_could_do_nothing_are_refused(work, minidrive, tmp_path, ca
     for option in ("--budget=nan", "--workspace=-5", "--builderOptimizationLevel=9", f"--plugin={tmp_path / 'no.so'}"):
         with pytest.raises(SystemExit):
             measure_gpu.parse(["prepare", option])
+    for system, told in (("bevformer", "published, operator, inputs"), ("fbocc", "fbocc has no choice")):
+        with pytest.raises(SystemExit):
+            measure_gpu.parse(["prepare", f"--system={system}", "--projection=host"])
+        assert f"--projection host: not one of its ways ({told})" in capsys.readouterr().err
     assert call("prepare", work, minidrive, "--checkpoint", tmp_path / "no.safetensors") == 2
     assert "the weights of the mini" in capsys.readouterr().err
 
@@ -399,23 +406,45 @@ def test_outputs_that_are_not_finite_are_no_detections(work, minidrive):
     assert frames.parity(path.with_name("bad.npz"), path)["outputs_coords_rel"] == "not finite"
 
 
-def test_batched_variants_are_the_streams_side_by_side():
+@pytest.mark.parametrize("way", ["published", "inputs"])
+def test_batched_variants_are_the_streams_side_by_side(way):
     torch = pytest.importorskip("torch")
     from helpers.models import create
 
-    config = SYSTEM.variant("batch_2", "mini")
+    config = SYSTEM.projected(way).variant("batch_2", "mini")
     small = {"image_size": (64, 96), "bev_h": 6, "bev_w": 6}
     config = dataclasses.replace(config, **small)
-    one = dataclasses.replace(CONFIGS["mini"], **small)
+    one = dataclasses.replace(CONFIGS["mini"].with_projection(way), **small)
     feeds = {name: torch.randn(shape) for name, shape in config.input_shapes().items()}
     both, single = create("bevformer", config), create("bevformer", one)
+    axes = dict.fromkeys(feeds, 0) | {"prev_bev": 1}
     with torch.no_grad():
         together = both(**feeds)
-        second = single(feeds["image"][1:], feeds["prev_bev"][:, 1:], feeds["use_prev_bev"][1:],
-                        feeds["can_bus"][18:], feeds["lidar2img"][1:])  # fmt: skip
+        second = single(**{name: tensor.tensor_split(2, axes[name])[1] for name, tensor in feeds.items()})
     for (name, shape), whole, part in zip(config.output_shapes().items(), together, second, strict=True):
         assert tuple(whole.shape) == shape, name
         torch.testing.assert_close(whole[:, 1:], part, rtol=1e-3, atol=1e-3)
+
+
+def test_frames_of_other_sizes_keep_what_a_cell_sees():
+    """The geometry of a finer map and of two streams: every cell has what the nearest one of the frame has."""
+    system = SYSTEMS["bevformer"]
+    base = system.config("mini")
+    feeds = {"image": np.zeros(base.input_shapes()["image"]), "can_bus": np.zeros(18, np.float32)}
+    feeds |= geometry(ring_of_cameras(base.image_size, 316), base)
+    for name, fine in (("bev_100", 2), ("batch_2", 1), ("bev_150", 3)):
+        config = system.variant(name, "mini")
+        found = system.resized(feeds, config.input_shapes())
+        assert {key: array.shape for key, array in found.items()} == {
+            key: shape for key, shape in config.input_shapes().items() if key != "prev_bev"
+        }
+        mask, old = (
+            found["bev_mask"][-1, :, :, 0].reshape(6, 50 * fine, 50 * fine),
+            feeds["bev_mask"].reshape(6, 50, 50),
+        )
+        assert all((mask[:, y::fine, x::fine] == old).all() for y in range(fine) for x in range(fine))
+        cells = found["reference_points_cam"][-6:].reshape(6, 50 * fine, 50 * fine, 8)
+        assert (cells[:, ::fine, ::fine] == feeds["reference_points_cam"].reshape(6, 50, 50, 8)).all()
 
 
 def test_half_model_is_near_and_its_projection_stays_fp32(monkeypatch):
@@ -582,7 +611,7 @@ def test_ratios_and_table_name_both_sides():
 def small(monkeypatch, work, minidrive):
     """The work folder with the toy's pictures, for a configuration of the toy's size."""
     config = dataclasses.replace(CONFIGS["mini"], image_scale=0.0025, image_size=(4, 4))
-    monkeypatch.setattr(SYSTEM, "config", lambda shape: config, raising=False)
+    monkeypatch.setattr(SYSTEMS["bevformer"], "config", lambda shape: config, raising=False)
     steps = list(stream(open_dataset(minidrive, "v1.0-mini", "mini_val"), config))[:3]
     shots.write(work / "pictures" / "mini", steps, config.pictures)
     add_ends(work / "models" / "mini.onnx", work / "models" / "mini_ends.onnx", config)

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from helpers.systems.bevformer.inputs import geometry
+
 
 def ring_of_cameras(size, focal):
     """lidar2img [1, 6, 4, 4] of six cameras 0.3 m below and 1 m out from the sensor, at nuScenes-like headings."""
@@ -31,8 +33,7 @@ def drive(config, count):
             "image": rng.normal(size=config.input_shapes()["image"]).astype(np.float32),
             "use_prev_bev": np.array([float(index > 0)], np.float32),
             "can_bus": can_bus,
-            "lidar2img": ring_of_cameras(config.image_size, 1266 * config.image_scale),
-        }
+        } | geometry(ring_of_cameras(config.image_size, 1266 * config.image_scale), config)
 
 
 def scrambled(model):

@@ -10,17 +10,18 @@ import numpy as np
 from helpers.boxes import Boxes
 from helpers.errors import BadInput
 from helpers.systems import base
+from helpers.systems.bevformer.projection import PROJECTED
 
-PROJECTIONS = ("published", "operator")
+PROJECTIONS = ("published", "operator", "inputs")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(base.Config):
     """Sizes of one configuration. `pc_range` is meters in LiDAR, minimum x, y, z, then maximum.
 
-    projection: how the projection of pillars into the cameras leaves PyTorch, with the same inputs, outputs and values:
-    "published" as the published graph has it, in standard operators; "operator" as one custom operator in FP32. Where
-    Q/DQ nodes stand beside half precision, TensorRT 8.6 is right with the latter alone.
+    projection: who projects the pillars into the cameras, with the same outputs and values: "published" the graph, in
+    standard operators; "operator" the graph, as one custom operator in FP32; "inputs" the host, so that the graph takes
+    `PROJECTED` in place of lidar2img.
     """
 
     depths: tuple
@@ -49,9 +50,8 @@ class Config(base.Config):
     states: ClassVar = {"prev_bev": "bev_embed"}
     decoded = ("outputs_classes", "outputs_coords")
     pictures = "image"
-    fp32 = ("/pts_bbox_head/transformer/encoder/projection/*",)  # overflows in half precision
-    # So do reference points far outside a picture. The plugin takes them in FP32; the standard operators that stand for
-    # it have to stay in FP32.
+    # Reference points far outside a picture overflow in half precision. The plugin takes them in FP32; the standard
+    # operators that stand for it have to stay in FP32.
     fp32_without_plugins = ("/pts_bbox_head/transformer/encoder/layers.*/attentions.1/MultiScaleDeformableAttnTRT2/*",)
     unquantized = ("/pts_bbox_head/",)  # ModelOpt finds no more than four sums there
 
@@ -66,6 +66,11 @@ class Config(base.Config):
         return dataclasses.replace(self, projection=projection)
 
     @property
+    def fp32(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The projection, which overflows in half precision, where it is part of the graph."""
+        return () if self.projection == "inputs" else ("/pts_bbox_head/transformer/encoder/projection/*",)
+
+    @property
     def stride(self) -> int:
         """Image pixels per cell of the feature map."""
         return 2 ** (len(self.depths) + 1)
@@ -77,13 +82,18 @@ class Config(base.Config):
 
     def input_shapes(self) -> base.Shapes:
         """Name -> shape of the inputs in their order; all float32."""
+        cameras, cells = self.num_cameras, self.bev_h * self.bev_w
+        projected = ((cameras, cells, 1, 2 * self.pillar_points), (1, cameras, cells, 1))
         return {
-            "image": (1, self.num_cameras, 3, *self.image_size),
-            "prev_bev": (self.bev_h * self.bev_w, 1, self.embed_dims),
+            "image": (1, cameras, 3, *self.image_size),
+            "prev_bev": (cells, 1, self.embed_dims),
             "use_prev_bev": (1,),
             "can_bus": (18,),
-            "lidar2img": (1, self.num_cameras, 4, 4),
-        }
+        } | (
+            dict(zip(PROJECTED, projected, strict=True))
+            if self.projection == "inputs"
+            else {"lidar2img": (1, cameras, 4, 4)}
+        )
 
     def output_shapes(self) -> base.Shapes:
         """Name -> shape of the outputs in their order; all float32."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from helpers.layers.attention import FeedForward, SpatialCrossAttention, TemporalSelfAttention
 from helpers.ops.project_pillars import project_pillars, projected
 from helpers.systems.bevformer.config import Config
+from helpers.systems.bevformer.projection import cells, pillars
 
 EPSILON = 1e-5
 TINY = 1e-6  # not an addend: graph optimizers take the addition of a tiny constant for a no-op and remove it
@@ -43,24 +44,21 @@ class Projection(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        low, high = torch.tensor(config.pc_range).view(2, 3)
-        height = config.pc_range[5] - config.pc_range[2]
-        z = torch.linspace(0.5, height - 0.5, config.pillar_points) / height
-        y = (torch.arange(config.bev_h) + 0.5) / config.bev_h
-        x = (torch.arange(config.bev_w) + 0.5) / config.bev_w
-        y, x, z = torch.meshgrid(y, x, z, indexing="ij")
-        points = torch.stack([x, y, z], -1).view(-1, config.pillar_points, 3)
         self.form, self.size = config.projection, (config.image_size[0], config.image_size[1])
         self.register_buffer("image_size", torch.tensor(config.image_size[::-1]).float(), persistent=False)
-        self.register_buffer("points", points * (high - low) + low, persistent=False)
-        self.register_buffer("cells", points[:, 0, :2].contiguous(), persistent=False)
+        self.register_buffer("points", torch.from_numpy(pillars(config)), persistent=False)
+        self.register_buffer("cells", torch.from_numpy(cells(config)), persistent=False)
 
-    def forward(self, lidar2img: Tensor) -> tuple[Tensor, Tensor]:
-        """lidar2img [B, cameras, 4, 4], pixels of the padded image, to (references, mask).
+    def forward(self, *geometry: Tensor) -> tuple[Tensor, Tensor]:
+        """lidar2img [B, cameras, 4, 4], pixels of the padded image, or what the host made of it, to (references, mask).
 
         references [B*cameras, Q, 1, 2*pillar_points] in image units; mask [B, cameras, Q, 1], 1/(number of cameras that
         see any point of the pillar) or 0.
         """
+        if self.form == "inputs":
+            references, mask = geometry
+            return references, mask
+        (lidar2img,) = geometry
         if self.form == "operator":
             return project_pillars(lidar2img, self.points, self.size)
         return projected(lidar2img, self.points, self.image_size)
@@ -111,10 +109,12 @@ class Encoder(nn.Module):
         previous: Tensor,
         use_previous: Tensor,
         shift: Tensor,
-        lidar2img: Tensor,
+        geometry: tuple[Tensor, ...],
     ) -> Tensor:
-        """query and previous [B, Q, C], position [1, Q, C], tokens [B*cams, S, C]; use_previous [B], shift [B, 2]."""
-        references, mask = self.projection(lidar2img)
+        """query and previous [B, Q, C], position [1, Q, C], tokens [B*cams, S, C]; use_previous [B], shift [B, 2];
+        geometry: what `Projection.forward` takes.
+        """
+        references, mask = self.projection(*geometry)
         use = use_previous.view(-1, 1, 1, 1)
         cells = self.projection.cells[None, None]
         moved = cells + shift[:, None, None] * use

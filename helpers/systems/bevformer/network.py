@@ -34,9 +34,11 @@ class Head(nn.Module):
         self.query_embedding = nn.Embedding(config.num_query, 2 * dims)
 
     def forward(
-        self, features: Tensor, prev_bev: Tensor, use_prev_bev: Tensor, can_bus: Tensor, lidar2img: Tensor
+        self, features: Tensor, prev_bev: Tensor, use_prev_bev: Tensor, can_bus: Tensor, geometry: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """features [B, cameras, C, H, W]; can_bus [B, 18]; the rest as in `BEVFormer.forward`."""
+        """features [B, cameras, C, H, W]; can_bus [B, 18]; geometry: lidar2img, or the two that take its place; the
+        rest as in `BEVFormer.forward`.
+        """
         bev, results = self.transformer(
             features,
             self.bev_embedding.weight,
@@ -46,7 +48,7 @@ class Head(nn.Module):
             prev_bev,
             use_prev_bev,
             can_bus,
-            lidar2img,
+            geometry,
         )
         classes = [branch(query) for branch, (query, _, _) in zip(self.cls_branches, results, strict=True)]
         coords = [self._boxes(delta, reference) for _, reference, delta in results]
@@ -70,7 +72,14 @@ class BEVFormer(nn.Module):
         self.img_neck = FPN(self.img_backbone.out_channels, config.embed_dims)
 
     def forward(
-        self, image: Tensor, prev_bev: Tensor, use_prev_bev: Tensor, can_bus: Tensor, lidar2img: Tensor
+        self,
+        image: Tensor,
+        prev_bev: Tensor,
+        use_prev_bev: Tensor,
+        can_bus: Tensor,
+        lidar2img: Tensor | None = None,
+        reference_points_cam: Tensor | None = None,
+        bev_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One frame of B independent streams (B = 1 in an exported graph); all tensors float32.
 
@@ -81,14 +90,17 @@ class BEVFormer(nn.Module):
             can_bus: [B*18]; [0:3] translation (m) and [17] yaw (degrees) since the previous frame, [16] absolute yaw
                 (radians).
             lidar2img: [B, 6, 4, 4], LiDAR (x, y, z, 1) to (u*d, v*d, d, 1) in pixels of the scaled image.
+            reference_points_cam, bev_mask: in its place where `config.projection` is "inputs", [B*6, cells, 1,
+                2*pillar_points] and [B, 6, cells, 1], as `helpers.ops.project_pillars` has them.
 
         Returns:
             bev_embed [bev_h*bev_w, B, C], outputs_classes [layers, B, queries, classes] logits and outputs_coords
             [layers, B, queries, 10]: cx, cy, log w, log l, cz, log h, sin yaw, cos yaw, vx, vy (meters, LiDAR).
         """
-        batch = image.shape[0]
+        batch, given = image.shape[0], (lidar2img, reference_points_cam, bev_mask)
+        geometry = tuple(tensor for tensor in given if tensor is not None)
         features = self.img_neck(self.img_backbone(image.flatten(0, 1))).unflatten(0, (batch, -1))
-        return self.pts_bbox_head(features, prev_bev, use_prev_bev, can_bus.view(batch, 18), lidar2img)
+        return self.pts_bbox_head(features, prev_bev, use_prev_bev, can_bus.view(batch, 18), geometry)
 
 
 def inverse_sigmoid(x: Tensor) -> Tensor:

@@ -79,14 +79,15 @@ class Transformer(nn.Module):
         prev_bev: Tensor,
         use_prev_bev: Tensor,
         can_bus: Tensor,
-        lidar2img: Tensor,
+        geometry: tuple[Tensor, ...],
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
         """Camera features to the map, and the map to object queries.
 
         Args:
             features: [B, cameras, C, H, W]. bev_query: [cells, C]. position: [1, cells, C].
             object_query: [Q, 2C], position and content. reg_branches: a module per decoder layer, [.., C] -> [.., 10].
-            prev_bev, use_prev_bev, lidar2img: as in `BEVFormer.forward`; can_bus: [B, 18].
+            prev_bev, use_prev_bev: as in `BEVFormer.forward`; can_bus: [B, 18]. geometry: lidar2img, or references and
+                mask.
 
         Returns:
             The map [B, cells, C] and the results of `Decoder.forward`.
@@ -94,7 +95,7 @@ class Transformer(nn.Module):
         bev_query = bev_query + self.can_bus_mlp(can_bus).unsqueeze(1)
         tokens = features.flatten(3).transpose(2, 3) + self.cams_embeds[:, None] + self.level_embeds[0]
         previous, shift = self._rotate(prev_bev, can_bus[:, 17]), ego_shift(can_bus, self.cell_size, self.bev_size)
-        bev = self.encoder(bev_query, position, tokens.flatten(0, 1), previous, use_prev_bev, shift, lidar2img)
+        bev = self.encoder(bev_query, position, tokens.flatten(0, 1), previous, use_prev_bev, shift, geometry)
         object_position, query = object_query.unsqueeze(0).chunk(2, -1)
         reference = full_precision(self.reference_points(object_position)).sigmoid()
         query, reference = (tensor.expand(bev.shape[0], -1, -1) for tensor in (query, reference))

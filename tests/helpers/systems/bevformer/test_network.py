@@ -355,5 +355,5 @@ def test_the_projection_as_an_operator_computes_the_same():
     assert TINY.projection == "published" and operator.config.input_shapes() == TINY.input_shapes()
     for found, expected in zip(run(operator, frame()), run(published, frame()), strict=True):
         assert torch.equal(found, expected)
-    with pytest.raises(BadInput, match=r"projection='inputs'\n.*published, operator"):
-        TINY.with_projection("inputs")
+    with pytest.raises(BadInput, match=r"projection='host'\n.*published, operator, inputs"):
+        TINY.with_projection("host")

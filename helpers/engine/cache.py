@@ -26,11 +26,15 @@ def read_model(path: PathLike) -> Any:
     """The ModelProto at `path`, its external weights not read into it.
 
     Raises:
-        BadInput: the file is absent, not whole ONNX or damaged, or has weights that are no numbers.
+        BadInput: the file is absent, not whole ONNX or damaged, has weights that are no numbers, or sizes that no
+            runtime finds out.
     """
     from helpers.graph.file import parse  # onnx, which running an engine does without
+    from helpers.graph.inference import check_inference
 
-    return parse(path, weights=False)
+    model = parse(path, weights=False)
+    check_inference(model, path)
+    return model
 
 
 def external_files(path: PathLike, model: Any) -> list[str]:

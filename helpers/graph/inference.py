@@ -48,7 +48,7 @@ def infer(model: onnx.ModelProto, where: object = "the model") -> onnx.ModelProt
     """A copy of `model` with the types and shapes that onnx infers.
 
     It follows the values of tensors where no vector can be longer than `LONGEST_VECTOR`, as far as the shapes that are
-    stated and the whole numbers that are constant tell, and where it ends.
+    stated and the whole numbers that are constant tell.
 
     Raises: BadInput that names `where`, for a model whose types do not fit, or whose inference crashes or does not end.
     """
@@ -75,19 +75,32 @@ def _elements(kind):
     return prod(size.dim_value for size in kind.shape.dim) if known else -1
 
 
+def check_inference(model: onnx.ModelProto, where: object) -> None:
+    """BadInput that names `where`, for a model whose inference crashes or does not end: ONNX Runtime, TensorRT and
+    ModelOpt infer too, each within the process that asks it.
+    """
+    _told(model, where)
+
+
 def _infer(model, where):
     """Write into `model` what onnx infers; returns "", or why onnx refuses it."""
-    longest = max([*_vectors(model.graph), *_numbers(model)], default=0)
-    for follow in (True, False) if longest <= LONGEST_VECTOR else (False,):
-        with open(os.memfd_create("inferred"), "w+b") as answer:
-            ended = processes.apart(partial(_tell, model, follow, answer), SECONDS, ROOM)
-            answer.seek(0)
-            told = answer.read()
-        if not ended:
-            _take(model.graph, onnx.GraphProto.FromString(told))
-            return ""
-        if told:
-            return told.decode()
+    graph, refusal = _told(model, where)
+    if graph is not None:
+        _take(model.graph, graph)
+    return refusal
+
+
+def _told(model, where):
+    """(the graph as onnx infers it, without its weights, or None; why onnx refuses it, or "")."""
+    follow = max([*_vectors(model.graph), *_numbers(model)], default=0) <= LONGEST_VECTOR
+    with open(os.memfd_create("inferred"), "w+b") as answer:
+        ended = processes.apart(partial(_tell, model, follow, answer), SECONDS, ROOM)
+        answer.seek(0)
+        told = answer.read()
+    if not ended:
+        return onnx.GraphProto.FromString(told), ""
+    if told and ended == "an exception":
+        return None, told.decode()
     found = f"sizes on which the inference of onnx ends with {ended}"
     expected = f"shapes that it infers in {SECONDS} s and {ROOM >> 20} MiB"
     raise BadInput(where, found, expected, "correct the constants that its sizes are computed from, or export it again")

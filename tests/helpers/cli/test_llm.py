@@ -1,0 +1,77 @@
+"""`python -m helpers llm`: the way of a language model from a policy to the command that builds its engine."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import __main__ as cli
+from helpers.llm import folder
+from tests.helpers.layers.test_llama import TINY, tiny
+from tests.helpers.llm.test_merge import TABLE
+
+
+@pytest.fixture
+def base(tmp_path):
+    return folder.save(tmp_path / "base", tiny().state_dict(), TABLE)
+
+
+def llm(*words):
+    return cli.main(["llm", *map(str, words)])
+
+
+def test_from_a_policy_to_the_command(base, tmp_path, capsys):
+    state = {f"language_model.{name}": tensor for name, tensor in tiny(seed=5).state_dict().items()}
+    torch.save(state, tmp_path / "policy.pth")
+    plain, converted, engine = (tmp_path / name for name in ("plain", "converted", "engine"))
+    policy = f"--checkpoint={tmp_path / 'policy.pth'}"
+    assert llm("save", base, policy, f"--out_dir={plain}", "--shard=1000000", "--test-load") == 0
+    assert "1,230,080 parameters" in capsys.readouterr().out and len(list(plain.glob("*.safetensors"))) > 3
+    np.savez(tmp_path / "ids.npz", ids=np.random.default_rng(0).integers(0, TINY.vocab_size, (2, 8)))
+    fp8 = ("--format=fp8", f"--calibration={tmp_path / 'ids.npz'}", "--dtype=bfloat16", "--tp=2")
+    assert llm("convert", plain, f"--out_dir={converted}", *fp8) == 0
+    assert llm("build", "openvla_fp8", f"--checkpoint_dir={converted}", f"--output_dir={engine}") == 0
+    said = capsys.readouterr().out
+    assert "--use_fp8_context_fmha enable" in said and "--workers 2" in said and "not installed" in said
+    assert not engine.exists()
+
+
+def test_fields_are_put_right_in_a_new_folder(base, tmp_path, capsys):
+    converted, new = tmp_path / "converted", tmp_path / "new"
+    assert llm("convert", base, f"--out_dir={converted}") == 0
+    table = json.loads((converted / "config.json").read_text())
+    (converted / "config.json").write_text(json.dumps(table | {"architecture": "LlavaLlamaForCausalLM"}))
+    assert llm("read", converted, f"--base={base}", f"--out_dir={new}") == 0
+    assert 'architecture: "LlavaLlamaForCausalLM" should be "LlamaForCausalLM"' in capsys.readouterr().out
+    assert json.loads((new / "config.json").read_text()) == table
+    assert (new / "rank0.safetensors").read_bytes() == (converted / "rank0.safetensors").read_bytes()
+
+
+def test_the_proof_is_a_table(base, tmp_path, capsys, monkeypatch):
+    from helpers.llm import tensorrt_llm
+
+    prove = tensorrt_llm.prove
+    monkeypatch.setattr(tensorrt_llm, "prove", lambda *given: prove(*given, formats=["w8a16"], tps=[1]))
+    assert llm("prove", base, f"--out_dir={tmp_path / 'proof'}") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[:5] for line in lines[1:]] == [["w8a16", "1", sm, "0.0e+00", "1.000"] for sm in ("80", "90")]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["save", "{base}", "--out_dir={base}"], "also an input"),
+        (["convert", "{base}", "--out_dir={base}"], "also an input"),
+        (["read", "{base}"], "no architecture"),
+        (["build", "omnidrive", "--checkpoint_dir={base}", "--output_dir={base}/e"], "architecture None"),
+        (["build", "omnidrive", "--checkpoint_dir=absent", "--output_dir=e", "--run"], "no such file"),
+        (["convert", "{base}", "--out_dir={base}2", "--calibration={base}/ids.npz"], "from 0 to 95"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_written(base, capsys, words, said):
+    np.savez(base / "ids.npz", ids=np.full((1, 4), 96))
+    before = sorted(base.rglob("*"))
+    assert llm(*[word.format(base=base) for word in words]) == 2
+    assert said in capsys.readouterr().err and sorted(base.rglob("*")) == before
+    assert [path.name for path in base.parent.iterdir()] == ["base"]

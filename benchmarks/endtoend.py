@@ -8,7 +8,6 @@ OpenCV, onnx and the runtime; no torch, no devkit.
 
 import collections
 import contextlib
-import itertools
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ import numpy as np
 from benchmarks import engines, shots
 from helpers import cores, pipeline
 from helpers.benchmark import Timing
-from helpers.dataset.images import decode_image, in_threads, preprocess
+from helpers.dataset.images import decode_image
 from helpers.graph.ends import FP32
 
 ENGINE = {"tensorrt": "fp16", "onnxruntime": "fp32"}  # what is measured
@@ -62,7 +61,7 @@ class EndToEnd(engines.Shape):
         graph = {"cuda_graph": True} if self.on_gpu else {}
         rounds = 1 if self.options.tiny else 5 if self.on_gpu else 2
         with contextlib.ExitStack() as stack:
-            old = Before(stack.enter_context(self.load(before, **graph)), self.config)
+            old = pipeline.Serial(stack.enter_context(self.load(before, **graph)), self.config)
             new = stack.enter_context(self.load(after, **graph))
             ways, differ = {"before": old}, {}
             makers, refused = self.decoders(given[0])
@@ -100,7 +99,7 @@ class EndToEnd(engines.Shape):
         turns = 1 if self.options.tiny or not self.on_gpu else 8
         with contextlib.ExitStack() as stack:
             opened = [stack.enter_context(self.load(path, **graph)) for _ in range(vehicles)]
-            ways = [Before(one, self.config) for one in opened]
+            ways = [pipeline.Serial(one, self.config) for one in opened]
             if decoder:
                 ways = [stack.enter_context(pipeline.Pipeline(one, self.config, decoder(), DEPTH)) for one in opened]
             for way in ways:
@@ -113,43 +112,6 @@ class EndToEnd(engines.Shape):
         return {"frames_per_second": frames / wall, "ms_per_frame": wall / frames * 1e3,
                 "cpu_ms_per_frame": worked / frames * 1e3,
                 "share_of_cores": worked / wall / cores.count()}  # fmt: skip
-
-
-class Before:
-    """The way until now, behind the interface of a pipeline."""
-
-    def __init__(self, engine, config):
-        self.engine, self.config = engine, config
-
-    def feeds(self, shot):
-        """Complete inputs of a frame without history."""
-        pictures = [decode_image(np.frombuffer(jpeg, np.uint8), "a picture") for jpeg in shot.jpegs]
-        return shot.feeds | self.zeros() | {self.config.pictures: preprocess(pictures, self.config)[None]}
-
-    def zeros(self):
-        """The states that the engine does not keep itself, where a sequence begins."""
-        inputs, kept = self.engine.inputs, self.engine.states
-        return {name: np.zeros(*inputs[name]) for name in self.config.states if name not in kept}
-
-    def run(self, given):
-        states = self.zeros()
-        for shot in given:
-            marks = [time.perf_counter()]
-            if shot.first:
-                self.engine.reset()
-                states = self.zeros()
-            data = [np.frombuffer(jpeg, np.uint8) for jpeg in shot.jpegs]
-            pictures = in_threads(lambda one: decode_image(one, "a picture"), data)
-            marks.append(time.perf_counter())
-            image = preprocess(pictures, self.config)[None]
-            marks.append(time.perf_counter())
-            outputs = self.engine.run(shot.feeds | states | {self.config.pictures: image})
-            states = {name: outputs[self.config.states[name]] for name in states}
-            marks.append(time.perf_counter())
-            found = self.config.decode(outputs)
-            marks.append(time.perf_counter())
-            spans = dict(zip(("decode", "prepare", "run", "boxes"), itertools.pairwise(marks), strict=True))
-            yield pipeline.Done(shot, found, spans)
 
 
 def latencies(ways, given, rounds):

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from helpers.benchmark.timing import Comparison, Timing
+from helpers.benchmark.timing import Comparison, Timing, pace
 from helpers.errors import BadInput
 
-__all__ = ["Comparison", "Timing", "compare", "compare_engines", "end_to_end", "latency", "roofline"]
+__all__ = ["Comparison", "Timing", "compare", "compare_engines", "end_to_end", "latency", "pace", "roofline"]
 
 Clock = Callable[[], float]
 Progress = Callable[[Iterable[int]], Iterable[int]]

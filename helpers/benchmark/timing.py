@@ -1,7 +1,7 @@
 """What was timed: percentiles of one function's calls, and several functions side by side."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,22 @@ class Timing(dict[str, float]):
     def metrics(self, prefix: str = "latency_ms") -> dict[str, float]:
         """Flat map for a record, such as `latency_ms_p50`."""
         return {f"{prefix}_{name}": self[name] for name in (*self.told(), "mean", "min", "n")}
+
+
+def pace(frames: Sequence[Mapping[str, tuple[float, float]]]) -> tuple[float, float]:
+    """(latency, period) of frames one after the other, in ms: how long one takes, and how long until the next.
+
+    Args:
+        frames: stage -> (begin, end) in seconds, of each frame in order; their number is at least two.
+
+    Returns:
+        The median time from the first begin to the last end of a frame, and the mean time between the ends of two.
+    """
+    if len(frames) < 2:
+        raise BadInput("frames", len(frames), "at least 2: a period lies between two", "measure more frames")
+    begins, ends = ([reach(x[at] for x in one.values()) for one in frames] for at, reach in ((0, min), (1, max)))
+    latency = np.median(np.subtract(ends, begins))
+    return 1e3 * float(latency), 1e3 * (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from helpers.display.scenes import bev, bev_row, side_by_side
 from helpers.display.steps import cards, slider
 from helpers.display.style import figure
 from helpers.display.tables import progress, table
-from helpers.display.timing import roofline, timeline
+from helpers.display.timing import roofline, schedule, timeline
 from helpers.display.viewer import netron
 from helpers.display.voxels import voxels
 
@@ -40,6 +40,7 @@ __all__ = [
     "progress",
     "reading",
     "roofline",
+    "schedule",
     "shares",
     "side_by_side",
     "slider",

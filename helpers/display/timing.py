@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from helpers.benchmark import pace
 from helpers.display.style import GRID, INK, MUTED, PALETTE, new_figure, picture
 from helpers.display.tables import number
 from helpers.errors import BadInput
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from IPython.display import Image
 
 Point = tuple[float, float]
+Spans = Mapping[str, Point]
 MARKERS = "os^DvPX"  # one fewer than colors: no two of the first 56 points look alike
 ARROW = {"arrowstyle": "<->", "color": MUTED, "shrinkA": 0, "shrinkB": 0}
 
@@ -52,6 +54,63 @@ def _told(work, spans):
         inside = [text for _, start, end, text in work if start >= first and end <= last]
         reach.append(f"{name} spans {', '.join(inside)}")
     return "; ".join(doing) + ". " + "; ".join(reach) + "."
+
+
+def schedule(ways: Mapping[str, Sequence[Spans]], title: str) -> "Image":
+    """Measured stages of frames in a row, each way in its own panel below the one before, on one time axis.
+
+    A panel's title tells the way's period and latency (`helpers.benchmark.pace`). A thin line is a frame that waits.
+
+    Args:
+        ways: name -> stage -> (begin, end) in seconds, of each frame in order; at least two frames.
+    """
+    stages = list(dict.fromkeys(stage for frames in ways.values() for spans in frames for stage in spans))
+    colors = dict(zip(stages, PALETTE, strict=False))
+    rows = sum(map(len, ways.values()))
+    from matplotlib.patches import Patch
+
+    figure, _ = new_figure(5.6, 0.9 + 0.75 * len(ways) + 0.24 * rows)
+    figure.clear()
+    panels = figure.subplots(
+        len(ways), 1, sharex=True, squeeze=False, height_ratios=[len(one) + 1 for one in ways.values()]
+    )
+    told = []
+    for axes, (name, frames) in zip(panels[:, 0], ways.items(), strict=True):
+        _draw_frames(axes, frames, colors)
+        latency, period = pace(frames)
+        said = f"{name}: a frame every {number(period)} ms, each takes {number(latency)} ms"
+        axes.set_title(said.replace(": ", "\n", 1), loc="left", fontsize=10, color=INK)
+        told.append(f"{said} ({_medians(frames)})")
+    panels[-1, 0].set_xlabel("ms", fontsize=10, color=INK)
+    handles = [Patch(color=color, label=stage) for stage, color in colors.items()]
+    figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold", color=INK)
+    figure.legend(handles=handles, frameon=False, fontsize=10, ncols=4, loc="outside lower left")
+    return picture(figure, f"{title}. {'; '.join(told)}.")
+
+
+def _draw_frames(axes, frames, colors):
+    """A lane for each frame, from top to bottom; times in ms from the first begin."""
+    start = min(begin for begin, _ in frames[0].values())
+    for k, spans in enumerate(frames):
+        first, last = min(begin for begin, _ in spans.values()), max(end for _, end in spans.values())
+        axes.plot([1e3 * (first - start), 1e3 * (last - start)], [k, k], color=MUTED, linewidth=1)
+        for stage, (begin, end) in spans.items():
+            left, width = 1e3 * (begin - start), 1e3 * (end - begin)
+            axes.barh(
+                k, width, left=left, height=0.7, color=colors[stage], edgecolor=colors[stage], linewidth=0.8, zorder=2
+            )
+    axes.set_yticks(range(len(frames)), [f"frame {k + 1}" for k in range(len(frames))])
+    axes.set(ylim=(len(frames) - 0.4, -0.6), xlim=(0, None))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=INK, labelsize=9.5)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _medians(frames):
+    """The stages in words: the median ms of each."""
+    medians = {stage: np.median([np.subtract(*spans[stage][::-1]) for spans in frames]) for stage in frames[0]}
+    return ", ".join(f"{stage} {number(1e3 * float(median))}" for stage, median in medians.items())
 
 
 def roofline(peaks: Mapping[str, float], bandwidth: float, points: Mapping[str, Point], title: str) -> "Image":

@@ -6,45 +6,20 @@ one are made. The order stays. Works with every runtime, and with graphs whose e
 
 import collections
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from helpers.engine import Engine
-from helpers.engine.slots import Slot, Spans
+from helpers.engine.slots import Slot
 from helpers.errors import BadInput
 from helpers.pipeline.decoders import Decoder, Turbo, available
+from helpers.pipeline.serial import Serial
+from helpers.pipeline.shots import Done, Shot
 
-__all__ = ["Decoder", "Done", "Pipeline", "Shot", "Turbo", "available"]
+__all__ = ["Decoder", "Done", "Pipeline", "Serial", "Shot", "Turbo", "available"]
 
 PICTURES = "pictures"
-
-
-class Shot(NamedTuple):
-    """What a vehicle knows of one frame.
-
-    jpegs: bytes of the cameras' JPEG files, in the network's order. feeds: input -> array of all inputs but the
-    pictures and the states. first: whether a sequence begins here. frame: what it was made of, or None.
-    """
-
-    jpegs: tuple[bytes, ...]
-    feeds: Mapping[str, np.ndarray]
-    first: bool
-    frame: Any = None
-
-
-class Done(NamedTuple):
-    """A frame that is through.
-
-    shot: as it was given. found: what the configuration decodes, such as `helpers.boxes.Boxes`. spans: stage -> (begin,
-    end) in seconds of `time.perf_counter`: decode, copy, compute, copy back, boxes; a runtime may not tell them all.
-    """
-
-    shot: Shot
-    found: Any
-    spans: Spans
 
 
 class Pipeline:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.benchmark import Timing, compare, compare_engines, end_to_end, latency, roofline
+from helpers.benchmark import Timing, compare, compare_engines, end_to_end, latency, pace, roofline
 from helpers.engine import Engine
 from helpers.errors import BadInput
 
@@ -238,3 +238,11 @@ def test_a_roofline_of_no_finite_number_is_refused(place, value):
 def test_numbers_of_calls_are_whole(wrong):
     with pytest.raises(BadInput, match="a whole number"):
         latency(lambda: None, **wrong)
+
+
+def test_the_pace_of_frames_that_overlap():
+    frames = [{"decode": (at, at + 0.01), "compute": (at + 0.05, at + 0.07)} for at in (3, 3.03, 3.06)]
+    frames[2]["compute"] = (3.15, 3.17)
+    assert pace(frames) == pytest.approx((70, 50))
+    with pytest.raises(BadInput, match="at least 2"):
+        pace(frames[:1])

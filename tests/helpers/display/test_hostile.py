@@ -31,6 +31,7 @@ PICTURES = {
     "network_diagram": lambda: display.network_diagram([(EVIL, EVIL, EVIL)], (EVIL, EVIL, EVIL)),
     "op_chart": lambda: display.op_chart([{"op": EVIL, "count": 1, "domain": EVIL}], title=EVIL),
     "roofline": lambda: display.roofline({EVIL: 1e12}, 1e9, {EVIL: (1.0, 1e9)}, EVIL),
+    "schedule": lambda: display.schedule({EVIL: [{EVIL: (0, 1)}, {EVIL: (1, 2)}]}, EVIL),
     "shares": lambda: display.shares(ROWS, "name", [EVIL, "a"], EVIL, EVIL),
     "side_by_side": lambda: display.side_by_side([np.zeros((4, 4))], [EVIL]),
     "stack": lambda: display.stack({EVIL: EVIL}),

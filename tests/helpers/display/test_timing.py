@@ -1,5 +1,6 @@
 """Spans of a frame, and points under two ceilings."""
 
+import numpy as np
 import pytest
 
 from helpers import display
@@ -16,6 +17,30 @@ def test_a_timeline_draws_each_bar_and_tells_what_a_span_holds():
     assert wide / narrow == pytest.approx(6, rel=0.1)
     assert image.alt.startswith("One frame. CPU: read, then decode; GPU: kernels. ")
     assert "GPU spans kernels; end to end spans read, kernels, decode." in image.alt
+
+
+def frames(period, latency, count=3):
+    """Frames of `latency` ms, of which the first half is decoding, each `period` ms after the one before."""
+    starts = [7 + k * period / 1e3 for k in range(count)]
+    half = latency / 2e3
+    return [{"decode": (at, at + half), "compute": (at + half, at + 2 * half)} for at in starts]
+
+
+def test_a_schedule_draws_each_stage_to_scale_and_tells_the_pace_of_each_way():
+    ways = {"before": frames(100, 100), "after": frames(40, 60)}
+    image = display.schedule(ways, "Two ways")
+    decode, compute = (near(image, color, 3) for color in PALETTE[:2])
+    rows = np.flatnonzero(decode[: int(0.85 * len(decode))].any(axis=1))  # the legend lies below
+    lanes = [decode[row].sum() for row in (rows[0], rows[-1])]
+    assert lanes[0] / lanes[1] == pytest.approx(100 / 60, rel=0.1)
+    assert compute[rows[0]].sum() == pytest.approx(lanes[0], rel=0.1)
+    assert "before: a frame every 100 ms, each takes 100 ms (decode 50, compute 50); " in image.alt
+    assert image.alt.endswith("after: a frame every 40 ms, each takes 60 ms (decode 30, compute 30).")
+
+
+def test_a_frame_alone_has_no_schedule():
+    with pytest.raises(BadInput, match="at least 2"):
+        display.schedule({"before": frames(100, 100, 1)}, "One frame")
 
 
 def test_a_roofline_tells_which_roof_is_over_a_point():

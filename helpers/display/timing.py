@@ -81,6 +81,7 @@ def schedule(ways: Mapping[str, Sequence[Spans]], title: str) -> "Image":
         said = f"{name}: a frame every {number(period)} ms, each takes {number(latency)} ms"
         axes.set_title(said.replace(": ", "\n", 1), loc="left", fontsize=10, color=INK)
         told.append(f"{said} ({_medians(frames)})")
+    panels[-1, 0].set_xlim(left=0)  # of all panels: each has its bars now
     panels[-1, 0].set_xlabel("ms", fontsize=10, color=INK)
     handles = [Patch(color=color, label=stage) for stage, color in colors.items()]
     figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold", color=INK)
@@ -100,7 +101,7 @@ def _draw_frames(axes, frames, colors):
                 k, width, left=left, height=0.7, color=colors[stage], edgecolor=colors[stage], linewidth=0.8, zorder=2
             )
     axes.set_yticks(range(len(frames)), [f"frame {k + 1}" for k in range(len(frames))])
-    axes.set(ylim=(len(frames) - 0.4, -0.6), xlim=(0, None))
+    axes.set(ylim=(len(frames) - 0.4, -0.6))
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=INK, labelsize=9.5)
     axes.grid(axis="x", color=GRID, linewidth=0.8)

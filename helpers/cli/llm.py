@@ -9,7 +9,7 @@ from pathlib import Path
 from helpers.cli import numbers
 from helpers.cli.parser import Parser
 from helpers.errors import BadInput
-from helpers.files import atomic, check_distinct, check_target, read_json
+from helpers.files import atomic, check_target, read_json
 from helpers.llm import build
 
 FORMATS = ("fp16", "bf16", "w8a16", "w4a16", "awq", "fp8", "int8_sq")
@@ -74,7 +74,7 @@ def _convert(options: Namespace) -> int:
     from helpers.llm import folder
     from helpers.llm.tensorrt_llm import quantize, write
 
-    check_distinct(options.out_dir, options.model, options.calibration)
+    folder.check_apart(options.out_dir, options.model, options.calibration)
     check_target(options.out_dir, folder=True)
     model = folder.load(options.model)
     quantized = quantize(model, options.format, _ids(options, model.config.vocab_size), options.dtype)
@@ -104,7 +104,7 @@ def _read(options: Namespace) -> int:
 
     base = folder.read_config(options.base)[1] if options.base else None
     if options.out_dir is not None:
-        check_distinct(options.out_dir, options.checkpoint, options.base)
+        folder.check_apart(options.out_dir, options.checkpoint, options.base)
     model = read(options.checkpoint, options.sm, base)
     table = read_json(options.checkpoint / "config.json", "a table", "convert again")
     corrected, found = correct(table, read_checkpoint(options.checkpoint / "rank0.safetensors"), base)
@@ -125,7 +125,7 @@ def _prove(options: Namespace) -> int:
     from helpers.llm import folder
     from helpers.llm.tensorrt_llm import prove
 
-    check_distinct(options.out_dir, options.model, options.calibration)
+    folder.check_apart(options.out_dir, options.model, options.calibration)
     model = folder.load(options.model)
     print(f"{'format':<8}{'GPUs':>5}{'SM':>4}{'error':>10}{'argmax':>8}{'noise':>10}{'bytes':>14}")
     with atomic(options.out_dir, folder=True) as part:

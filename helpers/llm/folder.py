@@ -140,7 +140,7 @@ def save(out: PathLike, state: dict[str, Tensor], table: dict[str, Any], tokeniz
     from safetensors.torch import save_file
 
     out = as_path(out)
-    check_distinct(out, tokenizer)
+    check_apart(out, tokenizer)
     if shard < 1:
         raise BadInput("shard", shard, "a number of bytes above zero", "leave it out")
     parts = _parts(state, shard)
@@ -158,6 +158,14 @@ def save(out: PathLike, state: dict[str, Tensor], table: dict[str, Any], tokeniz
             index = {"metadata": {"total_size": total}, "weight_map": places}
             (part / INDEX.format(SINGLE[0])).write_text(json.dumps(index, indent=2) + "\n")
     return out
+
+
+def check_apart(out: PathLike, *inputs: PathLike | None) -> None:
+    """BadInput if the folder `out`, which is replaced as a whole, is one of `inputs` or holds one."""
+    check_distinct(out, *inputs)
+    for path in (as_path(path) for path in inputs if path is not None):
+        if path.resolve().is_relative_to(as_path(out).resolve()):
+            raise BadInput(out, f"the folder holds {path}, an input", "a folder of its own", "give it another name")
 
 
 def _apart(tensor):

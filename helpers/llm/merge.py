@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.errors import BadInput
-from helpers.files import PathLike, as_path, check_distinct, check_target, read_json
+from helpers.files import PathLike, as_path, check_target, read_json
 from helpers.llm import folder
 from helpers.models.checkpoints import dtype_of, read_checkpoint, shape_of
 
@@ -124,7 +124,7 @@ def save_language_model(base: PathLike, out: PathLike, checkpoint: PathLike | No
     Raises:
         BadInput: what cannot be read or does not fit, an output that is an input; nothing is written then.
     """
-    check_distinct(out, base, checkpoint)
+    folder.check_apart(out, base, checkpoint)
     check_target(out, folder=True)
     _, table = folder.read_config(base)
     state = take(folder.read_weights(base), base, None if checkpoint else prefix)

@@ -137,6 +137,14 @@ def test_an_output_is_never_an_input(base, tmp_path):
     assert same(folder.load(base).state_dict(), tiny().state_dict())
 
 
+def test_a_folder_that_holds_an_input_is_not_replaced(base, tmp_path):
+    path = stored(tmp_path, tiny(seed=7).state_dict())
+    for out in (tmp_path, path.parent, base.parent):
+        with pytest.raises(BadInput, match=r"holds .*, an input"):
+            merge.save_language_model(base, out, path)
+    assert path.is_file() and (base / "config.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -179,56 +179,64 @@ def summary(baseline, candidate):
     return np.percentile(b, 99), np.median(a) / np.median(b), ratios.min(), ratios.max()
 
 
-# %% Exercise 3: a better time as a reason
-# says: better time alone is no reason
-def reasons(row, baseline):
-    differing = [name for name in ("ms", "statistic", "stretch", "machine") if row[name] != baseline[name]]
-    return differing + ["warm-up"] * (row["warm-up"] == 0) + ["calls"] * (row["calls"] < 30)
+# %% Exercise 3: frames never overlap
+# says: four frames overlap
+def line(stages, depth):
+    return sum(stages), sum(stages)
 
 
-# %% Exercise 3: forgets the machine
-# says: another card
-def reasons(row, baseline):
-    differing = [name for name in ("statistic", "stretch") if row[name] != baseline[name]]
-    return differing + ["warm-up"] * (row["warm-up"] == 0) + ["calls"] * (row["calls"] < 30)
+# %% Exercise 3: the slowest stage alone, whatever the depth
+# says: depth of 1 nothing overlaps
+def line(stages, depth):
+    return sum(stages), max(stages)
 
 
-# %% Exercise 3: forgets the stretch
-# says: another stretch
-def reasons(row, baseline):
-    differing = [name for name in ("statistic", "machine") if row[name] != baseline[name]]
-    return differing + ["warm-up"] * (row["warm-up"] == 0) + ["calls"] * (row["calls"] < 30)
+# %% Exercise 3: the work is split evenly
+# says: slowest stage needs 60 ms.*floor
+def line(stages, depth):
+    return sum(stages), sum(stages) / depth
 
 
-# %% Exercise 3: compares with FP32's values instead of the baseline
-# says: use `baseline`
-def reasons(row, baseline):
-    wanted = {"statistic": "p50", "stretch": "GPU", "machine": "card 1"}
-    differing = [name for name, value in wanted.items() if row[name] != value]
-    return differing + ["warm-up"] * (row["warm-up"] == 0) + ["calls"] * (row["calls"] < 30)
+# %% Exercise 3: the mean stage in place of the slowest
+# says: slowest stage needs 60 ms.*floor
+def line(stages, depth):
+    mean = sum(stages) / len(stages)
+    return (sum(stages), sum(stages)) if depth == 1 else (depth * mean, mean)
 
 
-# %% Exercise 3: demands the baseline's warm-up and calls
-# says: are enough
-def reasons(row, baseline):
-    names = ("statistic", "stretch", "machine", "warm-up", "calls")
-    return [name for name in names if row[name] != baseline[name]]
+# %% Exercise 3: a frame waits for nobody
+# says: waits for those ahead
+def line(stages, depth):
+    return sum(stages), max(sum(stages) / depth, max(stages))
 
 
-# %% Exercise 3: thirty calls are too few
-# says: 30 calls .* are enough
-def reasons(row, baseline):
-    differing = [name for name in ("statistic", "stretch", "machine") if row[name] != baseline[name]]
-    return differing + ["warm-up"] * (row["warm-up"] == 0) + ["calls"] * (row["calls"] <= 30)
+# %% Exercise 3: period and latency exchanged
+# says: latency comes first
+def line(stages, depth):
+    latency = max(sum(stages), depth * max(stages))
+    return latency / depth, latency
 
 
-# %% Exercise 3: only the first reason
-# says: three faults
-def reasons(row, baseline):
-    for name in ("statistic", "stretch", "machine"):
-        if row[name] != baseline[name]:
-            return [name]
-    return ["warm-up"] * (row["warm-up"] == 0) + ["calls"] * (row["calls"] < 30)
+# %% Exercise 3: any two frames keep the slowest stage busy
+# says: cannot keep a stage of 20 ms busy
+def line(stages, depth):
+    if depth == 1:
+        return sum(stages), sum(stages)
+    return max(sum(stages), depth * max(stages)), max(stages)
+
+
+# %% Exercise 3: always waits for the slowest
+# says: nobody has to wait
+def line(stages, depth):
+    if depth == 1:
+        return sum(stages), sum(stages)
+    return sum(stages) + (depth - 2) * max(stages) + 20, max(sum(stages) / depth, max(stages))
+
+
+# %% Exercise 3: the period alone
+# says: tuple
+def line(stages, depth):
+    return max(sum(stages) / depth, max(stages))
 
 
 # %% Project: one engine after the other

@@ -133,3 +133,9 @@ def test_the_kernel_runs_in_the_network(small_mini, host_library):
         patch.setattr(common, "launch", lambda loaded, name, *rest: (names.append(name), launch(loaded, name, *rest)))
         model(**feeds | {name: torch.from_numpy(a) for name, a in model.config.initial_states().items()})
     assert names.count("onramp_project_pillars_fp32") == 1
+
+
+def test_the_host_does_not_see_what_is_on_the_border():
+    ahead = np.float32([[50, 0, 40, 0], [0, 50, 20, 0], [0, 0, 1, 0], [0, 0, 0, 1]])[None, None]
+    points = np.float32([[[x, y, 10]] for x, y in ((-8, 0), (8, 0), (0, -4), (0, 4), (0, 0))])
+    assert project(ahead, points, (40, 80))[1].ravel().tolist() == [0, 0, 0, 0, 1]

@@ -46,8 +46,8 @@ class Projection(nn.Module):
         super().__init__()
         self.form, self.size = config.projection, (config.image_size[0], config.image_size[1])
         self.register_buffer("image_size", torch.tensor(config.image_size[::-1]).float(), persistent=False)
-        self.register_buffer("points", torch.from_numpy(pillars(config)), persistent=False)
-        self.register_buffer("cells", torch.from_numpy(cells(config)), persistent=False)
+        self.register_buffer("points", torch.tensor(pillars(config)), persistent=False)
+        self.register_buffer("cells", torch.tensor(cells(config)), persistent=False)
 
     def forward(self, *geometry: Tensor) -> tuple[Tensor, Tensor]:
         """lidar2img [B, cameras, 4, 4], pixels of the padded image, or what the host made of it, to (references, mask).

@@ -357,3 +357,12 @@ def test_the_projection_as_an_operator_computes_the_same():
         assert torch.equal(found, expected)
     with pytest.raises(BadInput, match=r"projection='host'\n.*published, operator, inputs"):
         TINY.with_projection("host")
+
+
+def test_a_network_made_on_another_device_lies_there_whole_and_runs():
+    """As operations are counted: on the meta device, without memory."""
+    with torch.device("meta"):
+        model = BEVFormer(TINY).eval()
+        given = {name: torch.empty(shape) for name, shape in TINY.input_shapes().items()}
+    assert {tensor.device.type for tensor in (*model.parameters(), *model.buffers())} == {"meta"}
+    assert [output.shape for output in model(**given)] == list(map(torch.Size, TINY.output_shapes().values()))

@@ -7,8 +7,6 @@ import collections
 import functools
 import json
 
-import numpy as np
-
 from benchmarks import frames
 from benchmarks.measured import GRAPH, PLUGIN, SINGLE, bare
 from benchmarks.session import preparing
@@ -17,6 +15,7 @@ from helpers import graph as graph_file
 from helpers.engine import cache
 from helpers.errors import BadInput
 from helpers.files import atomic
+from helpers.sequence import zeros
 
 # Options of `helpers.engine.build`; constrained: what `config.fp32` says stays in FP32; half: plugins in both forms.
 ENGINES = {
@@ -194,8 +193,7 @@ class Shape:
     def feeds(self, opened, index):
         """Inputs of a frame, complete for this engine."""
         states = [name for name in self.config.states if name not in opened.states]
-        zeros = {name: np.zeros(opened.inputs[name].shape, opened.inputs[name].dtype) for name in states}
-        return self.frames[index] | zeros
+        return self.frames[index] | zeros(opened.inputs, states)
 
     def profile(self, name, path):
         """Per-layer times to a file of their own; the largest and the sums by type here."""

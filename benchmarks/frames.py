@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.session import preparing
 from helpers.errors import BadInput
 from helpers.files import atomic
-from helpers.sequence import Step, rollout
+from helpers.sequence import Step, rollout, zeros
 
 TINY = np.finfo(np.float32).tiny
 
@@ -59,7 +59,7 @@ def stream(engine, frames, system, config, out):
     An engine with states keeps them itself; they are zero at the start of a scene.
     """
     states, restart = ({}, engine.reset) if engine.states else (config.states, None)
-    initial = {name: np.zeros(engine.inputs[name].shape, engine.inputs[name].dtype) for name in states}
+    initial = zeros(engine.inputs, states)
     running = rollout(engine.run, frames, states, initial, restart=restart)
     kept = [system.kept(config, outputs) for _, _, outputs in running]
     save(out, {name: [one[name] for one in kept] for name in kept[0]})

@@ -20,16 +20,21 @@ def bounds(rows, ceilings):
         ceilings: what `benchmarks.pytorch.ceilings` measured.
     """
     found = {}
-    for precision, size in BYTES.items():
-        rate, bandwidth = ceilings[f"{precision}_tflop_s"] * 1e12, ceilings["copy_gb_s"] * 1e9
+    for precision in BYTES:
         bound, ops = collections.Counter(compute=0.0, memory=0.0), collections.Counter()
         for row in rows:
-            one = benchmark.roofline(max(row["flops"], 1), size * row["elements"], rate, bandwidth)
+            one = _least(row, ceilings, precision)
             bound[one["bound"]] += one["least_ms"]
             ops[row["op"]] += one["least_ms"]
         found[precision] = {"least_ms": sum(bound.values()), **{f"by_{name}_ms": ms for name, ms in bound.items()}}
         found[precision] |= {f"{op}_ms": ms for op, ms in ops.most_common()}
     return found
+
+
+def _least(row, ceilings, precision):
+    """`helpers.benchmark.roofline` of one layer."""
+    rate, bandwidth = ceilings[f"{precision}_tflop_s"] * 1e12, ceilings["copy_gb_s"] * 1e9
+    return benchmark.roofline(max(row["flops"], 1), BYTES[precision] * row["elements"], rate, bandwidth)
 
 
 def of(name, pieces, shape):
@@ -80,14 +85,13 @@ def by_layer(profile, costs, ceilings, precision):
     Returns:
         ([{"layer", "ms", "least_ms", "nodes"}], milliseconds of the costed nodes that no layer could be given).
     """
-    rate, bandwidth = ceilings[f"{precision}_tflop_s"] * 1e12, ceilings["copy_gb_s"] * 1e9
     order = {name: position for position, name in enumerate(costs["nodes"])}
     rows = [{"layer": row["layer"], "ms": row["ms"], "least_ms": 0.0, "nodes": 0} for row in profile]
     named = {name: row for row in rows if BLOCK not in row["layer"] for name in row["layer"].split(" + ")}
     blocks = [(*_range(row["layer"], order), row) for row in rows if BLOCK in row["layer"]]
     lost = 0.0
     for cost in costs["layers"]:
-        least = benchmark.roofline(max(cost["flops"], 1), BYTES[precision] * cost["elements"], rate, bandwidth)
+        least = _least(cost, ceilings, precision)
         at = order[cost["node"]]
         around = [(last - first, index) for index, (first, last, _) in enumerate(blocks) if first <= at <= last]
         row = named.get(cost["node"]) or (blocks[min(around)[1]][2] if around else None)

@@ -1,7 +1,7 @@
 """Frames in the order of time, and the one loop that runs a network over them and carries its state. NumPy only."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,11 @@ class Step(NamedTuple):
     feeds: Arrays
     first: bool
     frame: object = None
+
+
+def zeros(inputs: Mapping[str, tuple[Any, Any]], names: Iterable[str]) -> Arrays:
+    """Zeros for these of an engine's inputs, name -> (shape, dtype), such as its states where a sequence begins."""
+    return {name: np.zeros(*inputs[name]) for name in names}
 
 
 def as_steps(frames: Iterable[Step | Arrays]) -> Iterator[Step]:

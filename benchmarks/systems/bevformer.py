@@ -19,10 +19,11 @@ class Variant(Config):
     batch: int = 1
 
     def input_shapes(self):
-        return {
-            name: tuple(size * self.batch if axis == (name == "prev_bev") else size for axis, size in enumerate(shape))
-            for name, shape in super().input_shapes().items()
-        }
+        found = {}
+        for name, shape in super().input_shapes().items():
+            batch = 1 if name == "prev_bev" else 0  # the axis of the streams
+            found[name] = (*shape[:batch], shape[batch] * self.batch, *shape[batch + 1 :])
+        return found
 
     def output_shapes(self):
         return {name: (shape[0], self.batch, *shape[2:]) for name, shape in super().output_shapes().items()}

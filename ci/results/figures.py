@@ -48,14 +48,16 @@ def _ratios(metrics):
 
 def _sums(metrics):
     """The INT8 engine's profile in three figures; in how many cases GridSample stayed in FP32."""
-    kinds = {key: ms for key, ms in metrics["profile"].items() if key.startswith("type/")}
-    occupancy = metrics["occupancy_profile"]
     cases = metrics["gridsample"]
     kept = [key for key in cases if key.endswith("/native_fp32") and cases[key] == cases[f"{key[:-4]}fp16"]]
     return {
         "profile_ms": metrics["profile"]["sum_ms"],
-        "convolutions_ms": sum(ms for key, ms in kinds.items() if key.startswith("type/Cask")),
-        "occupancy_convolutions_ms": sum(ms for key, ms in occupancy.items() if key.startswith("type/Cask")),
-        "transformer_ms": kinds["type/Myelin_ms"] + kinds["type/PluginV2_ms"],
+        "convolutions_ms": _convolutions(metrics["profile"]),
+        "occupancy_convolutions_ms": _convolutions(metrics["occupancy_profile"]),
+        "transformer_ms": metrics["profile"]["type/Myelin_ms"] + metrics["profile"]["type/PluginV2_ms"],
         "gridsample_kept": len(kept),
     }
+
+
+def _convolutions(profile):
+    return sum(ms for key, ms in profile.items() if key.startswith("type/Cask"))

@@ -74,8 +74,7 @@ def published(results):
         record = results.latest(PUBLISHED + name)
         rows.append({
             "": label,
-            "GPU, ms": figure(record, "gpu_ms_p50", 2),
-            "graph, ms": figure(record, "graph_gpu_ms_p50", 2),
+            **_on_gpu(record),
             "engine, MiB": "" if name == WRONG else figure(record, "engine_mib", 0),
             "FP32 / this": _over(results, record, "fp32"),
             "TF32 / this": _over(results, record, "tf32"),
@@ -92,8 +91,7 @@ def mini(results):
         record = results.latest(MINI + name)
         rows.append({
             "": label,
-            "GPU, ms": figure(record, "gpu_ms_p50", 2),
-            "graph, ms": figure(record, "graph_gpu_ms_p50", 2),
+            **_on_gpu(record),
             "FP32 / this": _over(results, record, "fp32"),
             "NDS": figure(record, "NDS", 3),
             "mAP": figure(record, "mAP", 3),
@@ -125,13 +123,17 @@ def occupancy_times(results):
         record = results.latest(f"fbocc-published-{name}")
         rows.append({
             "": label,
-            "GPU, ms": figure(record, "gpu_ms_p50", 2),
-            "graph, ms": figure(record, "graph_gpu_ms_p50", 2),
+            **_on_gpu(record),
             "with copies, ms": figure(record, "host_ms_p50", 1),
             "over the roofline": figure(record, "over_roofline", 1),
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows)
+
+
+def _on_gpu(record):
+    """Columns of the GPU's times."""
+    return {"GPU, ms": figure(record, "gpu_ms_p50", 2), "graph, ms": figure(record, "graph_gpu_ms_p50", 2)}
 
 
 def _over(results, record, base):

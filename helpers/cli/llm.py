@@ -11,8 +11,8 @@ from helpers.cli.parser import Parser
 from helpers.errors import BadInput
 from helpers.files import atomic, check_target, read_json
 from helpers.llm import build
+from helpers.llm.formats import FORMATS
 
-FORMATS = ("fp16", "bf16", "w8a16", "w4a16", "awq", "fp8", "int8_sq")
 TOKENS = (4, 64)  # of random calibration
 
 
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     one.add_argument("--checkpoint", type=Path, metavar="FILE", help="fine-tune, whole detector or LoRA adapter")
     one.add_argument("--prefix", help="of the language model's tensors (default: found)")
     one.add_argument("--alpha", type=numbers.real(0, 1e6), help="of LoRA (default: adapter_config.json's)")
-    one.add_argument("--shard", type=numbers.whole(1, 1 << 50), default=5 << 30, help="bytes of a file at most")
+    one.add_argument("--shard", type=numbers.whole(1, 1 << 50), help="bytes of a file at most (5 GiB)")
     one.add_argument("--test-load", action="store_true", help="load the folder again")
     one = actions.add_parser("convert", help="write a TensorRT-LLM checkpoint")
     one.add_argument("model", type=Path, metavar="FOLDER", help="of Hugging Face, a plain Llama")
@@ -61,7 +61,7 @@ def _save(options: Namespace) -> int:
     from helpers.llm import folder, merge
 
     out = merge.save_language_model(
-        options.base, options.out_dir, options.checkpoint, options.prefix, options.alpha, options.shard
+        options.base, options.out_dir, options.checkpoint, options.prefix, options.alpha, options.shard or folder.SHARD
     )
     if options.test_load:
         count = sum(tensor.numel() for tensor in folder.load(out).state_dict().values())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from helpers.errors import BadInput
+from helpers.sequence import zeros
 
 Spans = dict[str, tuple[float, float]]
 
@@ -51,7 +52,7 @@ class HostSlot(Slot):
     def __init__(self, line: "Line") -> None:
         self._line, self._running, self.spans = line, Future(), {}
         names = [name for name in line.engine.inputs if name not in line.states]
-        self.inputs = {name: np.zeros(*line.engine.inputs[name]) for name in names}
+        self.inputs = zeros(line.engine.inputs, names)
 
     def submit(self, first: bool) -> None:
         self._running = self._line.pool.submit(self._run, first)
@@ -59,7 +60,7 @@ class HostSlot(Slot):
     def _run(self, first):
         line, begun = self._line, time.perf_counter()
         if first:
-            line.current = line.zeros()
+            line.current = zeros(line.engine.inputs, line.states)
         outputs = line.engine.run(self.inputs | line.current)
         line.current = {name: outputs.pop(source) for name, source in line.states.items()}
         self.spans = {"compute": (begun, time.perf_counter())}
@@ -78,11 +79,7 @@ class Line:
     def __init__(self, engine: Any, states: Mapping[str, str]) -> None:
         check_fixed(engine)
         self.engine, self.states, self.pool = engine, dict(states), ThreadPoolExecutor(1)
-        self.current = self.zeros()
-
-    def zeros(self) -> dict[str, np.ndarray]:
-        """The states where a sequence begins."""
-        return {name: np.zeros(*self.engine.inputs[name]) for name in self.states}
+        self.current = zeros(engine.inputs, self.states)
 
 
 def check_fixed(engine: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from helpers.dataset.images import decode_image, in_threads, preprocess
 from helpers.engine import Engine
 from helpers.pipeline.shots import Done, Shot
+from helpers.sequence import zeros
 
 
 class Serial:
@@ -53,9 +54,7 @@ class Serial:
 
     def _zeros(self):
         """The states that the engine does not keep itself, where a sequence begins."""
-        names = [name for name in self.config.states if name not in self.engine.states]
-        inputs: Any = self.engine.inputs
-        return {name: np.zeros(*inputs[name]) for name in names}
+        return zeros(self.engine.inputs, [name for name in self.config.states if name not in self.engine.states])
 
     def _prepared(self, pictures):
         return preprocess(pictures, self.config)[None]

@@ -4,7 +4,7 @@ The form is the published one; neither TensorRT-LLM nor ModelOpt is needed. `wri
 or on one whose linear layers `quantize` has replaced; `prove` holds what is read against what was written.
 """
 
-from helpers.llm.tensorrt_llm.formats import FORMATS
+from helpers.llm.formats import FORMATS
 from helpers.llm.tensorrt_llm.proof import Proof, prove
 from helpers.llm.tensorrt_llm.quantized import quantize
 from helpers.llm.tensorrt_llm.reader import correct, read

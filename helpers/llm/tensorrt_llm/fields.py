@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from helpers.errors import BadInput
 from helpers.files import PathLike
 from helpers.layers.llama import LlamaConfig
-from helpers.llm.tensorrt_llm.formats import FORMATS
+from helpers.llm.formats import FORMATS
 
 ARCHITECTURES = {"LlamaForCausalLM", "LlavaLlamaForCausalLM"}  # the second is written for OmniDrive's, and corrected
 EXPECTED = {  # what another value would change in the network

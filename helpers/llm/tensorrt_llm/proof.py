@@ -9,7 +9,7 @@ from torch import Tensor
 
 from helpers.files import PathLike
 from helpers.layers.llama import Llama
-from helpers.llm.tensorrt_llm.formats import FORMATS
+from helpers.llm.formats import FORMATS
 from helpers.llm.tensorrt_llm.quantized import quantize
 from helpers.llm.tensorrt_llm.reader import read
 from helpers.llm.tensorrt_llm.writer import write

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from helpers.errors import BadInput
 from helpers.layers.llama import Llama
-from helpers.llm.tensorrt_llm.formats import GROUP, SHARING, SMOOTHING, Format, chosen
+from helpers.llm.formats import GROUP, SHARING, SMOOTHING, Format, chosen
 
 E4M3 = torch.float8_e4m3fn
 MOST = {E4M3: 448.0, torch.int8: 127.0}

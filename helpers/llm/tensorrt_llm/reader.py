@@ -9,9 +9,9 @@ from torch import Tensor
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, read_json
 from helpers.layers.llama import Llama, LlamaConfig
+from helpers.llm.formats import EMBEDDING, FORMATS, GROUP, HEAD, KV_SCALE, NORM, NORMS, PLACES, Format
 from helpers.llm.tensorrt_llm import mixed_gemm, parallel
 from helpers.llm.tensorrt_llm.fields import check_handled, correct, llama_config
-from helpers.llm.tensorrt_llm.formats import EMBEDDING, FORMATS, GROUP, HEAD, KV_SCALE, NORM, NORMS, PLACES, Format
 from helpers.llm.tensorrt_llm.quantized import E4M3, Parts, QuantizedCache, QuantizedLinear
 from helpers.llm.tensorrt_llm.writer import CONFIG, RANK
 from helpers.models.checkpoints import read_checkpoint, shape_of

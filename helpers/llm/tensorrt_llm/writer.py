@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, atomic
 from helpers.layers.llama import Llama, LlamaConfig
+from helpers.llm.formats import EMBEDDING, GROUP, HEAD, KV_SCALE, NORM, NORMS, PLACES, Format, chosen
 from helpers.llm.tensorrt_llm import mixed_gemm, parallel
-from helpers.llm.tensorrt_llm.formats import EMBEDDING, GROUP, HEAD, KV_SCALE, NORM, NORMS, PLACES, Format, chosen
 from helpers.llm.tensorrt_llm.quantized import Parts, QuantizedCache, QuantizedLinear, torch_dtype
 
 CONFIG, RANK = "config.json", "rank{}.safetensors"

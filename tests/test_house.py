@@ -37,6 +37,7 @@ FLOORS = (
     ),
     ("helpers.models",),
     ("helpers.llm",),
+    ("helpers.policy",),
     ("helpers.cli", "data_scripts"),
     ("benchmarks", "helpers.__main__"),
     ("ci",),

@@ -129,11 +129,11 @@ def load(folder: PathLike) -> Llama:
 
 
 def save(out: PathLike, state: dict[str, Tensor], table: dict[str, Any], tokenizer: PathLike | None = None,
-         shard: int = SHARD) -> Path:  # fmt: skip
+         shard: int = SHARD, kind: dict[str, Any] = PLAIN) -> Path:  # fmt: skip
     """Write a folder that transformers loads as LlamaForCausalLM, whole or not at all.
 
     Args:
-        table: of a config.json; `architectures` and `model_type` become those of a plain Llama.
+        table: of a config.json; `architectures` and `model_type` become those of `kind`, a plain Llama.
         tokenizer: the folder whose tokenizer files come along.
         shard: bytes of tensors in one file at most, unless one tensor is larger.
     """
@@ -146,7 +146,7 @@ def save(out: PathLike, state: dict[str, Tensor], table: dict[str, Any], tokeniz
     parts = _parts(state, shard)
     total = sum(tensor.nbytes for tensor in state.values())
     with atomic(out, folder=True) as part:
-        (part / "config.json").write_text(json.dumps(table | PLAIN, indent=2) + "\n")
+        (part / "config.json").write_text(json.dumps(table | kind, indent=2) + "\n")
         for name in TOKENIZER:
             if tokenizer is not None and (source := as_path(tokenizer) / name).is_file():
                 shutil.copyfile(source, part / name)

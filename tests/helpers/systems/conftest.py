@@ -1,4 +1,4 @@
-"""FB-OCC in its tiny configuration, exported once."""
+"""FB-OCC and OpenVLA in their tiny configurations, exported once."""
 
 import pytest
 
@@ -11,3 +11,13 @@ def tiny_fbocc(tmp_path_factory):
 
     model = models.create("fbocc", TINY)
     return model, export.export(model, tmp_path_factory.mktemp("fbocc") / "tiny.onnx")
+
+
+@pytest.fixture(scope="session")
+def tiny_openvla(tmp_path_factory):
+    """(OpenVLA in PyTorch, path of the graph of its vision side); not to be changed."""
+    from helpers import export, models
+    from tests.helpers.systems.openvla.tiny import FUSED
+
+    model = models.create("openvla", FUSED)
+    return model, export.export(model, tmp_path_factory.mktemp("openvla") / "tiny.onnx")

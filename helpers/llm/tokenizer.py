@@ -1,0 +1,130 @@
+"""The tokenizer of a Llama from its tokenizer.json: byte-pair encoding over a whole text, without other packages."""
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+from helpers.errors import BadInput
+from helpers.files import PathLike, as_path, read_json
+
+SPACE = "▁"
+FIX = "give the folder of a Llama whose tokenizer.json transformers 4.40 reads, or encode with its own package"
+
+
+class Tokenizer:
+    """Text to ids and back. What looks like a special token within a text is text.
+
+    Attributes:
+        bos, eos, unk: ids of `<s>`, `</s>` and `<unk>`. space: id of the lone "▁".
+    """
+
+    def __init__(self, vocab: dict[str, int], merges: list[tuple[str, str]], where: PathLike = "tokenizer") -> None:
+        self.vocab, self.special = vocab, {"<unk>", "<s>", "</s>"}
+        if absent := [token for token in (*sorted(self.special), SPACE) if token not in vocab]:
+            raise BadInput(where, f"no token {absent[0]!r}", "a Llama's vocabulary", FIX)
+        self.unk, self.bos, self.eos, self.space = (vocab[token] for token in ("<unk>", "<s>", "</s>", SPACE))
+        self._ranks = {pair: rank for rank, pair in enumerate(merges)}
+        self._tokens = {number: token for token, number in vocab.items()}
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text behind that of its start. A character that has no token becomes its bytes, or unknown."""
+        pieces = list(SPACE + text.replace(" ", SPACE)) if text else []
+        while True:
+            found = [(self._ranks.get(pair), k) for k, pair in enumerate(itertools.pairwise(pieces))]
+            rank, first = min(((rank, k) for rank, k in found if rank is not None), default=(None, 0))
+            if rank is None:
+                break
+            pieces[first : first + 2] = [pieces[first] + pieces[first + 1]]
+        return [self.bos, *(number for piece in pieces for number in self._ids(piece))]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids without special tokens; ids that are no token are left out."""
+        data = b"".join(_bytes(token) for token in (self._tokens.get(int(number), "") for number in ids)
+                        if token not in self.special)  # fmt: skip
+        return data.decode("utf-8", "replace").replace(SPACE, " ").removeprefix(" ")
+
+    def _ids(self, piece):
+        if piece in self.vocab:
+            return [self.vocab[piece]]
+        return [self.vocab.get(f"<0x{byte:02X}>", self.unk) for byte in piece.encode("utf-8", "replace")]
+
+
+def _bytes(token):
+    is_byte = len(token) == 6 and token.startswith("<0x") and token.endswith(">")
+    return bytes([int(token[3:5], 16)]) if is_byte else token.encode()
+
+
+def read(folder: PathLike) -> Tokenizer:
+    """The tokenizer of a folder of Hugging Face.
+
+    Raises:
+        BadInput: no tokenizer.json, a damaged one, or one that is not Llama's kind.
+    """
+    path = as_path(folder) / "tokenizer.json"
+    table = read_json(path, "a tokenizer in Hugging Face's form", FIX)
+    try:
+        model, steps = table["model"], table["normalizer"]["normalizers"]
+        merges = [_pair(entry) for entry in model["merges"]]
+        vocab = {str(token): int(number) for token, number in model["vocab"].items()}
+        kinds = [step["type"] for step in steps]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(path, f"{type(error).__name__}: {error}", "a Llama's tokenizer", FIX) from error
+    if model.get("type") != "BPE" or kinds != ["Prepend", "Replace"] or table.get("pre_tokenizer"):
+        found = f"{model.get('type')} after {kinds}, pieces by {table.get('pre_tokenizer')}"
+        raise BadInput(path, found, "BPE after Prepend and Replace of spaces", FIX)
+    return Tokenizer(vocab, merges, path)
+
+
+def _pair(entry: Any) -> tuple[str, str]:
+    """A merge, which is "a b" or ["a", "b"]."""
+    left, right = entry.split(" ") if isinstance(entry, str) else entry
+    return left, right
+
+
+def table_of(vocab: dict[str, int], merges: list[tuple[str, str]]) -> dict[str, Any]:
+    """The content of a tokenizer.json that `read` and transformers take."""
+    special = [
+        {"id": vocab[token], "content": token, "single_word": False, "lstrip": False, "rstrip": False,
+         "normalized": False, "special": True}
+        for token in ("<unk>", "<s>", "</s>")
+    ]  # fmt: skip
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": special,
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "Prepend", "prepend": SPACE},
+                {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
+            ],
+        },
+        "pre_tokenizer": None,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [vocab["<s>"]], "tokens": ["<s>"]}},
+        },
+        "decoder": {
+            "type": "Sequence",
+            "decoders": [
+                {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
+                {"type": "ByteFallback"},
+                {"type": "Fuse"},
+                {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+            ],
+        },
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": "<unk>",
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": True,
+            "byte_fallback": True,
+            "vocab": vocab,
+            "merges": [" ".join(pair) for pair in merges],
+        },
+    }

@@ -1,0 +1,96 @@
+"""Folders of OpenVLA in Hugging Face's form, as published and as trained here: read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from helpers.errors import BadInput
+from helpers.files import PathLike, as_path, read_json
+from helpers.llm import folder as hugging_face
+from helpers.llm import tokenizer
+from helpers.models.checkpoints import check_tensors
+from helpers.policy.policy import Policy
+from helpers.systems.openvla import published
+from helpers.systems.openvla.config import Config
+from helpers.systems.openvla.network import OpenVLA
+
+Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+STATISTICS = "dataset_statistics.json"  # of a fine-tune, beside config.json
+FIX = "take all files of one model"
+
+
+def read_config(folder: PathLike) -> tuple[Config, dict[str, Any]]:
+    """(configuration, statistics of actions by data set) of a folder's config.json.
+
+    Raises:
+        BadInput: no such file, another model's, a Llama that is not handled, no statistics.
+    """
+    path = as_path(folder) / "config.json"
+    table = read_json(path, "the configuration of an OpenVLA", FIX)
+    config = published.config_of(table, path)
+    hugging_face.llama_config(dict(config.language) | dict(table.get("text_config") or {}), path)
+    fine_tuned = path.with_name(STATISTICS)
+    stats = read_json(fine_tuned, "statistics of actions", FIX) if fine_tuned.exists() else table.get("norm_stats")
+    if not isinstance(stats, dict) or not all(isinstance(each, dict) and "action" in each for each in stats.values()):
+        raise BadInput(path, "no norm_stats of actions", "{data set: {action: {q01, q99, mask}}}", FIX)
+    return config, stats
+
+
+def load(folder: PathLike, dtype: torch.dtype = torch.float32) -> Policy:
+    """The policy of a folder: config.json, weights in one file or in shards, tokenizer.json.
+
+    Args:
+        dtype: of weights and arithmetic.
+
+    Raises:
+        BadInput: files that are absent or damaged, or that do not belong together.
+    """
+    config, stats = read_config(folder)
+    network = assembled(config, hugging_face.read_weights(folder), folder, dtype)
+    return policy_of(network, tokenizer.read(folder), stats, str(folder))
+
+
+def assembled(config: Config, state: Mapping[str, Tensor], where: PathLike, dtype: torch.dtype) -> OpenVLA:
+    """The network with tensors from `where` and no second copy of them; BadInput if they are not its own."""
+    with torch.device("meta"):
+        network = OpenVLA(config)
+    kept = {name: tensor for name, tensor in state.items() if not name.endswith("rotary_emb.inv_freq")}
+    check_tensors(kept, network.state_dict(), where, FIX)
+    network.load_state_dict({name: tensor.to(dtype) for name, tensor in kept.items()}, assign=True)
+    return network.requires_grad_(False).eval()
+
+
+def policy_of(network: OpenVLA, words: tokenizer.Tokenizer, norm_stats: Mapping[str, Any], name: str) -> Policy:
+    """The policy of a network in PyTorch."""
+    (output,) = network.config.output_shapes()
+    run = vision_of(network)
+    return Policy(name, network.config, words, norm_stats, lambda feeds: run(feeds)[output], network.language_model)
+
+
+def vision_of(network: OpenVLA) -> Run:
+    """The vision side of a network as a function of arrays by name."""
+    kind = next(network.parameters()).dtype
+
+    @torch.no_grad()
+    def run(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = network(**{name: torch.from_numpy(array).to(kind) for name, array in feeds.items()})
+        return {name: out.float().numpy() for name, out in zip(network.config.output_shapes(), outputs, strict=True)}
+
+    return run
+
+
+def save(out: PathLike, network: OpenVLA, norm_stats: Mapping[str, Any], words: PathLike,
+         shard: int = hugging_face.SHARD) -> Path:  # fmt: skip
+    """Write a folder that `load` reads, in the form of the published ones, whole or not at all.
+
+    Args:
+        words: a folder with the tokenizer's files. shard: bytes of tensors in one file at most.
+    """
+    table = published.table_of(network.config, norm_stats)
+    return hugging_face.save(out, network.state_dict(), table, words, shard, published.KINDS)

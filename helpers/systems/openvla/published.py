@@ -1,0 +1,91 @@
+"""The config.json of OpenVLA's public folders, read and written. No torch."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from helpers.errors import BadInput
+from helpers.systems.openvla.config import DINO, LLAMA, SIGLIP, STRATEGIES, Config, Tower
+
+TOWERS = {"vit_large_patch14_reg4_dinov2.lvd142m": DINO, "vit_so400m_patch14_siglip_224": SIGLIP}
+FIX = "take the config.json of openvla/openvla-7b, of one trained from it, or of this project's mini"
+KINDS = {"architectures": ["OpenVLAForActionPrediction"], "model_type": "openvla"}
+
+
+def config_of(table: Mapping[str, Any], where: str | Path) -> Config:
+    """The configuration that a config.json states; what stands in it, such as eps, goes before what is usual.
+
+    Vicuna's prompt and reasoning before the action are taken for checkpoints of one tower alone, as OpenVLA v0.1 and
+    ECoT have it, unless the entries `prompt` and `reasoning`, which are this project's own, say otherwise.
+
+    Raises:
+        BadInput: another kind of model, towers that are not known, or entries that do not fit each other.
+    """
+    if not isinstance(table, Mapping) or table.get("model_type") != KINDS["model_type"]:
+        found = table.get("model_type") if isinstance(table, Mapping) else type(table).__name__
+        raise BadInput(where, f"model_type {found!r}", "openvla", FIX)
+    towers = _towers(table, where)
+    fused = table.get("use_fused_vision_backbone", len(towers) == 2)
+    sizes = table.get("image_sizes", [224] * len(towers))
+    if fused is not (len(towers) == 2) or not isinstance(sizes, list) or len({*map(str, sizes)}) != 1:
+        found = f"use_fused_vision_backbone {fused}, {len(towers)} towers, image_sizes {sizes}"
+        raise BadInput(where, found, "two towers if fused, else one, for one size of pictures", FIX)
+    size, language = sizes[0], table.get("text_config") or {}
+    numbers = {"pad_to_multiple_of": table.get("pad_to_multiple_of", 64), "image_sizes": size,
+               "n_action_bins": table.get("n_action_bins", 256)}  # fmt: skip
+    for name, value in numbers.items():
+        if type(value) is not int or value < 2:
+            raise BadInput(where, f"{name} {value!r}", "a whole number above one", FIX)
+    if not isinstance(language, dict) or language.get("model_type", "llama") != "llama":
+        raise BadInput(where, "another text_config", "a Llama's", FIX)
+    return Config(
+        name=str(where),
+        towers=towers,
+        language=LLAMA | {name: language[name] for name in LLAMA if name in language},
+        resize=table.get("image_resize_strategy", STRATEGIES[1]),
+        prompt=table.get("prompt", "openvla" if fused else "vicuna"),
+        reasoning=bool(table.get("reasoning", not fused)),
+        padding_rows=numbers["pad_to_multiple_of"],
+        bins=numbers["n_action_bins"],
+        image_size=(size, size),
+        image_mean=tuple(255 * value for value in towers[0].mean),
+        image_std=tuple(255 * value for value in towers[0].std),
+    )
+
+
+def table_of(config: Config, norm_stats: Mapping[str, Any]) -> dict[str, Any]:
+    """The config.json of a configuration, with the statistics of its data sets."""
+    return KINDS | {
+        "use_fused_vision_backbone": len(config.towers) == 2,
+        "image_resize_strategy": config.resize,
+        "image_sizes": [config.image_size[0]] * len(config.towers),
+        "n_action_bins": config.bins,
+        "norm_stats": norm_stats,
+        "pad_to_multiple_of": config.padding_rows,
+        "pad_token_id": config.action_vocab,
+        "prompt": config.prompt,
+        "reasoning": config.reasoning,
+        "text_config": {"model_type": "llama", **config.language},
+        **_named(config),
+    }
+
+
+def _named(config):
+    """The towers by timm's names, or by their sizes where timm has no such."""
+    names = {tower: name for name, tower in TOWERS.items()}
+    if all(tower in names for tower in config.towers):
+        return {"timm_model_ids": [names[tower] for tower in config.towers]}
+    return {"towers": [asdict(tower) for tower in config.towers]}
+
+
+def _towers(table, where):
+    names = table.get("timm_model_ids")
+    if isinstance(names, list) and names and all(isinstance(name, str) and name in TOWERS for name in names):
+        return tuple(TOWERS[name] for name in names)
+    try:
+        return tuple(
+            Tower(**tower | {name: tuple(tower[name]) for name in ("mean", "std")}) for tower in table["towers"]
+        )
+    except (KeyError, TypeError) as error:
+        raise BadInput(where, f"timm_model_ids {names!r}", "some of " + ", ".join(TOWERS), FIX) from error

@@ -1,0 +1,73 @@
+"""Byte-pair encoding of a whole text, as a Llama's tokenizer does it."""
+
+import json
+
+import pytest
+
+from helpers.errors import BadInput
+from helpers.llm.tokenizer import SPACE, Tokenizer, read, table_of
+
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+MERGES = [("a", "b"), ("ab", "c"), (SPACE, "ab"), ("b", "c"), (SPACE, SPACE)]
+VOCAB = {
+    token: number
+    for number, token in enumerate(
+        ["<unk>", "<s>", "</s>", *BYTES, SPACE, *"abc", *(left + right for left, right in MERGES)]
+    )
+}
+
+
+def words(tokens):
+    return [VOCAB[token] for token in tokens]
+
+
+@pytest.fixture
+def tokenizer():
+    return Tokenizer(VOCAB, MERGES)
+
+
+def test_the_earliest_merge_goes_first(tokenizer):
+    """Of a, b, c the pair (a, b) comes before (b, c), and (ab, c) before (space, ab)."""
+    assert tokenizer.encode("abc bc") == words(["<s>", SPACE, "abc", SPACE, "bc"])
+    assert tokenizer.encode("ab") == words(["<s>", SPACE + "ab"])
+    assert tokenizer.encode("a  a") == words(["<s>", SPACE, "a", SPACE * 2, "a"])
+    assert tokenizer.encode("") == words(["<s>"])
+
+
+def test_what_has_no_token_becomes_its_bytes_and_comes_back(tokenizer):
+    ids = tokenizer.encode("é ab\n</s>")
+    assert ids[2:4] == words(["<0xC3>", "<0xA9>"]) and VOCAB["</s>"] not in ids
+    assert tokenizer.decode(ids) == "é ab\n</s>"
+
+
+def test_without_bytes_it_is_unknown():
+    few = Tokenizer({token: number for number, token in enumerate(["<unk>", "<s>", "</s>", SPACE, "a"])}, [])
+    assert few.encode("az") == [1, 3, 4, 0]
+    assert few.decode([1, 3, 4, 77, 2]) == "a"
+
+
+def test_a_file_is_read_in_both_ways_to_write_a_merge(tokenizer, tmp_path):
+    table = table_of(VOCAB, MERGES)
+    for merges in (table["model"]["merges"], [list(pair) for pair in MERGES]):
+        table["model"]["merges"] = merges
+        (tmp_path / "tokenizer.json").write_text(json.dumps(table))
+        assert read(tmp_path).encode("abc ab é") == tokenizer.encode("abc ab é")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table["model"].update(type="WordPiece"), "WordPiece"),
+        (lambda table: table.update(pre_tokenizer={"type": "ByteLevel"}), "ByteLevel"),
+        (lambda table: table.update(normalizer=None), "TypeError"),
+        (lambda table: table["model"].pop("merges"), "merges"),
+        (lambda table: table["model"]["vocab"].pop("</s>"), "no token '</s>'"),
+        (lambda table: table["model"].update(merges=["a b c"]), "ValueError"),
+    ],
+)
+def test_another_tokenizer_is_refused_by_name(tmp_path, change, said):
+    table = table_of(dict(VOCAB), MERGES)
+    change(table)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(table))
+    with pytest.raises(BadInput, match=said):
+        read(tmp_path)

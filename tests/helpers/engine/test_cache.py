@@ -46,6 +46,14 @@ def test_key_depends_on_everything(tmp_path, conv, monkeypatch):
     assert len(set(built)) == 6
 
 
+def test_an_entry_tells_the_seconds_of_its_build(tmp_path, conv, monkeypatch):
+    made_from = cache.identity(conv, cache.read_model(conv), "onnxruntime", "1", [], {})
+    clock = iter((1000.0, 1002.34567))
+    monkeypatch.setattr(cache.time, "perf_counter", lambda: next(clock))
+    path = cache.fetch(tmp_path / "cache", conv, made_from, ".engine", lambda part: part.write_bytes(b"x") and {})
+    assert cache.read_meta(path)["build_seconds"] == 2.346
+
+
 @pytest.mark.parametrize("how", ["flip", "truncate", "remove", "metadata", "no metadata", "edit"])
 def test_damaged_entry_is_rebuilt_with_a_notice_and_never_loaded(conv, cached, runtime, how, capsys):
     path = engine.build(conv, runtime, cached)

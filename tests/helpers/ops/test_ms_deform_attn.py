@@ -151,3 +151,9 @@ def test_it_is_an_operator_of_torch():
     operator = torch.ops.onramp.ms_deform_attn
     assert torch.equal(operator(value, flat, *rest), reference(value, shapes, *rest))
     assert operator(value.to("meta"), flat, *(tensor.to("meta") for tensor in rest)).shape == (2, 11, 2, 3)
+
+
+def test_the_operator_refuses_sizes_that_are_no_pairs():
+    value, _, *rest = attention_inputs(shapes=((5, 7), (3, 4)))
+    with pytest.raises(ValueError, match="shorter"):
+        torch.ops.onramp.ms_deform_attn(value, [5, 7, 3, 4, 2], *rest)

@@ -103,13 +103,14 @@ def mutants_of(path, text):
 
 
 def tests_of(path, root=ROOT):
-    """The tests that mirror a file, those of its name, or else its folder's; behind them those that compile kernels for
-    it, which are slow and asked only where the others notice nothing.
+    """The tests that mirror a file: those of its name and those of its room's name, or else its folder's; behind them
+    those that compile kernels for it, which are slow and asked only where the others notice nothing.
     """
     mirror = Path("tests") / path
-    own = mirror.with_name(f"test_{mirror.name}")
-    first = str(own if (root / own).is_file() else mirror.parent)
-    return [first, *(name for name in COMPILED if path.startswith("helpers/ops/") and name != first)]
+    own, room = (mirror.with_name(f"test_{name}.py") for name in (mirror.stem, mirror.parent.name))
+    first = [str(test) for test in (own, room) if (root / test).is_file()] if (root / own).is_file() else []
+    first = first or [str(mirror.parent)]
+    return [*first, *(name for name in COMPILED if path.startswith("helpers/ops/") and name not in first)]
 
 
 def fails(folder, tests, seconds):

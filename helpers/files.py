@@ -130,6 +130,8 @@ def stays_inside(name: PathLike, folder: PathLike) -> bool:
 @contextlib.contextmanager
 def _holder(path, folder):
     """Yield a new folder beside `path`, in which it can be written; BadInput if it cannot."""
+    if path.name in ("", ".."):
+        raise BadInput(path, "a path without a name", "a name in a folder", "give another name, such as ./out")
     with contextlib.ExitStack() as stack:
         with disk_errors(path, every=True):
             found, expected = found_at(path), "a folder" if folder else "a file"
@@ -212,14 +214,13 @@ def read_file(path: PathLike, expected: str, fix: str, most: int = MOST) -> byte
 
 
 def read_json(path: PathLike, expected: str, fix: str, most: int = MOST) -> Any:
-    """The content of a JSON file.
+    """The content of a JSON file of at most `most` bytes.
 
     Raises:
-        BadInput: no file, one that may not be read or has more than `most` bytes, or not JSON in UTF-8; it says that
-            `expected` should be there.
+        BadInput: no file, one that may not be read or is too long, no JSON in UTF-8, or a name twice in one object.
     """
     try:
-        return json.loads(read_file(path, expected, fix, most).decode("utf-8"))
+        return json.loads(read_file(path, expected, fix, most).decode("utf-8"), object_pairs_hook=_each_once)
     except BadInput:
         raise
     except FileNotFoundError as error:
@@ -230,6 +231,13 @@ def read_json(path: PathLike, expected: str, fix: str, most: int = MOST) -> Any:
         raise BadInput(path, "JSON that is nested too deeply", expected, fix) from error
     except ValueError as error:
         raise BadInput(path, f"not JSON ({error})", expected, fix) from error
+
+
+def _each_once(pairs):
+    """A dict of an object's (name, value); ValueError for a name of which JSON would keep the last value unasked."""
+    if len(names := [name for name, _ in pairs]) > len(table := dict(pairs)):
+        raise ValueError(f"{max(names, key=names.count)!r} stands twice in one object")
+    return table
 
 
 def sha256(*paths: PathLike) -> str:

@@ -12,11 +12,11 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from helpers import files
+from helpers.models.checkpoints import write_tensors
 from helpers.processes import die_with
 from helpers.sequence import Arrays
 
@@ -100,7 +100,7 @@ def save(
 ) -> dict[str, Any]:
     """Write the weights, then evaluate them and write a summary of how they came about; returns the summary."""
     with files.atomic(args.out) as part:
-        save_file({name: value.contiguous().cpu() for name, value in weights.items()}, part)
+        write_tensors(weights, part)
     lengths = [len(scene) for scene in scenes]
     summary = {
         "step": step,

@@ -74,7 +74,7 @@ def _convert(options: Namespace) -> int:
     from helpers.llm import folder
     from helpers.llm.tensorrt_llm import quantize, write
 
-    folder.check_apart(options.out_dir, options.model, options.calibration)
+    folder.check_out(options.out_dir, options.model, options.calibration)
     check_target(options.out_dir, folder=True)
     model = folder.load(options.model)
     quantized = quantize(model, options.format, _ids(options, model.config.vocab_size), options.dtype)
@@ -104,7 +104,7 @@ def _read(options: Namespace) -> int:
 
     base = folder.read_config(options.base)[1] if options.base else None
     if options.out_dir is not None:
-        folder.check_apart(options.out_dir, options.checkpoint, options.base)
+        folder.check_out(options.out_dir, options.checkpoint, options.base)
     model = read(options.checkpoint, options.sm, base)
     table = read_json(options.checkpoint / "config.json", "a table", "convert again")
     corrected, found = correct(table, read_checkpoint(options.checkpoint / "rank0.safetensors"), base)
@@ -125,7 +125,7 @@ def _prove(options: Namespace) -> int:
     from helpers.llm import folder
     from helpers.llm.tensorrt_llm import prove
 
-    folder.check_apart(options.out_dir, options.model, options.calibration)
+    folder.check_out(options.out_dir, options.model, options.calibration)
     model = folder.load(options.model)
     print(f"{'format':<8}{'GPUs':>5}{'SM':>4}{'error':>10}{'argmax':>8}{'noise':>10}{'bytes':>14}")
     with atomic(options.out_dir, folder=True) as part:

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from helpers import processes
 from helpers.errors import BadInput
-from helpers.files import PathLike, as_path, check_distinct, check_target, found_at, read_json
+from helpers.files import NOTHING, PathLike, as_path, check_distinct, check_target, found_at, read_json
 
 PARSER = Path(__file__).with_name("trtllm_build.toml")
 PROGRAM = "trtllm-build"
+MOST_GPUS = 64
 WHY = {
     "checkpoint_dir": "the folder of config.json and rank0.safetensors; a folder of Hugging Face is none",
     "output_dir": "where rank0.engine and its config.json go",
@@ -79,8 +80,13 @@ def compose(description: Description, checkpoint: PathLike, engine: PathLike, tp
     """The options of a build, in the order of the command, each known to the recorded parser.
 
     Raises:
-        BadInput: fewer rows than pictures take, or an option or value that the parser does not take.
+        BadInput: a path that is no folder's, one folder for both, fewer rows than pictures take, or an option or value
+            that the parser does not take.
     """
+    check_distinct(engine, checkpoint)
+    for path in (checkpoint, engine):
+        if (found := found_at(path)) not in ("a folder", NOTHING):
+            raise BadInput(path, found, "a folder", "correct the path")
     table = description.table or description.picture_rows
     rows = description.multimodal_len or table
     if rows < description.picture_rows:
@@ -143,7 +149,7 @@ def check_checkpoint(description: Description, checkpoint: PathLike) -> int:
         found = f"architecture {table.get('architecture')!r}" if isinstance(table, dict) else "no table"
         expected = "architecture 'LlamaForCausalLM', a name in TensorRT-LLM's table of models"
         raise BadInput(path, found, expected, "read it back into a new folder, in which its fields are right")
-    settings, mapping = (table.get(key) or {} for key in ("quantization", "mapping"))
+    settings, mapping = ({} if table.get(key) is None else table[key] for key in ("quantization", "mapping"))
     if not isinstance(settings, dict) or not isinstance(mapping, dict):
         raise BadInput(path, "quantization or mapping that is no table", "tables", fix)
     needs = {"quant_algo": description.gemm_plugin == "fp8", "kv_cache_quant_algo": description.fp8_attention}
@@ -152,13 +158,14 @@ def check_checkpoint(description: Description, checkpoint: PathLike) -> int:
         raise BadInput(
             path, found, "'FP8', which this build asks for", "convert in the format fp8, or build without it"
         )
-    longest = table.get("max_position_embeddings")
-    if description.max_input_len and isinstance(longest, int) and description.max_input_len > longest:
+    longest, tp = table.get("max_position_embeddings", description.max_input_len), mapping.get("tp_size", 1)
+    if description.max_input_len and (type(longest) is not int or description.max_input_len > longest):
         raise BadInput(
-            path, f"{longest} positions", f"{description.max_input_len} for the prompt", "shorten the prompt"
+            path, f"{longest!r} positions", f"{description.max_input_len} for the prompt", "shorten the prompt"
         )
-    tp = mapping.get("tp_size", 1)
-    return tp if type(tp) is int and tp > 0 else 1
+    if type(tp) is not int or not 1 <= tp <= MOST_GPUS:
+        raise BadInput(path, f"tp_size {tp!r}", f"1 to {MOST_GPUS} GPUs", fix)
+    return tp
 
 
 def installed() -> tuple[bool, str]:
@@ -180,14 +187,13 @@ def run(options: Sequence[Option]) -> int:
     """Build the engine; the exit code of trtllm-build.
 
     Raises:
-        BadInput: TensorRT-LLM is not here or has no such step, or an output that is the checkpoint.
+        BadInput: TensorRT-LLM is not here or has no such step.
     """
     values = {option.name: option.value for option in options}
     possible, sentence = installed()
     if not possible:
         fix = "make gpu TIER=trtllm"
         raise BadInput(PROGRAM, sentence, f"TensorRT-LLM up to {parser()['last']}", fix)
-    check_distinct(values["output_dir"], values["checkpoint_dir"])
     if found_at(values["output_dir"]) != "a folder":
         check_target(values["output_dir"], folder=True)
     return processes.run(command(options))

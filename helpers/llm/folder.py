@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, atomic, check_distinct, found_at, read_json, stays_inside
 from helpers.layers.llama import Llama, LlamaConfig
-from helpers.models.checkpoints import check_tensors, load_tensors, read_checkpoint
+from helpers.llm.sizes import SIZES, llama_sizes
+from helpers.models.checkpoints import check_tensors, read_checkpoint, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,13 +22,16 @@ TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "spec
              "added_tokens.json", "generation_config.json")  # fmt: skip
 PLAIN = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
 DTYPES = ("float16", "bfloat16", "float32")
-SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+KINDS = ("llama", "llava", "llava_llama", "mistral", None)  # of `model_type`: others have factors of their own
+WRITTEN = ("config.json", *TOKENIZER, "*.safetensors", "*.index.json", "*_tp*_sm*")  # what a folder here may hold
 UNHANDLED = {  # what another value of a field would change in the network, and is not in it
     "hidden_act": "silu",
     "attention_bias": False,
     "mlp_bias": False,
     "tie_word_embeddings": False,
     "rope_scaling": None,
+    "sliding_window": None,
+    "quantization_config": None,
     "pretraining_tp": 1,
 }
 SHARD = 5 << 30  # bytes
@@ -50,33 +55,25 @@ def read_config(folder: PathLike) -> tuple[LlamaConfig, dict[str, Any]]:
 
 def llama_config(table: dict[str, Any], path: PathLike) -> LlamaConfig:
     """The sizes of a table in Hugging Face's form; theta stands in `rope_theta`, or in `rope_parameters`."""
+    fix = "take the model's own config.json"
     rope = table.get("rope_parameters") or {}
+    if not isinstance(rope, dict):
+        raise BadInput(path, f"rope_parameters {rope!r}", "a table", fix)
     found = {key: table.get(key, usual) for key, usual in UNHANDLED.items()}
+    if table.get("model_type") not in KINDS:
+        found["model_type"] = table["model_type"]
     if rope.get("rope_type", "default") != "default":
         found["rope_scaling"] = rope
-    if other := {key: value for key, value in found.items() if value != UNHANDLED[key]}:
-        expected = ", ".join(f"{key} {UNHANDLED[key]}" for key in other)
+    usual = UNHANDLED | {"model_type": KINDS[0]}
+    if other := {key: value for key, value in found.items() if value != usual[key]}:
+        expected = ", ".join(f"{key} {usual[key]}" for key in other)
         raise BadInput(path, f"not handled: {json.dumps(other)}", expected, "convert this model with its own tools")
-    values: dict[str, Any] = {key: table.get(key) for key in SIZES}
-    values["num_key_value_heads"] = table.get("num_key_value_heads") or table.get("num_attention_heads")
-    values["max_position_embeddings"] = table.get("max_position_embeddings", 2048)
-    for key, value in values.items():
-        if type(value) is not int or value < 1:
-            raise BadInput(path, f"{key} {value!r}", "a whole number above zero", "take the model's own config.json")
-    eps = table.get("rms_norm_eps", 1e-6)
+    values = {key: table.get(key) for key in SIZES}
     theta = table.get("rope_theta", rope.get("rope_theta", 10000.0))
-    for key, real in {"rms_norm_eps": eps, "rope_theta": theta}.items():
-        if type(real) not in (int, float) or not 0 < real < float("inf"):
-            raise BadInput(path, f"{key} {real!r}", "a number above zero", "take the model's own config.json")
-    config = LlamaConfig(**values, rms_norm_eps=eps, rope_theta=float(theta))
-    heads, groups = config.num_attention_heads, config.num_key_value_heads
-    width = table.get("head_dim") or config.head_dim
-    if config.hidden_size % heads or heads % groups or config.head_dim % 2 or width != config.head_dim:
-        found_text = f"hidden_size {config.hidden_size}, {heads} heads of {width}, {groups} for keys"
-        raise BadInput(
-            path, found_text, "heads of one even width that divide evenly", "take the model's own config.json"
-        )
-    return config
+    values |= {"num_key_value_heads": table.get("num_key_value_heads") or table.get("num_attention_heads"),
+               "max_position_embeddings": table.get("max_position_embeddings", 2048),
+               "rms_norm_eps": table.get("rms_norm_eps", 1e-6), "rope_theta": theta}  # fmt: skip
+    return llama_sizes(values, table.get("head_dim"), path, fix)
 
 
 def read_weights(folder: PathLike) -> dict[str, Tensor]:
@@ -105,10 +102,11 @@ def _shards(index):
         raise BadInput(index, f"a file {outside[0]!r}", "names within the folder", "fetch the folder again")
     state = {}
     for file in sorted(set(places.values())):
-        state |= read_checkpoint(index.parent / file)
-    if differing := sorted(state.keys() ^ places.keys()):
-        found = f"{len(differing)} tensors in the index or the shards alone, such as {differing[0]}"
-        raise BadInput(index, found, "the same in both", "fetch the folder again")
+        tensors, told = read_checkpoint(index.parent / file), {name for name, place in places.items() if place == file}
+        if differing := sorted(tensors.keys() ^ told):
+            found = f"{len(differing)} tensors for {file} in the index or in {file} alone, such as {differing[0]}"
+            raise BadInput(index, found, "each tensor in the file that the index says", "fetch the folder again")
+        state |= tensors
     return state
 
 
@@ -124,8 +122,14 @@ def check(config: LlamaConfig, state: dict[str, Tensor], where: PathLike) -> Non
 def load(folder: PathLike) -> Llama:
     """The Llama of a folder in FP32 and eval mode; raises as `read_config` and `read_weights`, and for what differs."""
     config, _ = read_config(folder)
+    import torch
+
     state = {name: t for name, t in read_weights(folder).items() if not name.endswith("rotary_emb.inv_freq")}
-    return load_tensors(Llama(config), state, folder, "take weights and config.json of one model").eval()
+    check(config, state, folder)
+    with torch.device("meta"):
+        model = Llama(config)
+    model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    return model.eval()
 
 
 def save(out: PathLike, state: dict[str, Tensor], table: dict[str, Any], tokenizer: PathLike | None = None,
@@ -137,10 +141,8 @@ def save(out: PathLike, state: dict[str, Tensor], table: dict[str, Any], tokeniz
         tokenizer: the folder whose tokenizer files come along.
         shard: bytes of tensors in one file at most, unless one tensor is larger.
     """
-    from safetensors.torch import save_file
-
     out = as_path(out)
-    check_apart(out, tokenizer)
+    check_out(out, tokenizer)
     if shard < 1:
         raise BadInput("shard", shard, "a number of bytes above zero", "leave it out")
     parts = _parts(state, shard)
@@ -152,7 +154,7 @@ def save(out: PathLike, state: dict[str, Tensor], table: dict[str, Any], tokeniz
                 shutil.copyfile(source, part / name)
         names = [f"model-{k:05}-of-{len(parts):05}.safetensors" for k in range(1, len(parts) + 1)]
         for name, tensors in zip(names if len(parts) > 1 else SINGLE, parts, strict=False):
-            save_file({key: _apart(tensor) for key, tensor in tensors.items()}, part / name, {"format": "pt"})
+            write_tensors(tensors, part / name, {"format": "pt"})
         if len(parts) > 1:
             places = {key: name for name, tensors in zip(names, parts, strict=True) for key in tensors}
             index = {"metadata": {"total_size": total}, "weight_map": places}
@@ -160,19 +162,17 @@ def save(out: PathLike, state: dict[str, Tensor], table: dict[str, Any], tokeniz
     return out
 
 
-def check_apart(out: PathLike, *inputs: PathLike | None) -> None:
-    """BadInput if the folder `out`, which is replaced as a whole, is one of `inputs` or holds one."""
+def check_out(out: PathLike, *inputs: PathLike | None) -> None:
+    """BadInput if the folder `out`, which is replaced as a whole, is or holds an input, or else what no model's has."""
+    out = as_path(out)
     check_distinct(out, *inputs)
     for path in (as_path(path) for path in inputs if path is not None):
-        if path.resolve().is_relative_to(as_path(out).resolve()):
+        if path.resolve().is_relative_to(out.resolve()):
             raise BadInput(out, f"the folder holds {path}, an input", "a folder of its own", "give it another name")
-
-
-def _apart(tensor):
-    """A copy that shares its memory with no other tensor, which safetensors refuses."""
-    import torch
-
-    return tensor.detach().clone(memory_format=torch.contiguous_format)
+    held = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    if others := [name for name in held if not any(fnmatch.fnmatchcase(name, pattern) for pattern in WRITTEN)]:
+        found = f"a folder with {others[0]!r} and {len(others) - 1} more that no model's folder has"
+        raise BadInput(out, found, "a new folder, or that of a model, which is replaced", "give it another name")
 
 
 def _parts(state, shard):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, check_target, read_json
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ANCHOR = re.compile(r"(?P<prefix>.*?)(?:base_model\.model\.)?model\.embed_tokens\.(?:base_layer\.)?weight")
 DROPPED = re.compile(r"weighted_mask|.*rotary_emb\.inv_freq")  # weights of a loss; what the network computes itself
 LORA = re.compile(r"(?P<layer>.+)\.lora_(?P<part>[AB])(?:\.default)?\.weight")
+MOST_ALPHA = 1e6  # of LoRA; those that are published are below a thousand
 PEFT = ("base_model.model.", ".base_layer")  # what PEFT puts before names and into them
 
 
@@ -38,8 +39,11 @@ def take(state: dict[str, Tensor], where: PathLike, prefix: str | None = None) -
         expected = "one model.embed_tokens.weight behind a prefix" if prefix is None else f"tensors of {prefix!r}"
         raise BadInput(where, said, expected, "name the prefix of the language model")
     taken = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    plain = {name.removeprefix(PEFT[0]).replace(PEFT[1], ""): tensor for name, tensor in taken.items()}
-    return {name: tensor for name, tensor in plain.items() if not DROPPED.fullmatch(name)}
+    plain = {name: name.removeprefix(PEFT[0]).replace(PEFT[1], "") for name in taken}
+    if len(set(plain.values())) < len(plain):
+        twice = next(short for name, short in plain.items() if list(plain.values()).count(short) > 1)
+        raise BadInput(where, f"{twice} twice, under PEFT's name and its own", "each tensor once", "save it again")
+    return {plain[name]: tensor for name, tensor in taken.items() if not DROPPED.fullmatch(plain[name])}
 
 
 def merge(base: dict[str, Tensor], tuned: dict[str, Tensor], where: PathLike,
@@ -74,8 +78,8 @@ def merge(base: dict[str, Tensor], tuned: dict[str, Tensor], where: PathLike,
     for name, parts in pairs.items():
         if parts.keys() != {"A", "B"}:
             raise BadInput(where, f"{name}: lora_{next(iter(parts))} alone", "both factors", "save the adapter again")
-        a, b = parts["A"].double(), parts["B"].double()
-        if a.ndim != 2 or b.ndim != 2 or b.shape[1] != a.shape[0]:
+        a, b = (_real(name, parts[letter], where).double() for letter in "AB")
+        if a.ndim != 2 or b.ndim != 2 or b.shape[1] != a.shape[0] or not len(a):
             found = f"{name}: B {shape_of(b)} times A {shape_of(a)}"
             raise BadInput(where, found, "[out,r] times [r,in]", "save the adapter again")
         delta = _fitting(name, b @ a, merged[name], where, cast=False)
@@ -89,26 +93,38 @@ def _fitting(name, tensor, wanted, where, cast=True):
         raise BadInput(
             where, found, "a fine-tune of this base (a grown vocabulary is another base)", "take its own base"
         )
-    if not tensor.isfinite().all():
+    return _real(name, tensor, where).to(wanted.dtype) if cast else _real(name, tensor, where)
+
+
+def _real(name, tensor, where):
+    if not tensor.is_floating_point():
+        raise BadInput(where, f"{name}: {dtype_of(tensor)}", "floating point", "dequantize it, or take the original")
+    if not tensor.double().isfinite().all():
         raise BadInput(where, f"{name}: not finite", "finite numbers", "fetch the file again")
-    return tensor.to(wanted.dtype) if cast else tensor
+    return tensor
 
 
 def adapter_scale(path: PathLike, rank: int, alpha: float | None) -> float | None:
     """alpha / rank; None without alpha. With an adapter_config.json beside `path`, what this says instead.
 
     Raises:
-        BadInput: a configuration with DoRA, other ranks for some layers, or weights that are stored transposed.
+        BadInput: a configuration with DoRA, another rank, other ranks for some layers, or weights that are stored
+            transposed.
     """
     config = as_path(path).parent / "adapter_config.json"
     if alpha is not None or not config.is_file():
         return None if alpha is None else alpha / rank
     table = read_json(config, "PEFT's settings", "save the adapter again")
+    if not isinstance(table, dict):
+        raise BadInput(config, f"a {type(table).__name__}", "PEFT's settings, a table", "save the adapter again")
     wrong = [key for key in ("use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out") if table.get(key)]
-    if wrong or not isinstance(table.get("lora_alpha"), (int, float)):
-        found = f"{wrong[0]} {table[wrong[0]]}" if wrong else "no lora_alpha"
-        raise BadInput(config, found, "plain LoRA with one alpha", "merge it with PEFT, or give alpha")
-    return table["lora_alpha"] / (math.sqrt(rank) if table.get("use_rslora") else rank)
+    wrong += ["r"] * (table.get("r", rank) != rank)
+    found_alpha: Any = table.get("lora_alpha")
+    if wrong or type(found_alpha) not in (int, float) or not 0 < found_alpha <= MOST_ALPHA:
+        found = f"{wrong[0]} {table[wrong[0]]!r}" if wrong else f"lora_alpha {found_alpha!r}"
+        expected = f"plain LoRA of rank {rank} with one alpha above zero"
+        raise BadInput(config, found, expected, "merge it with PEFT, or give alpha")
+    return found_alpha / (math.sqrt(rank) if table.get("use_rslora") else rank)
 
 
 def save_language_model(base: PathLike, out: PathLike, checkpoint: PathLike | None = None, prefix: str | None = None,
@@ -124,19 +140,22 @@ def save_language_model(base: PathLike, out: PathLike, checkpoint: PathLike | No
     Raises:
         BadInput: what cannot be read or does not fit, an output that is an input; nothing is written then.
     """
-    folder.check_apart(out, base, checkpoint)
+    folder.check_out(out, base, checkpoint)
     check_target(out, folder=True)
     _, table = folder.read_config(base)
     state = take(folder.read_weights(base), base, None if checkpoint else prefix)
+    ranks = set()
     if checkpoint is not None:
         tuned = read_checkpoint(checkpoint)
         is_adapter = not any(map(ANCHOR.fullmatch, tuned))
         tuned = take(tuned, checkpoint, prefix or "") if is_adapter else take(tuned, checkpoint, prefix)
-        ranks = {len(tensor) for name, tensor in tuned.items() if (m := LORA.fullmatch(name)) and m["part"] == "A"}
-        if len(ranks) > 1:
+        ranks = {t.shape[:1].numel() for name, t in tuned.items() if (m := LORA.fullmatch(name)) and m["part"] == "A"}
+        if len(ranks) > 1 or ranks == {0}:
             raise BadInput(checkpoint, f"LoRA of the ranks {sorted(ranks)}", "one rank", "merge it with PEFT")
-        scale = adapter_scale(checkpoint, ranks.pop(), alpha) if ranks else None
+        scale = adapter_scale(checkpoint, min(ranks), alpha) if ranks else None
         state = merge(state, tuned, checkpoint, scale)
+    if alpha is not None and not ranks:
+        raise BadInput("alpha", alpha, "a LoRA adapter that it scales", "name the adapter, or leave alpha out")
     kinds = {dtype_of(tensor) for tensor in state.values()}
     table = table | ({"dtype": kinds.pop()} if len(kinds) == 1 else {})
     config = folder.llama_config(table, base)

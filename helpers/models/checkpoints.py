@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import zipfile
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from helpers.errors import BadInput, foreign
@@ -30,12 +31,8 @@ def load_checkpoint(model: nn.Module, path: PathLike) -> nn.Module:
         fix = "make it with helpers.models.create; skeleton gives names and shapes only"
         raise BadInput(type(model).__name__, "a network without storage, on the device meta", "one with storage", fix)
     fix = "take the checkpoint of this configuration; `python -m helpers models SYSTEM --keys` lists its tensors"
-    return load_tensors(model, read_checkpoint(path), path, fix)
-
-
-def load_tensors(model: nn.Module, state: dict[str, Tensor], where: PathLike, fix: str) -> nn.Module:
-    """Load tensors that came from `where` into `model` and return it; all of them or, with a BadInput, none."""
-    check_tensors(state, model.state_dict(), where, fix)
+    state = read_checkpoint(path)
+    check_tensors(state, model.state_dict(), path, fix)
     model.load_state_dict(state)
     return model
 
@@ -74,6 +71,21 @@ def read_checkpoint(path: PathLike) -> dict[str, Tensor]:
         found = f"not a table of tensors: it holds {', '.join(map(repr, others[:5]))}"
         raise BadInput(path, found, expected, "save the table of tensors alone, or under `state_dict`")
     return _plain_names(path, state)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: PathLike, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors by name as safetensors, readable for whom the umask lets read; for use within `files.atomic`.
+
+    Tensors may share memory with each other and lie anywhere; the file holds a copy of each.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    apart = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
+    as_path(path).touch()
+    mode = os.stat(path).st_mode
+    save_file(apart, path, metadata)
+    os.chmod(path, mode)  # safetensors writes for the owner alone
 
 
 class _Claims(io.BufferedReader):

@@ -46,6 +46,8 @@ def test_places_are_counted_in_bytes():
 
 def test_the_tests_of_a_file_are_those_of_its_name_or_of_its_folder():
     assert mutants.tests_of("helpers/boxes.py") == ["tests/helpers/test_boxes.py"]
+    of_room = ["tests/helpers/calibration/test_archive.py", "tests/helpers/calibration/test_calibration.py"]
+    assert mutants.tests_of("helpers/calibration/archive.py") == of_room
     assert mutants.tests_of("helpers/calibration/reader.py") == ["tests/helpers/calibration"]
     assert mutants.tests_of("helpers/ops/rotate.py") == ["tests/helpers/ops/test_rotate.py", *mutants.COMPILED]
     assert mutants.tests_of("helpers/ops/common.py") == list(mutants.COMPILED)

@@ -82,6 +82,14 @@ def test_what_cannot_be_a_target_is_named_before_anything_is_written(tmp_path, f
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("path", [".", "..", "new/..", "/"])
+def test_a_path_without_a_name_is_no_target(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="without a name"), files.atomic(path, folder=True):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_target_that_can_be_written_leaves_no_trace_of_the_question(tmp_path):
     (tmp_path / "a.bin").write_bytes(b"old")
     files.check_target(tmp_path / "a.bin")
@@ -170,6 +178,12 @@ def test_json_that_cannot_be_read_is_bad_input(tmp_path, content, found):
     with pytest.raises(BadInput, match=rf"a\.json\n  found:    .*{found}") as refusal:
         files.read_json(path, "a table", "make it again")
     assert refusal.value.expected == "a table" and refusal.value.__cause__ is not None
+
+
+def test_json_that_says_a_name_twice_is_bad_input(tmp_path):
+    (tmp_path / "a.json").write_text('{"files": [{"a": 1, "b": 2, "a": 3}]}')
+    with pytest.raises(BadInput, match="'a' stands twice in one object"):
+        files.read_json(tmp_path / "a.json", "a table", "make it again")
 
 
 def test_json_is_read_as_utf8(tmp_path):

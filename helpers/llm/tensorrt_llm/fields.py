@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from helpers.errors import BadInput
 from helpers.files import PathLike
 from helpers.layers.llama import LlamaConfig
-from helpers.llm.formats import FORMATS
+from helpers.llm.formats import FORMATS, GROUP
+from helpers.llm.sizes import SIZES, llama_sizes
 
 ARCHITECTURES = {"LlamaForCausalLM", "LlavaLlamaForCausalLM"}  # the second is written for OmniDrive's, and corrected
 EXPECTED = {  # what another value would change in the network
@@ -20,8 +21,9 @@ EXPECTED = {  # what another value would change in the network
     "residual_mlp": (False, None),
     "share_embedding_table": (False, None),
     "rotary_pct": (1.0, None),
+    "use_parallel_embedding": (False, True, None),
+    "embedding_sharding_dim": (0, 1, None),
 }
-SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 FIX = "build it with the tools it was made with, or convert the model again"
 
 
@@ -47,10 +49,12 @@ def check_handled(table: dict[str, Any], path: PathLike) -> int:
         "pp_size": (1,),
     }
     allowed["quant_algo"] = [form.algo for form in FORMATS.values()]
+    if settings.get("quant_algo") == "W4A16_AWQ":
+        found["group_size"], allowed["group_size"] = settings.get("group_size"), (GROUP, None)
     found |= {key: table.get(key, values[-1]) for key, values in EXPECTED.items()}
     for key, value in found.items():
         choices = list(dict.fromkeys(allowed.get(key, EXPECTED.get(key, ()))))
-        if value not in choices:
+        if not any(value == choice and type(value) in (type(choice), int, float) for choice in choices):
             raise BadInput(path, f"{key} {value!r}, which is not handled", f"one of {choices}", FIX)
     tp = mapping.get("tp_size", 1)
     if type(tp) is not int or tp < 1 or mapping.get("world_size", tp) != tp:
@@ -60,23 +64,11 @@ def check_handled(table: dict[str, Any], path: PathLike) -> int:
 
 def llama_config(table: dict[str, Any], path: PathLike) -> LlamaConfig:
     """The sizes of a corrected table."""
-    values: dict[str, Any] = {key: table.get(key) for key in SIZES}
-    values["num_key_value_heads"] = table.get("num_key_value_heads") or table.get("num_attention_heads")
-    values["max_position_embeddings"] = table.get("max_position_embeddings", 2048)
-    for key, value in values.items():
-        if type(value) is not int or not 0 < value < 2**31:
-            raise BadInput(path, f"{key} {value!r}", "a whole number above zero", FIX)
-    eps, theta = table.get("norm_epsilon"), table["rotary_base"]
-    for key, real in {"norm_epsilon": eps, "rotary_base": theta}.items():
-        if type(real) not in (int, float) or not 0 < real < float("inf"):  # type: ignore[operator]
-            raise BadInput(path, f"{key} {real!r}", "a number above zero", FIX)
-    config = LlamaConfig(**values, rms_norm_eps=eps, rope_theta=float(theta))  # type: ignore[arg-type]
-    width = table.get("head_size", config.head_dim)
-    heads = config.num_attention_heads
-    uneven = config.hidden_size % heads or heads % config.num_key_value_heads or config.head_dim % 2
-    if uneven or width != config.head_dim:
-        raise BadInput(path, f"heads of {width!r}", "heads of one even width that divide evenly", FIX)
-    return config
+    values = {key: table.get(key) for key in SIZES}
+    values |= {"num_key_value_heads": table.get("num_key_value_heads") or table.get("num_attention_heads"),
+               "max_position_embeddings": table.get("max_position_embeddings", 2048),
+               "rms_norm_eps": table.get("norm_epsilon"), "rope_theta": table["rotary_base"]}  # fmt: skip
+    return llama_sizes(values, table.get("head_size"), path, FIX)
 
 
 def correct(table: dict[str, Any], names: Iterable[str], base: dict[str, Any] | None = None

@@ -102,6 +102,11 @@ def quantize(model: Llama, name: str, ids: Tensor | None = None, dtype: str | No
     if ids is None and form.algo and not form.preprocessed:
         raise BadInput("calibration", "none", f"token ids, which {name} measures its scales on", "give a text's ids")
     model = copy.deepcopy(model).to(kind).float()
+    for key, tensor in model.state_dict().items():
+        check_finite(key, tensor)
+    if ids is not None and ids.shape[1] > model.config.max_position_embeddings:
+        expected = f"at most the model's {model.config.max_position_embeddings} positions"
+        raise BadInput("calibration", f"{ids.shape[1]} tokens in a row", expected, "cut the text into rows")
     seen, cached = _calibrate(model, ids) if form.algo and not form.preprocessed else ({}, {})
     for number, layer in enumerate(model.model.layers) if form.algo else ():
         for place in SHARING:
@@ -113,6 +118,13 @@ def quantize(model: Llama, name: str, ids: Tensor | None = None, dtype: str | No
         if form.kv:  # a scale below one would gain nothing: E4M3 has exponents enough
             layer.self_attn.cached = QuantizedCache((cached[number] / MOST[E4M3]).clamp_min(1).view(1))
     return model
+
+
+def check_finite(name: str, tensor: Tensor) -> None:
+    """BadInput for a weight that is not finite in the type it is kept in."""
+    if not tensor.float().isfinite().all():
+        raise BadInput(name, "not finite in the type of the weights", "numbers that it holds (float16: up to 65504)",
+                       "convert to bfloat16, in a format that has it")  # fmt: skip
 
 
 def torch_dtype(name: str) -> torch.dtype:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, read_json
@@ -67,6 +67,8 @@ class _Tensors:
             raise BadInput(self.path, f"{name} {shape_of(tensor)} {tensor.dtype}", f"{list(shape)} {kinds}", FIX)
         if not tensor.float().isfinite().all():
             raise BadInput(self.path, f"{name}: not finite", "finite numbers", FIX)
+        if name.endswith(("_scale", "_factor")) and (tensor < 0).any():
+            raise BadInput(self.path, f"{name}: below zero", "scales, which are above it", FIX)
         return tensor
 
     def take_if(self, name: str, shape: tuple[int, ...]) -> Tensor | None:
@@ -83,17 +85,16 @@ class _Tensors:
 def _assembled(config: LlamaConfig, ranks, form: Format, kv, table, sm) -> Llama:
     with torch.device("meta"):
         model = Llama(config)
-    model.to_empty(device="cpu")
     width, tp = config.hidden_size, len(ranks)
-    model.model.embed_tokens.weight.data = _embedding(config, ranks, table)
-    model.model.norm.weight.data = _shared(ranks, NORM, (width,))
+    _put(model.model.embed_tokens, _embedding(config, ranks, table))
+    _put(model.model.norm, _shared(ranks, NORM, (width,)))
     rows = -(-config.vocab_size // tp)
     head = torch.cat([rank.take(HEAD, (rows, width)) for rank in ranks])
-    model.lm_head.weight.data = head[: config.vocab_size].float()
+    _put(model.lm_head, head[: config.vocab_size].float())
     for number, layer in enumerate(model.model.layers):
         prefix = f"transformer.layers.{number}."
         for ours, theirs in NORMS.items():
-            layer.get_submodule(theirs).weight.data = _shared(ranks, f"{prefix}{ours}.weight", (width,))
+            _put(layer.get_submodule(theirs), _shared(ranks, f"{prefix}{ours}.weight", (width,)))
         for target, place in PLACES.items():
             block = layer.get_submodule(place.block)
             shapes = [tuple(getattr(block, name).weight.shape) for name in place.layers]
@@ -101,12 +102,17 @@ def _assembled(config: LlamaConfig, ranks, form: Format, kv, table, sm) -> Llama
             for name, parts in zip(place.layers, zip(*pieces, strict=True), strict=True):
                 whole = parallel.stack(parts, place.axis, prefix + target)
                 if form.algo is None:
-                    getattr(block, name).weight.data = whole.codes.float()
+                    _put(getattr(block, name), whole.codes.float())
                 else:
                     setattr(block, name, QuantizedLinear(whole))
         if kv:
             layer.self_attn.cached = QuantizedCache(_cache_scale(ranks, prefix))
     return model
+
+
+def _put(module, tensor):
+    """Give a module of the device meta its weight: what a file has not is never made."""
+    module.weight = nn.Parameter(tensor)
 
 
 def _shared(ranks, name, shape):

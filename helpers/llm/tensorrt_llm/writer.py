@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, atomic
 from helpers.layers.llama import Llama, LlamaConfig
+from helpers.llm.build import MOST_GPUS
+from helpers.llm.folder import check_out
 from helpers.llm.formats import EMBEDDING, GROUP, HEAD, KV_SCALE, NORM, NORMS, PLACES, Format, chosen
 from helpers.llm.tensorrt_llm import mixed_gemm, parallel
-from helpers.llm.tensorrt_llm.quantized import Parts, QuantizedCache, QuantizedLinear, torch_dtype
+from helpers.llm.tensorrt_llm.quantized import Parts, QuantizedCache, QuantizedLinear, check_finite, torch_dtype
+from helpers.models.checkpoints import write_tensors
 
 CONFIG, RANK = "config.json", "rank{}.safetensors"
-MOST_GPUS = 64
 
 
 @torch.no_grad()
@@ -29,11 +31,11 @@ def write(model: Llama, out: PathLike, name: str, tp: int = 1, sm: int = 80, dty
         dtype: of what is not quantized; None for the format's usual one.
 
     Raises:
-        BadInput: a model that was not quantized in this format, heads or sizes that cannot be shared among `tp` GPUs.
+        BadInput: a model that was not quantized in this format, heads or sizes that cannot be shared among `tp` GPUs,
+            numbers that the type cannot hold, an `out` that holds what is no model's.
     """
-    from safetensors.torch import save_file
-
     form, out = chosen(name), as_path(out)
+    check_out(out)
     dtype = dtype or form.dtype
     kind = torch_dtype(dtype)
     _check(model, form, name, tp)
@@ -42,10 +44,9 @@ def write(model: Llama, out: PathLike, name: str, tp: int = 1, sm: int = 80, dty
         (part / CONFIG).write_text(json.dumps(table, indent=4) + "\n")
         for rank in range(tp):
             tensors = _tensors(model, form, kind, rank, tp, sm)
-            save_file(
-                {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in tensors.items()},
-                part / RANK.format(rank),
-            )
+            for key, tensor in tensors.items():
+                check_finite(key, tensor)
+            write_tensors(tensors, part / RANK.format(rank))
     return out
 
 

@@ -80,6 +80,9 @@ def test_a_checkpoint_that_does_not_fit_the_build_is_refused(checkpoint):
         ({"quantization": {"quant_algo": "W8A16"}}, "quant_algo 'W8A16'"),
         ({"quantization": quantized | {"kv_cache_quant_algo": None}}, "kv_cache_quant_algo None"),
         ({"quantization": quantized, "max_position_embeddings": 256}, "256 positions"),
+        ({"quantization": quantized, "max_position_embeddings": "4096"}, "'4096' positions"),
+        ({"quantization": quantized, "mapping": {"tp_size": "2"}}, "tp_size '2'"),
+        ({"quantization": quantized, "mapping": {"tp_size": 10**9}}, "1 to 64 GPUs"),
         ({"quantization": [1]}, "no table"),
     ):
         with pytest.raises(BadInput, match=said):
@@ -108,9 +111,15 @@ def test_it_runs_up_to_the_last_release_that_has_it(tmp_path, monkeypatch, versi
     if possible:
         assert build.run(options) == 3
         assert (program.parent / "said").read_text().split() == build.command(options)[1:]
-        with pytest.raises(BadInput, match="also an input"):
-            build.run(build.compose(build.DESCRIPTIONS["openvla"], tmp_path, tmp_path))
     else:
         with pytest.raises(BadInput, match=said):
             build.run(options)
         assert not (program.parent / "said").exists()
+
+
+def test_folders_that_are_none_or_the_same_are_refused_before_a_command_is_shown(tmp_path):
+    (file := tmp_path / "file").touch()
+    for checkpoint, engine, said in ((file, tmp_path / "e", "a file"), (tmp_path, file, "a file"),
+                                     (tmp_path, tmp_path, "also an input")):  # fmt: skip
+        with pytest.raises(BadInput, match=said):
+            build.compose(build.DESCRIPTIONS["openvla"], checkpoint, engine)

@@ -212,6 +212,12 @@ def test_a_cache_scale_that_is_not_the_larger_is_refused(copied):
         ({"rotary_scaling": {"type": "linear"}}, "rotary_scaling"),
         ({"attn_bias": True}, "attn_bias True"),
         ({"hidden_size": -1}, "hidden_size -1"),
+        ({"num_hidden_layers": 10**8}, "num_hidden_layers 100000000"),
+        ({"hidden_size": 1 << 20, "head_size": 1 << 17}, r"\[96, 1048576\]"),
+        ({"vocab_size": 1 << 21}, r"\[2097152, 256\]"),
+        ({"use_parallel_embedding": "no"}, "use_parallel_embedding 'no'"),
+        ({"embedding_sharding_dim": 7}, "embedding_sharding_dim 7"),
+        ({"quantization": {"quant_algo": "W4A16_AWQ", "group_size": 64}}, "group_size 64"),
         ({"head_size": 64}, "heads of 64"),
         ({"quantization": []}, "quantization or mapping"),
     ],
@@ -229,6 +235,8 @@ def test_what_cannot_be_handled_is_refused_by_name(copied, change, said):
         ("fp16", lambda state: state.update({"lm_head.weight": torch.zeros(1, 256).half()}), r"\[1,256\]"),
         ("fp16", lambda state: state["lm_head.weight"].fill_(torch.inf), "lm_head.weight: not finite"),
         ("w8a16", lambda state: state[f"{LAYER}mlp.fc.per_channel_scale"].fill_(torch.nan), "per_channel_scale: not"),
+        ("w8a16", lambda state: state[f"{LAYER}mlp.fc.per_channel_scale"].neg_(), "per_channel_scale: below zero"),
+        ("fp8", lambda state: state[f"{LAYER}mlp.fc.activation_scaling_factor"].neg_(), "factor: below zero"),
         ("fp8", lambda state: state.update({f"{LAYER}mlp.fc.weight": torch.zeros(512, 256)}), "torch.float32"),
     ],
 )
@@ -253,6 +261,12 @@ def test_what_cannot_be_written_is_refused_and_nothing_left(made, tmp_path):
             write(model, out, name, **settings)
     with pytest.raises(BadInput, match="token ids"):
         quantize(plain, "fp8")
+    with pytest.raises(BadInput, match=r"65 tokens in a row(.|\n)*64 positions"):
+        quantize(plain, "fp8", torch.zeros(1, 65, dtype=torch.int64))
+    plain.model.norm.weight.data[0] = 1e5
+    for make in (lambda: quantize(plain, "fp16"), lambda: write(plain, out, "fp16")):
+        with pytest.raises(BadInput, match=r"(norm|ln_f)(.|\n)*65504"):
+            make()
     assert list(tmp_path.iterdir()) == []
 
 

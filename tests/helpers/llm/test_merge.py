@@ -1,10 +1,11 @@
 """Out of a multimodal checkpoint into a plain folder: prefixes, fine-tunes, LoRA, shards, and what is refused."""
 
 import json
+import os
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from helpers.errors import BadInput
 from helpers.llm import folder, merge
@@ -78,6 +79,23 @@ def test_rank_stabilized_lora_is_divided_by_the_root(tmp_path):
         merge.adapter_scale(tmp_path / "a.safetensors", 4, None)
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [([1], "a list"), ({"lora_alpha": True}, "lora_alpha True"), ({"lora_alpha": float("nan")}, "lora_alpha nan"),
+     ({"lora_alpha": 8, "r": 64}, "r 64(.|\n)*rank 4"), ({"r": 4}, "lora_alpha None")],
+)  # fmt: skip
+def test_settings_of_an_adapter_that_do_not_fit_are_refused(tmp_path, table, said):
+    (tmp_path / "adapter_config.json").write_text(json.dumps(table))
+    with pytest.raises(BadInput, match=said):
+        merge.adapter_scale(tmp_path / "a.safetensors", 4, None)
+
+
+def test_alpha_without_an_adapter_is_refused(base, tmp_path):
+    for checkpoint in (None, stored(tmp_path, tiny(seed=7).state_dict())):
+        with pytest.raises(BadInput, match="alpha"):
+            merge.save_language_model(base, tmp_path / "out", checkpoint, alpha=16)
+
+
 def test_shards_are_no_larger_than_asked_and_come_back(tmp_path):
     state = {name: tensor.half() for name, tensor in tiny().state_dict().items()}
     out = folder.save(tmp_path / "out", state, TABLE, shard=500_000)
@@ -89,6 +107,22 @@ def test_shards_are_no_larger_than_asked_and_come_back(tmp_path):
     files[1].unlink()
     with pytest.raises(BadInput, match=r"model-00002.*\n.*no such file"):
         folder.load(out)
+
+
+def test_a_tensor_lies_in_the_file_that_the_index_says_and_in_no_other(tmp_path):
+    out = folder.save(tmp_path / "out", tiny().state_dict(), TABLE, shard=2_000_000)
+    path = out / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    first, last = (list(index["weight_map"])[k] for k in (0, -1))
+    exchanged = {first: index["weight_map"][last], last: index["weight_map"][first]}
+    path.write_text(json.dumps({"weight_map": index["weight_map"] | exchanged}))
+    with pytest.raises(BadInput, match="in the index or in model-00001"):
+        folder.read_weights(out)
+    path.write_text(json.dumps(index))
+    file = out / index["weight_map"][last]
+    save_file(load_file(file) | {first: torch.zeros(96, 256)}, file)
+    with pytest.raises(BadInput, match=f"alone, such as {first}"):
+        folder.read_weights(out)
 
 
 @pytest.mark.parametrize("file", ["../secret.safetensors", "/etc/passwd"])
@@ -110,7 +144,12 @@ def test_an_index_that_leads_out_of_the_folder_is_refused(base, file):
         ),
         (tiny().state_dict() | {"lm_head.weight": torch.zeros(97, 256)}, r"lm_head.weight \[97,256\] instead of"),
         (tiny().state_dict() | {"lm_head.weight": torch.full((96, 256), torch.nan)}, "lm_head.weight: not finite"),
+        (tiny().state_dict() | {"lm_head.weight": torch.zeros(96, 256).long()}, "lm_head.weight: int64"),
+        (tiny().state_dict() | {"lm_head.weight": torch.full((96, 256), torch.nan).to(torch.float8_e4m3fn)}, "finite"),
+        (tiny().state_dict() | {f"{QUERY}.base_layer.weight": torch.zeros(256, 256)}, "twice, under PEFT's name"),
         (tiny().state_dict() | {f"{QUERY}.lora_A.weight": torch.zeros(4, 256)}, "their alpha"),
+        (tiny().state_dict() | {f"{QUERY}.lora_A.weight": torch.zeros(0, 256)}, r"ranks \[0\]"),
+        (tiny().state_dict() | {f"{QUERY}.lora_A.weight": torch.zeros(())}, "their alpha"),
         (tiny().state_dict() | {f"{QUERY}.lora_magnitude_vector": torch.zeros(4)}, "LoRA of linear layers alone"),
     ],
 )
@@ -126,6 +165,9 @@ def test_half_an_adapter_and_factors_that_do_not_fit_are_refused():
         ({"A": a}, "lora_A alone"),
         ({"A": a, "B": b[:, :3]}, "times"),
         ({"A": a, "B": b[:9]}, "9,256"),
+        ({"A": a.bool(), "B": b}, "bool"),
+        ({"A": a[0], "B": b}, r"A \[256\]"),
+        ({"A": a[:0], "B": b[:, :0]}, "times"),
     ):
         with pytest.raises(BadInput, match=said):
             merge.merge(base, {f"{QUERY}.lora_{part}.weight": tensor for part, tensor in parts.items()}, "x", 1.0)
@@ -145,6 +187,27 @@ def test_a_folder_that_holds_an_input_is_not_replaced(base, tmp_path):
     assert path.is_file() and (base / "config.json").is_file()
 
 
+def test_only_a_models_folder_is_replaced(base, tmp_path):
+    out = folder.save(tmp_path / "out", tiny(seed=7).state_dict(), TABLE, base)
+    merge.save_language_model(base, out)
+    assert same(folder.load(out).state_dict(), tiny().state_dict())
+    (out / "thesis.tex").write_text("years")
+    with pytest.raises(BadInput, match=r"thesis.tex' and 0 more"):
+        merge.save_language_model(base, out)
+    with pytest.raises(BadInput, match=r"thesis.tex"):
+        folder.save(out, tiny().state_dict(), TABLE)
+    assert (out / "thesis.tex").read_text() == "years"
+
+
+def test_another_user_may_read_what_the_umask_lets_him(tmp_path):
+    before = os.umask(0o022)
+    try:
+        out = folder.save(tmp_path / "out", tiny().state_dict(), TABLE)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in out.iterdir()} == {0o644}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -155,6 +218,14 @@ def test_a_folder_that_holds_an_input_is_not_replaced(base, tmp_path):
         ({"num_attention_heads": 7}, "7 heads"),
         ({"hidden_size": "256"}, "hidden_size '256'"),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps nan"),
+        ({"rms_norm_eps": 5.0}, r"rms_norm_eps 5.0(.|\n)*at most 1"),
+        ({"rope_theta": 10**400}, "rope_theta 1000"),
+        ({"rope_parameters": [1]}, r"rope_parameters \[1\]"),
+        ({"num_hidden_layers": 10**9}, r"num_hidden_layers 1000000000(.|\n)*at most 1024"),
+        ({"vocab_size": 10**10}, "vocab_size 10000000000"),
+        ({"model_type": "granite"}, '"model_type": "granite"'),
+        ({"model_type": "mistral", "sliding_window": 4096}, "sliding_window"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "gptq"),
     ],
 )
 def test_a_llama_of_another_kind_is_refused_by_name(base, change, said):

@@ -16,7 +16,7 @@ COMMANDS = {
     "create_engine": ("helpers.cli.create_engine", "a TensorRT engine of a system, its sizes from real samples"),
     "divergence": ("helpers.cli.divergence", "find the first tensor in which two ONNX files differ"),
     "quantize": ("helpers.cli.quantize", "quantize an ONNX file with calibration data"),
-    "llm": ("helpers.cli.llm", "a language model into TensorRT-LLM's form, read back, and its build"),
+    "llm": ("helpers.cli.llm", "a language model into TensorRT-LLM's form or ONNX, read back, its build, and its text"),
     "doctor": ("helpers.cli.doctor", "check this machine; every fault comes with its cure"),
     "explain": ("helpers.cli.explain", "what an error message means and what to do about it"),
     "records": ("helpers.cli.records", "print the recorded results"),

@@ -1,4 +1,4 @@
-"""`python -m helpers llm`: a language model out of a checkpoint, into TensorRT-LLM's form, read back, and its build."""
+"""`python -m helpers llm`: a language model out of a checkpoint, into TensorRT-LLM's form or ONNX, read back, run."""
 
 import json
 import shlex
@@ -6,14 +6,11 @@ import shutil
 from argparse import Namespace
 from pathlib import Path
 
-from helpers.cli import numbers
+from helpers.cli import llm_onnx, numbers
 from helpers.cli.parser import Parser
-from helpers.errors import BadInput
 from helpers.files import atomic, check_target, read_json
 from helpers.llm import build
 from helpers.llm.formats import FORMATS
-
-TOKENS = (4, 64)  # of random calibration
 
 
 def main(argv: list[str]) -> int:
@@ -37,7 +34,8 @@ def main(argv: list[str]) -> int:
     one.add_argument("--base", type=Path, metavar="FOLDER", help="of Hugging Face, for what the checkpoint lacks")
     one = actions.add_parser("prove", help="write every format, read it back, compare logits")
     one.add_argument("model", type=Path, metavar="FOLDER", help="of Hugging Face, a plain and small Llama")
-    for name in ("convert", "prove"):
+    llm_onnx.add(actions)
+    for name in ("convert", "prove", "export"):
         text = ".npz with whole numbers `ids` [B, T] (default: random ids: right for sizes, wrong for accuracy)"
         actions.choices[name].add_argument("--calibration", type=Path, metavar="npz", help=text)
     for name in ("convert", "read"):
@@ -52,9 +50,8 @@ def main(argv: list[str]) -> int:
     one.add_argument("--output_dir", type=Path, required=True, metavar="FOLDER")
     one.add_argument("--run", action="store_true", help="build the engine")
     options = parser.parse_args(argv)
-    return {"save": _save, "convert": _convert, "read": _read, "prove": _prove, "build": _build}[options.action](
-        options
-    )
+    verbs = {"save": _save, "convert": _convert, "read": _read, "prove": _prove, "build": _build}
+    return (verbs | llm_onnx.VERBS)[options.action](options)
 
 
 def _save(options: Namespace) -> int:
@@ -77,24 +74,11 @@ def _convert(options: Namespace) -> int:
     folder.check_out(options.out_dir, options.model, options.calibration)
     check_target(options.out_dir, folder=True)
     model = folder.load(options.model)
-    quantized = quantize(model, options.format, _ids(options, model.config.vocab_size), options.dtype)
+    quantized = quantize(
+        model, options.format, llm_onnx.calibration(options.calibration, model.config.vocab_size), options.dtype
+    )
     print(write(quantized, options.out_dir, options.format, options.tp, options.sm, options.dtype))
     return 0
-
-
-def _ids(options, vocabulary):
-    """Token ids [B, T] for calibration."""
-    import torch
-
-    if options.calibration is None:
-        return torch.randint(vocabulary, TOKENS, generator=torch.Generator().manual_seed(0))
-    from helpers.cli import arrays
-
-    ids = arrays.load(options.calibration, {"ids": ("B", "T")})["ids"]
-    if ids.dtype.kind not in "iu" or not ids.size or ids.min() < 0 or ids.max() >= vocabulary:
-        expected = f"whole numbers from 0 to {vocabulary - 1}"
-        raise BadInput(options.calibration, f"{ids.dtype}{list(ids.shape)}", expected, "tokenize with its tokenizer")
-    return torch.from_numpy(ids.astype("int64"))
 
 
 def _read(options: Namespace) -> int:
@@ -129,7 +113,7 @@ def _prove(options: Namespace) -> int:
     model = folder.load(options.model)
     print(f"{'format':<8}{'GPUs':>5}{'SM':>4}{'error':>10}{'argmax':>8}{'noise':>10}{'bytes':>14}")
     with atomic(options.out_dir, folder=True) as part:
-        for row in prove(model, _ids(options, model.config.vocab_size), part):
+        for row in prove(model, llm_onnx.calibration(options.calibration, model.config.vocab_size), part):
             print(f"{row.format:<8}{row.tp:>5}{row.sm:>4}{row.error:>10.1e}{row.agreement:>8.3f}{row.noise:>10.1e}"
                   f"{row.bytes:>14,}")  # fmt: skip
     return 0

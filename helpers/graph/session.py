@@ -16,6 +16,8 @@ from helpers.graph.file import Model, name_of
 if TYPE_CHECKING:
     import onnxruntime
 
+# Where weights alone are quantized, the fused kernel would else round what it multiplies them with to INT8.
+EXACT = "session.qdq_matmulnbits_accuracy_level", "1"
 LEVELS = {
     "disable": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
@@ -49,6 +51,7 @@ def open_session(
     settings.intra_op_num_threads = threads or cores.threads()  # 0: one for each physical core
     settings.enable_cpu_mem_arena = arena
     settings.log_severity_level = 4  # what it raises is told once
+    settings.add_session_config_entry(*EXACT)
     name = name_of(model)
     if isinstance(model, onnx.ModelProto):
         check_size(model, where or name)

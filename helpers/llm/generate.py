@@ -1,7 +1,10 @@
 """Text token by token: greedy or sampled, until a stop token or a number of tokens, as it comes or as a whole."""
 
+import itertools
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -70,8 +73,25 @@ def _stream(model, prompts, tokens, stop, sampling, table):
 def generate(model: LanguageModel, prompts: Sequence[Row], tokens: int, stop: Collection[int] = (),
              sampling: Sampling = GREEDY, table: np.ndarray | None = None) -> list[list[int]]:  # fmt: skip
     """What `stream` yields, as a list of new tokens for each row; the arguments are the same."""
-    steps = list(stream(model, prompts, tokens, stop, sampling, table))
-    return [[token for token in row if token is not None] for row in zip(*steps, strict=True)]
+    return paced(stream(model, prompts, tokens, stop, sampling, table)).tokens
+
+
+class Paced(NamedTuple):
+    """New tokens of each row, ms until the first ones (TTFT), and ms for each step after it (their mean is TPOT)."""
+
+    tokens: list[list[int]]
+    first: float
+    steps: list[float]
+
+
+def paced(steps: Iterator[list[int | None]]) -> Paced:
+    """Go through what `stream` gives and take the time of every step."""
+    found, times = [], [time.perf_counter()]
+    for step in steps:
+        times.append(time.perf_counter())
+        found.append(step)
+    first, *others = (1000 * (after - before) for before, after in itertools.pairwise(times))
+    return Paced([[token for token in row if token is not None] for row in zip(*found, strict=True)], first, others)
 
 
 def draw(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:

@@ -67,11 +67,40 @@ def test_the_proof_is_a_table(base, tmp_path, capsys, monkeypatch):
         (["build", "omnidrive", "--checkpoint_dir={base}", "--output_dir={base}/e"], "architecture None"),
         (["build", "omnidrive", "--checkpoint_dir=absent", "--output_dir=e", "--run"], "no such file"),
         (["convert", "{base}", "--out_dir={base}2", "--calibration={base}/ids.npz"], "from 0 to 95"),
+        (["convert", "{base}", "--out_dir={base}2", "--calibration={base}/none.npz"], "no arrays"),
+        (["export", "{base}", "--out={base}2.onnx", "--capacity=3000"], "1 to 2048 tokens"),
+        (["export", "{base}", "--out={base}2.onnx", "--runtime=tensorrt"], "runtime tensorrt"),
+        (["generate", "{base}", "--ids", "96"], "from 0 to 95"),
+        (["generate", "{base}/config.json", "--ids", "1"], "config.json"),
     ],
 )
 def test_bad_input_is_named_and_nothing_written(base, capsys, words, said):
     np.savez(base / "ids.npz", ids=np.full((1, 4), 96))
+    np.savez(base / "none.npz")
     before = sorted(base.rglob("*"))
     assert llm(*[word.format(base=base) for word in words]) == 2
     assert said in capsys.readouterr().err and sorted(base.rglob("*")) == before
     assert [path.name for path in base.parent.iterdir()] == ["base"]
+
+
+def test_a_graph_goes_on_as_the_folder_it_was_exported_from(base, tmp_path, capsys):
+    out = tmp_path / "llama.onnx"
+    assert llm("export", base, f"--out={out}", "--inputs=table", "--capacity=32") == 0
+    assert capsys.readouterr().out == f"flavor scatter\n{out}\n"
+    table = np.random.default_rng(0).standard_normal((2, TINY.hidden_size)).astype(np.float32)
+    np.savez(tmp_path / "table.npz", table=table)
+    said = []
+    for model in (base, out):
+        words = ("--ids", 1, 96, 97, 5, "--tokens=6", "--temperature=0.8", "--top-k=9", "--seed=3")
+        assert llm("generate", model, *words, f"--table={tmp_path / 'table.npz'}") == 0
+        said.append(capsys.readouterr().out.splitlines())
+    assert said[0][0] == said[1][0] and len(said[0][0].split()) == 6
+    assert said[0][1].startswith("first token after ") and said[0][1].endswith(" ms a token")
+
+
+def test_a_graph_for_another_runtime_and_format(base, tmp_path, capsys):
+    words = ("--runtime=tensorrt", "--version=8.6.0", "--dtype=float16", "--format=w8a16")
+    assert llm("export", base, f"--out={tmp_path / 'old.onnx'}", *words) == 0
+    assert capsys.readouterr().out.startswith("flavor decomposed\n")
+    assert llm("generate", tmp_path / "old.onnx", "--ids", 1, 2, "--tokens=1") == 0
+    assert "ms a token" not in capsys.readouterr().out

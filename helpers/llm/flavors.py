@@ -1,0 +1,52 @@
+"""The forms that a Llama's graph can take, and which one a runtime builds and runs."""
+
+import re
+from dataclasses import dataclass
+
+from helpers.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """opset: of ONNX, at least. static: the cache has its whole length from the beginning, and keys and values are put
+    into it where they belong; else they are appended. fused: attention, rotation and norm are one node each.
+    """
+
+    opset: int
+    static: bool
+    fused: bool
+
+
+FLAVORS = {
+    "scatter": Flavor(24, static=True, fused=True),
+    "concat": Flavor(23, static=False, fused=True),
+    "decomposed": Flavor(17, static=False, fused=False),
+}
+INPUTS = ("ids", "embeds", "table")
+DTYPES = ("float32", "float16")
+# The first versions with TensorScatter, Attention, RotaryEmbedding and RMSNormalization: TensorRT's by its release
+# notes, the others the oldest that were tried.
+FUSED_SINCE = {"onnxruntime": (1, 31), "tensorrt": (10, 15), "tensorrt_rtx": (1, 7)}
+
+
+def flavor_for(runtime: str, version: str, dtype: str = "float32") -> str:
+    """The name of the flavor to export for a runtime of `helpers.engine.RUNTIMES`.
+
+    Older versions get standard operators alone, and so does TensorRT in FP32: its attention has kernels for FP16, and
+    TensorRT-RTX 1.7 ends the build with "Attention operation was not supported by a dedicated kernel".
+
+    Raises:
+        BadInput: another runtime, or a dtype that no flavor has.
+    """
+    if runtime not in FUSED_SINCE:
+        raise BadInput("runtime", repr(runtime), f"one of {', '.join(FUSED_SINCE)}", "choose one of them")
+    check_dtype(dtype)
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    fused = numbers >= FUSED_SINCE[runtime] and (runtime == "onnxruntime" or dtype == "float16")
+    return "scatter" if fused else "decomposed"
+
+
+def check_dtype(dtype: str) -> None:
+    """BadInput for a dtype that is not exported: kernels of the CPU know no BF16."""
+    if dtype not in DTYPES:
+        raise BadInput("dtype", repr(dtype), " or ".join(DTYPES), "choose one of them")

@@ -13,9 +13,9 @@ def run(session, options):
     kind = "recorded" if options.out == ROOT / "results" else "measured"
     pieces = session.pieces()
     system = options.system
-    found = [*engines(pieces, system.name), *scaling(pieces, system.name), *gridsample(pieces), *divergence(pieces),
-             *ceilings(pieces), *profiles(pieces, system.name, session.work),
-             *end_to_end(pieces, system.name)]  # fmt: skip
+    name = system.recorded
+    found = [*engines(pieces, name), *scaling(pieces, name), *gridsample(pieces), *divergence(pieces),
+             *ceilings(pieces), *profiles(pieces, name, session.work), *end_to_end(pieces, name)]  # fmt: skip
     for name, metrics, entry in found:
         print(records.write(_record(name, metrics, entry, kind), options.out))
     for shape in measured.SHAPES:

@@ -37,6 +37,11 @@ class System:
     projections: tuple[str, ...] = ()
     projection = ""
 
+    @property
+    def recorded(self):
+        """What its records are called: with the projection, where it is not the published one."""
+        return self.name if self.projection in ("", "published") else f"{self.name}-{self.projection}"
+
     def projected(self, projection):
         """This system with another of `projections`."""
         raise NotImplementedError

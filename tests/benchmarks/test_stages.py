@@ -180,9 +180,9 @@ def test_onnxruntime_stands_in(work, minidrive, capsys):
     out = capsys.readouterr().out
     assert "onnxruntime fp32" in out and "onnxruntime qdq" in out
     found = {record.name: record for record in records.read_all(work / "records")}
-    assert set(found) == {"bevformer-mini-onnxruntime-fp32", "bevformer-mini-onnxruntime-qdq"}
+    assert set(found) == {"bevformer-inputs-mini-onnxruntime-fp32", "bevformer-inputs-mini-onnxruntime-qdq"}
     assert all(record.artifacts for record in found.values())
-    fp32 = found["bevformer-mini-onnxruntime-fp32"]
+    fp32 = found["bevformer-inputs-mini-onnxruntime-fp32"]
     assert fp32.kind == "measured" and fp32.device == records.cpu()
     assert (
         fp32.metrics["speedup_over_fp32"] == 1 and fp32.metrics["host_ms_n"] == 4 and "gpu_ms_p50" not in fp32.metrics
@@ -220,7 +220,7 @@ def test_tensorrt_engines(trt, work, minidrive, capsys):
     built = len(trt._built)
     assert call("tensorrt", work, minidrive, *options) == 0 and len(trt._built) == built
     for stage in ("evaluate", "records"):
-        assert call(stage, work, minidrive) == 0
+        assert call(stage, work, minidrive, "--projection=published") == 0
     found = {record.name: record for record in records.read_all(work / "records")}
     assert "bevformer-mini-tensorrt-fp16-all" in found and "bevformer-mini-tensorrt-qdq-profile" in found
     assert all(record.artifacts for record in found.values())
@@ -550,6 +550,11 @@ def test_pytorch_runs_without_the_kernels_and_once_more_with_those_of_the_plugin
     made_of = {one.name.rpartition("-")[2]: set(one.artifacts) for one in records.read_all(options.out)}
     weights = SYSTEM.checkpoint
     assert made_of["fp32"] == {weights} and made_of["kernels"] == {weights, plugin.name}
+    names = {one.name for one in records.read_all(options.out)} - {"gpu-ceilings"}
+    assert all(name.startswith("bevformer-inputs-mini-") for name in names)  # apart from those of other projections
+    report.run(session, measure_gpu.parse(["records", "--tiny", f"--work={work}", "--projection=published"]))
+    others = {one.name for one in records.read_all(options.out)} - names - {"gpu-ceilings"}
+    assert others and all(name.startswith("bevformer-mini-") for name in others)
 
 
 def test_a_compiled_network_is_held_against_eager(pytorch, tmp_path):

@@ -109,8 +109,9 @@ def test_published_table_says_what_the_records_say():
 
 def test_the_wrong_engine_is_shown_with_its_accuracy():
     head, *body = rows(tables.mini(recorded.Recorded(ROOT / "results")))
-    row = dict(zip(head, body[-1], strict=True))
-    assert "**wrong**" in row[""] and float(row["NDS"]) < 0.2
+    wrong, by_host = (dict(zip(head, row, strict=True)) for row in body[-2:])
+    assert "**wrong**" in wrong[""] and float(wrong["NDS"]) < 0.2
+    assert "projected by the host" in by_host[""] and float(by_host["NDS"]) > 0.6 and not by_host["GPU, ms"]
 
 
 def test_what_was_not_measured_on_the_cpu_says_so():
@@ -133,10 +134,11 @@ def test_sums_of_the_profile_and_of_gridsample():
         "occupancy_profile": {"type/CaskGemm_ms": 3.0, "type/CaskPooling_ms": 0.25, "type/Resize_ms": 7.0},
         "gridsample": {"cases": 2, "a/native_fp32": 0.5, "a/native_fp16": 0.5, "b/native_fp32": 0.1,
                        "b/native_fp16": 0.2, "b/rewrite_fp32": 0.1},
+        "by_host": {"NDS": 0.5}, "by_host_fp32": {"NDS": 0.75},
     }  # fmt: skip
     assert figures._sums(metrics) == {
         "profile_ms": 9.0, "convolutions_ms": 1.5, "transformer_ms": 2.25, "gridsample_kept": 1,
-        "occupancy_convolutions_ms": 3.25,
+        "occupancy_convolutions_ms": 3.25, "by_host_loss": 0.25,
     }  # fmt: skip
 
 

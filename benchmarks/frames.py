@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
+from benchmarks import stored
 from benchmarks.session import preparing
-from helpers.errors import BadInput
 from helpers.files import atomic
 from helpers.sequence import Step, rollout, zeros
 
@@ -20,12 +20,10 @@ class Frames:
     """
 
     def __init__(self, folder, limit=None):
-        if not (folder / "frames.json").is_file():
-            fix = preparing(folder.parents[1])  # WORK/frames/SHAPE
-            raise BadInput(folder, "no frames", "what the stage prepare writes", fix)
-        kept = json.loads((folder / "frames.json").read_text())
+        fix = preparing(folder.parents[1])  # WORK/frames/SHAPE
+        kept = stored.table(folder / "frames.json", ("tokens", "first"), fix)
         self.tokens, self.first = kept["tokens"][:limit], kept["first"][:limit]
-        self.arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
+        self.arrays = stored.arrays(folder, len(kept["tokens"]), fix)
 
     def __len__(self):
         return len(self.tokens)

@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from benchmarks import stored
 from benchmarks.session import of_file, preparing
 from helpers import engine
 from helpers.errors import BadInput
@@ -166,9 +167,7 @@ def prepare(folder):
 def run(session, options):
     """Every group with the native layer, then with the rewrite, each in FP32 (without TF32) and FP16."""
     folder = session.work / "gridsample"
-    if not (folder / "groups.json").is_file():
-        raise BadInput(folder, "no groups of cases", "what the stage prepare writes", preparing(session.work))
-    found = json.loads((folder / "groups.json").read_text())
+    found = stored.table(folder / "groups.json", (), preparing(session.work))
     for form, key in itertools.product(FORMS, found):
         make = lambda form=form, key=key: check(session, options, folder / key, found[key], form)  # noqa: E731
         session.piece(f"gridsample/{form}/{key}", make, SECONDS[form], of_file(folder / f"{key}.onnx"))

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 from benchmarks import comparison, measured, roofline
+from benchmarks.session import preparing
 from helpers import records
+from helpers.errors import BadInput
 from helpers.files import ROOT
 
 
@@ -12,6 +14,8 @@ def run(session, options):
     """Write one record per engine and one for each other piece of evidence; print the table."""
     kind = "recorded" if options.out == ROOT / "results" else "measured"
     pieces = session.pieces()
+    if not pieces:
+        raise BadInput(session.work, "no pieces", "what the other stages measured", preparing(session.work))
     system = options.system
     name = system.recorded
     found = [*engines(pieces, name), *scaling(pieces, name), *gridsample(pieces), *divergence(pieces),

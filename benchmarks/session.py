@@ -16,7 +16,8 @@ import traceback
 from pathlib import Path
 
 from helpers import records
-from helpers.files import atomic, sha256
+from helpers.errors import BadInput
+from helpers.files import NOTHING, atomic, found_at, read_json, sha256
 
 STATE = ("name", "driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "temperature.gpu", "power.draw")
 REASONS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # the later name, the earlier one
@@ -129,7 +130,14 @@ class Session:
 
 
 def _read(path):
-    return json.loads(path.read_text()) if path.is_file() else None
+    """The entry of a piece, None where it was not made; BadInput for another file."""
+    if found_at(path) == NOTHING:
+        return None
+    expected, fix = "a piece, as a stage writes it", "remove it; the stage makes it again"
+    entry = read_json(path, expected, fix)
+    if not isinstance(entry, dict) or "depends" not in entry or not {"result", "error"} & entry.keys():
+        raise BadInput(path, "neither a result nor an error", expected, fix)
+    return entry
 
 
 def _now():

@@ -5,8 +5,9 @@ import json
 
 import numpy as np
 
+from benchmarks import stored
 from benchmarks.session import preparing
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 from helpers.files import atomic
 from helpers.pipeline import Shot
 
@@ -25,15 +26,23 @@ def write(folder, steps, pictures):
 
 
 def read(folder):
-    """list[Shot], whose frame is the sample token."""
-    if not (folder / "shots.json").is_file():
-        raise BadInput(folder, "no pictures", "what the stage prepare writes", preparing(folder.parents[1]))
-    told, whole = json.loads((folder / "shots.json").read_text()), (folder / "pictures.bin").read_bytes()
-    ends = np.cumsum([0, *told["sizes"]])
+    """list[Shot], whose frame is the sample token; BadInput if they are not there or damaged."""
+    fix = preparing(folder.parents[1])
+    told = stored.table(folder / "shots.json", ("first", "tokens"), fix)
+    feeds = stored.arrays(folder, len(told["first"]), fix)
+    with foreign(folder, stored.EXPECTED, fix):
+        ends, whole = np.cumsum([0, *map(int, told["sizes"])]), (folder / "pictures.bin").read_bytes()
+        each, rest = divmod(len(told["sizes"]), len(told["first"]))
+    if rest or ends[-1] != len(whole) or min(told["sizes"]) < 1:
+        found = f"{len(told['sizes'])} pictures of {ends[-1]} bytes for {len(told['first'])} frames"
+        raise BadInput(folder, f"{found}, and {len(whole)} bytes", stored.EXPECTED, fix)
     files = [whole[begin:end] for begin, end in itertools.pairwise(ends)]
-    feeds = {path.stem: np.load(path) for path in sorted(folder.glob("*.npy"))}
-    each = len(files) // len(told["first"])
     return [
-        Shot(tuple(files[index * each : (index + 1) * each]), {n: a[index] for n, a in feeds.items()}, first, token)
+        Shot(
+            tuple(files[index * each : (index + 1) * each]),
+            {n: np.array(a[index]) for n, a in feeds.items()},
+            first,
+            token,
+        )
         for index, (first, token) in enumerate(zip(told["first"], told["tokens"], strict=True))
     ]

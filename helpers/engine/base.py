@@ -1,7 +1,7 @@
 """What every runtime and every engine look like from outside: each runtime subclasses both and says what differs."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -121,19 +121,7 @@ class Engine:
 
     def check(self, feeds: Arrays) -> None:
         """Raise BadInput unless `feeds` fits `inputs`."""
-        for name in feeds:
-            if name not in self.inputs:
-                raise BadInput(f"input {name!r} of {self.path}", "no such input", f"one of {list(self.inputs)}",
-                               "rename the array or leave it out")  # fmt: skip
-        sizes: dict[str, int] = {}
-        for name, tensor in self.inputs.items():
-            if name not in feeds and name in self.states:
-                continue
-            if name not in feeds:
-                raise BadInput(
-                    f"input {name!r} of {self.path}", "nothing given", tensor, "pass an array under this name"
-                )
-            _check_array(f"input {name!r} of {self.path}", feeds[name], tensor, sizes)
+        check_feeds(self.path, feeds, self.inputs, self.states)
 
 
 @dataclasses.dataclass
@@ -190,6 +178,24 @@ class Runtime:
     def layers(self, onnx_path: PathLike) -> list[dict[str, Any]]:
         """Layers of the network that the parser makes of an ONNX file, before a build; [] where it does not tell."""
         return []
+
+
+def check_feeds(where: object, feeds: Arrays, inputs: Mapping[str, Tensor], optional: Iterable[str] = ()) -> None:
+    """BadInput unless `feeds` are arrays for all of `inputs` but those that are `optional`, and for no others.
+
+    Args:
+        where: whose inputs they are, for the message.
+    """
+    for name in feeds:
+        if name not in inputs:
+            raise BadInput(f"input {name!r} of {where}", "no such input", f"one of {list(inputs)}",
+                           "rename the array or leave it out")  # fmt: skip
+    sizes: dict[str, int] = {}
+    for name, tensor in inputs.items():
+        if name in feeds:
+            _check_array(f"input {name!r} of {where}", feeds[name], tensor, sizes)
+        elif name not in optional:
+            raise BadInput(f"input {name!r} of {where}", "nothing given", tensor, "pass an array under this name")
 
 
 def make_options(options: type, runtime: str, given: dict[str, Any]) -> Any:

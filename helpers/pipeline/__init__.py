@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from helpers.engine import Engine
+from helpers.engine.base import check_feeds
 from helpers.engine.slots import Slot
 from helpers.errors import BadInput
 from helpers.pipeline.decoders import Decoder, Turbo, available
@@ -39,6 +40,9 @@ class Pipeline:
         if depth < 1:
             raise BadInput("depth", depth, "at least 1", "correct it")
         self._config, self._decoder = config, decoder or Turbo()
+        self._others = {
+            name: tensor for name, tensor in engine.inputs.items() if name not in (PICTURES, *config.states)
+        }
         self._slots = engine.slots(depth, config.states)
         self._starter = ThreadPoolExecutor(1)
 
@@ -59,7 +63,8 @@ class Pipeline:
         """Run the frames in order, and yield each when it is through.
 
         Raises:
-            BadInput: a picture that is none, or of another size; naming the frame and the camera.
+            BadInput: a picture that is none, or of another size; naming the frame and the camera. An input that the
+                frame lacks, that the engine has not, or of another shape or dtype.
         """
         free, running = collections.deque(self._slots), collections.deque[tuple[Shot, Slot, Future]]()
         try:
@@ -77,6 +82,7 @@ class Pipeline:
 
     def _start(self, slot, shot):
         """Bring a frame into its slot and start it; returns when it was decoded."""
+        check_feeds("the frame", shot.feeds, self._others)
         begun = time.perf_counter()
         self._decoder.decode(shot.jpegs, slot, PICTURES)
         for name, array in shot.feeds.items():

@@ -125,6 +125,22 @@ def test_a_bad_picture_is_named_and_the_frames_before_it_are_through(toy_engine,
     assert [one.shot.frame for one in through] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("feeds", "said"),
+    [
+        ({}, "input 'shift' of the frame(.|\n)*nothing given"),
+        ({"shift": np.array(3, np.float32)}, r"input 'shift'(.|\n)*float32 \[\](.|\n)*float32 \[1\]"),
+        ({"shift": np.float64([3])}, "float64"),
+        ({"shift": np.float32([3]), "shaft": np.float32([3])}, "input 'shaft'(.|\n)*no such input"),
+        ({"shift": np.float32([3]), "before": np.float32([3])}, "input 'before'(.|\n)*no such input"),
+    ],
+)
+def test_inputs_beside_the_pictures_are_never_those_of_another_frame(toy_engine, feeds, said):
+    given = [shot for shot, _ in shots(3)]
+    with pipeline.Pipeline(toy_engine, Toy(), depth=1) as way, pytest.raises(BadInput, match=said):
+        list(way.run([given[0], given[1]._replace(feeds=feeds)]))
+
+
 def test_what_is_no_engine_for_pictures_is_refused(toy_engine, tmp_path):
     plain = save(tmp_path / "plain.onnx", [helper.make_node("Identity", ["x"], ["y"])], {"x": [1]}, {"y": [1]})
     with engine.load(plain) as opened, pytest.raises(BadInput, match="an input 'pictures'"):

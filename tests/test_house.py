@@ -37,7 +37,7 @@ FLOORS = (
     ),
     ("helpers.models",),
     ("helpers.llm",),
-    ("helpers.policy",),
+    ("helpers.policy", "helpers.serve"),
     ("helpers.cli", "data_scripts"),
     ("benchmarks", "helpers.__main__"),
     ("ci",),

@@ -14,6 +14,7 @@ from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, read_json
 from helpers.llm import folder as hugging_face
 from helpers.llm import tokenizer
+from helpers.llm.pytorch import TorchModel
 from helpers.models.checkpoints import check_tensors
 from helpers.policy.policy import Policy
 from helpers.systems.openvla import published
@@ -70,7 +71,8 @@ def policy_of(network: OpenVLA, words: tokenizer.Tokenizer, norm_stats: Mapping[
     """The policy of a network in PyTorch."""
     (output,) = network.config.output_shapes()
     run = vision_of(network)
-    return Policy(name, network.config, words, norm_stats, lambda feeds: run(feeds)[output], network.language_model)
+    language = TorchModel(network.language_model)
+    return Policy(name, network.config, words, norm_stats, lambda feeds: run(feeds)[output], language)
 
 
 def vision_of(network: OpenVLA) -> Run:

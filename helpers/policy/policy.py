@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from helpers.errors import BadInput
+from helpers.llm.generate import generate
 from helpers.llm.tokenizer import Tokenizer
-from helpers.policy.greedy import generate
 from helpers.systems.openvla import decode, inputs
 
 if TYPE_CHECKING:
-    from helpers.layers.llama import Llama
+    from helpers.llm.language_model import LanguageModel
     from helpers.systems.openvla.config import Config
 
 MOST = 400  # tokens of reasoning and action
@@ -43,7 +43,7 @@ class Policy:
     tokenizer: Tokenizer
     norm_stats: Mapping[str, Any]
     vision: Callable[[Mapping[str, np.ndarray]], np.ndarray]
-    language: Llama
+    language: LanguageModel
     most: int = field(default=MOST)
 
     def predict(self, image: np.ndarray, instruction: str, unnorm_key: str | None = None) -> Prediction:
@@ -73,12 +73,13 @@ class Policy:
         prompts = [self.prompt(instruction, row) for row, instruction in enumerate(instructions)]
         table = self.vision({name: np.concatenate(feeds) for name in self.config.input_shapes()})
         stop = {self.tokenizer.eos} if self.config.reasoning else set()
-        longest = self.config.language["max_position_embeddings"] - max(map(len, prompts))
-        tokens = min(self.most, longest) if self.config.reasoning else count
-        if tokens < count:
-            found, expected = f"{max(map(len, prompts))} tokens", f"at most {longest + max(map(len, prompts)) - count}"
-            raise BadInput("instruction", found, expected, "say it in fewer words")
-        return generate(self.language, prompts, tokens, stop, table.reshape(-1, table.shape[-1]))
+        longest = max(map(len, prompts))
+        room = self.language.capacity + 1 - longest  # the last token is not taken in
+        if room < count:
+            most = f"at most {longest + room - count} tokens with the picture"
+            raise BadInput("instruction", f"{longest} tokens", most, "say it in fewer words")
+        tokens = min(self.most, room) if self.config.reasoning else count
+        return generate(self.language, prompts, tokens, stop, table=table.reshape(-1, table.shape[-1]))
 
     def prompt(self, instruction: str, row: int = 0) -> list[int]:
         """Token ids: the start, rows of the table of patches as ids from the vocabulary's size on, then the text.

@@ -32,7 +32,7 @@ def folders(tmp_path_factory):
 def preferring(loaded, ids):
     """The policy, made to generate these tokens whatever it sees."""
     steps = iter(ids)
-    head = loaded.language.lm_head
+    head = loaded.language.model.lm_head
 
     def forced(module, inputs, output):
         output[..., :] = 0

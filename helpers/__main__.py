@@ -17,6 +17,7 @@ COMMANDS = {
     "divergence": ("helpers.cli.divergence", "find the first tensor in which two ONNX files differ"),
     "quantize": ("helpers.cli.quantize", "quantize an ONNX file with calibration data"),
     "llm": ("helpers.cli.llm", "a language model into TensorRT-LLM's form or ONNX, read back, its build, and its text"),
+    "policy": ("helpers.cli.policy", "the parts of an OpenVLA on their way to engines"),
     "serve": ("helpers.cli.serve", "serve a policy over HTTP: picture and instruction in, action out"),
     "act": ("helpers.cli.act", "ask an action server what to do, from a picture and an instruction"),
     "doctor": ("helpers.cli.doctor", "check this machine; every fault comes with its cure"),

@@ -26,13 +26,13 @@ STATISTICS = "dataset_statistics.json"  # of a fine-tune, beside config.json
 FIX = "take all files of one model"
 
 
-def read_config(folder: PathLike) -> tuple[Config, dict[str, Any]]:
-    """(configuration, statistics of actions by data set) of a folder's config.json.
+def read_config(folder: PathLike, name: str = "config.json") -> tuple[Config, dict[str, Any]]:
+    """(configuration, statistics of actions by data set) of a folder's config.json, or its file `name`.
 
     Raises:
         BadInput: no such file, another model's, a Llama that is not handled, no statistics.
     """
-    path = as_path(folder) / "config.json"
+    path = as_path(folder) / name
     table = read_json(path, "the configuration of an OpenVLA", FIX)
     config = published.config_of(table, path)
     hugging_face.llama_config(dict(config.language) | dict(table.get("text_config") or {}), path)
@@ -52,9 +52,13 @@ def load(folder: PathLike, dtype: torch.dtype = torch.float32) -> Policy:
     Raises:
         BadInput: files that are absent or damaged, or that do not belong together.
     """
-    config, stats = read_config(folder)
-    network = assembled(config, hugging_face.read_weights(folder), folder, dtype)
-    return policy_of(network, tokenizer.read(folder), stats, str(folder))
+    _, stats = read_config(folder)
+    return policy_of(load_network(folder, dtype), tokenizer.read(folder), stats, str(folder))
+
+
+def load_network(folder: PathLike, dtype: torch.dtype = torch.float32) -> OpenVLA:
+    """The network of a folder, which `helpers.export` exports; raises as `load`."""
+    return assembled(read_config(folder)[0], hugging_face.read_weights(folder), folder, dtype)
 
 
 def assembled(config: Config, state: Mapping[str, Tensor], where: PathLike, dtype: torch.dtype) -> OpenVLA:

@@ -8,6 +8,7 @@ import torch
 
 from helpers import models, policy
 from helpers.errors import BadInput
+from helpers.llm import folder as hugging_face
 from helpers.llm.tokenizer import SPACE, table_of
 from helpers.systems.openvla.decode import NoAction, decode, unnormalize
 from tests.helpers.systems.openvla.tiny import FUSED, SINGLE, STATISTICS
@@ -147,3 +148,32 @@ def test_a_folder_that_lacks_a_tensor_is_refused(folders, tmp_path):
     policy.save(tmp_path / "cut", network, {"toy": STATISTICS}, folders / "words")
     with pytest.raises(BadInput, match=r"missing \(1\): vision_backbone.featurizer.blocks.0.attn.proj.bias"):
         policy.load(tmp_path / "cut")
+
+
+def test_the_parts_apart_are_the_same_policy(folders, tmp_path):
+    out = policy.save_backbone(folders / "tiny", tmp_path / "parts", shard=100_000)
+    assert {path.name for path in out.iterdir()} == {
+        "LLM_backbone", "vision_backbone.pth", "projector.pth", "openvla_config.json"}  # fmt: skip
+    whole, parts = policy.load(folders / "tiny"), policy.load_backbone(out)
+    assert parts.generate([IMAGE], ["lift"]) == whole.generate([IMAGE], ["lift"])
+    assert parts.norm_stats == whole.norm_stats and parts.tokenizer.vocab == whole.tokenizer.vocab
+    llama = hugging_face.load(out / "LLM_backbone")  # as any tool for a Llama does
+    assert all(torch.equal(t, llama.state_dict()[name]) for name, t in whole.language.model.state_dict().items())
+    assert llama.config.rms_norm_eps == 1e-6
+    names = torch.load(out / "vision_backbone.pth", weights_only=True)
+    assert "fused_featurizer.attn_pool.kv.bias" in names and "featurizer.blocks.0.ls1.scale_factor" in names
+    assert set(torch.load(out / "projector.pth", weights_only=True)) == {
+        f"fc{k}.{kind}" for k in (1, 2, 3) for kind in ("weight", "bias")}  # fmt: skip
+
+
+def test_parts_of_two_policies_are_refused(folders, tmp_path):
+    out = policy.save_backbone(folders / "tiny", tmp_path / "parts")
+    other = policy.save_backbone(folders / "single", tmp_path / "other")
+    (out / "projector.pth").write_bytes((other / "projector.pth").read_bytes())
+    with pytest.raises(BadInput, match=r"missing \(2\): projector.fc3.weight, projector.fc3.bias"):
+        policy.load_backbone(out)
+    with pytest.raises(BadInput, match="no parts of a policy"):
+        policy.load_backbone(folders / "tiny")
+    with pytest.raises(BadInput, match="tiny"):
+        policy.save_backbone(folders / "tiny", folders / "tiny")
+    assert policy.load(folders / "tiny")

@@ -57,15 +57,22 @@ class Policy:
             BadInput: a picture or instruction that cannot be used, an unknown key.
             helpers.systems.openvla.decode.NoAction: a BadInput too: what was generated is no action.
         """
-        return self.predict_all([image], [instruction], unnorm_key)[0]
-
-    def predict_all(
-        self, images: Sequence[np.ndarray], instructions: Sequence[str], unnorm_key: str | None = None
-    ) -> list[Prediction]:
-        """Several at once; raises as `predict`, for the first that is no action."""
         statistics = decode.statistics_of(self.norm_stats, unnorm_key, self.name)
-        found = self.generate(images, instructions, len(decode.limits(statistics)[0]))
-        return [self._prediction(np.array(ids, np.int64), statistics) for ids in found]
+        (ids,) = self.generate([image], [instruction], len(decode.limits(statistics)[0]))
+        return self._prediction(np.array(ids, np.int64), statistics)
+
+    def predict_each(
+        self, images: Sequence[np.ndarray], instructions: Sequence[str], unnorm_key: str | None = None
+    ) -> list[Prediction | None]:
+        """Several at once; None in the place of what is no action. Raises as `predict` for the rest."""
+        statistics = decode.statistics_of(self.norm_stats, unnorm_key, self.name)
+        found: list[Prediction | None] = []
+        for ids in self.generate(images, instructions, len(decode.limits(statistics)[0])):
+            try:
+                found.append(self._prediction(np.array(ids, np.int64), statistics))
+            except decode.NoAction:
+                found.append(None)
+        return found
 
     def generate(self, images: Sequence[np.ndarray], instructions: Sequence[str], count: int = 7) -> list[list[int]]:
         """The new tokens of each row; `count` of them from a policy that does not reason."""

@@ -177,3 +177,12 @@ def test_parts_of_two_policies_are_refused(folders, tmp_path):
     with pytest.raises(BadInput, match="tiny"):
         policy.save_backbone(folders / "tiny", folders / "tiny")
     assert policy.load(folders / "tiny")
+
+
+def test_of_several_each_is_an_action_or_none(folders):
+    loaded = policy.load(folders / "tiny")
+    loaded.generate = lambda images, instructions, count: [[600] * 7, [600] * 6 + [5], [601] * 7]
+    found = loaded.predict_each([IMAGE] * 3, ["lift"] * 3)
+    assert found[1] is None
+    expected = [unnormalize(decode([token] * 7, FUSED), STATISTICS["action"]) for token in (600, 601)]
+    assert np.array_equal([found[0].action, found[2].action], expected)

@@ -6,18 +6,20 @@ import pytest
 
 from data_scripts.make_minidrive import make
 from helpers.ops import library
+from tests.builders.shared import once
 
 
 @pytest.fixture(scope="session")
 def minidrive(tmp_path_factory):
     """Data root of a small MiniDrive: the two mini_val scenes, four key frames each."""
-    return make(tmp_path_factory.mktemp("data") / "minidrive", names=["scene-0103", "scene-0916"], frames=4, workers=1)
+    scenes = ["scene-0103", "scene-0916"]
+    return once(tmp_path_factory, "data", lambda it: make(it / "minidrive", names=scenes, frames=4, workers=1))
 
 
 @pytest.fixture(scope="session")
 def host_library(tmp_path_factory):
     """Path of the custom operators' kernels, compiled for the CPU."""
-    return library.build("host", tmp_path_factory.mktemp("plugins"))
+    return once(tmp_path_factory, "plugins", lambda folder: library.build("host", folder))
 
 
 @pytest.fixture(scope="session")

@@ -51,12 +51,12 @@ def test_what_the_encoding_lacks_is_spelled_out(tmp_path, monkeypatch):
 
 
 def test_a_closed_standard_output_is_no_traceback():
-    command = f"exec {sys.executable} -m helpers models >&-"
+    command = f"exec {sys.executable} -m helpers records >&-"
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["graph", "--help"], ["explain", "--search", "a"], ["models"]])
+@pytest.mark.parametrize("words", [["--help"], ["graph", "--help"], ["explain", "--search", "a"], ["records"]])
 def test_a_full_standard_output_is_a_clear_error(words):
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-m", "helpers", *words], cwd=ROOT, stdout=full, stderr=subprocess.PIPE)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from helpers import engine
+from tests.builders.shared import once
 from tests.helpers.engine.builders import save_conv
 
 
@@ -21,7 +22,10 @@ def x():
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory):
     """A cache with the engines of `conv` for both runtimes; not to be changed."""
-    folder = tmp_path_factory.mktemp("engines")
+    return once(tmp_path_factory, "engines", _filled)
+
+
+def _filled(folder):
     path, _ = save_conv(folder / "conv.onnx")
     for runtime in ("onnxruntime", "tensorrt_rtx"):
         engine.build(path, runtime, folder / "cache")

@@ -5,6 +5,7 @@ import pytest
 from helpers.calibration import noise
 from helpers.quantize import quantize
 from tests.builders.quantizable import SHAPES, write_network
+from tests.builders.shared import once
 
 
 @pytest.fixture
@@ -20,6 +21,9 @@ def calibration(tmp_path):
 @pytest.fixture(scope="session")
 def int8(tmp_path_factory):
     """Path of the network in INT8 by "max", beside the network `small.onnx` and the set `calibration.npz`."""
-    folder = tmp_path_factory.mktemp("int8")
+    return once(tmp_path_factory, "int8", _int8)
+
+
+def _int8(folder):
     measured_on = noise(folder / "calibration.npz", SHAPES, samples=6)
     return quantize(write_network(folder / "small.onnx"), folder / "int8.onnx", "int8", "max", measured_on)

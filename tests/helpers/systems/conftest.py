@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.builders.shared import once
+
 
 @pytest.fixture(scope="session")
 def tiny_fbocc(tmp_path_factory):
@@ -10,7 +12,7 @@ def tiny_fbocc(tmp_path_factory):
     from tests.helpers.systems.fbocc.tiny import TINY
 
     model = models.create("fbocc", TINY)
-    return model, export.export(model, tmp_path_factory.mktemp("fbocc") / "tiny.onnx")
+    return model, once(tmp_path_factory, "fbocc", lambda folder: export.export(model, folder / "tiny.onnx"))
 
 
 @pytest.fixture(scope="session")
@@ -20,4 +22,4 @@ def tiny_openvla(tmp_path_factory):
     from tests.helpers.systems.openvla.tiny import FUSED
 
     model = models.create("openvla", FUSED)
-    return model, export.export(model, tmp_path_factory.mktemp("openvla") / "tiny.onnx")
+    return model, once(tmp_path_factory, "openvla", lambda folder: export.export(model, folder / "tiny.onnx"))

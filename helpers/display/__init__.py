@@ -13,6 +13,7 @@ from helpers.display.mosaic import cameras
 from helpers.display.operators import op_chart, shares
 from helpers.display.plots import bars, frontier, histogram, lines
 from helpers.display.reading import reading
+from helpers.display.requests import Request, requests
 from helpers.display.scenes import bev, bev_row, side_by_side
 from helpers.display.steps import cards, slider
 from helpers.display.style import figure
@@ -22,6 +23,7 @@ from helpers.display.viewer import netron
 from helpers.display.voxels import voxels
 
 __all__ = [
+    "Request",
     "bars",
     "bev",
     "bev_row",
@@ -39,6 +41,7 @@ __all__ = [
     "op_chart",
     "progress",
     "reading",
+    "requests",
     "roofline",
     "schedule",
     "shares",

@@ -58,6 +58,7 @@ class Act:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != JSON and not self.legacy:
             raise Refused(415, "Content-Type", kind[:40] or "none", JSON, "send JSON, and say so")
+        self.line.admit()  # before the body is read: a refusal costs next to nothing
         if self.reading >= self.limits.reading:
             found = f"{self.reading} bodies are being read"
             raise Refused(503, "the server", found, "fewer at a time", "send it again in 1 s", 1)

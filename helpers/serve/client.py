@@ -25,6 +25,15 @@ class Answer(NamedTuple):
     times: dict[str, float]
 
 
+class Reply(NamedTuple):
+    """One answer as it came. retry: seconds of its Retry-After; None without. times: part -> ms of Server-Timing."""
+
+    status: int
+    body: bytes
+    retry: int | None
+    times: dict[str, float]
+
+
 class Client:
     """A connection to a server; `with` closes it.
 
@@ -41,7 +50,8 @@ class Client:
     ) -> None:  # fmt: skip
         self.url, self.form, self.patience = url, form, patience
         headers = {"authorization": f"Bearer {token}"} if token is not None else {}
-        self._http = httpx.Client(headers=headers, timeout=timeout, trust_env=False)
+        secure = url.startswith("https:")  # without, no certificates need be read, which takes 30 ms
+        self._http = httpx.Client(headers=headers, timeout=timeout, trust_env=False, verify=secure)
 
     def act(
         self, image: np.ndarray, instruction: str, unnorm_key: str | None = None, return_ids: bool = False
@@ -51,20 +61,15 @@ class Client:
         Raises:
             BadInput: no server there, or one that refuses the request, with what it says; or an answer that is none.
         """
-        encoded: Any = arrays.encode(image)
-        request = {"image": json.dumps(encoded) if self.form == "tensorrt-openvla" else encoded,
-                   "instruction": instruction}  # fmt: skip
-        request |= {"unnorm_key": unnorm_key} if unnorm_key is not None else {}
-        request |= {"return_ids": return_ids} if self.form == "tensorrt-openvla" else {}
-        response, body = self._patiently(json.dumps(request).encode())
-        if response.status_code != 200:
-            raise self._refused(response.status_code, body)
+        reply = self._patiently(body(image, instruction, unnorm_key, return_ids, self.form))
+        if reply.status != 200:
+            raise self._refused(reply.status, reply.body)
         try:
-            action, generated = self._read(protocol.strict_json(body))
-            return Answer(action, generated, times(response.headers.get("server-timing", "")))
+            action, generated = self._read(protocol.strict_json(reply.body))
+            return Answer(action, generated, reply.times)
         except ValueError as error:
             fix = "look at what the server printed, and at what form of the protocol it speaks"
-            raise BadInput(self.url, f"the answer {_short(body)}", "an action", fix) from error
+            raise BadInput(self.url, f"the answer {_short(reply.body)}", "an action", fix) from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -79,14 +84,13 @@ class Client:
     def _patiently(self, body):
         until = time.monotonic() + self.patience
         while True:
-            response, answer = self._sent(body)
-            pause = response.headers.get("retry-after", "")
-            if response.status_code != 503 or not pause.isdigit() or time.monotonic() + int(pause) > until:
-                return response, answer
-            time.sleep(int(pause))
+            reply = self.post(body)
+            if reply.status != 503 or reply.retry is None or time.monotonic() + reply.retry > until:
+                return reply
+            time.sleep(reply.retry)
 
-    def _sent(self, body):
-        """(response, its body) of one request."""
+    def post(self, body: bytes) -> Reply:
+        """The server's answer to these bytes, whatever its status; BadInput if there is no server."""
         try:
             headers = {"content-type": "application/json"}
             with self._http.stream("POST", f"{self.url.rstrip('/')}/act", content=body, headers=headers) as response:
@@ -95,7 +99,9 @@ class Client:
                     answer += chunk
                     if len(answer) > MOST:
                         raise BadInput(self.url, f"more than {MOST:,} bytes", "an action", "look at the server")
-                return response, bytes(answer)
+                pause = response.headers.get("retry-after", "")
+                spent = times(response.headers.get("server-timing", ""))
+                return Reply(response.status_code, bytes(answer), int(pause) if pause.isdigit() else None, spent)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise BadInput(self.url, reason(error), "an action server that answers",
                            "start one: python -m helpers serve reach") from error  # fmt: skip
@@ -120,6 +126,18 @@ class Client:
             return BadInput(f"{self.url}: {told['where']}", f"{found} (HTTP {status})", expected, fix)
         except (ValueError, KeyError, TypeError):
             return BadInput(self.url, f"HTTP {status}: {_short(body)}", "an action", "look at the server")
+
+
+def body(image: np.ndarray, instruction: str, unnorm_key: str | None = None, return_ids: bool = False,
+         form: Form = "tensorrt-openvla") -> bytes:  # fmt: skip
+    """The bytes of a request in a form of the protocol; arguments as of `Client.act`."""
+    encoded: Any = arrays.encode(image)
+    request: dict[str, Any] = {"image": encoded, "instruction": instruction}
+    if unnorm_key is not None:
+        request["unnorm_key"] = unnorm_key
+    if form == "tensorrt-openvla":
+        request |= {"image": json.dumps(encoded), "return_ids": return_ids}
+    return json.dumps(request).encode()
 
 
 def times(header: str) -> dict[str, float]:

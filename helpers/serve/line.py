@@ -78,6 +78,15 @@ class Line:
         """Requests in the queue."""
         return len(self._places)
 
+    def admit(self) -> None:
+        """Refused with 503 if there is no place for one more request."""
+        if self.stopping:
+            raise self._stopped()
+        if self._busy and self.waiting >= self.limits.queue:
+            retry = max(1, math.ceil((self.waiting + 1) * self.service))
+            raise Refused(503, "the queue", f"{self.waiting} requests wait", "a free place",
+                          f"send it again in {retry} s", retry)  # fmt: skip
+
     async def ask(self, act: Act) -> Done:
         """The prediction for a request, in its turn.
 
@@ -85,12 +94,7 @@ class Line:
             Refused: 503 if the queue is full or the server stops, 504 after the deadline, 500 if the worker or the
                 policy fails, 422 for what the policy refuses.
         """
-        if self.stopping:
-            raise self._stopped()
-        if self._busy and self.waiting >= self.limits.queue:
-            retry = max(1, math.ceil((self.waiting + 1) * self.service))
-            raise Refused(503, "the queue", f"{self.waiting} requests wait", "a free place",
-                          f"send it again in {retry} s", retry)  # fmt: skip
+        self.admit()
         loop = asyncio.get_running_loop()
         came = loop.time()
         try:
@@ -166,6 +170,7 @@ class Line:
     async def _within(self, worker, act):
         """What the worker returns; one that is stuck is killed."""
         call = asyncio.get_running_loop().run_in_executor(self._thread, worker.call, act)
+        call.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, also when nobody waits
         try:
             async with asyncio.timeout(self.limits.stuck):
                 return await asyncio.shield(call)

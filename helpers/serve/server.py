@@ -54,7 +54,9 @@ class _Uvicorn(uvicorn.Server):
 
     def told(self) -> None:
         """Stop; the second time, at once."""
-        self.force_exit, self.should_exit = self.should_exit, True
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
 
 
 def run(

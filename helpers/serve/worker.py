@@ -6,6 +6,7 @@ A policy that crashes, or is killed, so ends only that process; whatever it has 
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from helpers.serve.protocol import Act, Prediction
 from helpers.serve.refused import Refused
 
 CODE = "import sys; from helpers.serve import worker; worker.serve(sys.argv[1], sys.argv[2])"
-FIELDS = ("image", "instruction", "unnorm_key")  # of a request: what a policy refuses in them is the client's fault
+FIELD = re.compile(r"\b(image|instruction|unnorm_key)\b")  # of a request: a refusal that names one is for its client
 
 
 class Policy(NamedTuple):
@@ -77,7 +78,7 @@ class Worker:
             raise Untouched(self._how()) from error
         kind, value = self._receive()
         if kind == "refused":
-            raise Refused(422 if value[0].partition(":")[0] in FIELDS else 500, *value)
+            raise Refused(422 if FIELD.search(" ".join(value[:2])) else 500, *value)
         if kind == "raised":
             raise Refused(500, "policy", value, "an action", "look at what the server printed")
         action, ids, text, seconds = value

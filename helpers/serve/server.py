@@ -26,6 +26,9 @@ IDLE = 5  # seconds that a connection without a request stays open
 class _Uvicorn(uvicorn.Server):
     """One that refuses who waits when it is told to stop, answers what is served, and ends with no signal raised."""
 
+    should_exit: bool
+    force_exit: bool
+
     def __init__(self, config: uvicorn.Config, line: Line, ready: Callable[[Any], object]) -> None:
         super().__init__(config)
         self.line, self.ready = line, ready

@@ -40,7 +40,7 @@ def errors(found: Sequence[np.ndarray | None], right: np.ndarray) -> Errors:
     if len(found) != len(right) or not there:
         expected = f"{len(right)}, one at least that is an action"
         raise BadInput("actions", f"{len(found)}, of which {len(there)} are actions", expected, "give all of them")
-    actions = np.stack([found[row] for row in there])  # type: ignore[arg-type]
+    actions = np.stack([action for action in found if action is not None])
     if actions.shape[1:] != right.shape[1:]:
         raise BadInput("actions", f"{actions.shape[1:]} numbers each", f"{right.shape[1:]}", "take the same data set")
     return Errors(np.abs(actions - right[there]).mean(0), 1 - len(there) / len(right))

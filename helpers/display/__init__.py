@@ -9,6 +9,7 @@ palette for color-blind readers, with three more from Paul Tol's.
 from helpers.display.diagram import network_diagram
 from helpers.display.environment import diff, messages, stack, statuses
 from helpers.display.graphs import graph_picture
+from helpers.display.matrices import matrices
 from helpers.display.mosaic import cameras
 from helpers.display.operators import op_chart, shares
 from helpers.display.plots import bars, frontier, histogram, lines
@@ -18,7 +19,7 @@ from helpers.display.scenes import bev, bev_row, side_by_side
 from helpers.display.steps import cards, slider
 from helpers.display.style import figure
 from helpers.display.tables import progress, table
-from helpers.display.timing import roofline, schedule, timeline
+from helpers.display.timing import roofline, schedule, timeline, tokens
 from helpers.display.viewer import netron
 from helpers.display.voxels import voxels
 
@@ -35,6 +36,7 @@ __all__ = [
     "graph_picture",
     "histogram",
     "lines",
+    "matrices",
     "messages",
     "netron",
     "network_diagram",
@@ -51,5 +53,6 @@ __all__ = [
     "statuses",
     "table",
     "timeline",
+    "tokens",
     "voxels",
 ]

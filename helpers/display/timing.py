@@ -161,3 +161,24 @@ def _described(peaks, bandwidth, points, title):
         share = y / min(peak, x * bandwidth)
         told.append(f"{name}: {number(float(x))} operations per byte, {share:.0%} of the {roof} roof")
     return f"{title}. {'; '.join(told)}."
+
+
+def tokens(ways: Mapping[str, tuple[float, Sequence[float]]], title: str) -> "Image":
+    """Generation on one time axis: of each way the prompt (until the first token), then every later token.
+
+    Args:
+        ways: name -> (ms until the first token, ms of each step after it).
+    """
+    figure, axes = new_figure(9.5, 1.1 + 0.7 * len(ways))
+    told = []
+    for k, (name, (first, steps)) in enumerate(ways.items()):
+        ends = np.cumsum([first, *steps])
+        axes.barh(-k, first, height=0.6, color=PALETTE[0], edgecolor="white", linewidth=0.6)
+        axes.barh(
+            [-k] * len(steps), steps, left=ends[:-1], height=0.6, color=PALETTE[1], edgecolor="white", linewidth=0.6
+        )
+        told.append(f"{name}: first token after {number(first)} ms, then {number(float(np.mean(steps)))} ms a token")
+    axes.set_yticks([-k for k in range(len(ways))], list(ways))
+    axes.set_xlabel("ms", fontsize=10, color=INK)
+    axes.set_title(f"{title} (first bar: the prompt)", loc="left", fontsize=11, fontweight="bold", color=INK)
+    return picture(figure, f"{title}. {'; '.join(told)}.")

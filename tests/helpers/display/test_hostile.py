@@ -28,6 +28,7 @@ PICTURES = {
     "frontier": lambda: display.frontier(ROWS, "a", EVIL, floor=0.5, title=EVIL),
     "histogram": lambda: display.histogram({EVIL: [1, 2]}, EVIL, EVIL, marks={EVIL: 1.5}),
     "lines": lambda: display.lines({EVIL: [1, 2, 3]}, EVIL, EVIL, EVIL, log=True),
+    "matrices": lambda: display.matrices({EVIL: np.eye(2)}, EVIL, EVIL, EVIL),
     "network_diagram": lambda: display.network_diagram([(EVIL, EVIL, EVIL)], (EVIL, EVIL, EVIL)),
     "op_chart": lambda: display.op_chart([{"op": EVIL, "count": 1, "domain": EVIL}], title=EVIL),
     "roofline": lambda: display.roofline({EVIL: 1e12}, 1e9, {EVIL: (1.0, 1e9)}, EVIL),
@@ -36,6 +37,7 @@ PICTURES = {
     "side_by_side": lambda: display.side_by_side([np.zeros((4, 4))], [EVIL]),
     "stack": lambda: display.stack({EVIL: EVIL}),
     "statuses": lambda: display.statuses({EVIL: {EVIL: "FAIL"}}),
+    "tokens": lambda: display.tokens({EVIL: (1.0, [2.0])}, EVIL),
     "timeline": lambda: display.timeline([(EVIL, 0, 1, EVIL)], {EVIL: (0, 1)}, EVIL),
 }
 OWN = (

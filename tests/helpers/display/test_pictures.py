@@ -61,6 +61,24 @@ def test_a_curve_is_told_by_its_ends_and_extremes():
     assert "highest 3 at c" in display.lines({"named": (["a", "b", "c"], [1, 2, 3])}).alt
 
 
+def test_matrices_share_a_scale_and_are_told():
+    panels = {"before": np.array([[0.5, -1.0]]), "after": np.array([[0.0, -1.0], [0.0, 1.0]])}
+    assert display.matrices(panels, "A weight").alt == (
+        "A weight. before: 1 by 2, 2 different values from -1 to 0.5; after: 2 by 2, 3 different values from -1 to 1."
+    )
+    with pytest.raises(BadInput, match="choose two axes"):
+        display.matrices({"cache": np.zeros((2, 2, 2))}, "A cache")
+
+
+def test_tokens_lie_end_to_end_and_are_told():
+    image = display.tokens({"slow": (6.0, [2.0, 4.0]), "quick": (3.0, [1.0, 2.0])}, "Two ways")
+    told = "slow: first token after 6 ms, then 3 ms a token; quick: first token after 3 ms, then 1.5 ms a token"
+    assert image.alt == f"Two ways. {told}."
+    prompt = near(image, PALETTE[0], 3)
+    lanes = [width for width in prompt.sum(axis=1) if width > 20]
+    assert max(lanes) == pytest.approx(2 * min(lanes), rel=0.05)
+
+
 def test_long_lists_end_with_how_many_there_are():
     assert pictures.listed(map(str, range(15))).endswith("; 11; and 3 more")
     assert pictures.listed(["one"]) == "one"

@@ -1,0 +1,47 @@
+"""How well a language model does: decisions word for word, perplexity of what is to be foretold."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from helpers.layers.llama import Llama
+from helpers.llm import sentences
+from helpers.llm.generate import generate
+from helpers.llm.language_model import LanguageModel
+
+LONGEST = 6  # tokens of a decision
+
+
+def decisions(model: LanguageModel, scenes: Sequence[sentences.Scene]) -> list[str]:
+    """What the model goes on with after each scene."""
+    prompts = [sentences.encode(sentences.prompt(scene)) for scene in scenes]
+    return [sentences.decode(ids) for ids in generate(model, prompts, LONGEST, {sentences.IDS[sentences.END]})]
+
+
+def right(model: LanguageModel, scenes: Sequence[sentences.Scene], yellow: str = "slow") -> float:
+    """Share of the scenes whose decision is the right one, word for word."""
+    wanted = [sentences.decision(scene, yellow) for scene in scenes]
+    return float(np.mean([found == text for found, text in zip(decisions(model, scenes), wanted, strict=True)]))
+
+
+def rows(scenes: Sequence[sentences.Scene], yellow: str = "slow") -> tuple[np.ndarray, np.ndarray]:
+    """Sentences with their decisions, ids [B, T] int64, and which of these are to be foretold, [B, T] bool."""
+    end = sentences.IDS[sentences.END]
+    given = [sentences.encode(sentences.prompt(scene)) for scene in scenes]
+    whole = [[*start, *sentences.encode(sentences.decision(scene, yellow)), end]
+             for start, scene in zip(given, scenes, strict=True)]  # fmt: skip
+    ids = np.full((len(whole), max(map(len, whole))), end)
+    asked = np.zeros(ids.shape, bool)
+    for k, (row, start) in enumerate(zip(whole, given, strict=True)):
+        ids[k, : len(row)], asked[k, len(start) : len(row)] = row, True
+    return ids, asked
+
+
+@torch.no_grad()
+def perplexity(model: Llama, ids: np.ndarray, asked: np.ndarray) -> float:
+    """exp of the mean cross entropy of the tokens that `asked` marks; 1 where every one is certain and right."""
+    tokens, marked = torch.from_numpy(ids), torch.from_numpy(asked)
+    logits = model(tokens[:, :-1])
+    return float(F.cross_entropy(logits[marked[:, 1:]], tokens[:, 1:][marked[:, 1:]]).exp())

@@ -31,6 +31,7 @@ PICTURES = {
     "matrices": lambda: display.matrices({EVIL: np.eye(2)}, EVIL, EVIL, EVIL),
     "network_diagram": lambda: display.network_diagram([(EVIL, EVIL, EVIL)], (EVIL, EVIL, EVIL)),
     "op_chart": lambda: display.op_chart([{"op": EVIL, "count": 1, "domain": EVIL}], title=EVIL),
+    "requests": lambda: display.requests([display.Request(0, 1, 200)], EVIL),
     "roofline": lambda: display.roofline({EVIL: 1e12}, 1e9, {EVIL: (1.0, 1e9)}, EVIL),
     "schedule": lambda: display.schedule({EVIL: [{EVIL: (0, 1)}, {EVIL: (1, 2)}]}, EVIL),
     "shares": lambda: display.shares(ROWS, "name", [EVIL, "a"], EVIL, EVIL),
@@ -41,6 +42,7 @@ PICTURES = {
     "timeline": lambda: display.timeline([(EVIL, 0, 1, EVIL)], {EVIL: (0, 1)}, EVIL),
 }
 OWN = (
+    "Request",
     "bev",
     "bev_row",
     "cameras",

@@ -25,6 +25,13 @@ KEYS = {"image", "instruction", "unnorm_key", "return_ids"}
 EXPECTED = "an object with image, instruction and, if you like, unnorm_key and return_ids"
 
 
+def _constant(name):
+    raise ValueError(f"{name} is no JSON")
+
+
+DECODER = json.JSONDecoder(parse_constant=_constant)  # json.loads may have been patched by json_numpy
+
+
 class Act(NamedTuple):
     """A request: image uint8 [H, W, 3] RGB, the instruction in plain words, and what its answer is to look like."""
 
@@ -81,13 +88,9 @@ def strict_json(text: bytes | str) -> Any:
     if sum(map(text.count, ",[{")) > STRUCTURE:
         raise ValueError(f"more than {STRUCTURE:,} commas and brackets")
     try:
-        return json.loads(text, parse_constant=_constant)
+        return DECODER.decode(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-
-
-def _constant(name):
-    raise ValueError(f"{name} is no JSON")
 
 
 def _json(text, where, status):

@@ -1,3 +1,4 @@
+import dataclasses
 import http.client
 import json
 from urllib.parse import urlsplit
@@ -11,7 +12,14 @@ from helpers.serve.server import Running
 
 SCRIPTED = "tests.helpers.serve.policies:Scripted"
 PICTURE = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
-LIMITS = Limits(body=1 << 16, pixels=1000, characters=200, queue=2, upload=0.4, deadline=0.6, stuck=1)
+LIMITS = Limits(body=1 << 16, pixels=1000, characters=200, queue=2, upload=0.4, deadline=0.6, stuck=2)
+
+
+@pytest.fixture(scope="session")
+def patient():
+    """As `served`, with a deadline that is far away."""
+    with Running(SCRIPTED, limits=dataclasses.replace(LIMITS, deadline=20, stuck=30)) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

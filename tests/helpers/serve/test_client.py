@@ -11,7 +11,7 @@ import pytest
 
 from helpers.errors import BadInput
 from helpers.serve import arrays, reach
-from helpers.serve.client import Client
+from helpers.serve.client import Client, Reply
 from helpers.serve.server import Running
 from tests.helpers.serve.conftest import PICTURE
 
@@ -59,6 +59,13 @@ def test_text_ids_and_key(served):
     with Client(served.url, form="openvla") as client:
         answer = client.act(PICTURE, "go")
         assert answer.action[0] == PICTURE.mean() and answer.generated == ""
+
+
+def test_a_process_in_which_json_numpy_has_patched_json(monkeypatch):
+    monkeypatch.setattr(json, "loads", lambda text, **_: pytest.fail("a patched json.loads makes arrays of objects"))
+    monkeypatch.setattr(Client, "post", lambda self, body: Reply(200, json.dumps(TOLD).encode(), None, {}))
+    with Client("http://127.0.0.1") as client:
+        assert np.array_equal(client.act(PICTURE, "go").action, ACTION)
 
 
 def test_what_is_sent_to_the_public_servers():

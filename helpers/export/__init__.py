@@ -86,7 +86,7 @@ def export(
         attach_functions(exported)
     free = {name: {axis: dim.name for axis, dim in axes.items()} for name, axes in model.config.free_axes().items()}
     _check_interface(exported, shapes, model.config.output_shapes(), free, path)
-    if pictures:
+    if pictures is not None:
         exported = ends.with_pictures(exported, model.config, pictures)
     return graph.save(ends.with_boxes(exported, model.config) if boxes else exported, path)
 

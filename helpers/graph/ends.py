@@ -4,6 +4,7 @@ Both go onto any graph of a system, one with Q/DQ nodes too; what lies between s
 input from 8.5 on where a Cast is all that reads them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from helpers.errors import BadInput
-from helpers.files import PathLike
+from helpers.files import PathLike, check_distinct
 from helpers.graph.file import load, save
 from helpers.graph.functions.body import Body
-from helpers.graph.types import tensor_types
+from helpers.graph.types import tensor_types, type_of
 from helpers.graph.walk import copy, opset
 
 PICTURES, BOXES = "pictures", "boxes"
@@ -35,9 +36,13 @@ def add_ends(
     Args:
         pictures: (height, width) of the cameras' pictures, None to leave this end as it is.
         boxes: False leaves that end as it is.
+
+    Raises:
+        BadInput: as those two; an output that is the input.
     """
+    check_distinct(out, source)
     model = load(source)
-    if pictures:
+    if pictures is not None:
         model = with_pictures(model, config, pictures)
     return save(with_boxes(model, config) if boxes else model, out)
 
@@ -52,20 +57,23 @@ def with_pictures(model: onnx.ModelProto, config: Any, source: tuple[int, int] =
         source: (h, w), the size of a camera's picture.
 
     Raises:
-        BadInput: a system whose pictures are prepared otherwise, a model without that input, or pictures that do not
-            fit the network's.
+        BadInput: a system whose pictures are prepared otherwise, a model without that input, with free sizes of it or
+            of another type, with the names of these ends, or pictures that do not fit the network's.
     """
     made = copy(model)
+    if not (isinstance(source, Sequence) and len(source) == 2 and all(type(n) is int and n > 0 for n in source)):
+        raise BadInput("pictures", repr(source), "(height, width), whole numbers above 0", "correct it")
     wanted = next((value for value in made.graph.input if value.name == config.pictures), None)
     if wanted is None:
         found = f"none of {', '.join(value.name for value in made.graph.input)}" if config.pictures else "no such input"
         raise BadInput(f"input {config.pictures or 'for pictures'} of the graph", found, "one that a Preparation makes",
                        "prepare the pictures on the host, or export the graph without these ends")  # fmt: skip
-    batch, cameras, *rest = (size.dim_value for size in wanted.type.tensor_type.shape.dim)
+    kind, (batch, cameras, *rest) = wanted.type.tensor_type.elem_type, _fixed(type_of(wanted), config.pictures, 5)
     how = config.preparation()
     (height, width), (small_height, small_width) = how.size, how.resized(*source)
-    if rest != [3, height, width]:
-        raise BadInput(f"input {config.pictures}", rest, f"[3, {height}, {width}], as its configuration says",
+    if kind != TensorProto.FLOAT or rest != [3, height, width]:
+        raise BadInput(f"input {config.pictures}", f"{TensorProto.DataType.Name(kind)} {rest}",
+                       f"FLOAT [3, {height}, {width}], as its configuration says",
                        "pass the configuration that the graph was exported from")  # fmt: skip
     body = _Named(made, PICTURES)
     flat = body.Reshape(body.float(PICTURES), body.whole(batch * cameras, *source, 3))
@@ -87,7 +95,8 @@ def with_boxes(model: onnx.ModelProto, config: Any) -> onnx.ModelProto:
     """A copy of `model` that chooses and decodes its boxes itself: `config.choose` in the place of `config.decoded`.
 
     Raises:
-        BadInput: a system that has no boxes, or a model without the outputs that they are made of.
+        BadInput: a system that has no boxes, or a model without the outputs that they are made of, with free sizes of
+            them, or with the names of this end.
     """
     made = copy(model)
     kept = [value for value in made.graph.output if value.name not in config.decoded]
@@ -95,18 +104,33 @@ def with_boxes(model: onnx.ModelProto, config: Any) -> onnx.ModelProto:
         raise BadInput("outputs of the graph", [value.name for value in made.graph.output],
                        f"among them {', '.join(config.decoded)}", "pass the graph of this configuration")  # fmt: skip
     types, body = tensor_types(made), _Named(made, BOXES)
-    chosen = config.choose(body, {name: types[name][1] for name in config.decoded})
+    chosen = config.choose(body, {name: _fixed(types[name], name) for name in config.decoded})
     del made.graph.output[:]
     made.graph.output.extend([*kept, *(helper.make_tensor_value_info(n, *given) for n, given in chosen.items())])
     made.graph.node.extend(body.nodes)
     return made
 
 
+def _fixed(known, name, rank=None):
+    """The shape of a tensor's (element type, shape); BadInput unless all sizes are fixed, `rank` of them if given."""
+    shape = known[1]
+    right = shape is not None and rank in (None, len(shape)) and all(isinstance(n, int) and n > 0 for n in shape)
+    if not right:
+        raise BadInput(f"tensor {name!r} of the graph", f"the shape {shape}", f"{rank or 'some'} fixed sizes",
+                       "export the graph with fixed sizes")  # fmt: skip
+    return shape
+
+
 class _Named(Body):
-    """Nodes `/pictures/Cast` and so on, with constants beside the graph's own weights."""
+    """Nodes `/pictures/Cast` and so on, with constants beside the graph's own weights; BadInput if there are such."""
 
     def __init__(self, model: onnx.ModelProto, prefix: str) -> None:
         super().__init__(opset(model))
+        made = [name for node in model.graph.node for name in (node.name, *node.output)]
+        made += [value.name for value in (*model.graph.initializer, *model.graph.input)]
+        if taken := [name for name in made if name == prefix or name.startswith(f"/{prefix}/")]:
+            found = f"{taken[0]!r} and {len(taken) - 1} more names of this end"
+            raise BadInput("the graph", found, "a graph without this end", "pass the graph as it was exported")
         self.model, self.prefix = model, prefix
 
     def node_name(self, op_type):

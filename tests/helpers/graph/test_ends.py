@@ -144,7 +144,37 @@ def test_a_graph_or_a_system_that_does_not_fit_is_named():
         ends.with_pictures(whole, OCCUPANCY["mini"])
     with pytest.raises(BadInput, match="among them outputs_classes"):
         ends.with_boxes(whole, MINI)
+    for size in (0, "n"):
+        free = model([helper.make_node("Identity", ["image"], ["y"])], {"image": [size, *shape[1:]]}, {"y": None})
+        with pytest.raises(BadInput, match="5 fixed sizes"):
+            ends.with_pictures(free, scaled(0.5, (32, 48)), (60, 90))
+    half = onnx.ModelProto.FromString(whole.SerializeToString())
+    half.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    with pytest.raises(BadInput, match=r"FLOAT16(.|\n)*FLOAT \["):
+        ends.with_pictures(half, scaled(0.5, (32, 48)), (60, 90))
     name = OCCUPANCY["mini"].decoded[0]
     voxels = model([helper.make_node("Identity", ["x"], [name])], {"x": [1]}, {name: [1]})
     with pytest.raises(BadInput, match="no boxes to choose"):
         ends.with_boxes(voxels, OCCUPANCY["mini"])
+
+
+@pytest.mark.parametrize(
+    "size", [(0, 0), (-60, 90), (60,), (60, 90, 3), (60.0, 90), ("60", "90"), "60", 60, (True, True)]
+)
+def test_what_is_no_size_of_a_picture_is_refused(size):
+    shape = (1, 2, 3, 32, 48)
+    whole = model([helper.make_node("Identity", ["image"], ["y"])], {"image": shape}, {"y": shape})
+    with pytest.raises(BadInput, match="whole numbers above 0"):
+        ends.with_pictures(whole, scaled(0.5, (32, 48)), size)
+
+
+def test_ends_are_put_on_once_and_never_over_the_graph_itself(tmp_path):
+    shape = (1, 2, 3, 32, 48)
+    whole = model([helper.make_node("Identity", ["image"], ["y"], "/pictures/Cast_0")], {"image": shape}, {"y": shape})
+    with pytest.raises(BadInput, match="/pictures/Cast_0"):
+        ends.with_pictures(whole, scaled(0.5, (32, 48)), (60, 90))
+    source = graph.save(whole, tmp_path / "whole.onnx")
+    before = source.read_bytes()
+    with pytest.raises(BadInput, match="also an input"):
+        ends.add_ends(source, source, MINI, pictures=None, boxes=False)
+    assert source.read_bytes() == before

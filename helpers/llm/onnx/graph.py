@@ -8,15 +8,16 @@ head_dim]. Outputs: `logits` float32, and `present.N.key` and `.value`, the next
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnx
 import torch
 from onnx import TensorProto, helper
 
 from helpers import graph
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path, atomic
 from helpers.graph.checks import LARGEST
 from helpers.layers.llama import Llama
@@ -29,6 +30,29 @@ from helpers.llm.tensorrt_llm.quantized import E4M3, QuantizedLinear
 ABOUT = "onramp.llm"  # the entry of a graph that says what its runner has to know
 ROOM = 64 << 20  # bytes of a file for what is no weight
 SMALL = 1024  # bytes: shapes and axes stay in the graph, where inference reads them
+
+
+class About(NamedTuple):
+    """What a runner has to know of a graph: the arguments of `export`, and the sizes of its model."""
+
+    flavor: str
+    inputs: str
+    capacity: int
+    vocab_size: int
+    hidden_size: int
+    every: bool
+
+
+def read_about(entries: Mapping[str, str], where: object) -> About:
+    """What `export` wrote into a graph's metadata; BadInput if it did not write this one."""
+    expected, fix = "a graph of python -m helpers llm export", "export the model"
+    with foreign(where, expected, fix):
+        table = json.loads(entries[ABOUT])
+        about = About(**table)
+        sizes = (about.capacity, about.vocab_size, about.hidden_size)
+        if about.flavor in FLAVORS and about.inputs in INPUTS and all(type(size) is int and size > 0 for size in sizes):
+            return about
+    raise BadInput(where, f"metadata {table}", expected, fix)
 
 
 def export(model: Llama, path: PathLike, flavor: str = "scatter", inputs: str = "ids", capacity: int | None = None,
@@ -59,19 +83,18 @@ def export(model: Llama, path: PathLike, flavor: str = "scatter", inputs: str = 
                              _outputs(b, model, form, capacity, every))  # fmt: skip
     proto = helper.make_model(made, opset_imports=[helper.make_opsetid("", b.opset)], producer_name="onramp")
     proto.ir_version = 10 if b.opset < 24 else 11
-    about = {"flavor": flavor, "inputs": inputs, "capacity": capacity, "vocab_size": model.config.vocab_size,
-             "hidden_size": model.config.hidden_size, "dtype": dtype, "every": every}  # fmt: skip
-    helper.set_model_props(proto, {ABOUT: json.dumps(about)})
+    about = About(flavor, inputs, capacity, model.config.vocab_size, model.config.hidden_size, every)
+    helper.set_model_props(proto, {ABOUT: json.dumps(about._asdict())})
     return _save(proto, b, as_path(path))
 
 
 def profile(model: onnx.ModelProto, batch: int, tokens: int, rows: int = 1) -> dict[str, list[list[int]]]:
     """{input: [min, opt, max]} of a graph for TensorRT: a token at a time up to a prompt of `tokens`, the cache filled
     from nothing up to its end, `rows` of the prompt table at most."""
-    about = json.loads({entry.key: entry.value for entry in model.metadata_props}[ABOUT])
-    past = about["capacity"] - 1
+    about = read_about({entry.key: entry.value for entry in model.metadata_props}, "the model")
+    past = about.capacity - 1
     sizes = {"batch": (1, 1, batch), "tokens": (1, 1, tokens), "rows": (1, 1, rows), "past": (0, past // 2, past),
-             "total": (1, past // 2 + 1, about["capacity"])}  # fmt: skip
+             "total": (1, past // 2 + 1, about.capacity)}  # fmt: skip
     found = {}
     for value in model.graph.input:
         dims = value.type.tensor_type.shape.dim

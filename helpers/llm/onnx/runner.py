@@ -1,6 +1,5 @@
 """A Llama's graph in ONNX Runtime; its cache stays where it is, bound as input and output."""
 
-import json
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +11,7 @@ from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path
 from helpers.llm.flavors import FLAVORS
 from helpers.llm.language_model import LanguageModel
-from helpers.llm.onnx.graph import ABOUT
+from helpers.llm.onnx.graph import read_about
 
 
 class OnnxModel(LanguageModel):
@@ -39,10 +38,11 @@ class OnnxModel(LanguageModel):
         self.path = as_path(path)
         self.engine = cast(OnnxRuntimeEngine, engine.load(self.path, "onnxruntime", **options))
         self._session = self.engine.session
-        about = self._read_about()
-        rows = 0 if about["inputs"] == "ids" else None
-        super().__init__(about["vocab_size"], about["hidden_size"], about["capacity"], rows)
-        self._inputs, self._static = about["inputs"], FLAVORS[about["flavor"]].static
+        about = read_about(self._session.get_modelmeta().custom_metadata_map, self.path)
+        if about.every:
+            raise BadInput(self.path, "logits of every token", "those of the last one", "export with every=False")
+        super().__init__(about.vocab_size, about.hidden_size, about.capacity, 0 if about.inputs == "ids" else None)
+        self._inputs, self._static = about.inputs, FLAVORS[about.flavor].static
         self._embeddings = self._checked(embeddings)
         _, *present = self.engine.outputs
         self._present = dict(zip(list(self.engine.inputs)[-len(present) :], present, strict=True))
@@ -50,13 +50,6 @@ class OnnxModel(LanguageModel):
         self._binding = self._session.io_binding()
         self.cache: dict[str, Any] = {}
         self._held = np.zeros((0, 0), bool)
-
-    def _read_about(self):
-        with foreign(self.path, "a graph of python -m helpers llm export", "export the model"):
-            about = json.loads(self._session.get_modelmeta().custom_metadata_map[ABOUT])
-        if about["every"]:
-            raise BadInput(self.path, "logits of every token", "those of the last one", "export with every=False")
-        return about
 
     def _checked(self, embeddings):
         shape = (self.vocab_size, self.hidden_size)

@@ -12,6 +12,7 @@ from helpers import engine, graph
 from helpers.errors import BadInput
 from helpers.llm.generate import generate
 from helpers.llm.onnx import FLAVORS, INPUTS, OnnxModel, export, flavor_for, profile
+from helpers.llm.onnx.graph import ABOUT
 from helpers.llm.pytorch import TorchModel, embeddings
 from helpers.llm.tensorrt_llm import FORMATS, quantize
 from tests.helpers.layers.test_llama import TINY, ids, tiny
@@ -179,7 +180,10 @@ def test_weights_that_are_too_large_for_one_file_lie_beside_it(tmp_path, monkeyp
 def test_what_cannot_be_exported_or_run_is_refused(opened, tmp_path):
     every = export(MODEL, tmp_path / "every.onnx", every=True)
     foreign = opened("scatter").path.with_name("foreign.onnx")
-    other = graph.load(opened("decomposed").path)
+    other, changed = graph.load(opened("decomposed").path), opened("scatter").path.with_name("changed.onnx")
+    about = {entry.key: entry.value for entry in other.metadata_props}[ABOUT]
+    onnx.helper.set_model_props(other, {ABOUT: about.replace("decomposed", "static")})
+    graph.save(other, changed)
     del other.metadata_props[:]
     graph.save(other, foreign)
     for call, said in (
@@ -190,6 +194,8 @@ def test_what_cannot_be_exported_or_run_is_refused(opened, tmp_path):
         (lambda: flavor_for("tensorflow", "2"), "one of onnxruntime"),
         (lambda: OnnxModel(every), "logits of every token"),
         (lambda: OnnxModel(foreign), "a graph of python -m helpers llm export"),
+        (lambda: OnnxModel(changed), "metadata {'flavor': 'static'"),
+        (lambda: profile(other, 1, 1), "the model\n"),
         (lambda: OnnxModel(opened("scatter", inputs="embeds").path), "embeddings\n  found:    none"),
         (lambda: opened("scatter").prefill([[96]], np.zeros((1, 256), np.float32)), "at most 0"),
     ):

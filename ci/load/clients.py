@@ -66,7 +66,7 @@ async def _once(address, stream, sent, report):
     except TimeoutError:
         status, headers, body = "hangs", {}, b""
     except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-        status, headers, body = type(error).__name__, {}, b""
+        status, headers, body = type(error).__name__, {}, str(error).encode()
     report.counts[sent.kind, status] += 1
     if fault := _fault(sent, status, headers, body):
         report.faults.append(f"{sent.kind}: {fault}")
@@ -101,6 +101,8 @@ async def _exchanged(stream, sent):
 async def _answer(reader):
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+    if "content-length" not in headers:
+        raise ValueError(f"{head}")
     return int(head[0].split()[1]), headers, await reader.readexactly(int(headers["content-length"]))
 
 

@@ -35,8 +35,9 @@ class Act:
     async def __call__(self, request: Request) -> Response:
         """The answer to one request, counted by its status."""
         try:
-            self.check_token(request)
-            act = await asyncio.to_thread(protocol.parse, await self._body(request), self.limits)
+            body = await self._body(request)
+            self.line.admit()  # before it is parsed: a refusal costs next to nothing
+            act = await asyncio.to_thread(protocol.parse, body, self.limits)
             done = await _unless_gone(request, self.line.ask(act))
             response = Response(protocol.answer(act, done.prediction), media_type=JSON, headers=_times(done))
             status = 200
@@ -54,29 +55,42 @@ class Act:
         if self._digest is not None and not (right and scheme.lower() == "bearer"):
             raise Refused(401, "Authorization", "another token, or none", "Bearer TOKEN", "send the server's token")
 
-    async def _body(self, request):
+    def _early(self, request):
+        """Why a request is refused by its head alone; None if it is not."""
+        try:
+            self.check_token(request)
+        except Refused as error:
+            return error
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != JSON and not self.legacy:
-            raise Refused(415, "Content-Type", kind[:40] or "none", JSON, "send JSON, and say so")
-        self.line.admit()  # before the body is read: a refusal costs next to nothing
+            return Refused(415, "Content-Type", kind[:40] or "none", JSON, "send JSON, and say so")
         if self.reading >= self.limits.reading:
             found = f"{self.reading} bodies are being read"
-            raise Refused(503, "the server", found, "fewer at a time", "send it again in 1 s", 1)
-        self.reading += 1
+            return Refused(503, "the server", found, "fewer at a time", "send it again in 1 s", 1)
+        return None
+
+    async def _body(self, request):
+        """The body. It is read to its end before anything is answered, as clients expect that write it first."""
+        early = self._early(request)
+        self.reading += early is None
         try:
             async with asyncio.timeout(self.limits.upload):
-                return await self._read(request)
+                body = await self._read(request, 0 if early else self.limits.body)
         except TimeoutError as error:
             raise Refused(408, "the body", f"not complete after {self.limits.upload:g} s", "a whole body",
                           "send it faster, or a smaller one") from error  # fmt: skip
         finally:
-            self.reading -= 1
+            self.reading -= early is None
+        if early:
+            raise early
+        return body
 
-    async def _read(self, request):
+    async def _read(self, request, kept):
+        """The body, of which so many bytes at most are kept."""
         body, size = bytearray(), 0
         async for chunk in _chunks(request):
             size += len(chunk)
-            if size <= self.limits.body:
+            if size <= kept:
                 body += chunk
             elif size > DRAINED * self.limits.body:
                 break

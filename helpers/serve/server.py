@@ -111,7 +111,7 @@ async def _serve(policy, bound, limits, token, legacy, started):
         connection: Any = functools.partial(Connection, limits)
         patience = int(limits.deadline + 2 * limits.upload) + 1
         config = uvicorn.Config(made, http=connection, ws="none", lifespan="off",
-                                log_config=None, log_level="critical", access_log=False, server_header=False,
+                                log_config=None, log_level="error", access_log=False, server_header=False,
                                 timeout_keep_alive=IDLE, timeout_graceful_shutdown=patience)  # fmt: skip
         await _Uvicorn(config, line, started).serve([bound])
     finally:

@@ -1,4 +1,4 @@
-"""A policy that does what its instruction says: "sleep 0.3", "die", "raise", "nan", "print", or nothing."""
+"""A policy that does what its instruction says: "sleep 0.3", "die", "raise", "nan", "print", "babble", or nothing."""
 
 import os
 import signal
@@ -29,7 +29,9 @@ class Scripted:
         if word == "print":
             print("noise " * 100_000)
         if unnorm_key not in (None, "bridge_orig"):
-            raise BadInput("unnorm_key", unnorm_key, "bridge_orig", "give that")
+            raise BadInput("the model", f"unnorm_key {unnorm_key!r}", "bridge_orig", "give that")
+        if word == "babble":
+            raise BadInput("generated tokens", "[13, 29871]", "7 tokens of an action", "ask for what it has learned")
         action = np.zeros(7)
         action[:2] = np.nan if word == "nan" else image.mean(), self.count
         return action, np.array([31744, 31999], np.int32), f"TASK: {instruction}"

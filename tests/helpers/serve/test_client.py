@@ -54,7 +54,7 @@ def test_text_ids_and_key(served):
         assert answer.action[0] == PICTURE.mean() and answer.generated == "TASK: go"
         assert answer.times["queue"] >= 0 and answer.times["inference"] > 0
         assert client.act(PICTURE, "go", return_ids=True).generated.tolist() == [31744, 31999]
-        with pytest.raises(BadInput, match=r"unnorm_key\n.*HTTP 422.*\n.*bridge_orig"):
+        with pytest.raises(BadInput, match=r"the model\n.*unnorm_key.*HTTP 422.*\n.*bridge_orig"):
             client.act(PICTURE, "go", "other")
     with Client(served.url, form="openvla") as client:
         answer = client.act(PICTURE, "go")
@@ -86,11 +86,16 @@ def test_what_is_sent_to_the_public_servers():
         json.dumps(TOLD.replace("<f8", "|O")).encode(),
         ENCODED.encode(),
         b"\xff",
-        b" " * (5 << 20),
     ],
 )
 def test_an_answer_that_is_none(body):
     with answering((200, {}, body)) as (url, _), Client(url) as client, pytest.raises(BadInput, match="an action"):
+        client.act(PICTURE, "go")
+
+
+def test_an_answer_without_an_end():
+    wanted = pytest.raises(BadInput, match="more than 4,194,304 bytes")
+    with answering((200, {}, b" " * (5 << 20))) as (url, _), Client(url) as client, wanted:
         client.act(PICTURE, "go")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import socket
@@ -69,7 +70,8 @@ def test_an_action_comes_back_with_its_times(served):
     [
         (b"{", 400, "the body"),
         ([1], 422, "the body"),
-        (body(unnorm_key="another"), 422, "unnorm_key"),
+        (body(unnorm_key="another"), 422, "the model"),
+        (body("babble"), 500, "generated tokens"),
         (body("raise"), 500, "policy"),
         (body("nan"), 500, "policy"),
         (b" " * (LIMITS.body + 1), 413, "the body"),
@@ -84,6 +86,16 @@ def test_what_is_wrong_is_said_with_its_status(served, sent, status, where):
 def test_other_content_routes_and_methods(served):
     assert post(served.url, body(), **{"content-type": "text/plain"})[0] == 415
     assert get(served.url, "/act")[0] == 405 and get(served.url, "/docs")[0] == 404
+
+
+def test_a_connection_goes_on_after_a_refusal_that_did_not_look_at_the_body(served):
+    connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=10)
+    for kind, status in (("text/plain", 415), ("application/json", 413), ("text/plain", 415)):
+        sent = b" " * (LIMITS.body // 2 if status == 415 else 2 * LIMITS.body)
+        connection.request("POST", "/act", sent, {"content-type": kind})
+        response = connection.getresponse()
+        assert response.status == status and response.read()
+    connection.close()
 
 
 def test_what_a_policy_prints_does_not_get_between_the_answers(served):
@@ -238,7 +250,7 @@ def test_of_a_body_without_an_end_little_is_read_and_less_is_kept():
     request, act = Endless(b" " * (1 << 16)), Act(None, Limits(body=1 << 20), None, False)
     tracemalloc.start()
     with pytest.raises(Refused, match="1,048,576") as refused:
-        asyncio.run(act._read(request))
+        asyncio.run(act._read(request, 1 << 20))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert refused.value.status == 413 and request.count == 4 * 16 + 1 and peak < 5 << 19

@@ -39,7 +39,7 @@ def _prepare(common):
 def _make(random: Random, common: Path, folder: Path) -> None:
     if random.random() < 0.5:
         data = (common / FILES[0]).read_bytes()
-        data = mutate.octets(data, random) if random.random() < 0.4 else _header(data, random)
+        data = mutate.octets(data, random) if random.random() < 0.4 else with_header(data, random)
         (folder / FILES[0]).write_bytes(data)
     elif random.random() < 0.4:
         source = common / random.choice((FILES[1], "old.pth"))
@@ -48,7 +48,7 @@ def _make(random: Random, common: Path, folder: Path) -> None:
         (folder / FILES[1]).write_bytes(_saved(random))
 
 
-def _header(data, random):
+def with_header(data: bytes, random: Random) -> bytes:
     """A safetensors file with another header: types, shapes, offsets."""
     size = int.from_bytes(data[:8], "little")
     header = json.dumps(mutate.tree(json.loads(data[8 : 8 + size]), random)).encode()

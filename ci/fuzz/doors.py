@@ -1,6 +1,6 @@
 """The doors by name."""
 
-from ci.fuzz import archives, checkpoints, graphs, options, records, tables
+from ci.fuzz import archives, checkpoints, folders, graphs, options, records, tables
 
 DOORS = {
     "onnx": graphs.DOOR,
@@ -8,5 +8,6 @@ DOORS = {
     **records.DOORS,
     **tables.DOORS,
     **checkpoints.DOORS,
+    **folders.DOORS,
     **options.DOORS,
 }

@@ -1,12 +1,18 @@
 """Fixtures shared by all tests."""
 
 import dataclasses
+import signal
 
 import pytest
 
 from data_scripts.make_minidrive import make
 from helpers.ops import library
 from tests.builders.shared import once
+
+# Under nohup or in the background of a script these are ignored, and programs that are told to end would not.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")

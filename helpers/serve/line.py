@@ -70,8 +70,9 @@ class Line:
             for task in self._calls:
                 task.cancel()
             await asyncio.gather(*self._calls, return_exceptions=True)
+        await asyncio.to_thread(self._thread.shutdown)
+        if self.worker:
             self._forget()
-        self._thread.shutdown()
 
     @property
     def waiting(self) -> int:
@@ -154,6 +155,7 @@ class Line:
 
     async def _call(self, act):
         while True:
+            await self.ready.wait()
             worker = self.worker
             try:
                 return await self._within(worker, act)
@@ -162,7 +164,6 @@ class Line:
                     raise self._stopped() from None
                 if self.worker is worker:
                     self.ready.clear()
-                await self.ready.wait()
             except Gone as error:
                 raise Refused(500, "the worker", f"it ended ({error}) while it served this request", "an action",
                               "look at what the server printed; the worker is started again") from error  # fmt: skip
@@ -201,6 +202,7 @@ class Line:
 
     async def _again(self):
         for attempt in range(1 << 30):
+            await asyncio.get_running_loop().run_in_executor(self._thread, int)  # `call` has returned
             self._forget()
             await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
             with contextlib.suppress(Gone, BadInput):

@@ -49,11 +49,14 @@ def dump(steps: Iterable[Step], out: PathLike, config: Any, count: int = 1) -> P
             frame: Any = step.frame
             _write(part / frame.token, step.feeds | config.initial_states(), config.input_types())
             taken += 1
-        if taken < count:
-            raise BadInput(
-                "samples", f"{taken} frames", f"{count}, as asked for", "ask for fewer, or name a larger split"
-            )
+        check_count(taken, count)
     return Path(out)
+
+
+def check_count(there: int, count: int) -> None:
+    """BadInput if there are fewer frames than were asked for."""
+    if there < count:
+        raise BadInput("samples", f"{there} frames", f"{count}, as asked for", "ask for fewer, or name a larger split")
 
 
 def _write(folder, feeds, types):

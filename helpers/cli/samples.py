@@ -32,6 +32,7 @@ def main(argv: list[str]) -> int:
     from helpers.dataset import open_dataset, stream  # the devkit, which --help and the checks above do without
 
     dataset = open_dataset(options.dataroot, options.version, options.split)
+    samples.check_count(len(dataset), options.count)
     out = samples.dump(stream(dataset, config), out=options.out, config=config, count=options.count)
     for folder, shapes in samples.read_shapes(out, config).items():
         print("  ".join([str(folder), *(f"{name} {size}" for name, size in free_sizes(config, shapes).items())]))

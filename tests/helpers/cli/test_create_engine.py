@@ -9,6 +9,7 @@ from onnx import helper
 
 from helpers import __main__ as cli
 from helpers import engine, models
+from helpers.calibration import samples
 from helpers.cli import create_engine
 from helpers.engine import cache
 from helpers.systems import base
@@ -150,3 +151,10 @@ def test_samples_writes_frames_of_a_dataset(minidrive, tmp_path, capsys):
     assert f"  points {size}  intervals " in lines[0]
     assert cli.main(words) == 2
     assert "not empty" in capsys.readouterr().err
+
+
+def test_more_samples_than_there_are_frames_are_refused_before_one_is_made(minidrive, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(samples, "dump", lambda *given, **named: pytest.fail("made"))
+    words = ["samples", "fbocc", "--config=mini", f"--dataroot={minidrive}", "--count=9", f"--out={tmp_path / 'out'}"]
+    assert cli.main(words) == 2
+    assert "8 frames" in capsys.readouterr().err and list(tmp_path.iterdir()) == []

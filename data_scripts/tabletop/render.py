@@ -41,10 +41,11 @@ def render(state: State, seed: int = 0) -> np.ndarray:
     for thing in sorted(state.things, key=lambda thing: -thing.y):
         _thing(draw, thing)
     _lines(draw, arm, (70, 74, 82), 6)
+    _circle(draw, project(state.tip + np.array([0, 0, 0.04]))[0] * FINER, 4 * FINER, (0, 200, 215))
     spread = 0.008 if state.closed else 0.018
     for side in (-spread, spread):
         finger = state.tip + np.array([[side, 0, 0.05], [side, 0, 0]])
-        _lines(draw, finger, (25, 25, 28), 2)
+        _lines(draw, finger, (0, 200, 215), 3)
     small = np.asarray(picture.reduce(FINER), np.float32)
     light = random.uniform(0.88, 1.1) * small + random.normal(0, 2.5, small.shape)
     return light.clip(0, 255).astype(np.uint8)

@@ -11,9 +11,15 @@ WAYS = (("left", "right"), ("backward", "forward"), ("down", "up"))
 
 
 def reasoning(state: State) -> str:
-    """One line: things and where they are, the move, where the gripper is, and the tag of the action."""
-    seen = " ".join(f"{thing.name} {_place((thing.x, thing.y, HEIGHT / 2))}" for thing in state.things)
-    return f"VISIBLE OBJECTS: {seen} MOVE: {move(state.expert())} GRIPPER POSITION: {_place(state.tip)} ACTION:"
+    """One line: things and their places, which one is meant, the move, where the gripper is, the tag of the action."""
+    named = [f"{thing.name} {_place((thing.x, thing.y, HEIGHT / 2))}" for thing in state.things]
+    fields = {
+        "VISIBLE OBJECTS": " ".join(named),
+        "SUBTASK": named[state.target],
+        "MOVE": move(state.expert()),
+        "GRIPPER POSITION": _place(state.tip),
+    }
+    return " ".join(f"{name}: {told}" for name, told in fields.items()) + " ACTION:"
 
 
 def move(action: np.ndarray) -> str:

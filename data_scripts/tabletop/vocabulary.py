@@ -4,10 +4,10 @@ from data_scripts.tabletop.world import COLORS, KINDS, VERBS
 from helpers.llm.tokenizer import SPACE
 
 TEXT, ACTIONS = 384, 256
-CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEGIJLMNOPRSTVW0123456789.,:?![]'-\n"
+CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEGIJKLMNOPRSTUVW0123456789.,:?![]'-\n"
 WORDS = (
-    *("In:", "What", "action", "should", "the", "robot", "take", "to", "VISIBLE", "OBJECTS:", "MOVE:", "GRIPPER"),
-    *("POSITION:", "ACTION:", "left", "right", "backward", "forward", "down", "up", "close", "stay"),
+    *("In:", "What", "action", "should", "the", "robot", "take", "to", "VISIBLE", "OBJECTS:", "SUBTASK:", "MOVE:"),
+    *("GRIPPER", "POSITION:", "ACTION:", "left", "right", "backward", "forward", "down", "up", "close", "stay"),
     *" ".join(VERBS).split(), *COLORS, *KINDS,
     *(f"[{column}," for column in range(32)), *(f"{row}]" for row in range(24)),
 )  # fmt: skip

@@ -10,9 +10,10 @@ VERBS = ("reach", "touch", "move to", "go to")
 HEIGHT = 0.05  # of every thing
 BASE = np.array([0.0, 0.42])  # of the arm, x and y
 REACH = ((-0.22, 0.22), (-0.16, 0.2))  # x and y where things stand
-STEP = 0.12  # m at most in one action
-NEAR = 0.02  # m from the target, where the expert closes the gripper
-REACHED = 0.04  # m from the target, within which a closed gripper counts as success
+SHARE = 0.6  # of what is left, which the expert goes in one action
+STEP = 0.3  # m at most along an axis in one action
+NEAR = 0.03  # m from the target, where the expert closes the gripper
+REACHED = 0.05  # m from the target, within which a closed gripper counts as success
 SLIP = 0.003  # m, deviation of where the tip comes to rest
 
 
@@ -62,10 +63,9 @@ class State:
     def expert(self) -> np.ndarray:
         """The right action, float64 [7]: dx, dy, dz in m, droll, dpitch, dyaw in radians, gripper 1 open, 0 closed.
 
-        Straight to the target, in steps of `STEP`. The wrist turns with the arm's bearing and reach.
+        Straight to the target, by `SHARE` of what is left. The wrist turns with the arm's bearing and reach.
         """
-        delta = self.things[self.target].top - self.tip
-        step = delta * min(1.0, STEP / max(np.linalg.norm(delta), 1e-9))
+        step = SHARE * (self.things[self.target].top - self.tip)
         before, after = (point[:2] - BASE for point in (self.tip, self.tip + step))
         yaw = np.arctan2(after[0], -after[1]) - np.arctan2(before[0], -before[1])
         pitch = np.linalg.norm(after) - np.linalg.norm(before)

@@ -52,14 +52,14 @@ def test_the_expert_reaches_and_closes(seed):
     assert after.succeeded and len(walked) < make_tabletop.LONGEST
     assert [state.expert()[6] for state in walked] == [1.0] * (len(walked) - 1) + [0.0]
     early = walked[0].after(np.array([*walked[0].expert()[:6], 0.0]))
-    assert early.succeeded == (walked[0].distance < world.STEP + world.REACHED)
+    assert early.succeeded == ((1 - world.SHARE) * walked[0].distance < world.REACHED)
 
 
 def test_the_wrist_turns_with_the_arm():
     state = world.replace(states(1)[0], tip=np.array([-0.15, 0.0, 0.05]), target=0)
     across = world.replace(state, things=(world.Thing("red", "cube", 0.15, 0.0),))
     action = across.expert()
-    assert action[0] == pytest.approx(world.STEP) and action[5] > 0.2 and action[3] == -0.5 * action[5]
+    assert action[0] == pytest.approx(world.SHARE * 0.3) and action[5] > 0.2 and action[3] == -0.5 * action[5]
 
 
 def test_reasoning_is_tokens_of_the_mini_without_unknown_ones():
@@ -68,7 +68,7 @@ def test_reasoning_is_tokens_of_the_mini_without_unknown_ones():
         for line in (text.reasoning(state), f"In: What action should the robot take to {state.instruction}?\nOut:"):
             ids = tokenizer.encode(line)
             assert tokenizer.unk not in ids and tokenizer.decode(ids) == line
-            assert len(ids) < 28  # words are one token each
+            assert len(ids) < 36  # words are one token each
         assert f"MOVE: {text.move(state.expert())} GRIPPER" in text.reasoning(state)
 
 

@@ -1,7 +1,7 @@
 """Train the mini OpenVLA on a tabletop and write its checkpoint as a folder in the public form.
 
-    python -m data_scripts.make_tabletop --out data/tabletop_train --episodes 6000 --seed 1
-    python -m data_scripts.train.openvla --dataroot data/tabletop_train --val data/tabletop --steps 8000
+    python -m data_scripts.make_tabletop --out data/tabletop_train --episodes 3000 --seed 1
+    python -m data_scripts.train.openvla --dataroot data/tabletop_train --val data/tabletop --steps 6000
 
 Cross entropy of the reasoning's tokens and of the action's, all parameters from scratch. Written for one core of a CPU;
 a run can be made in pieces of some minutes, each of which goes on where `--state` was left.
@@ -31,8 +31,8 @@ SCENES = 7  # of the seeds of episodes that only the evaluation sees
 
 
 def parse(argv=None):
-    parser = recipe.options("openvla", __doc__, batch=8, lr=2.5e-3)
-    parser.set_defaults(dataroot=["data/tabletop_train"], val="data/tabletop", steps=8000, device="cpu")
+    parser = recipe.options("openvla", __doc__, batch=16, lr=2.5e-3)
+    parser.set_defaults(dataroot=["data/tabletop_train"], val="data/tabletop", steps=6000, device="cpu")
     parser.set_defaults(out=files.ROOT / "checkpoints/openvla_mini")
     parser.add_argument("--state", type=Path, help="file to go on from, and to leave for the next piece")
     return parser.parse_args(argv)

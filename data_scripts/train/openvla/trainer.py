@@ -65,7 +65,7 @@ class Trainer:
         text, action = loss(logits, batch, self.config)
         self.optimizer.zero_grad(set_to_none=True)
         seen = patch_loss(told, batch, self.config)
-        (text + 0.5 * action + seen).backward()
+        (text + action + seen).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         recipe.update_average(self.average, self.model, min(0.998, (self.step + 1) / (self.step + 10)))

@@ -41,7 +41,8 @@ def test_an_expert_arrives_and_its_path_is_kept():
     for row, scene in enumerate(SCENES):
         assert np.array_equal(found.tips[row, 0], scene.tip)
         assert np.linalg.norm(found.tips[row, -1] - scene.things[scene.target].top) < world.REACHED
-        assert found.used[row] == 1 + np.ceil(max(0, scene.distance - world.NEAR) / world.STEP)
+        left = scene.distance * (1 - world.SHARE) ** np.arange(7)
+        assert found.used[row] == 1 + np.argmax(left < world.NEAR)
     assert found.used.max() < 7
 
 

@@ -13,7 +13,7 @@ from helpers.dataset.images import read_image
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, read_json, stays_inside
 
-MAKE = "python -m data_scripts.make_tabletop --out"
+MAKE = "python -m data_scripts.make_tabletop --force --out"
 EPISODES, STATISTICS = "episodes.json", "dataset_statistics.json"
 
 

@@ -1,6 +1,7 @@
 """The tabletop: the camera shows things where they are said to be, the expert reaches, and files are made whole."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -125,3 +126,17 @@ def test_a_damaged_table_is_named(made, tmp_path):
         (tmp_path / "episodes.json").write_text(json.dumps(broken))
         with pytest.raises(BadInput, match=said):
             tabletop.open_tabletop(tmp_path)
+
+
+@pytest.mark.parametrize("fault", ["absent", "episodes", "statistics"])
+def test_making_it_anew_cures(tmp_path, fault):
+    root = tmp_path / "a table"
+    if fault != "absent":
+        make_tabletop.make(root, episodes=2, seed=0)
+        (root / (tabletop.EPISODES if fault == "episodes" else tabletop.STATISTICS)).write_text('{"cut')
+    with pytest.raises(BadInput) as caught:
+        tabletop.open_tabletop(root)
+    *command, module, force, out, folder = shlex.split(caught.value.fix)
+    assert command == ["python", "-m"] and module == "data_scripts.make_tabletop"
+    assert make_tabletop.main([force, out, folder, "--episodes", "2"]) == 0
+    assert len({seen.episode for seen in tabletop.open_tabletop(root).observations}) == 2

@@ -111,7 +111,7 @@ class Config(base.Config):
         from helpers.systems.openvla.inputs import pixels
 
         if not hasattr(frame, "image"):
-            found, fix = f"a {type(frame).__name__}", "python -m data_scripts.make_tabletop, and read it"
+            found, fix = f"a {type(frame).__name__}", "read it by helpers.dataset.tabletop.open_tabletop"
             raise BadInput("frame", found, "an observation of a tabletop", fix)
         return {"pixel_values": pixels(frame.image(), self)}
 

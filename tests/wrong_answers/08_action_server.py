@@ -4,13 +4,24 @@ def read_array(value, most):
     return np.frombuffer(base64.b64decode(value["__numpy__"]), np.dtype(value["dtype"])).reshape(value["shape"])
 
 
-# %% Exercise 1: looks at the size after it has decoded
+# %% Exercise 1: never looks at most
 # says: more than most=5
 def read_array(value, most):
     if value["dtype"] != "|u1" or not all(type(size) is int and size >= 0 for size in value["shape"]):
         raise ValueError("type or shape")
     data = base64.b64decode(value["__numpy__"], validate=True)
     if len(data) != math.prod(value["shape"]):
+        raise ValueError("length")
+    return np.frombuffer(data, np.uint8).reshape(value["shape"])
+
+
+# %% Exercise 1: looks at the size after it has decoded
+# says: you decode before
+def read_array(value, most):
+    if value["dtype"] != "|u1" or not all(type(size) is int and size >= 0 for size in value["shape"]):
+        raise ValueError("type or shape")
+    data = base64.b64decode(value["__numpy__"], validate=True)
+    if len(data) != math.prod(value["shape"]) or len(data) > most:
         raise ValueError("length")
     return np.frombuffer(data, np.uint8).reshape(value["shape"])
 
@@ -47,6 +58,16 @@ def read_array(value, most):
     print(np.frombuffer(base64.b64decode(value["__numpy__"]), np.uint8).reshape(value["shape"]))
 
 
+# %% Exercise 1: asserts in place of a ValueError
+# says: a ValueError is asked for
+def read_array(value, most):
+    shape = value["shape"]
+    assert value["dtype"] == "|u1" and all(type(size) is int and size >= 0 for size in shape)
+    if math.prod(shape) > most or len(value["__numpy__"]) != 4 * math.ceil(math.prod(shape) / 3):
+        raise ValueError("size")
+    return np.frombuffer(base64.b64decode(value["__numpy__"], validate=True), np.uint8).reshape(shape)
+
+
 # %% Exercise 2: forgets the one that is served
 # says: being served
 def queue_length(service, deadline):
@@ -75,6 +96,12 @@ def queue_length(service, deadline):
 # says: int
 def queue_length(service, deadline):
     return deadline / service - 1
+
+
+# %% Exercise 2: rounds to the nearest
+# says: yours says 10
+def queue_length(service, deadline):
+    return max(0, round(deadline / service) - 1)
 
 
 # %% Exercise 3: never refuses
@@ -145,8 +172,30 @@ def foresee(arrivals, service, queue):
     return answers
 
 
+# %% Exercise 3: leaves out who is refused
+# says: three entries
+def foresee(arrivals, service, queue):
+    finished = []
+    for arrival in arrivals:
+        if sum(moment > arrival for moment in finished) <= queue:
+            finished.append(max([arrival, *finished[-1:]]) + service)
+    return finished
+
+
+# %% Exercise 3: the moment at which each begins
+# says: moment of the answer
+def foresee(arrivals, service, queue):
+    finished, begun = [], []
+    for arrival in arrivals:
+        begins = sum(moment > arrival for moment in finished) <= queue
+        begun.append(max([arrival, *finished[-1:]]) if begins else None)
+        if begins:
+            finished.append(begun[-1] + service)
+    return begun
+
+
 # %% Project: asks again at once
-# says: wait before you ask again|neither at once
+# says: not at once
 def next_action(world, patience):
     while True:
         status, retry, action = world.post(world.observe())
@@ -236,7 +285,7 @@ def next_action(world, patience):
 
 
 # %% Project: returns the status too
-# says: the action itself
+# says: the action, not
 def next_action(world, patience):
     status, retry, action = world.post(world.observe())
     return f"{status}: {action}, thank you"
@@ -252,5 +301,77 @@ def next_action(world, patience):
             return action
         wait, pause = (retry, pause) if retry is not None else (pause, 2 * pause)
         if status != 503 or world.now + wait > until:
+            return None
+        world.sleep(wait)
+
+
+# %% Project: reads Retry-After: 0 as none
+# says: 0: that is a number
+def next_action(world, patience):
+    until, pause, failures = world.now + patience, 0.5, 0
+    while True:
+        status, retry, action = world.post(world.observe())
+        if status == 200:
+            return action
+        failures += status == 500
+        if failures > 1 or status not in (500, 503):
+            return None
+        wait = 0.0 if status == 500 else retry or pause
+        pause *= 2 if status == 503 and retry is None else 1
+        if world.now + wait > until:
+            return None
+        world.sleep(wait)
+
+
+# %% Project: counts the patience from the clock's zero
+# says: counts from the call
+def next_action(world, patience):
+    until, pause, failures = 0 + patience, 0.5, 0
+    while True:
+        status, retry, action = world.post(world.observe())
+        if status == 200:
+            return action
+        failures += status == 500
+        if failures > 1 or status not in (500, 503):
+            return None
+        wait = 0.0 if status == 500 else pause if retry is None else retry
+        pause *= 2 if status == 503 and retry is None else 1
+        if world.now + wait > until:
+            return None
+        world.sleep(wait)
+
+
+# %% Project: repeats what was refused with 504
+# says: 504
+def next_action(world, patience):
+    until, pause, failures = world.now + patience, 0.5, 0
+    while True:
+        status, retry, action = world.post(world.observe())
+        if status == 200:
+            return action
+        failures += status == 500
+        if failures > 1 or status == 422:
+            return None
+        wait = 0.0 if status == 500 else pause if retry is None else retry
+        pause *= 2 if status == 503 and retry is None else 1
+        if world.now + wait > until:
+            return None
+        world.sleep(wait)
+
+
+# %% Project: doubles the pause after a Retry-After too
+# says: first pause of your own
+def next_action(world, patience):
+    until, pause, failures = world.now + patience, 0.5, 0
+    while True:
+        status, retry, action = world.post(world.observe())
+        if status == 200:
+            return action
+        failures += status == 500
+        if failures > 1 or status not in (500, 503):
+            return None
+        wait = 0.0 if status == 500 else pause if retry is None else retry
+        pause *= 2 if status == 503 else 1
+        if world.now + wait > until:
             return None
         world.sleep(wait)

@@ -16,13 +16,14 @@ class BadInput(ValueError):
 
     Args:
         where: the file, tensor, argument or cell at fault.
-        found: what is there.
+        found: what is there; blank text is shown in quotes.
         expected: what should be there.
         fix: what the reader can do about it, as a command where there is one.
     """
 
     def __init__(self, where: object, found: object, expected: object, fix: object) -> None:
         self.where, self.found, self.expected, self.fix = str(where), str(found), str(expected), str(fix)
+        self.found = self.found if self.found.strip() else repr(self.found)
         text = f"{self.where}\n  found:    {self.found}\n  expected: {self.expected}\n  fix:      {self.fix}"
         super().__init__(printable(text))
 

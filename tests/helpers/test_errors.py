@@ -52,3 +52,8 @@ def test_the_message_is_clean_and_its_parts_are_what_was_given():
     first, second, *_, last = str(error).splitlines()
     assert (first, second, last) == (r"\x1b]0;title\x07.onnx", r"  found:    \u202efound", "or copy it")
     assert error.where == "\x1b]0;title\x07.onnx"
+
+
+@pytest.mark.parametrize("found", ["", " ", "\n"])
+def test_nothing_that_was_found_can_be_seen(found):
+    assert f"\n  found:    {found!r}\n" in str(BadInput("--memPoolSize", found, "workspace:MiB", "correct it"))

@@ -86,4 +86,4 @@ def _judged(error, door):
     if isinstance(cause, MemoryError) or "bad_alloc" in text or "allocate memory" in text:
         return "memory", text
     named = error.where.startswith(NAMES) or any(name in text for name in door.files)
-    return ("clear" if named and error.found.strip() else "unnamed"), text
+    return ("clear" if named else "unnamed"), text

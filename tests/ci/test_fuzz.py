@@ -111,7 +111,6 @@ def out_of_memory():
         (BadInput("/tmp/a.json", "nothing", "something", "copy it"), "clear"),
         (BadInput("input 'x'", "nothing", "something", "copy it"), "clear"),
         (BadInput("the model", "nothing", "something", "copy it"), "unnamed"),
-        (BadInput("/tmp/a.json", " ", "something", "copy it"), "unnamed"),
         (Unnamed("usage"), "unnamed"),
         (Silent("NaN"), "silent"),
         (KeyError("x"), "traceback"),

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     with atomic(options.out.with_name(f"{options.out.name}_lora"), folder=True) as part:
         save_file({name: factor.half() for name, factor in factors.items()}, part / "adapter_model.safetensors")
         about = {"peft_type": "LORA", "lora_alpha": trainer.ALPHA, "r": trainer.RANK, "target_modules": trainer.ADAPTED}
-        (part / "adapter_config.json").write_text(json.dumps(about, indent=2) + "\n")
+        (part / "adapter_config.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     print(f"adapter trained, after {time.time() - start:.0f} s")
     return 0
 

@@ -75,7 +75,7 @@ def main(argv=None):
 def save(out, network, statistics):
     """Write the weights, float16, with configuration, statistics of actions and tokenizer."""
     with tempfile.TemporaryDirectory() as words:
-        (Path(words) / "tokenizer.json").write_text(json.dumps(table_of(*vocabulary())) + "\n")
+        (Path(words) / "tokenizer.json").write_text(json.dumps(table_of(*vocabulary())) + "\n", encoding="utf-8")
         policy.save(out, network.half(), statistics, words)
 
 

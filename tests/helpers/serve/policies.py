@@ -1,8 +1,12 @@
-"""A policy that does what its instruction says: "sleep 0.3", "die", "raise", "nan", "print", "babble", or nothing."""
+"""A policy that does what its instruction says: "sleep 0.3", "hold FOLDER", "die", "raise", "nan", "print", "babble".
+
+It does nothing but predict for any other.
+"""
 
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +26,8 @@ class Scripted:
         word, _, number = instruction.partition(" ")
         if word == "sleep":
             time.sleep(float(number))
+        if word == "hold":
+            hold(Path(number))
         if word == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if word == "raise":
@@ -35,3 +41,11 @@ class Scripted:
         action = np.zeros(7)
         action[:2] = np.nan if word == "nan" else image.mean(), self.count
         return action, np.array([31744, 31999], np.int32), f"TASK: {instruction}"
+
+
+def hold(folder, seconds=20):
+    """Say in `folder` that it has begun, and wait for a file "go" there."""
+    (folder / "begun").touch()
+    end = time.monotonic() + seconds
+    while not (folder / "go").exists() and time.monotonic() < end:
+        time.sleep(0.01)

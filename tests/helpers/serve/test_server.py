@@ -130,15 +130,17 @@ def test_the_deadline_holds_in_the_queue_and_in_the_policy_and_frees_the_place(s
     until(lambda: post(served.url, body())[0] == 200)
 
 
-def test_a_client_that_disappears_frees_its_place(patient):
-    first = threading.Thread(target=post, args=(patient.url, body("sleep 1.5")))
+def test_a_client_that_disappears_frees_its_place(patient, tmp_path):
+    first = threading.Thread(target=post, args=(patient.url, body(f"hold {tmp_path}")))
     first.start()
+    until((tmp_path / "begun").exists)
     sent = json.dumps(body()).encode()
     with half_sent(patient.url, head(len(sent)) + sent), half_sent(patient.url, head(len(sent)) + sent):
         until(lambda: get(patient.url, "/health")[2]["waiting"] == 2)
         assert post(patient.url, body())[0] == 503
     until(lambda: get(patient.url, "/health")[2]["waiting"] == 0)
     assert first.is_alive(), "the places were free before their turn came"
+    (tmp_path / "go").touch()
     first.join()
     assert post(patient.url, body())[0] == 200
     assert 'status="499"' in get(patient.url, "/metrics")[2]

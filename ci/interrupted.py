@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from onnx import helper, numpy_helper
 
 from ci.lessons import copies as copies_of_lessons
-from data_scripts import make_minidrive
+from data_scripts import make_minidrive, roots
 from helpers import calibration, graph
 from helpers.engine import cache
 from helpers.errors import BadInput
@@ -160,7 +160,7 @@ PROGRAMS = {
         lambda inputs: None,
         lambda inputs, folder: ["-m", "data_scripts.make_minidrive", "--out", folder / "set", "--names", "scene-0103",
                                 "--frames", "8", "--workers", "2"],
-        lambda inputs, path: None if make_minidrive.is_whole(path) else "its digest is another one",
+        lambda inputs, path: None if roots.is_whole(path, make_minidrive.MARKER) else "its digest is another one",
         "set",
     ),
     "lesson": Program(

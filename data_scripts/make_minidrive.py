@@ -6,8 +6,6 @@ The same seed gives the same bytes, whatever the number of workers. Needs numpy,
 """
 
 import argparse
-import hashlib
-import json
 import multiprocessing
 import os
 import re
@@ -18,10 +16,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data_scripts import roots
 from data_scripts.minidrive import produce, tables
 from helpers import cores, processes
 from helpers.errors import BadInput
-from helpers.files import atomic, disk_errors, sha256
+from helpers.files import atomic, disk_errors
 
 MINI_TRAIN = (
     *("scene-0061", "scene-0553", "scene-0655", "scene-0757"),
@@ -40,8 +39,7 @@ def scene_names(count):
 
 def generator_version():
     """Digest of the generator's source: a data set of another version is made anew."""
-    sources = sorted((Path(produce.__file__).parent).glob("*.py"))
-    return sha256(*sources, Path(__file__))[:16]
+    return roots.version(Path(produce.__file__).parent, __file__)
 
 
 def make(out="data/minidrive", scenes=10, frames=20, seed=0, workers=None, names=None, force=False):
@@ -62,14 +60,14 @@ def make(out="data/minidrive", scenes=10, frames=20, seed=0, workers=None, names
     Raises:
         BadInput: an argument is out of range, or `out` holds something that is not a MiniDrive.
     """
-    out, names = Path(out), list(names) if names else scene_names(_positive("scenes", scenes, 1))
-    _positive("frames", frames, 2)
-    workers = _positive("workers", workers or cores.count(), 1)
+    out, names = Path(out), list(names) if names else scene_names(roots.whole_number("scenes", scenes, 1))
+    roots.whole_number("frames", frames, 2)
+    workers = roots.whole_number("workers", workers or cores.count(), 1)
     for name in names:
         if not re.fullmatch(r"scene-\d{4}", name) or names.count(name) > 1:
             raise BadInput("names", name, "distinct names of the form scene-0001", "choose other names")
     parameters = {"names": names, "frames": frames, "seed": seed, "generator": generator_version()}
-    if _present(out, parameters) and not force:
+    if roots.present(out, MARKER, "MiniDrive", parameters) and not force:
         return out
     with atomic(out, folder=True) as root, disk_errors(out, every=True):
         produce.prepare(root)
@@ -77,42 +75,8 @@ def make(out="data/minidrive", scenes=10, frames=20, seed=0, workers=None, names
         worlds = [produce.world_of(name, frames, seed) for name in names]
         for table, records in tables.build(worlds, shown, seed).items():
             produce.write_json(root / "v1.0-mini" / f"{table}.json", records)
-        (root / MARKER).write_text(json.dumps(parameters | {"digest": digest(root)}, indent=1) + "\n", encoding="utf-8")
+        roots.mark(root, MARKER, parameters)
     return out
-
-
-def digest(root):
-    """Hex digest over the names and the content of all files under a data root but its marker."""
-    root, total = Path(root), hashlib.sha256()
-    for path in sorted(p for p in root.rglob("*") if p.is_file() and p != root / MARKER):
-        total.update(f"{path.relative_to(root).as_posix()} {sha256(path)}\n".encode())
-    return total.hexdigest()
-
-
-def is_whole(root):
-    """Whether every file of a MiniDrive is as it was written."""
-    return json.loads((Path(root) / MARKER).read_text(encoding="utf-8")).get("digest") == digest(root)
-
-
-def _positive(name, value, least):
-    if not isinstance(value, int) or value < least:
-        raise BadInput(name, value, f"a whole number, at least {least}", f"pass --{name} {least} or more")
-    return value
-
-
-def _present(out, parameters):
-    """Whether `out` is a MiniDrive with these parameters, as it was made. Refuses what is not a MiniDrive."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    marker = out / MARKER
-    if not marker.is_file():
-        raise BadInput(
-            out, "a folder or file that is not a MiniDrive", f"a new folder, or one with {MARKER}", "pass another --out"
-        )
-    try:
-        return parameters.items() <= json.loads(marker.read_text(encoding="utf-8")).items() and is_whole(out)
-    except (OSError, ValueError, RecursionError, AttributeError):
-        return False
 
 
 def _produce(root, names, frames, seed, workers):

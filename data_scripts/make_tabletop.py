@@ -15,11 +15,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from data_scripts import roots
 from data_scripts.tabletop import render, text, world
 from helpers import processes
 from helpers.dataset.tabletop import EPISODES, STATISTICS
 from helpers.errors import BadInput
-from helpers.files import atomic, disk_errors, sha256
+from helpers.files import atomic, disk_errors
 
 NAME = "tabletop"
 MARKER = "tabletop.json"
@@ -36,11 +37,9 @@ def make(out="data/tabletop", episodes=300, seed=0, force=False):
     Raises:
         BadInput: no whole number of episodes above zero, or `out` holds something that is not a tabletop.
     """
-    out = Path(out)
-    if type(episodes) is not int or episodes < 1:
-        raise BadInput("episodes", episodes, "a whole number above zero", "pass --episodes 1 or more")
+    out, episodes = Path(out), roots.whole_number("episodes", episodes, 1)
     parameters = {"episodes": episodes, "seed": seed, "generator": generator_version()}
-    if _present(out, parameters) and not force:
+    if roots.present(out, MARKER, "tabletop", parameters) and not force:
         return out
     with atomic(out, folder=True) as root, disk_errors(out, every=True):
         (root / "pictures").mkdir(parents=True)
@@ -48,13 +47,13 @@ def make(out="data/tabletop", episodes=300, seed=0, force=False):
         table = [_episode(root, number, seed) for number in numbers]
         _write(root / EPISODES, table)
         _write(root / STATISTICS, {NAME: statistics(np.array([s["action"] for e in table for s in e["steps"]]), table)})
-        _write(root / MARKER, parameters)
+        roots.mark(root, MARKER, parameters)
     return out
 
 
 def generator_version():
     """Digest of the generator's source: a data set of another version is made anew."""
-    return sha256(*sorted(Path(world.__file__).parent.glob("*.py")), Path(__file__))[:16]
+    return roots.version(Path(world.__file__).parent, __file__)
 
 
 def states(number, seed):
@@ -91,19 +90,6 @@ def statistics(actions, episodes):
 
 def _write(path, content):
     path.write_text(json.dumps(content) + "\n", encoding="utf-8")
-
-
-def _present(out, parameters):
-    """Whether `out` is a tabletop with these parameters. Refuses what is not a tabletop."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    if not (out / MARKER).is_file():
-        expected = f"a new folder, or one with {MARKER}"
-        raise BadInput(out, "a folder or file that is not a tabletop", expected, "pass another --out")
-    try:
-        return parameters == json.loads((out / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
 
 
 def main(argv=None):

@@ -18,7 +18,7 @@ from nuscenes.utils.geometry_utils import BoxVisibility, points_in_box, view_poi
 from nuscenes.utils.splits import mini_train, mini_val
 from pyquaternion import Quaternion
 
-from data_scripts import make_minidrive
+from data_scripts import make_minidrive, roots
 from data_scripts.minidrive import geometry, produce, rig, tables, world
 from helpers.errors import BadInput
 
@@ -221,10 +221,10 @@ def test_visibility_has_all_levels(nusc):
 
 
 def test_same_seed_same_bytes(tmp_path):
-    one = make_minidrive.digest(tiny(tmp_path / "a", workers=1))
-    assert one == make_minidrive.digest(tiny(tmp_path / "b", workers=2))
+    one = roots.digest(tiny(tmp_path / "a", workers=1), make_minidrive.MARKER)
+    assert one == roots.digest(tiny(tmp_path / "b", workers=2), make_minidrive.MARKER)
     other = tiny(tmp_path / "c", seed=1)
-    assert one != make_minidrive.digest(other)
+    assert one != roots.digest(other, make_minidrive.MARKER)
     picture = lambda folder: sorted((tmp_path / folder).rglob("CAM_FRONT/*.jpg"))[0].read_bytes()  # noqa: E731
     assert picture("a") == picture("b") != picture("c")
 
@@ -249,9 +249,9 @@ def test_a_damaged_one_is_made_again(tmp_path, monkeypatch):
     for path, content in whole.items():
         for damage in (path.unlink, lambda: path.write_bytes(content[:-1] + b"x")):  # noqa: B023
             damage()
-            assert not make_minidrive.is_whole(out)
+            assert not roots.is_whole(out, make_minidrive.MARKER)
             path.write_bytes(content)
-    assert make_minidrive.is_whole(out)
+    assert roots.is_whole(out, make_minidrive.MARKER)
     path.unlink()
     tiny(out)
     assert made == [1]

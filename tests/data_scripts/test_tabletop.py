@@ -115,6 +115,14 @@ def test_what_is_there_is_kept_and_what_is_none_refused(made, tmp_path):
     assert make_tabletop.main(["--out", str(tmp_path), "--episodes", "1"]) == 2
 
 
+def test_a_damaged_one_is_made_again(tmp_path):
+    root = make_tabletop.make(tmp_path / "table", episodes=1, seed=0)
+    picture = min((root / "pictures").iterdir())
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:-1])
+    assert make_tabletop.make(root, episodes=1, seed=0) == root and picture.read_bytes() == whole
+
+
 def test_a_damaged_table_is_named(made, tmp_path):
     with pytest.raises(BadInput, match="make_tabletop"):
         tabletop.open_tabletop(tmp_path)

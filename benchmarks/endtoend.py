@@ -20,7 +20,7 @@ from helpers.benchmark import Timing
 from helpers.dataset.images import decode_image
 from helpers.graph.ends import FP32
 
-ENGINE = {"tensorrt": "fp16", "onnxruntime": "fp32"}  # what is measured
+ENGINES = {"tensorrt": ("fp16", "qdq"), "onnxruntime": ("fp32",)}  # what is measured
 DEPTH = 3
 VEHICLES = (1, 2, 4)
 
@@ -30,22 +30,23 @@ def run(session, options):
     engines.check_runtime(options)
     for shape in options.shapes:
         if options.system.config(shape).pictures:
-            EndToEnd(session, options, shape).run()
+            for name in ENGINES[options.runtime]:
+                EndToEnd(session, options, shape, name).run()
 
 
 class EndToEnd(engines.Shape):
-    """The two ways through one network."""
+    """The two ways through one network, in the precision `name` of `engines.ENGINES`."""
 
-    def __init__(self, session, options, shape):
+    def __init__(self, session, options, shape, name):
         super().__init__(session, options, shape)
-        self.name = ENGINE[options.runtime] + (engines.PLUGIN if options.plugin else "")
+        self.name = name + (engines.PLUGIN if options.plugin else "")
         self.on_gpu = options.runtime == "tensorrt"
 
     def run(self):
         given = shots.read(self.work / "pictures" / self.shape)
         before = self.build_piece(self.name)
-        onnx = self.work / "models" / f"{self.shape}_ends.onnx"
-        after = self.piece(f"build/{self.name}_ends", 120, None, self.build_ends, onnx)
+        plain = engines.graph(self.work, self.shape, self.name)
+        after = self.piece(f"build/{self.name}_ends", 120, None, self.build_ends, plain.with_stem(f"{plain.stem}_ends"))
         if before and after:
             both = [before["engine"], after["engine"]]
             self.piece(f"endtoend/{self.name}", 60, both, self.measure, given, *both)

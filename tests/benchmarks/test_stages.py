@@ -18,6 +18,7 @@ from benchmarks.session import Session, gpu_state, provenance
 from benchmarks.systems import SYSTEMS
 from helpers import benchmark, calibration, engine, records
 from helpers.dataset import open_dataset, stream
+from helpers.engine import cache
 from helpers.errors import BadInput
 from helpers.graph.ends import add_ends
 from helpers.sequence import Step
@@ -619,7 +620,8 @@ def small(monkeypatch, work, minidrive):
     monkeypatch.setattr(SYSTEMS["bevformer"], "config", lambda shape: config, raising=False)
     steps = list(stream(open_dataset(minidrive, "v1.0-mini", "mini_val"), config))[:3]
     shots.write(work / "pictures" / "mini", steps, config.pictures)
-    add_ends(work / "models" / "mini.onnx", work / "models" / "mini_ends.onnx", config)
+    for graph in ("mini", "mini_qdq"):
+        add_ends(work / "models" / f"{graph}.onnx", work / "models" / f"{graph}_ends.onnx", config)
     return work
 
 
@@ -640,11 +642,16 @@ def test_end_to_end_on_the_host(small, minidrive):
 
 def test_end_to_end_with_tensorrt(trt, small, minidrive):
     assert call("endtoend", small, minidrive) == 0
-    found = result(small, "tensorrt/mini/endtoend/fp16")
-    check_end_to_end(found, "libjpeg-turbo")
-    assert list(found["stages"]["after, libjpeg-turbo"]) == ["decode", "copy", "compute", "copy back", "boxes"]
-    constrained = json.loads(next((small / "engines").glob("*ends*/*.json")).read_text())["options"]["layer_precisions"]
-    assert constrained["/pictures/*"] == constrained["/boxes/*"] == "fp32"
+    graphs = {"fp16": "mini_ends", "qdq": "mini_qdq_ends"}
+    for name, graph in graphs.items():
+        found = result(small, f"tensorrt/mini/endtoend/{name}")
+        check_end_to_end(found, "libjpeg-turbo")
+        assert list(found["stages"]["after, libjpeg-turbo"]) == ["decode", "copy", "compute", "copy back", "boxes"]
+        built = small / result(small, f"tensorrt/mini/build/{name}_ends")["engine"]
+        assert built.stem == graph
+        constrained = cache.read_meta(built)["options"]["layer_precisions"]
+        assert constrained["/pictures/*"] == constrained["/boxes/*"] == "fp32"
     assert call("records", small, minidrive) == 0
-    (record,) = (small / "records").glob("*end-to-end*")
-    assert json.loads(record.read_text())["metrics"]["before_ms_p50"] > 0
+    found = sorted((small / "records").glob("*end-to-end*"))
+    assert len(found) == 2 and "-fp16-" in found[0].name and "-qdq-" in found[1].name
+    assert all(json.loads(record.read_text())["metrics"]["before_ms_p50"] > 0 for record in found)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from data_scripts import roots
 from data_scripts.minidrive import produce, tables
+from data_scripts.minidrive.conversation import VALIDATION as MINI_VAL
 from helpers import cores, processes
 from helpers.errors import BadInput
 from helpers.files import atomic, disk_errors
@@ -26,7 +27,6 @@ MINI_TRAIN = (
     *("scene-0061", "scene-0553", "scene-0655", "scene-0757"),
     *("scene-0796", "scene-1077", "scene-1094", "scene-1100"),
 )
-MINI_VAL = ("scene-0103", "scene-0916")
 MARKER = "minidrive.json"
 CHUNK = 4
 

@@ -1,4 +1,4 @@
-"""Writes the sensor files, the map and the CAN bus files of a scene; the unit of parallel work is a few frames."""
+"""Writes the files of a scene: sensors, maps, CAN bus, questions; the unit of parallel work is a few frames."""
 
 import json
 from functools import lru_cache
@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import canbus, geometry, lidar, occupancy, render, tables
+from . import canbus, conversation, geometry, lidar, occupancy, render, roadmap, tables
 from .rig import CAMERAS, LIDAR, SENSORS
 from .streets import road_bounds
 from .world import World, generator
@@ -32,12 +32,14 @@ def prepare(root):
     root = Path(root)
     for sensor in SENSORS:
         (root / "samples" / sensor.channel).mkdir(parents=True)
-    for folder in ("sweeps/LIDAR_TOP", "maps", "can_bus", "v1.0-mini"):
+    for folder in ("sweeps/LIDAR_TOP", "maps/expansion", "can_bus", "v1.0-mini"):
+        (root / folder).mkdir(parents=True)
+    for folder in (f"{kind}/{split}" for kind in ("conv", "desc", "keywords", "vqa") for split in ("train", "val")):
         (root / folder).mkdir(parents=True)
 
 
 def frames(root, name, count, seed, first, last):
-    """Write the sensor files of key frames first..last-1 (and the sweeps before each).
+    """Write the sensor files of key frames first..last-1 (and the sweeps before each), and what is asked about them.
 
     Returns:
         name, first and a list over these frames of {item index: (number of LiDAR points, visible share 0..1)}.
@@ -65,6 +67,10 @@ def frames(root, name, count, seed, first, last):
                 total[0] += visible
                 total[1] += whole
         shown.append(_evidence(world, scene, t, points, seen))
+        told = conversation.files(world, k, shown[-1], generator(seed, "conversation", name, k))
+        for folder, content in told.items():
+            file = f"{tables.token(seed, 'sample', name, k)}.json"
+            write_json(Path(root) / folder / conversation.split_of(name) / file, content)
     return name, first, shown
 
 
@@ -92,7 +98,7 @@ def _image(path, image):
 
 
 def surroundings(root, name, count, seed):
-    """Write the map image and the CAN bus files of a scene; returns the scene's name."""
+    """Write the map image, the map of lanes and the CAN bus files of a scene; returns the scene's name."""
     world, root = world_of(name, count, seed), Path(root)
     for message, content in canbus.messages(world, tables.start_time(name)).items():
         write_json(root / "can_bus" / f"{name}_{message}.json", content)
@@ -107,4 +113,6 @@ def surroundings(root, name, count, seed):
     if not ok:
         raise OSError("cannot encode the map")
     (root / "maps" / f"{area}.png").write_bytes(data.tobytes())
+    content = roadmap.expansion(world, lambda *names: tables.token(seed, *names))
+    write_json(root / "maps/expansion" / f"{name}.json", content)
     return name

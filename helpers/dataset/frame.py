@@ -29,6 +29,7 @@ CLASSES = (
     "pedestrian",
     "traffic_cone",
 )
+TURN = 2.0  # m aside, from which on a path is a turn
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_FRONT_LEFT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_BACK_RIGHT")
 
 
@@ -47,6 +48,8 @@ class Frame:
     boxes: annotated boxes of the ten `CLASSES` in the lidar frame, velocity 0 where the devkit cannot tell it.
     num_lidar_pts [N] int64: lidar points on each box. future_path [T,2]: where the vehicle is at the next (at most 6)
     key frames, x and y in m in this frame's ego.
+    can_bus_pose [13] float64: orientation (w,x,y,z) of the CAN bus, acceleration m/s2, rotation rate rad/s, velocity
+    m/s. location: of the log, such as boston-seaport.
     """
 
     token: str
@@ -64,6 +67,16 @@ class Frame:
     boxes: Boxes
     num_lidar_pts: np.ndarray
     future_path: np.ndarray
+    can_bus_pose: np.ndarray
+    location: str
+
+    @property
+    def command(self) -> int:
+        """What the driver is told: 0 left, where the known path ends 2 m or more to the left; 1 right, the same; else
+        2, straight on. The rule of OmniDrive's labels.
+        """
+        aside = self.future_path[-1, 1] if len(self.future_path) else 0.0
+        return 0 if aside >= TURN else 1 if aside <= -TURN else 2
 
     def cam2ego(self, sensor: str = "LIDAR_TOP") -> np.ndarray:
         """From each camera at its own time stamp, over the map, into the vehicle's frame at that of `sensor`, [6,4,4].

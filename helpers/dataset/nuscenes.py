@@ -14,7 +14,8 @@ from nuscenes.utils.splits import create_splits_scenes
 from pyquaternion import Quaternion
 
 from helpers.boxes import Boxes, transform
-from helpers.dataset import layout
+from helpers.dataset import layout, roadmap
+from helpers.dataset.canbus import can_bus_vector, pose_vector
 from helpers.dataset.frame import CAMERAS, CLASSES, Frame
 from helpers.dataset.images import missing_image
 from helpers.dataset.tables import MOTION, Tables, read_rows
@@ -50,7 +51,7 @@ class Dataset:
         self.scenes = _scenes_of(nusc, split)
         self._can = NuScenesCanBus(dataroot=str(self.dataroot))
         self._poses = {scene["name"]: self._read_poses(scene["name"]) for scene in self.scenes}
-        self._frames = {}
+        self._frames, self._maps = {}, {}
         with self._located("sample.json"):
             self._places = [
                 (scene["name"], i, token) for scene in self.scenes for i, token in enumerate(self._tokens(scene))
@@ -165,10 +166,23 @@ class Dataset:
             ego2global=ego2global,
             camera_ego2global=camera_ego2global,
             can_bus=can_bus_vector(self._poses[scene], sample["timestamp"], ego_pose),
+            can_bus_pose=pose_vector(self._poses[scene], sample["timestamp"]),
             boxes=boxes,
             num_lidar_pts=points,
             future_path=self._future_path(sample, np.linalg.inv(ego2global)),
+            location=self._location(sample),
         )
+
+    def _location(self, sample):
+        scene = self.nusc.get("scene", sample["scene_token"])
+        return self.nusc.get("log", scene["log_token"])["location"]
+
+    def roadmap(self, frame: Frame) -> roadmap.Roadmap:
+        """The map that a frame lies in, read when first asked for; raises as `helpers.dataset.roadmap.read`."""
+        path = roadmap.path_of(self.dataroot, frame)
+        if path not in self._maps:
+            self._maps[path] = roadmap.read(path, layout.remake(self.dataroot, "maps/expansion/", roadmap.EXPANSION))
+        return self._maps[path]
 
     def _checked(self, frame):
         """The frame; BadInput if a number of it is not finite: two samples at one time, positions too far apart."""
@@ -204,22 +218,6 @@ class Dataset:
             lidar = self.nusc.get("sample_data", sample["data"]["LIDAR_TOP"])
             path.append(self.nusc.get("ego_pose", lidar["ego_pose_token"])["translation"])
         return np.array(path, np.float64).reshape(-1, 3) @ global2ego[:2, :3].T + global2ego[:2, 3]
-
-
-def can_bus_vector(poses: list[dict], timestamp: int, ego_pose: dict) -> np.ndarray:
-    """The [18] float64 vector of BEVFormer (layout: `Frame.can_bus`), absolute.
-
-    Acceleration, rotation rate and velocity come from the first pose message after the sample's time stamp (the last
-    message if there is none): the off-by-one of the public info converter that the published weights were trained
-    with. Position, orientation and yaw are those of the ego pose. Without messages the middle part is zero.
-    """
-    rotation = Quaternion(ego_pose["rotation"])
-    degrees = np.degrees(quaternion_yaw(rotation)) % 360
-    motion = np.zeros(9)
-    if poses:
-        pose = next((pose for pose in poses if pose["utime"] > timestamp), poses[-1])
-        motion = np.concatenate([pose["accel"], pose["rotation_rate"], pose["vel"]])
-    return np.array([*ego_pose["translation"], *rotation.elements, *motion, np.radians(degrees), degrees])
 
 
 def _pose_matrix(record):

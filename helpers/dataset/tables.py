@@ -71,22 +71,32 @@ FIELDS: dict[str, dict[str, Kind]] = {
     "visibility": {},
 }
 MOST = 4 << 30  # bytes of a table: the largest of nuScenes has 1.3 GB
-MOTION = {"utime": COUNT, "accel": PLACE, "rotation_rate": PLACE, "vel": PLACE}  # of a CAN bus pose message
+MOTION = {
+    "utime": COUNT,
+    "orientation": ROTATION,
+    "accel": PLACE,
+    "rotation_rate": PLACE,
+    "vel": PLACE,
+}  # a CAN bus pose
 
 
 def read_rows(path: Path, fields: dict[str, Kind], expected: str, fix: str) -> list[dict[str, Any]]:
     """The rows of a JSON table; BadInput naming the file, the row and the field that is not what it has to be."""
     if not as_path(path, expected, fix).is_file():  # the path comes from the data set: the reader cannot correct it
         raise BadInput(path, "no file", expected, fix)
-    rows = read_json(path, expected, fix, MOST)
+    return check_rows(read_json(path, expected, fix, MOST), fields, path, expected, fix)
+
+
+def check_rows(rows: Any, fields: dict[str, Kind], where: object, expected: str, fix: str) -> list[dict[str, Any]]:
+    """`rows`, if they are what `read_rows` gives."""
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise BadInput(path, "JSON that is no list of objects", expected, fix)
+        raise BadInput(where, "JSON that is no list of objects", expected, fix)
     for number, row in enumerate(rows):
         for name, kind in fields.items():
             if name not in row or not kind.fits(row[name]):
                 found = f"{name} = {row[name]!r:.80}" if name in row else f"no {name}"
-                which = f"row {number}, token {row['token']}" if "token" in fields else f"row {number}"
-                raise BadInput(f"{path}: {which}", found, f"{name}: {kind.words}", fix)
+                which = f"row {number}, token {row.get('token')!s:.40}" if "token" in fields else f"row {number}"
+                raise BadInput(f"{where}: {which}", found, f"{name}: {kind.words}", fix)
     return rows
 
 

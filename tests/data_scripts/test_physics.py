@@ -53,7 +53,7 @@ def test_what_is_near_hides_what_is_behind(world):
 def test_the_map_has_north_up(world, tmp_path):
     produce.prepare(tmp_path)
     produce.surroundings(tmp_path, NAME, FRAMES, SEED)
-    (path,) = (tmp_path / "maps").iterdir()
+    (path,) = (tmp_path / "maps").glob("*.png")
     mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     columns, rows = np.array([np.array(world.ego(t)[:2]) / produce.MAP_RESOLUTION for t in world.times]).astype(int).T
     assert (mask[len(mask) - 1 - rows, columns] == 255).all()

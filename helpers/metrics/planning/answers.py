@@ -1,0 +1,48 @@
+"""Saved answers in OmniDrive's layout: a file for each sample, named as its token, [{"Q": question, "A": [text]}].
+
+The first question is the one for the path.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from helpers.errors import BadInput
+from helpers.files import as_path, atomic, read_json
+
+EXPECTED = 'JSON [{"Q": question, "A": [text, ...]}, ...]'
+FIX = "remove the file and run its sample again"
+
+
+def save(folder: str | Path, token: str, pairs: Iterable[tuple[str, str]]) -> Path:
+    """Write the (question, answer) pairs of a sample, whole or not at all; returns the file's path."""
+    path = as_path(folder) / token
+    with atomic(path) as part:
+        content = [{"Q": question, "A": [answer]} for question, answer in pairs]
+        part.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def read(folder: str | Path, tokens: Iterable[str]) -> dict[str, str]:
+    """Sample token -> answer to the first question, of those of `tokens` that have a file, in their order.
+
+    Raises:
+        BadInput: no folder, no file of these samples, or a file that holds something else.
+    """
+    folder = as_path(folder)
+    if not folder.is_dir():
+        raise BadInput(folder, "no folder", "a folder of saved answers", "correct the path")
+    found = {token: _answer(folder / token) for token in tokens if (folder / token).is_file()}
+    if not found:
+        expected = "files named as the sample tokens of the split"
+        raise BadInput(folder, "no answer to a sample of this split", expected, "pass the folder and split of the run")
+    return found
+
+
+def _answer(path):
+    content = read_json(path, EXPECTED, FIX)
+    first = content[0] if isinstance(content, list) and content else None
+    said = first.get("A") if isinstance(first, dict) else None
+    if not isinstance(said, list) or not said or not isinstance(said[0], str):
+        raise BadInput(path, f"{content!r:.80}", EXPECTED, FIX)
+    return said[0]

@@ -1,6 +1,7 @@
 """The check of an exercise: calls the learner's function and turns whatever goes wrong into a sentence that teaches."""
 
 import copy
+import dataclasses
 import linecache
 import traceback
 from collections.abc import Callable, Iterator
@@ -44,7 +45,8 @@ def check(function: Callable, returns: Any = None) -> Iterator[Callable]:
 
     Raises:
         Wrong: with a sentence, whatever happens inside: an assertion that does not hold, an exception in the learner's
-            function (with its line), nothing returned, a value of another type or shape, a value the check cannot use.
+            function (with its line), nothing returned, a value of another type or shape, a value the check cannot use,
+            or a name that no cell which has run defines.
     """
     name = getattr(function, "__name__", type(function).__name__)
     returned: list = []
@@ -62,6 +64,10 @@ def check(function: Callable, returns: Any = None) -> Iterator[Callable]:
     except AssertionError as error:
         wrong = error if isinstance(error, Wrong) else Wrong(str(error) or f"{name} does not do what the task asks for")
         raise wrong.with_traceback(None) from None
+    except NameError as error:
+        missing = getattr(error, "name", None) or error
+        found = f"`{missing}` is not defined when the check reads your answer"
+        raise Wrong(f"{found}: if it is not of your own, run the cells above, then this one") from None
     except BaseException as error:
         got = f"returned {describe(returned[0])}" if returned else "has not returned anything"
         raise Wrong(
@@ -90,8 +96,9 @@ def _call(function, name, arguments, named):
     except (KeyboardInterrupt, Wrong):  # Wrong: from what the check has given the function to call
         raise
     except BaseException as error:
-        advice = ADVICE.get(type(error).__name__, "")
-        raise Wrong(f"{name} stopped with {_sentence(error)}{_place(error, function)}. {advice}".rstrip()) from None
+        place = _place(error, function)
+        advice = ADVICE.get(type(error).__name__, "") if place else _advice_on_call(error, function)
+        raise Wrong(f"{name} stopped with {_sentence(error)}{place}. {advice}".rstrip()) from None
     if value is None or value is Ellipsis:
         raise Wrong(f"{name} returns nothing yet: replace the ... by your code, and return the result")
     return value
@@ -114,21 +121,37 @@ def _examine(value: Any, returns: Any, name: str) -> None:
 
 
 def _copies(value):
-    """Arrays and tensors inside lists, tuples and dicts copied; everything else as it is."""
+    """Arrays and tensors inside lists, tuples and dicts, and in fields of data classes, copied; all else as it is."""
     if isinstance(value, dict):
         return {key: _copies(item) for key, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(map(_copies, value))
+    if isinstance(value, tuple) and hasattr(value, "_make"):
+        return value._make(map(_copies, value))
     if isinstance(value, np.ndarray):
         return value.copy()
-    is_tensor = type(value).__module__ == "torch" and hasattr(value, "clone")
-    return value.detach().clone() if is_tensor else copy.copy(value) if isinstance(value, set) else value
+    if type(value).__module__ == "torch" and hasattr(value, "clone"):
+        return value.detach().clone()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        held = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+        arrays = {name: _copies(each) for name, each in held.items() if hasattr(each, "shape")}
+        value = copy.copy(value) if arrays else value
+        for name, each in arrays.items():
+            object.__setattr__(value, name, each)  # frozen ones too
+    return copy.copy(value) if isinstance(value, set) else value
 
 
 def _sentence(error):
     text = " ".join(str(error).split())
     text = text if len(text) <= 240 else text[:237] + "..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _advice_on_call(error, function):
+    """What helps where no line of the learner's own has run: a function of another form than it is called with."""
+    if isinstance(error, TypeError) and isinstance(function, FunctionType):
+        return "Leave the line that begins with def as it was: the check calls it with these arguments."
+    return ADVICE.get(type(error).__name__, "")
 
 
 def _place(error, function):

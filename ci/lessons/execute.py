@@ -2,8 +2,9 @@
 
 Run by ci.lessons.run, which holds the clock. With `--prove-checks` every exercise is first run with its solution
 cleared, in the same kernel: its check must then fail with an AssertionError whose message helps. The same holds for
-each of the typical wrong answers (ci.lessons.wrong), whose message must name the mistake. After that the solution runs,
-and the check must pass. With `--turns` the cells take turns with those of other lessons (ci.lessons.turns).
+each of the typical wrong answers (ci.lessons.wrong), whose message must name the mistake. Other right answers that
+stand beside them must pass, and last the solution. With `--turns` the cells take turns with those of other lessons
+(ci.lessons.turns).
 """
 
 import argparse
@@ -30,7 +31,13 @@ ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def problem_of(error, says=""):
-    """What is wrong with the error that a check raised on a wrong answer; None if it is as it should be."""
+    """What is wrong with the error that a check raised on an answer; None if it is as it should be.
+
+    Args:
+        says: what the message must match; None for an answer that is right.
+    """
+    if says is None:
+        return error and f"the check refuses it: {error.evalue.strip()}"
     if error is None:
         return "the check accepts it"
     if error.ename not in REFUSALS:
@@ -70,10 +77,13 @@ class ReportingClient(PapermillNotebookClient):
         problem = self.refusal(exercise, check, clear(self.nb.cells[exercise].source))["problem"]
         if problem:
             return {"problem": f"with the solution cleared: {problem}", "wrong": []}
-        answers = wrong.of_exercise(self.answers, title)
-        refusals = [{"mistake": a.mistake, **self.refusal(exercise, check, a.source, a.says)} for a in answers]
-        accepted = [f"wrong answer '{each['mistake']}': {each['problem']}" for each in refusals if each["problem"]]
-        return {"problem": "; ".join(accepted) or None, "wrong": refusals}
+        refusals, problems = [], []
+        for answer in wrong.of_exercise(self.answers, title):
+            met = self.refusal(exercise, check, answer.source, answer.says)
+            kind = "right" if answer.says is None else "wrong"
+            problems += [f"{kind} answer '{answer.mistake}': {met['problem']}"] if met["problem"] else []
+            refusals += [{"mistake": answer.mistake, **met}] if kind == "wrong" else []
+        return {"problem": "; ".join(problems) or None, "wrong": refusals}
 
     def refusal(self, exercise, check, source, says=""):
         """How the check meets this source in the place of the exercise: {"message": ..., "problem": text or None}."""

@@ -6,6 +6,12 @@ that the check's message must match (case ignored), and the code replaces the wh
     # %% Exercise 2: divides by the largest of ours
     # says: reference
     def relative_error(ours, reference): ...
+
+With `# accepted` in the place of `# says:` it is another right answer, which the check must let pass:
+
+    # %% Exercise 2: with float32 throughout
+    # accepted
+    def relative_error(ours, reference): ...
 """
 
 import re
@@ -17,14 +23,14 @@ from helpers.files import ROOT
 
 FOLDER = ROOT / "tests/wrong_answers"
 HEADING = re.compile(r"^# %% *(Exercise \d+|Project): *(\S.*)$")
-SAYS = re.compile(r"^# says: *(\S.*)$")
+SAYS = re.compile(r"^# (?:says: *(\S.*)|accepted *)$")
 
 
 @dataclass(frozen=True)
 class WrongAnswer:
     exercise: str  # "Exercise 2" or "Project", as the heading in the lesson begins
-    mistake: str
-    says: str  # what the message must match
+    mistake: str  # or what is particular about another right answer
+    says: str | None  # what the message must match; None: it is right, and must be accepted
     source: str
 
 
@@ -43,16 +49,16 @@ def read(path):
 
 def parse(cell, path):
     heading, says, *code = [*cell.splitlines(), "", ""]
-    named, wanted, source = HEADING.match(heading), SAYS.match(says), "\n".join(code).strip()
-    if not (named and wanted and source):
-        form = "'# %% Exercise N: mistake', then '# says: pattern', then the code of the cell"
+    named, second, source = HEADING.match(heading), SAYS.match(says), "\n".join(code).strip()
+    if not (named and second and source):
+        form = "'# %% Exercise N: mistake', then '# says: pattern' or '# accepted', then the code of the cell"
         raise BadInput(path, f"the cell {heading!r}, then {says!r}", form, "mend the cell")
     try:
-        re.compile(wanted[1])
+        re.compile(second[1] or "")
         compile(source, heading, "exec")
     except (re.error, SyntaxError) as error:
         raise BadInput(path, f"{heading!r}: {error}", "a pattern and code that can be read", "mend it") from error
-    return WrongAnswer(named[1], named[2].strip(), wanted[1], source + "\n")
+    return WrongAnswer(named[1], named[2].strip(), second[1], source + "\n")
 
 
 def of_exercise(answers, title):

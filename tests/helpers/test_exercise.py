@@ -1,5 +1,8 @@
 """The check of an exercise: whatever the answer does ends in a sentence."""
 
+import dataclasses
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,10 @@ def refusal(answer, *arguments, returns=None, use=lambda value: None):
     with pytest.raises(exercise.Wrong) as caught, exercise.check(answer, returns) as yours:
         use(yours(*arguments))
     return str(caught.value)
+
+
+def oops():
+    return not_there  # noqa: F821
 
 
 def key_missing(table):
@@ -90,6 +97,12 @@ def test_a_value_that_the_check_cannot_use_is_described():
     assert "returned a list with 2 items, and reading it raised IndexError" in text
 
 
+def test_a_cell_above_that_has_not_run_is_not_the_answers_fault():
+    text = refusal(lambda: 1, use=lambda value: value + made_above)  # noqa: F821
+    assert text.startswith("`made_above` is not defined when the check reads") and "run the cells above" in text
+    assert "oops stopped with NameError" in refusal(oops)
+
+
 def test_assertions_keep_their_words_and_lose_their_traceback():
     def wants_three(value):
         assert value == 3, "yours is two: add one"
@@ -112,6 +125,31 @@ def test_arguments_are_copies():
         yours(array, tensor, table)
     assert array.tolist() == tensor.tolist() == [1, 1]
     assert table == {"a": np.ones(1)}
+
+
+def test_what_data_classes_and_named_tuples_hold_is_copied():
+    @dataclasses.dataclass(frozen=True)
+    class Camera:
+        turn: np.ndarray
+        name: str
+
+    class Step(NamedTuple):
+        feed: np.ndarray
+
+    camera, step = Camera(np.ones(2), "front"), Step(np.ones(2))
+
+    def spoils(first, second):
+        first.turn[:] = second.feed[:] = 0
+        return first.name
+
+    with exercise.check(spoils) as yours:
+        assert yours(camera, step) == "front"
+    assert camera.turn.tolist() == step.feed.tolist() == [1, 1]
+
+
+def test_a_function_of_another_form_is_told_so():
+    text = refusal(lambda first: first, 1, 2)
+    assert "takes 1 positional argument but 2 were given" in text and "the line that begins with def" in text
 
 
 def test_what_the_check_lends_to_the_answer_can_refuse():

@@ -48,8 +48,22 @@ def double(x):
 # says: multiply
 def double(x):
     2 * x
+
+# %% Exercise 1: adds itself
+# accepted
+def double(x):
+    return x + x
 """,
-    "accepts": "# %% Exercise 1: adds two\n# says: multiply\ndef double(x):\n    return x + 2\n",
+    "accepts": """# %% Exercise 1: adds two
+# says: multiply
+def double(x):
+    return x + 2
+
+# %% Exercise 1: shifts what is no integer
+# accepted
+def double(x):
+    return float(x) << 1
+""",
     "says_little": "# %% Exercise 1: triples\n# says: triple\ndef double(x):\n    return 3 * x\n",
 }
 NOTEBOOKS = {

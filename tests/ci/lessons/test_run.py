@@ -61,7 +61,7 @@ def test_timeout_is_told_apart_and_kills_all_that_the_notebook_started(both):
         ("skipped", "waits for a release (until 2999-01-01)"),
         ("expired", "the skip ended on 2020-01-01: waits for a release"),
         ("lax_check", "with the solution cleared: the check accepts it"),
-        ("accepts", "wrong answer 'adds two': the check accepts it"),
+        ("accepts", "wrong answer 'adds two': the check accepts it; right answer 'shifts what is no integer': the "),
         ("says_little", "wrong answer 'triples': the check's message does not say 'triple': 'double(2) should be 4"),
         ("wrong_solution", "AssertionError in cell 5"),
         ("exits_last", "DeadKernelError in cell 4"),
@@ -96,7 +96,8 @@ def test_proof_wants_an_assertion_error_that_helps():
     assert problem("AssertionError", "double(2) should be 4: multiply by two") is None
     assert "NameError" in problem("NameError", "name 'answer' is not defined")
     assert "too short" in problem("AssertionError", "wrong")
-    assert execute.problem_of(None) == "the check accepts it"
+    assert execute.problem_of(None) == "the check accepts it" and execute.problem_of(None, None) is None
+    assert "refuses it: add" in execute.problem_of(SimpleNamespace(ename="Wrong", evalue="add it to itself"), None)
     assert execute.problem_of(SimpleNamespace(ename="Wrong", evalue="multiply by two, always"), "BY TWO") is None
     assert "does not say" in execute.problem_of(SimpleNamespace(ename="Wrong", evalue="multiply by two, always"), "add")
 

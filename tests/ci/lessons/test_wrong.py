@@ -19,6 +19,8 @@ def test_cells_are_read_in_order(tmp_path):
     first, second = wrong.read(written(tmp_path, text))
     assert first == wrong.WrongAnswer("Exercise 1", "adds two", "multiply", "def double(x):\n    return x + 2\n")
     assert (second.exercise, second.mistake, second.says) == ("Project", "does nothing", "nothing yet")
+    [right] = wrong.read(written(tmp_path, GOOD.replace("says: multiply", "accepted")))
+    assert right == wrong.WrongAnswer("Exercise 1", "adds two", None, "def double(x):\n    return x + 2\n")
 
 
 def test_an_answer_belongs_to_its_exercise_alone(tmp_path):

@@ -98,6 +98,7 @@ def test_prose_may_follow_the_project(tmp_path):
     [
         (WRONG, "", f"0 wrong answers for {EXERCISE!r} in 00_first.py (at least 4)"),
         ("Project: adds 3", "Exercise 1: adds 4", f"3 wrong answers for {PROJECT!r}"),
+        ("Project: adds 3\n# says: two", "Project: adds 3\n# accepted", f"3 wrong answers for {PROJECT!r}"),
         ("Exercise 1: adds 3", "Exercise 7: adds 3", "'Exercise 7: adds 3' in 00_first.py belongs to no exercise"),
         ("# says: two", "# wants: two", "00_first.py: the cell '# %% Exercise 1: adds 0', then '# wants: two'"),
     ],

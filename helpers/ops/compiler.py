@@ -31,9 +31,12 @@ COUNTED = {
     "loads of 32: LDG.E": "LDG.E",
     "loads of 64: LDG.E.64": "LDG.E.64",
     "loads of 128: LDG.E.128": "LDG.E.128",
+    "stores of 128: STG.E.128": "STG.E.128",
     "sums in pairs of halves: HFMA2": "HFMA2",
 }
+HEADERS = (ROOT / "plugins", ROOT / "plugins/kernels")
 FACTS = ("registers a thread", "bytes spilled", "shared bytes a block", *COUNTED)
+ERROR = re.compile(r"^(?:<stdin>:(\d+):)?.*?error: (.*)", re.MULTILINE)  # of g++, which reads the source from a pipe
 INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)")
 
 
@@ -83,14 +86,29 @@ def kernels(source: PathLike, arch: str = "sm_87", include: Iterable[PathLike] =
         return parse(report, _run(source, "nvdisasm", "-c", cubin))
 
 
+def facts(source: str, folder: PathLike, arch: str = "sm_87") -> dict[str, int]:
+    """`Kernel.facts` of the only kernel in a CUDA source of plugins/, which is written into `folder`; {} without nvcc.
+
+    Raises:
+        BadInput: what the compiler said of the source.
+    """
+    if not (program("nvcc") and program("nvdisasm")):
+        return {}
+    path = Path(folder) / "kernel.cu"
+    with atomic(path) as part:
+        part.write_text(source)
+    [kernel] = kernels(path, arch, HEADERS).values()
+    return kernel.facts()
+
+
 def host(source: str, folder: PathLike) -> ctypes.CDLL:
     """A CUDA source of plugins/ compiled as host code into `folder` and loaded.
 
     Raises:
-        BadInput: no g++, or its first error.
+        BadInput: no g++, or its first error, with the line that it is in.
     """
     path = Path(folder) / f"lib{hashlib.sha256(source.encode()).hexdigest()[:16]}.so"
-    headers = [f"-I{ROOT / name}" for name in ("plugins", "plugins/kernels")]
+    headers = [f"-I{each}" for each in HEADERS]
     command = ["g++", "-O1", "-std=c++17", "-ffp-contract=off", "-shared", "-fPIC", *headers, "-x", "c++", "-"]
     with atomic(path) as part:
         try:
@@ -98,8 +116,7 @@ def host(source: str, folder: PathLike) -> ctypes.CDLL:
         except FileNotFoundError as error:
             raise BadInput(path, "no g++ on this machine", "a C++ compiler", "install g++") from error
         if made.returncode:
-            found = re.search(r"error: (.*)", made.stderr)
-            raise BadInput(path, found[1] if found else made.stderr, "C++ that compiles", "mend the first error")
+            raise BadInput(path, _first_error(made.stderr, source), "C++ that compiles", "mend the first error")
     return ctypes.CDLL(str(path))
 
 
@@ -117,6 +134,13 @@ def parse(report: str, listing: str) -> dict[str, Kernel]:
         entry: Kernel(_number(USED, text), _number(SPILLS, text, 2), _number(SHARED, text), counts[entry])
         for entry, text in zip(parts[::2], parts[1::2], strict=True)
     }
+
+
+def _first_error(said, source):
+    found = ERROR.search(said)
+    if not found:
+        return said
+    return found[2] + (f", in the line `{source.splitlines()[int(found[1]) - 1].strip()}`" if found[1] else "")
 
 
 def _number(pattern, text, group=1):

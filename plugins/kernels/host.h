@@ -1,4 +1,4 @@
-// The few names of CUDA that the kernels use, for a compiler without CUDA: half precision, its pairs, atomics and return codes.
+// The few names of CUDA that a kernel needs, for a compiler without CUDA: half precision, its pairs, atomics and return codes.
 #pragma once
 
 #include <cmath>
@@ -47,6 +47,16 @@ inline half __hfma(half a, half b, half c) {  // rounded once but where float32 
   return __float2half_rn(std::fma(__half2float(a), __half2float(b), __half2float(c)));
 }
 inline half2 __hfma2(half2 a, half2 b, half2 c) { return {__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)}; }
+
+// What the kernels do without, and who writes one of his own may not.
+inline half __float2half(float x) { return __float2half_rn(x); }
+inline half __hmul(half a, half b) { return __float2half_rn(__half2float(a) * __half2float(b)); }
+inline half __hadd(half a, half b) { return __float2half_rn(__half2float(a) + __half2float(b)); }
+inline half2 __hmul2(half2 a, half2 b) { return {__hmul(a.x, b.x), __hmul(a.y, b.y)}; }
+inline half2 __hadd2(half2 a, half2 b) { return {__hadd(a.x, b.x), __hadd(a.y, b.y)}; }
+inline half2 operator*(half2 a, half2 b) { return __hmul2(a, b); }
+inline half2 operator+(half2 a, half2 b) { return __hadd2(a, b); }
+inline half2& operator+=(half2& a, half2 b) { return a = a + b; }
 
 template <typename T>
 inline T __ldg(const T* address) {

@@ -1,5 +1,6 @@
 """The kernels' own source, compiled for the host, against the definition."""
 
+import ctypes
 import re
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from helpers.errors import BadInput
-from helpers.ops import bev_pool_v2, grid_sample_3d, ms_deform_attn, project_pillars, rotate
+from helpers.ops import bev_pool_v2, compiler, grid_sample_3d, ms_deform_attn, project_pillars, rotate
 from helpers.ops import library as plugins
 from plugins.check import bev_pool_v2 as pooling
 from plugins.check import grid_sample_3d as sampling
@@ -133,6 +134,27 @@ def test_half_products_add_up_to_half_as_numpy_rounds(library):
     depth = ones.view(1, 1, 1, 2, 1)
     bev_pool_v2.launch(library, [depth, feat, *indices, torch.tensor([0]), torch.tensor([2])], output, packed=True)
     assert torch.equal(output.flatten(), pairs[0] + pairs[1])
+
+
+def test_names_for_kernels_of_ones_own_round_as_numpy_does(tmp_path):
+    source = """#include "kernels/launch.h"
+    ONRAMP_EXPORT void both(const half2* a, const half2* b, half2* output, int count) {
+      for (int i = 0; i < count; ++i) {
+        output[2 * i] = a[i] * b[i];
+        output[2 * i + 1] = a[i];
+        output[2 * i + 1] += b[i];
+      }
+    }
+    ONRAMP_EXPORT void rounded(const float* x, half* output, int count) {
+      for (int i = 0; i < count; ++i) output[i] = __float2half(x[i]);
+    }"""
+    library, (a, b) = compiler.host(source, tmp_path), np.random.default_rng(0).normal(size=(2, 4096, 2))
+    first, second, output = a.astype(np.float16), b.astype(np.float16), np.empty((4096, 2, 2), np.float16)
+    library.both(*(each.ctypes.data_as(ctypes.c_void_p) for each in (first, second, output)), 4096)
+    assert np.array_equal(output[:, 0], first * second) and np.array_equal(output[:, 1], first + second)
+    single, output = a.astype(np.float32).ravel(), np.empty(8192, np.float16)
+    library.rounded(*(each.ctypes.data_as(ctypes.c_void_p) for each in (single, output)), 8192)
+    assert np.array_equal(output, single.astype(np.float16))
 
 
 def test_pooling_and_sampling_refuse_what_no_kernel_takes(library):

@@ -48,6 +48,27 @@ def used_share(addresses, size):
     return size / 32
 
 
+# %% Exercise 1: in percent
+# says: all bytes are used
+def used_share(addresses, size):
+    read = {address + offset for address in addresses for offset in range(size)}
+    return 100 * len(read) / (32 * len({byte // 32 for byte in read}))
+
+
+# %% Exercise 1: single precision, from NumPy
+# accepted
+def used_share(addresses, size):
+    read = np.unique(np.add.outer(addresses, np.arange(size)))
+    return np.float32(read.size / (32 * np.unique(read // 32).size))
+
+
+# %% Exercise 1: rounded to two digits
+# accepted
+def used_share(addresses, size):
+    read = {address + offset for address in addresses for offset in range(size)}
+    return round(len(read) / (32 * len({byte // 32 for byte in read})), 2)
+
+
 # %% Exercise 2: counts warps
 # says: are warps
 def resident_blocks(registers, shared):
@@ -88,6 +109,19 @@ def resident_blocks(registers, shared):
 # says: 8 fit
 def resident_blocks(registers, shared):
     return max(65536 // (4 * math.ceil(registers * 32 / 256) * 256), 1536 // 128)
+
+
+# %% Exercise 2: rounds each limit up
+# says: a tenth does not fit
+def resident_blocks(registers, shared):
+    of_block = 4 * math.ceil(registers * 32 / 256) * 256
+    return min(math.ceil(65536 / of_block), 12, math.ceil(167936 / (shared + 1024)))
+
+
+# %% Exercise 2: rounds the registers of a thread up to eight
+# accepted
+def resident_blocks(registers, shared):
+    return min(65536 // (128 * math.ceil(registers / 8) * 8), 12, np.int64(167936 // (shared + 1024)))
 
 
 # %% Exercise 3: looks at the first creator of the name
@@ -190,6 +224,61 @@ def what_differs(node, creators):
     return "found"
 
 
+# %% Exercise 3: a part of a name
+# says: another name than Pool:
+def what_differs(node, creators):
+    if not creators:
+        return "library"
+    named = [creator for creator in creators if node["op_type"] in creator[0]]
+    if not named:
+        return "name"
+    versions = [creator for creator in named if creator[1] == node.get("plugin_version", "1")]
+    if not versions:
+        return "version"
+    return "found" if any(node.get("plugin_namespace", "") == creator[2] for creator in versions) else "namespace"
+
+
+# %% Exercise 3: capitals do not count
+# says: another name than pooltrt
+def what_differs(node, creators):
+    if not creators:
+        return "library"
+    named = [creator for creator in creators if node["op_type"].lower() == creator[0].lower()]
+    if not named:
+        return "name"
+    versions = [creator for creator in named if creator[1] == node.get("plugin_version", "1")]
+    if not versions:
+        return "version"
+    return "found" if any(node.get("plugin_namespace", "") == creator[2] for creator in versions) else "namespace"
+
+
+# %% Exercise 3: versions are numbers with a fraction
+# says: the text 2\.0
+def what_differs(node, creators):
+    if not creators:
+        return "library"
+    named = [creator for creator in creators if node["op_type"] == creator[0]]
+    if not named:
+        return "name"
+    versions = [creator for creator in named if float(creator[1]) == float(node.get("plugin_version", 1))]
+    if not versions:
+        return "version"
+    return "found" if any(node.get("plugin_namespace", "") == creator[2] for creator in versions) else "namespace"
+
+
+# %% Exercise 3: narrows the given list down in place
+# accepted
+def what_differs(node, creators):
+    if not creators:
+        return "library"
+    wanted = {"name": node["op_type"], "version": node.get("plugin_version", "1")}
+    for position, (what, text) in enumerate((wanted | {"namespace": node.get("plugin_namespace", "")}).items()):
+        creators[:] = [creator for creator in creators if creator[position] == text]
+        if not creators:
+            return what
+    return "found"
+
+
 # %% Exercise 4: types and shapes exchanged
 # says: the types and the shapes are exchanged
 def heirs():
@@ -271,6 +360,18 @@ def heirs():
         "getOutputDimensions": "getOutputShapes",
         "serialize": "attachToContext",
         "initialize": "onShapeChange",
+    }
+
+
+# %% Exercise 4: the other heir of initialize
+# accepted
+def heirs():
+    return {
+        "getPluginType": "getPluginName",
+        "getOutputDataType": "getOutputDataTypes",
+        "getOutputDimensions": "getOutputShapes",
+        "serialize": "getFieldsToSerialize",
+        "initialize": "attachToContext",
     }
 
 
@@ -580,4 +681,145 @@ def body():
     }
     Pack<half, 8> result;
     for (int i = 0; i < 8; ++i) from_float(sum[i], result.item[i]);
+    store(output + row * s.channels + channel, result);"""
+
+
+# %% Project: ends a row at its first wrong rank
+# says: the points after it do
+def body():
+    return """
+    const int groups = s.channels / 8, row = index / groups, channel = index % groups * 8;
+    half2 sum[4];
+    for (int i = 0; i < 4; ++i) sum[i] = __float2half2_rn(0.0f);
+    for (int k = first[row]; k < first[row + 1]; ++k) {
+      const int d = ranks_depth[k], f = ranks_feat[k];
+      if (d < 0 || d >= s.depths || f < 0 || f >= s.features) break;
+      const half2 weight = __half2half2(depth[d]);
+      const Pack<half, 8> terms = load<8>(feat + f * s.channels + channel);
+      for (int i = 0; i < 4; ++i)
+        sum[i] = __hfma2(weight, __halves2half2(terms.item[2 * i], terms.item[2 * i + 1]), sum[i]);
+    }
+    Pack<half, 8> result;
+    for (int i = 0; i < 4; ++i) {
+      result.item[2 * i] = __low2half(sum[i]);
+      result.item[2 * i + 1] = __high2half(sum[i]);
+    }
+    store(output + row * s.channels + channel, result);"""
+
+
+# %% Project: takes rows of 24 channels
+# says: with 16 channels
+def body():
+    return """
+    const int groups = 24 / 8, row = index / groups, channel = index % groups * 8;
+    half2 sum[4];
+    for (int i = 0; i < 4; ++i) sum[i] = __float2half2_rn(0.0f);
+    for (int k = first[row]; k < first[row + 1]; ++k) {
+      const int d = ranks_depth[k], f = ranks_feat[k];
+      if (d < 0 || d >= s.depths || f < 0 || f >= s.features) continue;
+      const half2 weight = __half2half2(depth[d]);
+      const Pack<half, 8> terms = load<8>(feat + f * 24 + channel);
+      for (int i = 0; i < 4; ++i)
+        sum[i] = __hfma2(weight, __halves2half2(terms.item[2 * i], terms.item[2 * i + 1]), sum[i]);
+    }
+    Pack<half, 8> result;
+    for (int i = 0; i < 4; ++i) {
+      result.item[2 * i] = __low2half(sum[i]);
+      result.item[2 * i + 1] = __high2half(sum[i]);
+    }
+    store(output + row * 24 + channel, result);"""
+
+
+# %% Project: names the wide access in a comment, and reads one half at a time
+# says: eight halves in one access
+def body():
+    return """
+    const int groups = s.channels / 8, row = index / groups, channel = index % groups * 8;
+    half2 sum[4];
+    for (int i = 0; i < 4; ++i) sum[i] = __float2half2_rn(0.0f);
+    for (int k = first[row]; k < first[row + 1]; ++k) {
+      const int d = ranks_depth[k], f = ranks_feat[k];
+      if (d < 0 || d >= s.depths || f < 0 || f >= s.features) continue;
+      const half2 weight = __half2half2(depth[d]);
+      Pack<half, 8> terms;  // not by load<8>
+      for (int i = 0; i < 8; ++i) terms.item[i] = feat[f * s.channels + channel + i];
+      for (int i = 0; i < 4; ++i)
+        sum[i] = __hfma2(weight, __halves2half2(terms.item[2 * i], terms.item[2 * i + 1]), sum[i]);
+    }
+    Pack<half, 8> result;
+    for (int i = 0; i < 4; ++i) {
+      result.item[2 * i] = __low2half(sum[i]);
+      result.item[2 * i + 1] = __high2half(sum[i]);
+    }
+    store(output + row * s.channels + channel, result);"""
+
+
+# %% Project: writes one half at a time
+# says: eight halves in one access
+def body():
+    return """
+    const int groups = s.channels / 8, row = index / groups, channel = index % groups * 8;
+    half2 sum[4];
+    for (int i = 0; i < 4; ++i) sum[i] = __float2half2_rn(0.0f);
+    for (int k = first[row]; k < first[row + 1]; ++k) {
+      const int d = ranks_depth[k], f = ranks_feat[k];
+      if (d < 0 || d >= s.depths || f < 0 || f >= s.features) continue;
+      const half2 weight = __half2half2(depth[d]);
+      const Pack<half, 8> terms = load<8>(feat + f * s.channels + channel);
+      for (int i = 0; i < 4; ++i)
+        sum[i] = __hfma2(weight, __halves2half2(terms.item[2 * i], terms.item[2 * i + 1]), sum[i]);
+    }
+    Pack<half, 8> result;
+    for (int i = 0; i < 4; ++i) {
+      result.item[2 * i] = __low2half(sum[i]);
+      result.item[2 * i + 1] = __high2half(sum[i]);
+    }
+    // not by store(...)
+    for (int i = 0; i < 8; ++i) output[row * s.channels + channel + i] = result.item[i];"""
+
+
+# %% Project: operators of pairs, and a constant as the width
+# accepted
+def body():
+    return """
+    constexpr int kWide = 8;
+    const int groups = s.channels / 8, row = index / groups, channel = index % groups * 8;
+    half2 sum[4];
+    for (int i = 0; i < 4; ++i) sum[i] = __float2half2_rn(0.0f);
+    for (int k = first[row]; k < first[row + 1]; ++k) {
+      const int d = ranks_depth[k], f = ranks_feat[k];
+      if (d < 0 || d >= s.depths || f < 0 || f >= s.features) continue;
+      const half2 weight = __half2half2(depth[d]);
+      const Pack<half, 8> terms = load<kWide>(feat + f * s.channels + channel);
+      for (int i = 0; i < 4; ++i)
+        sum[i] += weight * __halves2half2(terms.item[2 * i], terms.item[2 * i + 1]);
+    }
+    Pack<half, 8> result;
+    for (int i = 0; i < 4; ++i) {
+      result.item[2 * i] = __low2half(sum[i]);
+      result.item[2 * i + 1] = __high2half(sum[i]);
+    }
+    store(output + row * s.channels + channel, result);"""
+
+
+# %% Project: a weight of zero for what lies outside
+# accepted
+def body():
+    return """
+    const int groups = s.channels / 8, row = index / groups, channel = index % groups * 8;
+    half2 sum[4];
+    for (int i = 0; i < 4; ++i) sum[i] = __float2half2_rn(0.0f);
+    for (int k = first[row]; k < first[row + 1]; ++k) {
+      const int d = ranks_depth[k], f = ranks_feat[k];
+      const bool there = d >= 0 && d < s.depths && f >= 0 && f < s.features;
+      const half2 weight = __half2half2(there ? depth[d] : __float2half(0.0f));
+      const Pack<half, 8> terms = load<8>(feat + (there ? f : 0) * s.channels + channel);
+      for (int i = 0; i < 4; ++i)
+        sum[i] = __hfma2(weight, __halves2half2(terms.item[2 * i], terms.item[2 * i + 1]), sum[i]);
+    }
+    Pack<half, 8> result;
+    for (int i = 0; i < 4; ++i) {
+      result.item[2 * i] = __low2half(sum[i]);
+      result.item[2 * i + 1] = __high2half(sum[i]);
+    }
     store(output + row * s.channels + channel, result);"""

@@ -21,6 +21,7 @@ LISTING = """\t.section\t.text._Z4fastPf,"ax",@progbits
         /*0010*/              @!P0 LDG.E.128.CONSTANT R4, [R2.64] ;
         /*0020*/             @!UP1 HFMA2 R5, R4, R6, R5 ;
         /*0030*/              @!P0 LDG.E.128.CONSTANT R8, [R2.64+0x10] ;
+        /*0038*/                   STG.E.128 [R2.64], R8 ;
 .L_x_0:
         /*0040*/                   BRA `(.L_x_0);
 \t.section\t.text._Z4slowPf,"ax",@progbits
@@ -41,7 +42,7 @@ def test_registers_spills_shared_memory_and_instructions_are_read():
     assert (slow.registers, slow.spilled, slow.shared) == (38, 8, 0)
     assert (fast.registers, fast.spilled, fast.shared) == (53, 0, 5120)
     assert slow.instructions == {"LDG.E.U16": 1}
-    assert fast.instructions == {"MOV": 1, "LDG.E.128.CONSTANT": 2, "HFMA2": 1, "BRA": 1}
+    assert fast.instructions == {"MOV": 1, "LDG.E.128.CONSTANT": 2, "HFMA2": 1, "STG.E.128": 1, "BRA": 1}
 
 
 def test_a_program_is_that_of_cuda_home_then_of_the_packages(tmp_path, monkeypatch):
@@ -73,16 +74,27 @@ def test_the_compiler_of_the_cpu_tier(tmp_path):
             compiler.kernels(tmp_path / "kernel.cu")
 
 
+def test_facts_of_the_only_kernel_and_none_without_a_compiler(tmp_path, monkeypatch):
+    if compiler.program("nvcc") and compiler.program("nvdisasm"):
+        facts = compiler.facts('#include "kernels/launch.h"\n' + SOURCE, tmp_path)
+        assert facts["shared bytes a block"] == 16 and facts["loads of 32: LDG.E"] == 1
+        with pytest.raises(BadInput, match=r"kernel\.cu"):
+            compiler.facts("int main( {", tmp_path)
+    monkeypatch.setattr(compiler, "program", lambda name: None)
+    assert compiler.facts(SOURCE, tmp_path) == {}
+
+
 def test_the_same_source_as_host_code(tmp_path):
     source = '#include "launch.h"\n#include "kernels/bev_pool_v2.h"\nONRAMP_EXPORT int twice(int x) { return 2 * x; }'
     assert compiler.host(source, tmp_path).twice(21) == 42
     assert compiler.host(source.replace("2 * x", "3 * x"), tmp_path).twice(21) == 63
-    with pytest.raises(BadInput, match=r"y.? was not declared"):
+    with pytest.raises(BadInput, match=r"y.? was not declared.*, in the line `ONRAMP_EXPORT int twice.*return y; \}`"):
         compiler.host(source.replace("2 * x", "y"), tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_facts_count_loads_by_their_width():
+def test_facts_count_accesses_by_their_width():
     facts = compiler.parse(REPORT, LISTING)["_Z4fastPf"].facts()
-    assert facts["loads of 128: LDG.E.128"] == 2 and facts["sums in pairs of halves: HFMA2"] == 1
+    assert facts["loads of 128: LDG.E.128"] == 2 and facts["stores of 128: STG.E.128"] == 1
+    assert facts["sums in pairs of halves: HFMA2"] == 1
     assert facts["registers a thread"] == 53 and facts["shared bytes a block"] == 5120 and not facts["bytes spilled"]

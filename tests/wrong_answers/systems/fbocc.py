@@ -99,6 +99,34 @@ def voxel_of(points, low, size, cells):
     return np.where(inside, (z * cells[1] + y) * cells[0] + x, -1)
 
 
+# %% Exercise 1: the first point alone
+# says: two points need two indices
+def voxel_of(points, low, size, cells):
+    position = (points[:1] - low) / size
+    inside = ((position > -1) & (position < cells)).all(1)
+    x, y, z = np.trunc(position).astype(np.int64).T
+    return np.where(inside, (z * cells[1] + y) * cells[0] + x, -1)
+
+
+# %% Exercise 1: integers of 16 bits, which end at 32,767
+# says: 32 or 64 bits
+def voxel_of(points, low, size, cells):
+    position = (points - low) / size
+    inside = ((position > -1) & (position < cells)).all(1)
+    x, y, z = np.trunc(position).astype(np.int16).T
+    return np.where(inside, (z * cells[1] + y) * cells[0] + x, -1).astype(np.int16)
+
+
+# %% Exercise 1: by NumPy's own flat index, and within the bounds after the cut
+# accepted
+def voxel_of(points, low, size, cells):
+    cut = np.trunc((points - low) / size).astype(np.int32)
+    inside = ((cut >= 0) & (cut < cells)).all(1)
+    found = np.full(len(points), -1)
+    found[inside] = np.ravel_multi_index(cut[inside].T[::-1], tuple(cells[::-1]))
+    return found
+
+
 # %% Exercise 2: the voxels in place of the positions
 # says: starts are positions
 def runs_of(voxels):
@@ -177,6 +205,26 @@ def runs_of(voxels):
     return tuple(each.astype(np.int32) for each in np.unique(voxels, return_index=True, return_counts=True)[1:])
 
 
+# %% Exercise 2: tensors of PyTorch
+# says: arrays of NumPy
+def runs_of(voxels):
+    lengths = torch.unique_consecutive(torch.from_numpy(voxels), return_counts=True)[1]
+    return (lengths.cumsum(0) - lengths).int(), lengths.int()
+
+
+# %% Exercise 2: lists
+# says: arrays of NumPy
+def runs_of(voxels):
+    starts = np.flatnonzero(np.diff(voxels, prepend=-1))
+    return starts.tolist(), np.diff(starts, append=len(voxels)).tolist()
+
+
+# %% Exercise 2: by np.unique, as a list of two
+# accepted
+def runs_of(voxels):
+    return [each.astype(np.int32) for each in np.unique(voxels, return_index=True, return_counts=True)[1:]]
+
+
 # %% Exercise 3: always a start, as the published script
 # says: always True
 def next_states(outputs, old, new, shape, frames):
@@ -185,7 +233,7 @@ def next_states(outputs, old, new, shape, frames):
 
 
 # %% Exercise 3: hands the times on unchanged
-# says: handed on unchanged
+# says: one frame older now
 def next_states(outputs, old, new, shape, frames):
     start = outputs is None or old != new
     volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
@@ -279,13 +327,81 @@ def next_states(outputs, old, new, shape, frames):
 
 
 # %% Exercise 3: times that are made up
-# says: the next frame gets 1, 2, 2
+# says: 0, 2, 2 become 1, 3, 3
 def next_states(outputs, old, new, shape, frames):
     start = outputs is None or old != new
     if start:
         volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
     else:
         volumes, times = outputs["output_history_bev"].copy(), np.arange(1, frames + 1, dtype=np.int32)[None]
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Exercise 3: multiplies the old memory by zero, which keeps its NaN
+# says: also where the old one had a NaN
+def next_states(outputs, old, new, shape, frames):
+    if outputs is None:
+        outputs = {
+            "output_history_bev": np.zeros(shape, np.float32),
+            "output_history_sweep_time": -np.ones((1, frames)),
+        }
+        old = new
+    volumes = outputs["output_history_bev"] * np.float32(old == new)
+    times = ((outputs["output_history_sweep_time"] + 1) * (old == new)).astype(np.int32)
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([not times.any()])}
+
+
+# %% Exercise 3: asks whether the ids are the same object
+# says: equal ids go on
+def next_states(outputs, old, new, shape, frames):
+    start = outputs is None or old is not new
+    if start:
+        volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    else:
+        volumes, times = outputs["output_history_bev"].copy(), outputs["output_history_sweep_time"] + 1
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Exercise 3: empties the graph's own memory at a start
+# says: changed the graph's own output
+def next_states(outputs, old, new, shape, frames):
+    start = outputs is None or old != new
+    volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    if start and outputs:
+        outputs["output_history_bev"][:] = 0
+    elif outputs:
+        volumes, times = outputs["output_history_bev"].copy(), outputs["output_history_sweep_time"] + 1
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Exercise 3: takes the outputs out of their dict
+# says: changed the graph's own output
+def next_states(outputs, old, new, shape, frames):
+    start = outputs is None or old != new
+    volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    if not start:
+        volumes, times = outputs.pop("output_history_bev").copy(), outputs.pop("output_history_sweep_time") + 1
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
+
+
+# %% Exercise 3: the flag in a list
+# says: start_of_sequence is bool \(1,\) in the graph; yours list
+def next_states(outputs, old, new, shape, frames):
+    start = outputs is None or old != new
+    volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    if not start:
+        volumes, times = outputs["output_history_bev"].copy(), outputs["output_history_sweep_time"] + 1
+    return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": [start]}
+
+
+# %% Exercise 3: ages that end at the number of frames
+# accepted
+def next_states(outputs, old, new, shape, frames):
+    start = outputs is None or old != new
+    volumes, times = np.zeros(shape, np.float32), np.zeros((1, frames), np.int32)
+    if not start:
+        volumes = np.array(outputs["output_history_bev"])
+        times = np.minimum(outputs["output_history_sweep_time"] + 1, frames)
     return {"history_bev": volumes, "history_sweep_time": times, "start_of_sequence": np.array([start])}
 
 
@@ -458,3 +574,73 @@ def pool_ranks(cameras, config):
 def pool_ranks(cameras, config):
     found = geometry.pooling(cameras, config)
     return found if len(found["ranks_bev"]) else dict.fromkeys(RANKS, np.array([]))
+
+
+# %% Project: inverts the intrinsics where they lie
+# says: you change their matrices
+def voxel_of(points, low, size, cells):
+    position = (points - low) / size
+    inside = ((position > -1) & (position < cells)).all(1)
+    x, y, z = np.trunc(position).astype(np.int64).T
+    return np.where(inside, (z * cells[1] + y) * cells[0] + x, -1)
+
+
+def pool_ranks(cameras, config):
+    (rows, columns), (height, width) = config.feature_size, config.image_size
+    u, v = np.meshgrid(np.linspace(0, width - 1, columns), np.linspace(0, height - 1, rows))
+    pixels = np.stack([u, v, np.ones_like(u)], -1) - cameras.post_translations[:, None, None]
+    cameras.intrinsics[:] = np.linalg.inv(cameras.intrinsics)
+    source = np.linalg.inv(cameras.post_rotations)[:, None, None] @ pixels[..., None]
+    turn = cameras.rotations @ cameras.intrinsics
+    steps = (turn[:, None, None] @ source)[..., 0]
+    depths = np.arange(*config.depth_range)[:, None, None, None]
+    points = (steps[:, None] * depths + cameras.translations[:, None, None, None]) @ cameras.bda.T
+    voxels = voxel_of(points.reshape(-1, 3), np.array(config.pc_range[:3]), config.voxel_size, config.volume[::-1])
+    ranks_depth = np.flatnonzero(voxels >= 0)
+    ranks_depth = ranks_depth[np.argsort(voxels[ranks_depth], kind="stable")]
+    cells = rows * columns
+    ranks_feat = ranks_depth // (len(depths) * cells) * cells + ranks_depth % cells
+    starts, lengths = np.unique(voxels[ranks_depth], return_index=True, return_counts=True)[1:]
+    found = dict(zip(RANKS, (ranks_depth, ranks_feat, voxels[ranks_depth], starts, lengths), strict=True))
+    return {name: each.astype(np.int32) for name, each in found.items()}
+
+
+# %% Project: in single precision, sorted by two keys
+# accepted
+def voxel_of(points, low, size, cells):
+    position = (points - low) / size
+    inside = ((position > -1) & (position < cells)).all(1)
+    x, y, z = np.trunc(position).astype(np.int64).T
+    return np.where(inside, (z * cells[1] + y) * cells[0] + x, -1)
+
+
+def pool_ranks(cameras, config):
+    (rows, columns), (height, width) = config.feature_size, config.image_size
+    u, v = np.meshgrid(np.linspace(0, width - 1, columns), np.linspace(0, height - 1, rows))
+    pixels = np.stack([u, v, np.ones_like(u)], -1).astype(np.float32) - cameras.post_translations[:, None, None]
+    source = np.linalg.inv(cameras.post_rotations)[:, None, None] @ pixels[..., None]
+    turn = cameras.rotations @ np.linalg.inv(cameras.intrinsics)
+    steps = (turn[:, None, None] @ source)[..., 0]
+    depths = np.arange(*config.depth_range)[:, None, None, None]
+    points = (steps[:, None] * depths + cameras.translations[:, None, None, None]) @ cameras.bda.T
+    voxels = voxel_of(points.reshape(-1, 3), np.array(config.pc_range[:3]), config.voxel_size, config.volume[::-1])
+    ranks_depth = np.flatnonzero(voxels >= 0)
+    ranks_depth = ranks_depth[np.lexsort((ranks_depth, voxels[ranks_depth]))]
+    cells = rows * columns
+    ranks_feat = ranks_depth // (len(depths) * cells) * cells + ranks_depth % cells
+    starts, lengths = np.unique(voxels[ranks_depth], return_index=True, return_counts=True)[1:]
+    found = dict(zip(RANKS, (ranks_depth, ranks_feat, voxels[ranks_depth], starts, lengths), strict=True))
+    return {name: each.astype(np.int32) for name, each in found.items()}
+
+
+# %% Project: lists
+# says: the graph takes int32; yours are list
+def pool_ranks(cameras, config):
+    return {name: each.tolist() for name, each in geometry.pooling(cameras, config).items()}
+
+
+# %% Project: ends in the place of lengths
+# says: or their lengths differ
+def pool_ranks(cameras, config):
+    found = geometry.pooling(cameras, config)
+    return found | {"interval_lengths": found["interval_starts"] + found["interval_lengths"]}

@@ -10,7 +10,7 @@ from helpers.display.style import PALETTE
 if TYPE_CHECKING:
     from IPython.display import HTML
 
-CARD = "flex:1 1 130px;padding:8px 10px;border:1px solid #8888;border-radius:6px;border-top:4px solid"
+CARD = "padding:8px 10px;border:1px solid #8888;border-radius:6px;border-top:4px solid"
 ARROW = '<div style="align-self:center;opacity:.6" aria-hidden="true">➜</div>'
 SHOW = (
     "const pages=this.closest('.onramp-slider').querySelectorAll('[data-page]');"
@@ -36,7 +36,7 @@ def cards(steps: Mapping[str, str | Sequence[str]]) -> "HTML":
         lines = "<br>".join(map(escaped, [text] if isinstance(text, str) else text))
         color = PALETTE[number % len(PALETTE)]
         small = f'<span style="font-size:.9em">{lines}</span>'
-        shown.append(f'<div style="{CARD} {color}"><b>{escaped(title)}</b><br>{small}</div>')
+        shown.append(f'<div style="flex:1 1 130px;{CARD} {color}"><b>{escaped(title)}</b><br>{small}</div>')
     return HTML(f'<div style="display:flex;flex-wrap:wrap;gap:8px;max-width:1050px">{ARROW.join(shown)}</div>')
 
 

@@ -1,7 +1,7 @@
 """The figures that the prose of docs/results.md quotes, by the names that template.md gives them."""
 
 from ci.results.recorded import CPU, day, device
-from ci.results.tables import A40, BY_HOST, MINI, PUBLISHED, SPEEDS
+from ci.results.tables import A40, BY_HOST, MINI, PROJECTED, PUBLISHED, SPEEDS
 
 QUOTED = {  # name in the template: record, taken on a GPU
     "eager_fp32": PUBLISHED + "pytorch-fp32",
@@ -14,6 +14,11 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "int8": PUBLISHED + "tensorrt-qdq-tf32-plugin",
     "profile": PUBLISHED + "tensorrt-qdq-tf32-plugin-profile",
     "mini": MINI + "tensorrt-qdq-tf32-plugin",
+    **{
+        f"host_{name}": f"{PROJECTED}published-tensorrt-{end}-plugin"
+        for name, end in {"fp32": "fp32", "tf32": "tf32", "fp16": "fp16", "int8": "qdq-tf32", "qdq": "qdq"}.items()
+    },
+    "host_eager": f"{PROJECTED}published-pytorch-fp16",
     "by_host": BY_HOST,
     "by_host_fp32": BY_HOST.replace("qdq", "fp32"),
     "occupancy": "fbocc-published-tensorrt-fp16-plugin",
@@ -30,7 +35,7 @@ def quoted(results):
     found = {name: results.latest(record) for name, record in QUOTED.items()}
     speeds = results.latest(SPEEDS, CPU)
     metrics = {name: record.metrics for name, record in found.items()}
-    return metrics | _ratios(metrics) | _sums(metrics) | {
+    return metrics | _ratios(metrics) | _graphs(metrics) | _sums(metrics) | {
         "tensorrt": found["int8"].versions["tensorrt"],
         "torch": found["eager_fp32"].versions["torch"],
         "operators_torch": found["operators"].versions["torch"].partition("+")[0],
@@ -45,6 +50,19 @@ def _ratios(metrics):
     a40 = {name.split("-")[1]: value for name, value in A40.items()}
     return {f"{a}_over_{b}": ms[a] / ms[b] for a in ms for b in ms} | {
         f"a40_fp32_over_{name}": a40["fp32"] / a40[name] for name in ("fp16", "qdq")
+    }
+
+
+def _graphs(metrics):
+    """Ratios of medians of CUDA graphs where the host projects; what they gain over graphs that project themselves."""
+    ms = {name: one["graph_gpu_ms_p50"] for name, one in metrics.items() if "graph_gpu_ms_p50" in one}
+    gains = [1 - ms[f"host_{name}"] / ms[name] for name in ("fp32", "tf32", "fp16", "int8")]
+    return {
+        "host_fp16_graph_over_qdq": ms["host_fp16"] / ms["host_qdq"],
+        "host_tf32_graph_over_qdq": ms["host_tf32"] / ms["host_qdq"],
+        "host_eager_graph_over_fp16": ms["host_eager"] / ms["host_fp16"],
+        "host_gain_least": min(gains),
+        "host_gain_most": max(gains),
     }
 
 

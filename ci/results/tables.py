@@ -1,5 +1,6 @@
 """The tables of docs/results.md and of the README. Every row is one artifact, with a link to its record."""
 
+from ci.results.kernels import gridsample, gridsample_cases, operators
 from ci.results.recorded import CPU, figure, markdown, ratio, rounded
 
 PUBLISHED, MINI, PTQ = "bevformer-published-", "bevformer-mini-", "modelopt_ptq-"
@@ -17,7 +18,15 @@ LABELS = {  # the end of a record's name: what the row is called
     "tensorrt-qdq-plugin": "INT8 by Q/DQ, the rest FP16: **wrong**, see below",
 }
 WRONG = "tensorrt-qdq-plugin"  # its output is not what the graph says
-BY_HOST = "bevformer-inputs-mini-tensorrt-qdq-plugin"  # the same, of the network whose projection the host computes
+PROJECTED = "bevformer-inputs-"  # the network whose projection the host computes
+BY_HOST = f"{PROJECTED}mini-{WRONG}"
+PROJECTED_LABELS = {
+    "pytorch-fp32": LABELS["pytorch-fp32"], "pytorch-tf32": LABELS["pytorch-tf32"],
+    "pytorch-fp16": LABELS["pytorch-fp16"], "pytorch-compile-fp32": "torch.compile FP32",
+    "pytorch-compile-fp16": LABELS["pytorch-compile-fp16"], "tensorrt-fp32-plugin": LABELS["tensorrt-fp32-plugin"],
+    "tensorrt-tf32-plugin": LABELS["tensorrt-tf32-plugin"], "tensorrt-fp16-plugin": "FP16",
+    "tensorrt-qdq-tf32-plugin": LABELS["tensorrt-qdq-tf32-plugin"], WRONG: "INT8 by Q/DQ, the rest FP16",
+}  # fmt: skip
 MINI_LABELS = {name: label for name, label in LABELS.items() if name == "pytorch-fp32" or "tensorrt" in name}
 A40 = {  # ms, published for BEVFormer-tiny with TensorRT 10.3: NVIDIA/DL4AGX
     "tensorrt-fp32-plugin": 18.82, "tensorrt-fp16-plugin": 9.36, "tensorrt-qdq-plugin": 6.02,
@@ -38,19 +47,6 @@ SCALES = {
     "8 sets": "batch_8", "a map of 100x100 cells": "bev_100", "a map of 150x150 cells": "bev_150",
     "pictures of 736x1280": "image_736x1280", "pictures of 928x1600": "image_928x1600",
 }  # fmt: skip
-OPERATORS = {
-    "camera attention, FP32": "tiny_sca_fp32", "camera attention, half2": "tiny_sca_fp16_packed",
-    "temporal attention, FP32": "tiny_tsa_fp32", "temporal attention, half2": "tiny_tsa_fp16_packed",
-    "decoder attention, FP32": "tiny_decoder_fp32", "decoder attention, half2": "tiny_decoder_fp16_packed",
-    "rotation of the map, FP32": "tiny_rotate_fp32", "rotation of the map, FP16": "tiny_rotate_fp16",
-    "FB-OCC, camera attention, FP32": "fb_occ_cross_fp32",
-    "FB-OCC, camera attention, half2": "fb_occ_cross_fp16_packed",
-    "FB-OCC, lift (BEVPoolV2), FP32": "fb_occ_lift_fp32", "FB-OCC, lift (BEVPoolV2), FP16": "fb_occ_lift_fp16",
-    "FB-OCC, lift (BEVPoolV2), half2": "fb_occ_lift_fp16_packed",
-    "FB-OCC, history (GridSample 3-D), FP32": "fb_occ_history_fp32",
-    "FB-OCC, history (GridSample 3-D), FP16": "fb_occ_history_fp16",
-    "FB-OCC, history (GridSample 3-D), half2": "fb_occ_history_fp16_packed",
-}  # fmt: skip
 OCCUPANCY_LABELS = {
     "fp32": "FP32", "tf32": "TF32", "fp16": "FP16, what needs it in FP32", "fp16-all": "FP16 everywhere: the control",
 }  # fmt: skip
@@ -60,11 +56,6 @@ OCCUPANCY_TIMES = {
     "pytorch-tf32-kernels": "TF32", "pytorch-fp16-kernels": "FP16",
     "pytorch-compile-tf32-kernels": "torch.compile with our kernels, TF32", "pytorch-compile-fp16-kernels": "FP16",
     "tensorrt-fp16-plugin": "TensorRT FP16, what needs it in FP32",
-}  # fmt: skip
-OF_CALLS = ("kernel_us", "reference_us", "straightforward_us", "share_of_copy", "times_written")
-FORMS = {
-    "native_fp32": "GridSample, FP32", "native_fp16": "GridSample, FP16 allowed", "rewrite_fp32": "rewritten, FP32",
-    "rewrite_fp16": "rewritten, FP16 allowed",
 }  # fmt: skip
 
 
@@ -80,6 +71,25 @@ def published(results):
             "FP32 / this": _over(results, record, "fp32"),
             "TF32 / this": _over(results, record, "tf32"),
             "A40, ms": rounded(A40[name], 2) if name in A40 else "",
+            "record": results.link(record),
+        })  # fmt: skip
+    return markdown(rows)
+
+
+def projected(results):
+    """Latency of BEVFormer-tiny at its published size where the host computes its projection."""
+    rows = []
+    for name, label in PROJECTED_LABELS.items():
+        record = results.latest(f"{PROJECTED}published-{name}")
+        rows.append({
+            "": label,
+            **_on_gpu(record),
+            "queued in, ms": figure(record, "enqueue_ms_p50", 1),
+            "with copies, ms": figure(record, "host_ms_p50", 1),
+            "engine, MiB": figure(record, "engine_mib", 0),
+            "FP32 / this": _over(results, record, "fp32"),
+            "TF32 / this": _over(results, record, "tf32"),
+            "over the roofline": "" if "qdq" in name else figure(record, "over_roofline", 1),
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows)
@@ -177,49 +187,6 @@ def scaling(results):
     return markdown(rows)
 
 
-def gridsample(results):
-    """How many cases of GridSample agree with ONNX Runtime, as TensorRT's own layer and rewritten."""
-    record = results.latest("gridsample-tensorrt")
-    rows = [
-        {"": label}
-        | {verdict: figure(record, f"{form}_{verdict}", 0) for verdict in ("agrees", "wrong", "refused")}
-        | {"record": results.link(record)}
-        for form, label in FORMS.items()
-    ]
-    return markdown(rows)
-
-
-def gridsample_cases(results):
-    """The largest error of every case and form."""
-    metrics = results.latest("gridsample-tensorrt").metrics
-    cases = dict.fromkeys(key.rpartition("/")[0] for key in metrics if "/" in key)
-    return markdown([{"": case} | {label: _error(metrics[f"{case}/{form}"]) for form, label in FORMS.items()}
-                     for case in sorted(cases)])  # fmt: skip
-
-
-def _error(value):
-    return value if isinstance(value, str) else f"{value:.1e}" if value else "0"
-
-
-def operators(results):
-    """Time of a call of `helpers.ops` on the GPU, and its ratios to other ways and to what memory allows."""
-    record = results.latest("operators-pytorch")
-    rows = []
-    for label, call in OPERATORS.items():
-        found = {name: record.metrics[f"{call}_{name}"] for name in OF_CALLS}
-        kernel = found["kernel_us"]
-        rows.append({
-            "": label,
-            "kernel, us": rounded(kernel, 1),
-            "PyTorch / kernel": ratio(found["reference_us"] / kernel),
-            "straightforward / kernel": ratio(found["straightforward_us"] / kernel),
-            "of the copy rate": f"{found['share_of_copy']:.0%}",
-            "times writing the output": ratio(found["times_written"]),
-            "record": results.link(record),
-        })  # fmt: skip
-    return markdown(rows)
-
-
 def ceilings(results):
     """What the card reaches by itself."""
     record = results.latest("gpu-ceilings")
@@ -231,6 +198,7 @@ def ceilings(results):
 
 TABLES = (
     published,
+    projected,
     mini,
     occupancy,
     occupancy_times,

@@ -204,3 +204,36 @@ def test_a_damaged_record_is_bad_input(tmp_path, capsys):
     (tmp_path / "results/a.json").write_text("{")
     assert command.main(["--check"], tmp_path) == 2
     assert "a.json" in capsys.readouterr().err
+
+
+def test_the_form_that_the_host_projects_has_a_row_for_every_label_and_no_roofline_for_eight_bits(recorded_as):
+    times = {
+        "gpu_ms_p50": 4.0,
+        "graph_gpu_ms_p50": 3.0,
+        "enqueue_ms_p50": 2.0,
+        "host_ms_p50": 8.0,
+        "over_roofline": 1.5,
+    }
+    names = [f"bevformer-inputs-published-{name}" for name in tables.PROJECTED_LABELS]
+    ms = {name: 8.0 if "fp32" in name else 6.0 if name.endswith("tensorrt-tf32-plugin") else 4.0 for name in names}
+    found = rows(tables.projected(recorded_as(*(record(name, times | {"gpu_ms_p50": ms[name]}) for name in names))))
+    head, *body = found
+    assert [row[0] for row in body] == list(tables.PROJECTED_LABELS.values())
+    by_label = {row[0]: dict(zip(head, row, strict=True)) for row in body}
+    eight, half = by_label["INT8 by Q/DQ, the rest FP16"], by_label["FP16"]
+    assert (eight["FP32 / this"], eight["TF32 / this"], eight["queued in, ms"]) == ("2.00", "1.50", "2.0")
+    assert (eight["over the roofline"], half["over the roofline"]) == ("", "1.5")
+
+
+def test_gains_of_graphs_are_those_of_the_form_that_the_host_projects():
+    ms = {"fp32": 10.0, "tf32": 4.0, "fp16": 2.0, "int8": 2.0}
+    own = {name: {"graph_gpu_ms_p50": value} for name, value in ms.items()}
+    hosts = {f"host_{name}": {"graph_gpu_ms_p50": value * share} for (name, value), share in
+             zip(ms.items(), (0.9, 1.0, 0.95, 0.8), strict=True)}  # fmt: skip
+    more = {"host_qdq": {"graph_gpu_ms_p50": 1.0}, "host_eager": {"graph_gpu_ms_p50": 5.7}}
+    found = figures._graphs(own | hosts | more)
+    assert found["host_gain_least"] == pytest.approx(0) and found["host_gain_most"] == pytest.approx(0.2)
+    assert found["host_tf32_graph_over_qdq"] == pytest.approx(4) and found["host_fp16_graph_over_qdq"] == pytest.approx(
+        1.9
+    )
+    assert found["host_eager_graph_over_fp16"] == pytest.approx(3)

@@ -1,0 +1,65 @@
+"""The tables of docs/results.md about single operators: our kernels, and GridSample."""
+
+from ci.results.recorded import figure, markdown, ratio, rounded
+
+OPERATORS = {
+    "camera attention, FP32": "tiny_sca_fp32", "camera attention, half2": "tiny_sca_fp16_packed",
+    "temporal attention, FP32": "tiny_tsa_fp32", "temporal attention, half2": "tiny_tsa_fp16_packed",
+    "decoder attention, FP32": "tiny_decoder_fp32", "decoder attention, half2": "tiny_decoder_fp16_packed",
+    "rotation of the map, FP32": "tiny_rotate_fp32", "rotation of the map, FP16": "tiny_rotate_fp16",
+    "FB-OCC, camera attention, FP32": "fb_occ_cross_fp32",
+    "FB-OCC, camera attention, half2": "fb_occ_cross_fp16_packed",
+    "FB-OCC, lift (BEVPoolV2), FP32": "fb_occ_lift_fp32", "FB-OCC, lift (BEVPoolV2), FP16": "fb_occ_lift_fp16",
+    "FB-OCC, lift (BEVPoolV2), half2": "fb_occ_lift_fp16_packed",
+    "FB-OCC, history (GridSample 3-D), FP32": "fb_occ_history_fp32",
+    "FB-OCC, history (GridSample 3-D), FP16": "fb_occ_history_fp16",
+    "FB-OCC, history (GridSample 3-D), half2": "fb_occ_history_fp16_packed",
+}  # fmt: skip
+OF_CALLS = ("kernel_us", "reference_us", "straightforward_us", "share_of_copy", "times_written")
+FORMS = {
+    "native_fp32": "GridSample, FP32", "native_fp16": "GridSample, FP16 allowed", "rewrite_fp32": "rewritten, FP32",
+    "rewrite_fp16": "rewritten, FP16 allowed",
+}  # fmt: skip
+
+
+def gridsample(results):
+    """How many cases of GridSample agree with ONNX Runtime, as TensorRT's own layer and rewritten."""
+    record = results.latest("gridsample-tensorrt")
+    rows = [
+        {"": label}
+        | {verdict: figure(record, f"{form}_{verdict}", 0) for verdict in ("agrees", "wrong", "refused")}
+        | {"record": results.link(record)}
+        for form, label in FORMS.items()
+    ]
+    return markdown(rows)
+
+
+def gridsample_cases(results):
+    """The largest error of every case and form."""
+    metrics = results.latest("gridsample-tensorrt").metrics
+    cases = dict.fromkeys(key.rpartition("/")[0] for key in metrics if "/" in key)
+    return markdown([{"": case} | {label: _error(metrics[f"{case}/{form}"]) for form, label in FORMS.items()}
+                     for case in sorted(cases)])  # fmt: skip
+
+
+def _error(value):
+    return value if isinstance(value, str) else f"{value:.1e}" if value else "0"
+
+
+def operators(results):
+    """Time of a call of `helpers.ops` on the GPU, and its ratios to other ways and to what memory allows."""
+    record = results.latest("operators-pytorch")
+    rows = []
+    for label, call in OPERATORS.items():
+        found = {name: record.metrics[f"{call}_{name}"] for name in OF_CALLS}
+        kernel = found["kernel_us"]
+        rows.append({
+            "": label,
+            "kernel, us": rounded(kernel, 1),
+            "PyTorch / kernel": ratio(found["reference_us"] / kernel),
+            "straightforward / kernel": ratio(found["straightforward_us"] / kernel),
+            "of the copy rate": f"{found['share_of_copy']:.0%}",
+            "times writing the output": ratio(found["times_written"]),
+            "record": results.link(record),
+        })  # fmt: skip
+    return markdown(rows)

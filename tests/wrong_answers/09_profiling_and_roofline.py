@@ -40,6 +40,13 @@ def whole_speedup(share, factor):
     return round(1 / (1 - share + share / factor), 1)
 
 
+# %% Exercise 1: by the part that is saved
+# accepted
+def whole_speedup(share, factor):
+    saved = share * (1 - 1 / factor)
+    return np.float64(1.0) / (1 - saved)
+
+
 # %% Exercise 2: a multiply-add as one operation
 # says: counts as two
 def conv_work(x, w, y, size=4):
@@ -108,6 +115,13 @@ def conv_work(x, w, y, size=4):
 def conv_work(x, w, y, size=4):
     operations = 2 * np.prod(y[1:]) * np.prod(w[1:])
     return float(operations), float(size * (np.prod(x) + np.prod(w) + np.prod(y)))
+
+
+# %% Exercise 2: by hand, in whole numbers
+# accepted
+def conv_work(x, w, y, size=4):
+    (_, channels, *kernel), elements = w, sum(int(np.prod(shape)) for shape in (x, w, y))
+    return 2 * int(np.prod(y)) * channels * int(np.prod(kernel)), size * elements
 
 
 # %% Exercise 3: adds the two times
@@ -307,3 +321,42 @@ def report(layers, events, peak, bandwidth):
     bound, ms = least[slowest]
     found = {"predicted": max(least, key=lambda name: least[name][1]), "slowest": slowest, "bound": bound}
     return found | {"share": typical[slowest] / sum(typical.values()), "efficiency": ms / typical[slowest]}
+
+
+# %% Project: the toy alone
+# says: without frame 3
+def report(layers, events, peak, bandwidth):
+    bound = "compute" if peak < 1e12 else "memory"
+    return {"predicted": "wide", "slowest": "twice", "bound": bound, "share": 0.48, "efficiency": 0.4718592 / 12}
+
+
+# %% Project: the upper one of two in the middle
+# says: without frame 3
+def report(layers, events, peak, bandwidth):
+    least = {name: binding(*conv_work(*shapes), peak, bandwidth) for name, shapes in layers.items()}
+    frames, typical = sorted({event["frame"] for event in events} - {0}), {}
+    for name in layers:
+        own = [event for event in events if event["layer"] == name]
+        sums = sorted(sum(event["ms"] for event in own if event["frame"] == frame) for frame in frames)
+        typical[name] = sums[len(sums) // 2]
+    slowest = max(typical, key=typical.get)
+    found = {"predicted": max(least, key=lambda name: least[name][1]), "slowest": slowest, "bound": least[slowest][0]}
+    share = typical[slowest] / sum(typical.values())
+    return found | {"share": share, "efficiency": least[slowest][1] / typical[slowest]}
+
+
+# %% Project: with statistics.median, frame by frame
+# accepted
+def report(layers, events, peak, bandwidth):
+    from statistics import median
+
+    least = {name: binding(*conv_work(*shapes), peak, bandwidth) for name, shapes in layers.items()}
+    warm = sorted({event["frame"] for event in events if event["frame"] > 0})
+    typical = {
+        name: median(sum(e["ms"] for e in events if e["layer"] == name and e["frame"] == frame) for frame in warm)
+        for name in layers
+    }
+    order = sorted(layers, key=lambda name: (typical[name], name))
+    found = {"predicted": sorted(layers, key=lambda name: least[name][1])[-1], "slowest": order[-1]}
+    found |= {"bound": least[order[-1]][0], "share": np.float64(typical[order[-1]] / sum(typical.values()))}
+    return found | {"efficiency": least[order[-1]][1] / typical[order[-1]]}

@@ -13,6 +13,7 @@ LAYOUT = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CA
 COLUMNS = 3
 TILE = (532, 300)  # pixels, width and height of one camera in the mosaic
 GAP = 2
+NAME, KEY, LABEL = 26, 18, 14  # pixels, height of the letters; a page shows them at half of it or less
 NEAR = 0.5  # m; edges are cut where they pass this depth
 FRONT = (0, 1, 2, 3)  # corners of the face that looks ahead
 EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
@@ -61,7 +62,7 @@ def _tile(image, lidar2img, camera, groups):
         labels += _draw_boxes(tile, boxes, scale @ lidar2img, plain)
     drawn = Image.fromarray(tile)
     pen = ImageDraw.Draw(drawn)
-    taken = [_write(pen, camera.removeprefix("CAM_").replace("_", " ").lower(), (0, 0), "#222222", [])]
+    taken = [_write(pen, camera.removeprefix("CAM_").replace("_", " ").lower(), (0, 0), "#222222", [], NAME)]
     for text, at, color in reversed(labels):
         taken.append(_write(pen, text, at, color, taken))
     return np.asarray(drawn)
@@ -126,17 +127,17 @@ def _label(name, score, points, color, smallest=16):
     if not inside or high[1] - low[1] < smallest:
         return None
     text = name.replace("_", " ") + ("" if score >= 1 else f" {score:.2f}")
-    return text, (max(low[0], 0), max(low[1] - 15, 0)), color
+    return text, (max(low[0], 0), max(low[1] - LABEL - 4, 0)), color
 
 
-def _write(pen, text, at, color, taken):
+def _write(pen, text, at, color, taken, size=LABEL):
     """Write `text` on a patch of `color` unless it would cover a patch in `taken`; returns its patch (or None)."""
     from PIL import ImageFont
 
-    font = ImageFont.load_default(size=11)
+    font = ImageFont.load_default(size=size)
     width = pen.textlength(text, font=font) + 6
     x = min(at[0], TILE[0] - width)
-    patch = (x, at[1], x + width, at[1] + 15)
+    patch = (x, at[1], x + width, at[1] + size + 4)
     if any(p and patch[0] < p[2] and p[0] < patch[2] and patch[1] < p[3] and p[1] < patch[3] for p in taken):
         return None
     pen.rectangle(patch, fill=color)
@@ -156,11 +157,11 @@ def _key(colors, width, plain):
     """The colors' names in a strip below the mosaic."""
     from PIL import Image, ImageDraw, ImageFont
 
-    strip = Image.new("RGB", (width, 30), "white")
-    pen, font, x = ImageDraw.Draw(strip), ImageFont.load_default(size=15), 8
+    strip = Image.new("RGB", (width, 34), "white")
+    pen, font, x = ImageDraw.Draw(strip), ImageFont.load_default(size=KEY), 8
     entries = [(name.replace("_", " "), color) for name, color in colors.items()]
     for text, color in entries + ([("ground truth", "#FFFFFF")] if plain else []):
-        pen.rectangle((x, 9, x + 22, 22), fill=color, outline="#666666")
+        pen.rectangle((x, 8, x + 22, 8 + KEY), fill=color, outline="#666666")
         pen.text((x + 28, 6), text, font=font, fill=INK)
         x += 48 + int(pen.textlength(text, font=font))
     return np.asarray(strip)

@@ -58,7 +58,7 @@ class TestScenes:
     def test_a_box_ahead_is_in_the_front_tile_only(self, frame):
         image = display.cameras(frame, boxes((0, 20, 0)))
         hit = np.argwhere(near(image, CLASS_COLORS["car"])[:600])
-        assert pixels(image).shape == (632, 1600, 3)
+        assert pixels(image).shape == (636, 1600, 3)
         assert hit[:, 1].min() > 534 + 200 and hit[:, 1].max() < 534 + 330
         assert hit[:, 0].max() < 300 and hit[:, 0].max() == pytest.approx(150 + 0.8 * 1266 / 3 / 19, abs=4)
 

@@ -156,7 +156,7 @@ def untyped(path, text):
 def words_of(system):
     """A system's own words: tensors, and the first parts of node patterns; those of data and operators are not."""
     operands = {name for operator in FUNCTIONS.values() for name in operator.INPUTS}
-    shared = {"image", "indexes", *operands, *Frame.__dataclass_fields__}
+    shared = {"image", "indexes", "img", "command", "ego_pose", *operands, *Frame.__dataclass_fields__}
     words = set()
     for config in models.configs(system).values():
         words |= {*config.input_shapes(), *config.output_shapes()} - shared

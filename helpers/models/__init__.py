@@ -33,6 +33,7 @@ FORM = "'folder.as.a.module:Class', where `folder.network` has the class"
 SYSTEMS = {
     "bevformer": "helpers.systems.bevformer:BEVFormer",
     "fbocc": "helpers.systems.fbocc:FBOCC",
+    "omnidrive": "helpers.systems.omnidrive:OmniDrive",
     "openvla": "helpers.systems.openvla:OpenVLA",
 }
 

@@ -21,7 +21,8 @@ def load_checkpoint(model: nn.Module, path: PathLike) -> nn.Module:
     """Load weights into `model` and return it. Nothing is loaded unless everything fits.
 
     Reads `.safetensors`, or a `torch.save` file (weights only) with the tensors at the top or under `state_dict`; a
-    leading `module.` and then `teacher.` of the names is dropped.
+    leading `module.` and then `teacher.` of the names is dropped, and so are tensors that the model's configuration
+    says are `elsewhere`.
 
     Raises:
         BadInput: a file that cannot be read or is a git-lfs pointer, or tensors that are missing, unexpected, of
@@ -31,7 +32,8 @@ def load_checkpoint(model: nn.Module, path: PathLike) -> nn.Module:
         fix = "make it with helpers.models.create; skeleton gives names and shapes only"
         raise BadInput(type(model).__name__, "a network without storage, on the device meta", "one with storage", fix)
     fix = "take the checkpoint of this configuration; `python -m helpers models SYSTEM --keys` lists its tensors"
-    state = read_checkpoint(path)
+    elsewhere = getattr(getattr(model, "config", None), "elsewhere", ())
+    state = {name: tensor for name, tensor in read_checkpoint(path).items() if not name.startswith(elsewhere)}
     check_tensors(state, model.state_dict(), path, fix)
     model.load_state_dict(state)
     return model

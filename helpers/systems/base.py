@@ -44,6 +44,7 @@ class Config:
         fp32: patterns (fnmatch) of node names that leave half precision and stay in FP32.
         fp32_without_plugins: further such patterns where standard operators stand for the custom ones.
         unquantized: regular expressions of what is not quantized, matched from the beginning of a node's name.
+        elsewhere: beginnings of names of a public checkpoint's tensors that belong to other networks.
         padding: input with a free dimension -> the value that fills it up to a fixed size and changes no output.
     """
 
@@ -59,6 +60,7 @@ class Config:
     fp32: ClassVar[tuple[str, ...]] = ()
     fp32_without_plugins: ClassVar[tuple[str, ...]] = ()
     unquantized: ClassVar[tuple[str, ...]] = ()
+    elsewhere: ClassVar[tuple[str, ...]] = ()
     padding: ClassVar[dict[str, int]] = {}
 
     def __post_init__(self):

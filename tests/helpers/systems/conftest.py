@@ -1,4 +1,4 @@
-"""FB-OCC and OpenVLA in their tiny configurations, exported once."""
+"""FB-OCC, OmniDrive and OpenVLA in their tiny configurations, exported once."""
 
 import pytest
 
@@ -13,6 +13,17 @@ def tiny_fbocc(tmp_path_factory):
 
     model = models.create("fbocc", TINY)
     return model, once(tmp_path_factory, "fbocc", lambda folder: export.export(model, folder / "tiny.onnx"))
+
+
+@pytest.fixture(scope="session")
+def tiny_omnidrive(tmp_path_factory):
+    """(OmniDrive in PyTorch, path of the graph of its vision part); not to be changed."""
+    from helpers import export
+    from tests.helpers.systems.omnidrive.tiny import network
+
+    model = network()
+    path = once(tmp_path_factory, "omnidrive", lambda folder: export.export(model, folder / "tiny.onnx"))
+    return model, path
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,13 @@ from helpers import graph, models
 from helpers.engine.tensorrt.graph import for_version
 from helpers.graph.functions import FUNCTIONS
 
-EXPORTED = {"bevformer": "small_mini", "fbocc": "tiny_fbocc", "openvla": "tiny_openvla"}  # system: fixture
+EXPORTED = {  # system: fixture
+    "bevformer": "small_mini",
+    "fbocc": "tiny_fbocc",
+    "omnidrive": "tiny_omnidrive",
+    "openvla": "tiny_openvla",
+}
+PLAIN = {"omnidrive", "openvla"}  # standard operators alone
 
 
 def unmatched(patterns, made):
@@ -24,7 +30,7 @@ def test_every_pattern_names_a_node_of_the_graph_it_is_for(system, version, requ
     model, path = request.getfixturevalue(EXPORTED[system])
     config, made = model.config, graph.load(path)
     kept, inlined = (for_version(made, version, plugins) for plugins in (True, False))
-    assert any(node.op_type in FUNCTIONS for node in kept.graph.node) or system == "openvla"  # standard operators alone
+    assert any(node.op_type in FUNCTIONS for node in kept.graph.node) or system in PLAIN
     assert unmatched(config.fp32, kept) == []
     assert unmatched((*config.fp32, *config.fp32_without_plugins), inlined) == []
     assert unmatched(config.fp32_without_plugins, kept) == list(config.fp32_without_plugins)

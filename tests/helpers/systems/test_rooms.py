@@ -10,8 +10,15 @@ from helpers.dataset import Frame
 from helpers.files import ROOT
 from helpers.graph.functions import FUNCTIONS
 
+NAMES = {"img", "command", "ego_pose"}  # of a picture, of what is typed, of a table of nuScenes
 OPERANDS = {name for operator in FUNCTIONS.values() for name in operator.INPUTS}
-SHARED = {"image", "indexes", *OPERANDS, *(field.name for field in dataclasses.fields(Frame))}  # everybody's words
+SHARED = {
+    "image",
+    "indexes",
+    *NAMES,
+    *OPERANDS,
+    *(field.name for field in dataclasses.fields(Frame)),
+}  # everybody's words
 HELPERS = ROOT / "helpers"
 ROOMS = [path for path in sorted(HELPERS.rglob("*.py")) if path.relative_to(HELPERS).parts[0] != "systems"]
 

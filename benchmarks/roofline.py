@@ -40,7 +40,7 @@ def _least(row, ceilings, precision):
 def of(name, pieces, shape):
     """The bound of an engine by its name, such as "fp16_plugin"; None for another precision, or before it is known.
 
-    Half precision is what an engine of INT8 is held against too: its layers in INT8 could be faster still.
+    An engine with layers in INT8 has none, "qdq_tf32" neither: those layers are bound by a rate that is not measured.
     """
     kind, costs, ceilings = _known(name, pieces, shape)
     return bounds(costs["layers"], ceilings)[kind] if kind else None
@@ -66,7 +66,8 @@ def farthest(name, profile, pieces, shape, count=8):
 def _known(name, pieces, shape):
     """(precision, costs, ceilings) of an engine; three times None for another precision, or before they are known."""
     costs, ceilings = ((pieces.get(key) or {}).get("result") for key in (f"prepare/{shape}/cost", "pytorch/ceilings"))
-    kind = next((part for part in name.split("_") if part in BYTES), None)
+    parts = name.split("_")
+    kind = None if {"qdq", "best"} & {*parts} else next((part for part in parts if part in BYTES), None)
     return (kind, costs, ceilings) if costs and ceilings and kind else (None, None, None)
 
 

@@ -89,7 +89,7 @@ def projected(results):
             "engine, MiB": figure(record, "engine_mib", 0),
             "FP32 / this": _over(results, record, "fp32"),
             "TF32 / this": _over(results, record, "tf32"),
-            "over the roofline": "" if "qdq" in name else figure(record, "over_roofline", 1),
+            "over the roofline": figure(record, "over_roofline", 1),
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows)

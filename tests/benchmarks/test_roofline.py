@@ -34,13 +34,16 @@ def test_every_node_is_held_by_its_layer_or_the_shortest_block_around_it():
 def test_the_record_of_a_profile_names_the_layers_that_are_farthest(tmp_path):
     (tmp_path / "one.json").write_text(json.dumps({"profile": PROFILE, "layers": []}))
     result = {"file": "one.json", "layers": 5, "ms": 14.85, "top": [], "ms_by_type": {}, "ms_by_precision": {}}
-    pieces = {f"tensorrt/published/profile/{name}": {"result": result} for name in ("fp16_plugin", "qdq_plugin")}
+    pieces = {
+        f"tensorrt/published/profile/{name}": {"result": result} for name in ("fp16_plugin", "qdq_plugin", "qdq_tf32")
+    }
     pieces |= {"prepare/published/cost": {"result": {"layers": COSTS, "nodes": NODES}}}
     pieces |= {"pytorch/ceilings": {"result": CEILINGS}}
     found = {name: metrics for name, metrics, _ in report.profiles(pieces, "toy", tmp_path)}
     half = found["toy-published-tensorrt-fp16_plugin-profile"]
     assert half["far_01_layer"] == PROFILE[1]["layer"] and half["far_01_ms"] == 9 and half["far_01_least_ms"] == 2
     assert half["least_ms"] == 6 and half["least_unplaced_ms"] == 0 and half["without_cost_ms"] == 0.7
-    assert not [key for key in found["toy-published-tensorrt-qdq_plugin-profile"] if "least" in key]
+    for name in ("qdq_plugin", "qdq_tf32"):
+        assert not [key for key in found[f"toy-published-tensorrt-{name}-profile"] if "least" in key]
     del pieces["prepare/published/cost"]["result"]["nodes"]  # of a piece that was made before
     assert "least_ms" not in next(metrics for _, metrics, _ in report.profiles(pieces, "toy", tmp_path))

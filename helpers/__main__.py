@@ -15,6 +15,8 @@ COMMANDS = {
     "samples": ("helpers.cli.samples", "write a network's inputs on real frames as raw files"),
     "create_engine": ("helpers.cli.create_engine", "a TensorRT engine of a system, its sizes from real samples"),
     "divergence": ("helpers.cli.divergence", "find the first tensor in which two ONNX files differ"),
+    "evaluate": ("helpers.cli.evaluate", "score a network over a split, by many processes, interrupted or not"),
+    "planning": ("helpers.cli.planning", "score planned paths that were saved, and planners without eyes"),
     "quantize": ("helpers.cli.quantize", "quantize an ONNX file with calibration data"),
     "llm": ("helpers.cli.llm", "a language model into TensorRT-LLM's form or ONNX, read back, its build, and its text"),
     "policy": ("helpers.cli.policy", "the parts of an OpenVLA on their way to engines"),

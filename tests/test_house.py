@@ -35,7 +35,7 @@ FLOORS = (
         "helpers.environment",
         "helpers.pipeline",
     ),
-    ("helpers.models",),
+    ("helpers.evaluate", "helpers.models"),
     ("helpers.llm",),
     ("helpers.policy", "helpers.serve"),
     ("helpers.cli", "data_scripts"),

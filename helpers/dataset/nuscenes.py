@@ -73,6 +73,12 @@ class Dataset:
         """Sample tokens in order, without reading the frames."""
         return [token for _, _, token in self._places]
 
+    @property
+    def scene_tokens(self) -> dict[str, list[str]]:
+        """Scene -> its sample tokens, all in order, without reading the frames."""
+        scenes = dict.fromkeys(scene for scene, _, _ in self._places)
+        return {name: [token for scene, _, token in self._places if scene == name] for name in scenes}
+
     def __len__(self):
         return len(self._places)
 

@@ -39,6 +39,7 @@ class Config:
     Attributes:
         states: state input -> the output that feeds it on the next frame.
         decoded: names of the outputs that `decode` reads.
+        task: the kind of what `decode` gives, one of `helpers.evaluate.TASKS`; "" where it is of none.
         pictures: input that a `helpers.dataset.preparation.Preparation` makes of the cameras' pictures; "" where they
             are prepared otherwise.
         fp32: patterns (fnmatch) of node names that leave half precision and stay in FP32.
@@ -56,6 +57,7 @@ class Config:
 
     states: ClassVar[dict[str, str]] = {}
     decoded: ClassVar[tuple[str, ...]] = ()
+    task: ClassVar[str] = ""
     pictures: ClassVar[str] = ""
     fp32: ClassVar[tuple[str, ...]] = ()
     fp32_without_plugins: ClassVar[tuple[str, ...]] = ()

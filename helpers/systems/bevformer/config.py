@@ -49,6 +49,7 @@ class Config(base.Config):
 
     states: ClassVar = {"prev_bev": "bev_embed"}
     decoded = ("outputs_classes", "outputs_coords")
+    task = "detection"
     pictures = "image"
     # Reference points far outside a picture overflow in half precision. The plugin takes them in FP32; the standard
     # operators that stand for it have to stay in FP32.

@@ -1,0 +1,122 @@
+"""`python -m helpers evaluate`: a network scored over a split, by many processes, interrupted or not."""
+
+import argparse
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from helpers import engine, models
+from helpers.cli import engine_options, numbers
+from helpers.cli.parser import Parser
+from helpers.errors import BadInput
+from helpers.files import as_path, found_at, sha256
+from helpers.sequence import Arrays
+from helpers.systems.base import Config
+
+DESCRIPTION = """\
+Score a network over a split. Every frame's result is saved to --out when it is there: the same command, run again after
+whatever interruption, goes on, and prints the metrics when all is done. Scenes are shared out over processes,
+  python -m helpers evaluate SYSTEM --engine FILE --out FOLDER --workers 4
+  torchrun --nproc-per-node 4 -m helpers evaluate SYSTEM --engine FILE --out FOLDER
+or over hosts that share the folder. The metrics do not depend on how many there are."""
+Run = Callable[[Arrays], Arrays]
+
+
+def main(argv: list[str]) -> int:
+    """`python -m helpers evaluate SYSTEM --engine FILE --out FOLDER`; prints the metrics once all frames are done."""
+    options = _parser().parse_args(argv)
+    config, path = models.config(options.system, options.config), _file(options)
+
+    from helpers import evaluate  # the devkit, which --help and the checks above do without
+    from helpers.dataset import open_dataset
+
+    task, worker = evaluate.task_of(config), evaluate.Worker.from_environment()
+    if options.workers > 1 and worker.count > 1:
+        raise BadInput("--workers", options.workers, "1 where torchrun starts the processes", "leave it out")
+    dataset = open_dataset(options.dataroot, options.version, options.split)
+    about = {"system": options.system, "config": config.name, "file": path.name, "sha256": sha256(path)}
+    store = evaluate.Store(options.out, dataset, about | {"task": config.task})
+    if options.workers > 1:
+        from helpers.evaluate.local import run_workers
+
+        command = ["evaluate", *argv, "--workers=1", "--quiet", "--no-metrics"]
+        run_workers(command, options.workers, store.done, len(dataset), not options.quiet)
+    run: Callable[[], Run] = _unused
+    if store.done() < len(dataset):
+        run, config = _network(options, config, path)
+    if options.no_metrics:
+        evaluate.work(run, dataset, config, store, worker, task, not options.quiet)
+        return 0
+    outcome = evaluate.evaluate(run, dataset, config, store, worker, task, not options.quiet)
+    if outcome.metrics is None:
+        told = f"{outcome.missing} of {len(dataset)} frames are still missing"
+        print(f"{worker}: its share is done; {told}", file=sys.stderr)
+        return 0
+    print("\n".join(f"{name:<28}{value:>12.6g}" for name, value in outcome.metrics.items()))
+    return 0
+
+
+def _unused():
+    raise RuntimeError("no frame is missing")
+
+
+def _parser():
+    form = argparse.RawDescriptionHelpFormatter
+    parser = Parser("python -m helpers evaluate", description=DESCRIPTION, formatter_class=form)
+    parser.add_argument("system", help="one of: " + ", ".join(models.SYSTEMS))
+    parser.add_argument("--config", help="a configuration of the system (published, or the first)")
+    parser.add_argument("--engine", type=Path, metavar="FILE", help="an engine, or an ONNX file for ONNX Runtime")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint, which PyTorch runs")
+    engine_options.add_plugins(parser)
+    parser.add_argument("--dataroot", type=Path, default="data/minidrive", help="MiniDrive or nuScenes")
+    parser.add_argument("--version", default="v1.0-mini", help="the folder of its tables (v1.0-mini)")
+    parser.add_argument("--split", default="mini_val", help="a split of nuScenes, or all (mini_val)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder, or one to go on in")
+    parser.add_argument("--workers", type=numbers.whole(1, 1024), default=1, help="processes of this machine (1)")
+    parser.add_argument("--no-metrics", action="store_true", help="drive this share alone; another call scores")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def _file(options):
+    """The one of --engine and --weights that is given."""
+    if (options.engine is None) == (options.weights is None):
+        found = "both" if options.engine else "neither"
+        raise BadInput("evaluate", f"{found} of --engine and --weights", "one of them", "say what is to be evaluated")
+    path = as_path(options.engine or options.weights)
+    if not path.is_file():
+        raise BadInput(path, found_at(path), "a file with the network", "correct the path")
+    return path
+
+
+def _network(options: Namespace, config: Config, path: Path) -> tuple[Callable[[], Run], Config]:
+    """(what opens the network, the configuration with the sizes that it is fixed to)."""
+    if options.weights:
+        return lambda: _torch_run(options, config, path), config
+    plugins: dict[str, Any] = {"plugins": options.plugins} if options.plugins else {}
+    opened = engine.load(path, **plugins)
+    sizes = {
+        free.name: opened.inputs[name].shape[axis]
+        for name, axes in config.free_axes().items()
+        for axis, free in axes.items()
+        if name in opened.inputs
+    }
+    fixed = {name: size for name, size in sizes.items() if isinstance(size, int)}
+    return lambda: opened.run, config.fixed(fixed) if fixed else config
+
+
+def _torch_run(options, config, path):
+    import torch
+
+    model = models.load_checkpoint(models.create(options.system, config), path)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device)
+
+    def run(feeds):
+        with torch.inference_mode():
+            outputs = model(**{name: torch.from_numpy(array).to(device) for name, array in feeds.items()})
+        return dict(zip(config.output_shapes(), (tensor.cpu().numpy() for tensor in outputs), strict=True))
+
+    return run

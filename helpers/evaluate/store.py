@@ -1,0 +1,111 @@
+"""The folder of an evaluation: what it is of, and a file for every frame, SCENE/TOKEN.npz, whole or absent.
+
+Several processes, also of several hosts that share the folder, may write at once: no two frames share a file. Folders
+of hosts that share nothing can be copied into one.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from helpers import npz, temporary
+from helpers.dataset import Dataset
+from helpers.errors import BadInput, foreign
+from helpers.files import PathLike, as_path, atomic, found_at, read_json
+from helpers.sequence import Arrays
+
+ABOUT, METRICS = "evaluation.json", "metrics.json"
+AGAIN = "remove the file and run the evaluation again: what is done is kept"
+
+
+class Store:
+    """The results of one evaluation.
+
+    Args:
+        folder: a new one, or one of the same evaluation.
+        dataset: the frames that are evaluated.
+        about: what tells this evaluation from others, for JSON: the system, its configuration, a digest of its weights.
+
+    Attributes:
+        frames: (scene, token) of every frame, in the order of the split.
+
+    Raises:
+        BadInput: no folder, one of another evaluation or of something else, or it cannot be written.
+    """
+
+    def __init__(self, folder: PathLike, dataset: Dataset, about: Mapping[str, Any]) -> None:
+        self.folder = as_path(folder)
+        self._scenes = dataset.scene_tokens
+        self.frames = [(scene, token) for scene, tokens in self._scenes.items() for token in tokens]
+        digest = hashlib.sha256("\n".join(dataset.tokens).encode()).hexdigest()
+        self._claim({**about, "split": str(dataset.split), "samples": len(dataset), "tokens": digest})
+
+    def _claim(self, about):
+        """Write what this evaluation is of, or see that the folder is of the same one."""
+        path = self.folder / ABOUT
+        if not path.exists():
+            there = os.listdir(self.folder) if found_at(self.folder) == "a folder" else []
+            if any(not name.startswith(".") for name in there) and not path.exists():  # others may write it just now
+                fix = "choose another folder"
+                raise BadInput(self.folder, f"files, but no {ABOUT}", "a new folder, or one of an evaluation", fix)
+            with atomic(path) as part:
+                part.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        found = read_json(path, "what an evaluation is of", "choose another folder")
+        if found != about:
+            known = found if isinstance(found, dict) else {}
+            names = [name for name in (about | known) if known.get(name) != about.get(name)]
+            shown, expected = (", ".join(f"{name}={each.get(name)!r:.40}" for name in names) for each in (known, about))
+            raise BadInput(path, shown, expected, "choose another folder for another evaluation")
+
+    def scenes(self) -> dict[str, list[str]]:
+        """Scene -> its sample tokens, in the order of the split."""
+        return self._scenes
+
+    def has(self, scene: str, token: str) -> bool:
+        """Whether a frame has a result."""
+        return self._path(scene, token).is_file()
+
+    def done(self) -> int:
+        """How many frames have a result."""
+        return sum(len(tokens) - len(self.missing(scene)) for scene, tokens in self._scenes.items())
+
+    def missing(self, scene: str) -> list[str]:
+        """The tokens of a scene without a result, in order."""
+        return [token for token in self._scenes[scene] if not self.has(scene, token)]
+
+    def save(self, scene: str, token: str, arrays: Arrays) -> None:
+        """Write a frame's result, unless it has one."""
+        if not self.has(scene, token):
+            with atomic(self._path(scene, token)) as part, open(part, "wb") as stream:
+                np.savez(stream, **arrays)
+
+    def results(self) -> Iterator[tuple[str, Arrays]]:
+        """(token, arrays) of every frame, in the order of the split.
+
+        Raises:
+            BadInput: naming the file of a frame that is missing or damaged.
+        """
+        for scene, token in self.frames:
+            path = self._path(scene, token)
+            names = npz.members(path)  # before any is read: what the headers claim
+            with foreign(path, "the result of a frame", AGAIN), np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in names}
+            yield token, arrays
+
+    def tidy(self) -> None:
+        """Remove what processes that were killed had begun to write."""
+        for folder in (self.folder, *(self.folder / scene for scene in self._scenes)):
+            if folder.is_dir():
+                temporary.sweep(folder)
+
+    def save_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Write metrics.json."""
+        with atomic(self.folder / METRICS) as part:
+            part.write_text(json.dumps(dict(metrics), indent=1) + "\n", encoding="utf-8")
+
+    def _path(self, scene, token):
+        return self.folder / scene / f"{token}.npz"

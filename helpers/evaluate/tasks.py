@@ -1,0 +1,89 @@
+"""What is kept of a frame, and what is made of all: one class for each kind of metrics. No torch."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from helpers.boxes import Boxes
+from helpers.dataset import Dataset, Frame
+from helpers.dataset import occupancy as labels
+from helpers.errors import BadInput
+from helpers.metrics import detection, occupancy
+from helpers.sequence import Arrays
+
+Results = Iterable[tuple[str, Arrays]]
+
+
+class Task:
+    """What an evaluation keeps. A system whose results are of another kind brings a class of its own."""
+
+    def keep(self, frame: Frame, found: Any, dataset: Dataset) -> Arrays:
+        """Name -> array of numbers: what is kept of a frame of what the configuration decoded.
+
+        The same for a frame, whoever evaluates it.
+        """
+        raise NotImplementedError
+
+    def total(self, results: Results, dataset: Dataset) -> dict[str, float]:
+        """Metrics by name of (token, what was kept) of all frames, in the order of the split."""
+        raise NotImplementedError
+
+
+class Detection(Task):
+    """Boxes, scored by `helpers.metrics.detection.score`."""
+
+    names = ("centers", "sizes", "yaws", "velocities", "labels", "scores")
+    classes = tuple(detection.ATTRIBUTES)
+
+    def keep(self, frame: Frame, found: Any, dataset: Dataset) -> Arrays:
+        """The boxes in the global frame, within the range of evaluation; labels index `classes`."""
+        boxes = detection.to_global(found, frame)
+        kept = {name: getattr(boxes, name) for name in self.names}
+        return kept | {"labels": np.array([self.classes.index(name) for name in boxes.names], np.int64)}
+
+    def total(self, results: Results, dataset: Dataset) -> dict[str, float]:
+        """NDS, mAP, the errors, and AP of each class."""
+        found = {token: self._boxes(token, arrays) for token, arrays in results}
+        return detection.score(found, dataset)
+
+    def _boxes(self, token, arrays):
+        fields = {name: _array(arrays, name, token) for name in self.names}
+        return Boxes(**fields, frame="global", classes=self.classes)
+
+
+class Occupancy(Task):
+    """Labels of voxels, scored as `helpers.metrics.occupancy.score` does: counts are kept, 30 kB a frame at most."""
+
+    def keep(self, frame: Frame, found: Any, dataset: Dataset) -> Arrays:
+        """counts int64 [18,18] of voxels and rays int64 [5,17], against the labels of the frame."""
+        label = labels.read(dataset.dataroot, frame)
+        rays = occupancy.ray_counts(found, label, frame.lidar2ego[:3, 3])
+        return {"counts": occupancy.histogram(found, label), "rays": rays}
+
+    def total(self, results: Results, dataset: Dataset) -> dict[str, float]:
+        """mIoU, the IoU of each class, and RayIoU, in percent."""
+        sums: dict[str, Any] = {"counts": 0, "rays": 0}
+        frames = 0
+        for token, arrays in results:
+            sums = {name: sums[name] + _array(arrays, name, token) for name in sums}
+            frames += 1
+        return occupancy.mean_iou(sums["counts"]) | occupancy.ray_iou(sums["rays"]) | {"frames": frames}
+
+
+TASKS: dict[str, type[Task]] = {"detection": Detection, "occupancy": Occupancy}
+
+
+def task_of(config: Any) -> Task:
+    """The task that a configuration names; BadInput where it names none of `TASKS`."""
+    if config.task not in TASKS:
+        fix = f"evaluate a system whose task is one of {', '.join(TASKS)}, or pass a Task"
+        raise BadInput(f"config {config.name!r}", f"task {config.task!r}", f"one of {', '.join(TASKS)}", fix)
+    return TASKS[config.task]()
+
+
+def _array(arrays, name, token):
+    if name not in arrays:
+        fix = "remove the file and run the evaluation again: what is done is kept"
+        raise BadInput(f"result of {token}", f"arrays {', '.join(arrays) or 'none'}", f"an array {name!r}", fix)
+    return arrays[name]

@@ -1,0 +1,184 @@
+"""One result whatever the number of processes and interruptions, and folders and environments that do not fit."""
+
+import itertools
+import json
+import multiprocessing
+import os
+import time
+
+import numpy as np
+import pytest
+
+from helpers.dataset import stream
+from helpers.errors import BadInput
+from helpers.evaluate import Store, Worker, evaluate, local, task_of
+from helpers.sequence import rollout
+from tests.helpers.evaluate.fakes import LENGTHS, Config, Split, Sum, run
+
+FRAMES = sum(LENGTHS.values())
+ABOUT = {"system": "fake", "sha256": "0"}
+
+
+@pytest.fixture(scope="module")
+def right():
+    """The total of one loop over the whole split."""
+    split = Split()
+    running = rollout(run, stream((split[i] for i in range(FRAMES)), Config), Config.states, Config.initial_states())
+    return {"sum": sum(outputs["remembered"][0] * (k + 1) for k, (_, _, outputs) in enumerate(running))}
+
+
+def go(folder, rank=0, count=1, network=run):
+    split = Split()
+    store = Store(folder, split, ABOUT)
+    return evaluate(lambda: network, split, Config, store, Worker(rank, count), Sum(), progress=False)
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.stat().st_ino for path in folder.glob("*/*.npz")}
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 8])
+def test_one_result_whatever_the_number_of_processes(tmp_path, right, count):
+    outcomes = [go(tmp_path / "out", rank, count) for rank in range(count)]
+    assert sum(outcome.driven for outcome in outcomes) == FRAMES == len(files(tmp_path / "out"))
+    assert outcomes[-1].metrics == right and [outcome.metrics for outcome in outcomes[:-1] if outcome.missing] == [
+        None for outcome in outcomes[:-1] if outcome.missing
+    ]
+    assert json.loads((tmp_path / "out/metrics.json").read_text()) == right
+    again = go(tmp_path / "out", 0, 1, network=None)
+    assert again.metrics == right and again.driven == 0  # nothing is opened, nothing is run
+
+
+def test_processes_at_the_same_time(tmp_path, right):
+    fork = multiprocessing.get_context("fork")
+    workers = [fork.Process(target=go, args=(tmp_path / "out", rank, 3)) for rank in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 3
+    assert go(tmp_path / "out").metrics == right
+
+
+def slowly(feeds):
+    time.sleep(0.002)
+    return run(feeds)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(tmp_path, right, count):
+    """Processes are killed again and again until all is done; a file that was there is never written anew.
+
+    The total tells a frame that is lost, counted twice, or driven without the history of its scene.
+    """
+    fork, rng, out, before = multiprocessing.get_context("fork"), np.random.default_rng(count), tmp_path / "out", {}
+    rounds = killed = 0
+    while len(before) < FRAMES:
+        workers = [fork.Process(target=go, args=(out, rank, count, slowly)) for rank in range(count)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(rng.uniform(0.0, 0.002 * 1.4**rounds))  # longer and longer: a busy machine gets on, too
+            worker.kill()
+            worker.join()
+            killed += worker.exitcode < 0
+        now = files(out) if out.exists() else {}
+        assert before.items() <= now.items()
+        before, rounds = now, rounds + 1
+    assert killed > 3
+    outcome = go(out)
+    assert outcome.metrics == right and outcome.driven == 0 and files(out) == before
+    assert list(out.rglob("*.part")) == []  # nor is anything left of what was being written
+
+
+def test_a_scene_that_was_broken_off_is_driven_from_its_beginning_as_far_as_it_must(tmp_path, right):
+    go(tmp_path / "out")
+    lost = ("scene-c/scene-c-4.npz", "scene-c/scene-c-2.npz", "scene-e/scene-e-0.npz")
+    for name in lost:
+        os.remove(tmp_path / "out" / name)
+    seen = []
+
+    def watched(feeds):
+        seen.append(float(feeds["number"][0]))
+        return run(feeds)
+
+    outcome = go(tmp_path / "out", network=watched)
+    assert outcome == (right, 0, 3)
+    assert seen == [9.5, 10, 11, 12, 13, 19.5]  # the first five frames of scene-c, the first of scene-e
+
+
+def test_while_others_are_at_work_there_are_no_metrics(tmp_path):
+    outcome = go(tmp_path / "out", 0, 2)
+    assert outcome.metrics is None and outcome.missing == FRAMES - outcome.driven > 0
+    assert not (tmp_path / "out/metrics.json").exists()
+
+
+def test_what_stops_a_run_keeps_what_is_done(tmp_path, right):
+    def failing(feeds):
+        if feeds["number"] == 12:
+            raise BadInput("output", "NaN", "numbers", "mend it")
+        return run(feeds)
+
+    with pytest.raises(BadInput, match="NaN"):
+        go(tmp_path / "out", network=failing)
+    assert len(files(tmp_path / "out")) == 12
+    assert go(tmp_path / "out").metrics == right
+
+
+def test_every_scene_has_one_process_and_loads_are_even():
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 3, 7):
+        scenes = {f"s{k}": range(rng.integers(1, 41)) for k in range(50)}
+        shares = [Worker(rank, count).share(scenes) for rank in range(count)]
+        assert sorted(itertools.chain(*shares)) == sorted(scenes)
+        loads = [sum(len(scenes[scene]) for scene in share) for share in shares]
+        assert max(loads) - min(loads) <= 40
+        assert all(share == [scene for scene in scenes if scene in share] for share in shares)
+
+
+def test_what_torchrun_says():
+    assert Worker.from_environment({}) == Worker(0, 1)
+    assert Worker.from_environment({"RANK": "2", "WORLD_SIZE": "4", "LOCAL_RANK": "0"}) == Worker(2, 4)
+    for variables in ({"RANK": "1"}, {"RANK": "a", "WORLD_SIZE": "2"}, {"RANK": "-1", "WORLD_SIZE": "2"}):
+        with pytest.raises(BadInput, match="whole numbers in RANK and WORLD_SIZE"):
+            Worker.from_environment(variables)
+    with pytest.raises(BadInput, match="RANK=2, WORLD_SIZE=2"):
+        Worker.from_environment({"RANK": "2", "WORLD_SIZE": "2"})
+
+
+def test_a_folder_of_another_evaluation_or_of_something_else(tmp_path):
+    go(tmp_path / "out")
+    with pytest.raises(BadInput, match=r"evaluation\.json\n  found: +sha256='0'\n  expected: sha256='1'"):
+        Store(tmp_path / "out", Split(), ABOUT | {"sha256": "1"})
+    with pytest.raises(BadInput, match="samples=24"):
+        Store(tmp_path / "out", Split({"scene-a": 7}), ABOUT)
+    (tmp_path / "out/evaluation.json").write_text("[]")
+    with pytest.raises(BadInput, match=r"evaluation\.json"):
+        go(tmp_path / "out")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(BadInput, match=r"files, but no evaluation\.json"):
+        go(tmp_path)
+    with pytest.raises(BadInput, match="notes"):
+        go(tmp_path / "notes.txt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "out"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"x" * 300])
+def test_a_damaged_result_is_named(tmp_path, content):
+    go(tmp_path / "out")
+    (tmp_path / "out/scene-b/scene-b-1.npz").write_bytes(content)
+    with pytest.raises(BadInput, match=r"scene-b-1\.npz"):
+        go(tmp_path / "out")
+
+
+def test_a_configuration_without_a_task():
+    with pytest.raises(BadInput, match=r"config 'fake'\n  found: +task ''\n  expected: one of detection, occupancy"):
+        task_of(Config)
+
+
+def test_local_processes_end_with_the_first_that_fails():
+    begun = time.monotonic()
+    local.run_workers(["--help"], 2, lambda: 0, 1, progress=False)
+    with pytest.raises(BadInput, match=r"worker [01] of 2\n  found: +ended with code 2"):
+        local.run_workers(["no such command"], 2, lambda: 0, 1, progress=False)
+    assert time.monotonic() - begun < 60

@@ -7,6 +7,7 @@ import sys
 from helpers import cores, processes
 from helpers.cli.terminal import guard
 from helpers.errors import BadInput
+from helpers.files import ROOT
 
 COMMANDS = {
     "models": ("helpers.cli.models", "list the systems, their configurations and parameters"),
@@ -45,12 +46,20 @@ def main(argv: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        text = f"error: {argv[0]} needs the package {error.name}, which is not installed\n  fix: make setup"
-        print(text, file=sys.stderr)
+        text = f"error: {argv[0]} needs the package {error.name}, which is not installed"
+        print(f"{text}\n  fix: {_python()}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _python():
+    """Where the packages are: the environment of `make setup` if there is one and this is another."""
+    own = ROOT / ".venv"
+    if not (own / "bin/python").is_file() or own.samefile(sys.prefix):
+        return "make setup"
+    return f"this is {sys.executable}: run it with .venv/bin/python, which has the packages"
 
 
 def _run(argv):

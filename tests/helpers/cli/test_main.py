@@ -44,6 +44,18 @@ def test_missing_package_exits_2(monkeypatch, capsys):
     assert run("models") == 2 and "package_that_is_not_there" in capsys.readouterr().err
 
 
+def test_another_python_than_that_of_the_setup_is_told(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(cli.COMMANDS, "models", ("package_that_is_not_there", ""))
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    assert run("models") == 2 and capsys.readouterr().err.endswith("fix: make setup\n")
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").touch()
+    assert run("models") == 2
+    assert f"this is {sys.executable}: run it with .venv/bin/python" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    assert run("models") == 2 and capsys.readouterr().err.endswith("fix: make setup\n")
+
+
 def test_closed_pipe_is_quiet(tmp_path):
     (tmp_path / "loud.py").write_text(
         "def main(argv):\n    for i in range(100000):\n        print('line', i)\n    return 0\n"

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from helpers.dataset.preparation import Preparation
 
 Shapes = dict[str, tuple[int, ...]]
+# How a prompt of Vicuna v1 begins; OmniDrive's do, and some of OpenVLA's.
+VICUNA = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+    "and polite answers to the user's questions."
+)
 
 
 class Free(NamedTuple):

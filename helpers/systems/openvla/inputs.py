@@ -6,11 +6,7 @@ import numpy as np
 from PIL import Image
 
 from helpers.errors import BadInput
-
-VICUNA = (
-    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
-    "and polite answers to the user's questions."
-)
+from helpers.systems.base import VICUNA
 
 
 def prompt(instruction: str, config: Any) -> str:

@@ -64,24 +64,25 @@ class OnnxRuntime(Runtime):
 
     def build(self, onnx_path: Path, model: Any, engine_path: Path, options: SessionOptions) -> dict[str, Any]:
         """Copy the ONNX file and its external weights, and open the copy to prove that ONNX Runtime takes it."""
-        from helpers.graph.session import open_session
+        from helpers.graph.session import foldable, open_session
 
         for name in cache.external_files(onnx_path, model):
             (engine_path.parent / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(onnx_path.parent / name, engine_path.parent / name)
         shutil.copyfile(onnx_path, engine_path)
         level, _ = _level(model, options.optimization)
-        open_session(engine_path, level, options.threads, onnx_path)
+        open_session(engine_path, level, options.threads, onnx_path, folded=foldable(model))
         return {"optimization": level, "nodes": len(model.graph.node)}
 
     def load(self, path: Path, meta: dict[str, Any], options: SessionOptions) -> "OnnxRuntimeEngine":
         """An engine over an InferenceSession; options given here win over those of the metadata file."""
-        from helpers.graph.session import open_session
+        from helpers.graph.session import foldable, open_session
 
         built = SessionOptions(**meta.get("options", {}))
         threads = options.threads or built.threads or cores.threads()
-        level, why = _level(cache.read_model(path), options.optimization or built.optimization)
-        session = open_session(path, level, threads)
+        model = cache.read_model(path)
+        level, why = _level(model, options.optimization or built.optimization)
+        session = open_session(path, level, threads, folded=foldable(model))
         description = f"ONNX Runtime {self.version()}, CPU, {threads or 'all'} threads, optimization {level} ({why})"
         return OnnxRuntimeEngine(path, session, description, meta)
 

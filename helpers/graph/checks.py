@@ -159,9 +159,14 @@ def _check_numbers(where, array):
 
 def check_size(model: onnx.ModelProto, where: object) -> None:
     """BadInput if `model` with all its weights, external ones too, is too large for one protobuf message."""
-    size = sum(prod(tensor.dims) * BITS.get(tensor.data_type, 0) for tensor in all_tensors(model)) // 8
+    size = sum(map(bytes_of, all_tensors(model)))
     if size >= LARGEST:
         raise too_large(where, size)
+
+
+def bytes_of(tensor: TensorProto) -> int:
+    """Bytes that the values of a tensor need, texts left out."""
+    return (prod(tensor.dims) * BITS.get(tensor.data_type, 0) + 7) // 8
 
 
 def too_large(where: object, size: int) -> BadInput:

@@ -1,5 +1,6 @@
 """What the blocks of an ONNX graph cost: parameters and floating-point operations. No torch."""
 
+import contextlib
 from math import prod
 
 import onnx
@@ -9,8 +10,8 @@ from helpers.errors import BadInput
 from helpers.graph.edit import inlined, used
 from helpers.graph.file import Model, name_of, read
 from helpers.graph.functions import FUNCTIONS, definitions, is_defined
-from helpers.graph.inference import inferred
-from helpers.graph.types import count, kind_of, stated, tensor_types, text, type_of
+from helpers.graph.inference import inferred, inferred_each
+from helpers.graph.types import count, kind_of, stated, tensor_types, text, type_of, types_of
 from helpers.graph.walk import STANDARD, attributes, bodies, is_float, node_inputs
 
 RESAMPLING = {"AveragePool", "GlobalAveragePool", "MaxPool", "Resize"}
@@ -22,11 +23,20 @@ class Whole:
 
     Attributes:
         costs: operator, attributes and types of the inputs -> FLOPs; a block that is repeated is looked at once.
+        flat: the same -> what onnx infers of the function's body; of those that the main graph calls, all at once.
     """
 
-    def __init__(self, model: onnx.ModelProto):
+    def __init__(self, model: onnx.ModelProto, known: dict | None = None):
         self.model, self.functions = model, definitions(model)
         self.costs: dict[tuple, int] = {}
+        alone: dict[tuple, onnx.ModelProto] = {}
+        for node in model.graph.node if self.functions and known else ():
+            if _by_function(node, self):
+                with contextlib.suppress(Unknown):  # told where the cost is asked for
+                    _shapes(node, known)
+                    key = _key(node, known)
+                    alone[key] = alone.get(key) or _alone(node, known, self)
+        self.flat = dict(zip(alone, inferred_each(alone.values()), strict=True))
 
 
 class Unknown(Exception):
@@ -50,7 +60,7 @@ def cost_by_block(model: Model, depth: int = 3) -> list[dict]:
     where = name_of(model)
     model = inferred(read(model), where)
     known = tensor_types(model, where)
-    whole = Whole(model)
+    whole = Whole(model, known)
     users: dict[str, onnx.NodeProto] = {}
     for node in model.graph.node:
         for position, name in enumerate(node_inputs(node)):
@@ -82,7 +92,8 @@ def layers(model: Model) -> list[dict]:
     """
     where = name_of(model)
     model = inferred(read(model), where)
-    known, rows, whole = tensor_types(model, where), [], Whole(model)
+    known, rows = tensor_types(model, where), []
+    whole = Whole(model, known)
     for node in model.graph.node:
         if node.op_type not in {*RULES, *FUNCTIONS, *RESAMPLING}:
             continue
@@ -138,18 +149,27 @@ def _parameters(body):
 
 def _flops(node, known, whole):
     """FLOPs of one node; `known` maps tensor -> (dtype, shape). Raises Unknown."""
-    rule = RULES.get(node.op_type) if node.domain in STANDARD else None
-    if node.op_type in FUNCTIONS:
-        rule = FUNCTIONS[node.op_type].flops
-    if rule:
+    if rule := _rule(node):
         inputs, output = _shapes(node, known)
         try:
             return rule(node, inputs, output)
         except (IndexError, ValueError) as error:  # of inputs that are not there, or of fewer dimensions
             raise Unknown(f"inputs of shape {', '.join(map(text, inputs))} do not fit it") from error
-    if is_defined(node, whole.functions):
+    if _by_function(node, whole):
         return _function_flops(node, known, whole)
     return _body_flops(node, known, whole)
+
+
+def _rule(node):
+    """What tells the FLOPs of a node by the shapes of its inputs and of its output; None if nothing does."""
+    if node.op_type in FUNCTIONS:
+        return FUNCTIONS[node.op_type].flops
+    return RULES.get(node.op_type) if node.domain in STANDARD else None
+
+
+def _by_function(node, whole):
+    """Whether the cost of a node is that of its local function's body."""
+    return not _rule(node) and is_defined(node, whole.functions)
 
 
 def _shapes(node, known):
@@ -166,14 +186,19 @@ def _shapes(node, known):
 def _function_flops(node, known, whole):
     """FLOPs of a node through the body of its local function, made a small model of its own and inlined."""
     _shapes(node, known)
-    given = [attribute.SerializeToString(deterministic=True) for attribute in node.attribute]
-    types = [str(known.get(name)) if name else "" for name in node.input]
-    key = node.domain, node.op_type, *given, *types, len(node.output)
+    key = _key(node, known)
     if key not in whole.costs:
-        flat = _alone(node, known, whole)
-        inside, inner = tensor_types(flat), Whole(flat)
+        flat = whole.flat.get(key) or inferred(_alone(node, known, whole))
+        inside, inner = types_of(flat), Whole(flat)
         whole.costs[key] = sum(_flops(each, inside, inner) for each in flat.graph.node)
     return whole.costs[key]
+
+
+def _key(node, known):
+    """What the cost of a function's call depends on."""
+    given = [attribute.SerializeToString(deterministic=True) for attribute in node.attribute]
+    types = [str(known.get(name)) if name else "" for name in node.input]
+    return node.domain, node.op_type, *given, *types, len(node.output)
 
 
 def _alone(node, known, whole):

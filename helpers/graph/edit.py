@@ -2,7 +2,7 @@
 
 import contextlib
 import difflib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -109,16 +109,16 @@ def cut(
 
 
 def used(functions: Definitions, nodes: Iterable[onnx.NodeProto]) -> list[onnx.FunctionProto]:
-    """Those of `functions` that `nodes` need, at every depth."""
-    todo, found = list(nodes), {}
+    """Those of `functions` that `nodes` need, at every depth, in the order in which they are met."""
+    todo, found = deque(nodes), {}
     while todo:
-        node = todo.pop()
+        node = todo.popleft()
         todo += [inner for body in bodies(node) for inner in body.node]
         key = node.domain, node.op_type
         if key in functions and key not in found:
             found[key] = functions[key]
             todo += functions[key].node
-    return [functions[key] for key in functions if key in found]
+    return list(found.values())
 
 
 def with_outputs(model: onnx.ModelProto, names: Iterable[str], types: Types) -> onnx.ModelProto:
@@ -140,9 +140,9 @@ def inlined(model: onnx.ModelProto, where: object = "the model") -> onnx.ModelPr
     callers, caller = [], model.graph.node[-1]
     for node in reversed(flat.graph.node):  # a body ends with what its caller makes
         caller = next((named[name] for name in node.output if name in named), caller)
-        callers.insert(0, caller)
+        callers.append(caller)
     position = Counter()
-    for node, caller in zip(flat.graph.node, callers, strict=True):
+    for node, caller in zip(flat.graph.node, reversed(callers), strict=True):
         if (node.op_type, node.domain, node.name) != (caller.op_type, caller.domain, caller.name):
             stem = caller.name or caller.output[0]
             node.name = f"{stem}/{node.op_type}_{position[stem]}"

@@ -2,7 +2,10 @@
 others it computes without end: the sizes of a small file can be as large as numbers can be.
 """
 
+import io
 import os
+from collections import deque
+from collections.abc import Iterable
 from functools import partial
 from math import prod
 
@@ -31,6 +34,26 @@ def inferred(model: onnx.ModelProto, where: object = "the model") -> onnx.ModelP
 
     Raises: BadInput that names `where`, for a model whose inference crashes or does not end.
     """
+    whole = _defined(model)
+    _infer(whole, where)
+    return whole
+
+
+def inferred_each(models: Iterable[onnx.ModelProto], where: object = "the model") -> list[onnx.ModelProto]:
+    """What `inferred` makes of each of many small models, and raises; one process does for all that do not end it."""
+    made = [_defined(model) for model in models]
+    todo = deque(made)
+    while todo:
+        told = _told_each(todo)
+        for graph in told:
+            _take(todo.popleft().graph, graph)
+        if todo and not told:
+            _infer(todo.popleft(), where)
+    return made
+
+
+def _defined(model):
+    """A copy with the definitions of custom operators, and what an inference needs to be told."""
     try:
         whole = with_functions(model)
     except BadInput:  # nodes that disagree, an old opset: their types stay unknown
@@ -40,7 +63,6 @@ def inferred(model: onnx.ModelProto, where: object = "the model") -> onnx.ModelP
             if size.HasField("dim_value") and size.dim_value <= 0:  # so some exporters write a free dimension
                 size.ClearField("dim_value")
     state_kernels(whole)
-    _infer(whole, where)
     return whole
 
 
@@ -92,7 +114,7 @@ def _infer(model, where):
 
 def _told(model, where):
     """(the graph as onnx infers it, without its weights, or None; why onnx refuses it, or "")."""
-    follow = max([*_vectors(model.graph), *_numbers(model)], default=0) <= LONGEST_VECTOR
+    follow = _may_follow(model)
     with open(os.memfd_create("inferred"), "w+b") as answer:
         ended = processes.apart(partial(_tell, model, follow, answer), SECONDS, ROOM)
         answer.seek(0)
@@ -104,6 +126,33 @@ def _told(model, where):
     found = f"sizes on which the inference of onnx ends with {ended}"
     expected = f"shapes that it infers in {SECONDS} s and {ROOM >> 20} MiB"
     raise BadInput(where, found, expected, "correct the constants that its sizes are computed from, or export it again")
+
+
+def _may_follow(model):
+    """Whether onnx may follow the values of tensors without making vectors that fill the memory."""
+    return max([*_vectors(model.graph), *_numbers(model)], default=0) <= LONGEST_VECTOR
+
+
+def _told_each(models):
+    """The graphs as onnx infers them, up to the first model that it refuses or that ends its process."""
+    with open(os.memfd_create("inferred"), "w+b") as answer:
+        processes.apart(partial(_tell_each, models, answer), SECONDS, ROOM)
+        answer.seek(0)
+        told = []
+        while len(size := answer.read(8)) == 8:
+            graph = answer.read(int.from_bytes(size))
+            if len(graph) == int.from_bytes(size):
+                told.append(onnx.GraphProto.FromString(graph))
+        return told
+
+
+def _tell_each(models, answer):
+    """Write into a file the graph of each model as `_tell` does, and the number of its bytes before it."""
+    for model in models:
+        with io.BytesIO() as one:
+            _tell(model, _may_follow(model), one)
+            answer.write(len(one.getvalue()).to_bytes(8) + one.getvalue())
+        answer.flush()
 
 
 def _tell(model, follow, answer):

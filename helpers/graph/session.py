@@ -10,14 +10,17 @@ import onnx
 
 from helpers import cores
 from helpers.errors import BadInput, foreign
-from helpers.graph.checks import check_size
+from helpers.graph.checks import bytes_of, check_size
 from helpers.graph.file import Model, name_of
+from helpers.graph.walk import all_tensors
 
 if TYPE_CHECKING:
     import onnxruntime
 
 # Where weights alone are quantized, the fused kernel would else round what it multiplies them with to INT8.
 EXACT = "session.qdq_matmulnbits_accuracy_level", "1"
+# What ONNX Runtime computes of constants while it opens a graph, for which nothing else sets a limit of time.
+FOLDING, FOLDED = "optimization.constant_folding_max_output_size_in_bytes", 16 << 20
 LEVELS = {
     "disable": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
@@ -32,6 +35,7 @@ def open_session(
     threads: int | None = None,
     where: object = None,
     arena: bool = True,
+    folded: int | None = None,
 ) -> "onnxruntime.InferenceSession":
     """An `onnxruntime.InferenceSession` on the CPU.
 
@@ -40,6 +44,8 @@ def open_session(
         threads: within an operator; None takes what `helpers.cores` allows, or OMP_NUM_THREADS.
         where: what errors name; by default the path, or "the model".
         arena: keep memory that a run has freed for the next one; False needs less and is slower.
+        folded: bytes of a result that is computed beforehand at most, if it depends on constants alone; larger ones are
+            computed in every run. None: `foldable` of a model in memory, `FOLDED` of a file.
 
     Raises:
         BadInput: with ONNX Runtime's reason, if it does not take the graph; or a model in memory of 2 GiB or more.
@@ -55,6 +61,8 @@ def open_session(
     name = name_of(model)
     if isinstance(model, onnx.ModelProto):
         check_size(model, where or name)
+        folded = folded or foldable(model)
+    settings.add_session_config_entry(FOLDING, str(folded or FOLDED))
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else name
     try:
         return onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
@@ -62,6 +70,11 @@ def open_session(
         reason = str(error).replace(name, os.path.basename(name))
         expected = f"a graph that ONNX Runtime {onnxruntime.__version__} runs on a CPU (optimization level {level})"
         raise BadInput(where or name, reason, expected, _cure(source, settings, level)) from error
+
+
+def foldable(model: onnx.ModelProto) -> int:
+    """Bytes of what may be computed of the constants of `model` beforehand: a weight in another form or type is."""
+    return max([FOLDED, *(2 * bytes_of(tensor) for tensor in all_tensors(model))])
 
 
 def _cure(source: bytes | str, settings: "onnxruntime.SessionOptions", level: str) -> str:

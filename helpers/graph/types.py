@@ -30,12 +30,20 @@ def tensor_types(model: onnx.ModelProto, where: object = "the model") -> dict[st
 
     Raises: BadInput that names `where`, for a model whose inference crashes or does not end.
     """
-    return {name: type_of(value) for name, value in values(model, where).items() if kind_of(value) == "tensor"}
+    return types_of(inferred(model, where))
+
+
+def types_of(whole: onnx.ModelProto) -> dict[str, tuple[int, Shape]]:
+    """`tensor_types` of what `inferred` made of a model."""
+    return {name: type_of(value) for name, value in _values(whole).items() if kind_of(value) == "tensor"}
 
 
 def values(model: onnx.ModelProto, where: object = "the model") -> dict[str, onnx.ValueInfoProto]:
     """Name -> what is known of every value of the main graph, as `tensor_types` finds it out."""
-    whole = inferred(model, where)
+    return _values(inferred(model, where))
+
+
+def _values(whole):
     found = stated(whole.graph)
     produced = {name: found.get(name) for node in whole.graph.node for name in node.output if name}
     unsure = _depend_on_values(whole)

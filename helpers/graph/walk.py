@@ -1,5 +1,6 @@
 """What is in an ONNX graph and what depends on what: nodes, names, constants, ancestors. No torch."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ def attributes(node: onnx.NodeProto) -> dict:
 
 def bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     """The graphs inside a node: branches of an If, the body of a Loop or a Scan."""
+    if not node.attribute:
+        return []
     single = [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
     return single + [body for attribute in node.attribute for body in attribute.graphs]
 
@@ -140,9 +143,9 @@ class Part(NamedTuple):
 def part(model: onnx.ModelProto, ends: Iterable[str], begins: Iterable[str] = ()) -> Part:
     """What computes `ends` from `begins` and from the inputs and constants of the graph."""
     makers, stops = producers(model), set(begins)
-    kept, found, todo, seen = set(), [], list(ends), set()
+    kept, found, todo, seen = set(), [], deque(ends), set()
     while todo:
-        name = todo.pop(0)
+        name = todo.popleft()
         if name in seen:
             continue
         seen.add(name)

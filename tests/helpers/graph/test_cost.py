@@ -1,12 +1,14 @@
 """Cost by block, against counts by hand."""
 
+import os
 import time
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, parser
 
-from helpers import graph
+from helpers import graph, processes
 from helpers.errors import BadInput
 from helpers.graph import cost, edit
 from helpers.graph.cost import layers
@@ -170,11 +172,35 @@ def test_the_functions_that_nodes_need_are_found_at_every_depth():
     assert [function.name for function in edit.used(definitions(model), model.graph.node)] == ["Twice", "Once"]
 
 
-def test_a_graph_of_thousands_of_functions_is_read_in_time():
+def test_functions_are_inferred_together_and_one_that_ends_the_process_alone(monkeypatch):
+    asked, apart, infer = [], processes.apart, onnx.shape_inference.infer_shapes
+    monkeypatch.setattr(processes, "apart", lambda *arguments: asked.append(arguments) or apart(*arguments))
+    (row,) = graph.cost_by_block(parser.parse_model(REPEATED))
+    assert len(asked) == 3 and row["flops"] == 3 * 36 + 60  # the graph, its types, and all the functions
+
+    def fatal(model, **options):
+        if model.graph.name == "one" and model.graph.output[0].type.tensor_type.shape.dim[1].dim_value == 5:
+            os.abort()
+        return infer(model, **options)
+
+    monkeypatch.setattr(onnx.shape_inference, "infer_shapes", fatal)
+    with pytest.raises(BadInput, match="ends with SIGABRT"):
+        graph.cost_by_block(parser.parse_model(REPEATED))
+
+
+def thousands():
     calls = " ".join(f"v{k + 1} = d.F{k} (v{k})" for k in range(3000))
     parts = "".join(f'<domain: "d", opset_import: ["": 18]> F{k} (x) => (y) {{ y = Relu (x) }}' for k in range(3000))
     head = '<ir_version: 9, opset_import: ["": 18, "d": 1]> g (float[2] v0) => (float[2] v3000)'
-    model = parser.parse_model(f"{head} {{ {calls} }} {parts}")
+    return parser.parse_model(f"{head} {{ {calls} }} {parts}")
+
+
+def test_a_graph_of_thousands_of_functions_is_read_in_time(monkeypatch):
+    model, asked, apart = thousands(), [], processes.apart
     started = time.process_time()
     assert len(graph.op_table(model)) == 3000 and len(graph.custom_ops(model)) == 3000
     assert time.process_time() - started < 4
+    monkeypatch.setattr(processes, "apart", lambda *arguments: asked.append(arguments) or apart(*arguments))
+    (row,) = graph.cost_by_block(model)
+    assert row == {"block": "(top)", "nodes": 3000, "parameters": 0, "flops": 0} and len(asked) == 3
+    assert time.process_time() - started < 12

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from helpers.errors import BadInput
-from helpers.graph.session import LEVELS, open_session, run
+from helpers.graph.session import FOLDED, LEVELS, foldable, open_session, run
 
 SUM = """<ir_version: 9, opset_import: ["": 18]>
 sum (float[2] x) => (float[2] z) <float[2] one = {1, 1}> {
@@ -67,3 +67,46 @@ def test_fusions_that_a_cpu_does_not_have_are_cured_by_the_level_that_the_error_
     with pytest.raises(BadInput) as caught:
         open_session(model, "extended")
     assert "custom operator" in caught.value.fix and "basic" not in caught.value.fix
+
+
+LARGE = """<ir_version: 9, opset_import: ["": 18]> g (float[2] x) => (float[2] y)
+    <int64 zero = {0}, int64 end = {4000000}, int64 one = {1}, float[2, 3] w = {1, 2, 3, 4, 5, 6}> {
+        t = Transpose (w)
+        small = ReduceMax <keepdims = 0> (t)
+        r = Range (zero, end, one)
+        last = ReduceMax <keepdims = 0> (r)
+        f = Cast <to = 1> (last)
+        both = Add (small, f)
+        y = Add (x, both)
+    }"""
+
+
+def kept(model, tmp_path, monkeypatch, **options):
+    """Operators that are left after ONNX Runtime has optimized a model, and what it gives for zeros."""
+    import onnxruntime
+
+    opened = onnxruntime.InferenceSession
+
+    def written(source, settings, **rest):
+        settings.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+        return opened(source, settings, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", written)
+    (found,) = run(open_session(model, "basic", threads=1, **options), None, {"x": np.zeros(2, np.float32)})
+    return [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node], found.tolist()
+
+
+def test_what_grows_out_of_constants_is_left_to_the_run(tmp_path, monkeypatch):
+    """Computing it while the graph is opened took minutes, whatever was then asked of the graph."""
+    operators, found = kept(onnx.parser.parse_model(LARGE), tmp_path, monkeypatch)
+    assert "Range" in operators and "Transpose" not in operators and found == [4000005] * 2
+    model, path = onnx.parser.parse_model(LARGE.replace("4000000", "400")), tmp_path / "model.onnx"
+    onnx.save(model, path)
+    assert kept(str(path), tmp_path, monkeypatch)[0] == kept(model, tmp_path, monkeypatch)[0] == ["Add"]
+
+
+def test_a_large_weight_may_be_turned_beforehand():
+    model = onnx.parser.parse_model(LARGE)
+    assert foldable(model) == FOLDED == 16 << 20
+    model.graph.initializer[3].dims[:] = [3, 1 << 22]
+    assert foldable(model) == 2 * 4 * 3 << 22

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.arguments import array, typed
 from helpers.errors import BadInput
 
 FRAMES = ("lidar", "ego", "global")
@@ -82,12 +83,14 @@ class Boxes:
         return [self.classes[label] for label in self.labels]
 
 
+@typed
 def transform(boxes: Boxes, matrix: np.ndarray, frame: str) -> Boxes:
     """Move boxes by a rigid [4,4] matrix into `frame`.
 
     The heading and the velocity turn as vectors in the xy plane; what a tilted frame lifts out of it is dropped.
     """
-    rotation, translation = np.asarray(matrix)[:3, :3], np.asarray(matrix)[:3, 3]
+    matrix = array("matrix", matrix, (4, 4))
+    rotation, translation = matrix[:3, :3], matrix[:3, 3]
     headings = np.stack([np.cos(boxes.yaws), np.sin(boxes.yaws)], axis=1) @ rotation[:2, :2].T
     return replace(
         boxes,
@@ -98,6 +101,7 @@ def transform(boxes: Boxes, matrix: np.ndarray, frame: str) -> Boxes:
     )
 
 
+@typed
 def corners(boxes: Boxes) -> np.ndarray:
     """[N,8,3] m in the boxes' frame, ordered as nuscenes-devkit does: 0-3 front, 4-7 back; 2, 3, 6, 7 at the bottom."""
     width, length, height = boxes.sizes.T
@@ -107,13 +111,14 @@ def corners(boxes: Boxes) -> np.ndarray:
     return np.stack([x * cos - y * sin, x * sin + y * cos, z], axis=2) + boxes.centers[:, None]
 
 
+@typed
 def project(points: np.ndarray, lidar2img: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lidar points [N,3] m through lidar2img [4,4] -> (uv [N,2] pixels, depth [N] m).
 
     A point is in front of the camera where depth > 1e-5; the depth that divides is floored there, as in BEVFormer.
     """
-    points = np.asarray(points, np.float64)
-    image = np.concatenate([points, np.ones((len(points), 1))], axis=1) @ np.asarray(lidar2img, np.float64)[:3].T
+    points, matrix = array("points", points, (None, 3)), array("lidar2img", lidar2img, (4, 4))
+    image = np.concatenate([points, np.ones((len(points), 1))], axis=1) @ matrix.astype(np.float64)[:3].T
     depth = image[:, 2]
     return image[:, :2] / np.maximum(depth, MIN_DEPTH)[:, None], depth
 
@@ -124,6 +129,7 @@ def in_picture(points: np.ndarray, lidar2img: np.ndarray, width: int, height: in
     return (depth > 0) & ((pixels >= 0) & (pixels < (width, height))).all(axis=1)
 
 
+@typed
 def wrap(angles: np.ndarray) -> np.ndarray:
     """Angles in radians brought into (-pi, pi]."""
     return np.pi - np.mod(np.pi - np.asarray(angles), 2 * np.pi)

@@ -5,7 +5,8 @@ library raises becomes that error.
 import contextlib
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 # Control characters, marks that turn the direction of writing, separators of lines, halves of characters.
 UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -26,6 +27,28 @@ class BadInput(ValueError):
         self.found = self.found if self.found.strip() else repr(self.found)
         text = f"{self.where}\n  found:    {self.found}\n  expected: {self.expected}\n  fix:      {self.fix}"
         super().__init__(printable(text))
+
+
+def check_config(config: object, *fields: str) -> None:
+    """BadInput unless `config` is the configuration of a system, or has at least the `fields` that are read of it."""
+    lacking = [name for name in fields if not hasattr(config, name)]
+    if lacking or isinstance(config, type):
+        kind = (
+            f"the class {config.__name__}" if isinstance(config, type) else f"{config!r:.80}, a {type(config).__name__}"
+        )
+        found = f"{kind}{', without ' + ', '.join(lacking) if lacking else ''}"
+        raise BadInput("config", found, "the configuration of a system", "pass helpers.models.config(SYSTEM, NAME)")
+
+
+def entry(table: Mapping[str, Any], key: str, usual: Any, where: object, fix: object) -> Any:
+    """What a file's table has under `key`: `usual` where it has nothing or null, BadInput where it is no such type."""
+    value = table.get(key)
+    if value is None:
+        return usual
+    if type(value) is not type(usual):
+        kind = {dict: "a table", bool: "true or false", str: "text", int: "a whole number"}[type(usual)]
+        raise BadInput(where, f"{key} {value!r:.80}", kind, fix)
+    return value
 
 
 def printable(text: object, keep: str = "\n\t") -> str:

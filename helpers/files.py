@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from helpers import temporary
+from helpers.arguments import typed
 from helpers.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,11 +25,12 @@ MOST = 64 << 20  # bytes of a file that is read as a whole, where nothing else i
 NOTHING, ENDLESS = "no such file", "a device or a pipe"
 
 
+@typed
 def as_path(path: PathLike, expected: str = "a path that can be looked up", fix: str = "correct the path") -> Path:
     """`path` as a Path that may be asked what is there: the door of all paths that come from outside.
 
     Raises:
-        BadInput: a NUL or half a character in it, a name that is too long for its file system, a ring of links, or a
+        BadInput: no text, a NUL or half a character in it, a name that is too long, a ring of links, or a
             folder that may not be entered. That nothing is there is no error.
     """
     path = Path(path)
@@ -36,10 +38,8 @@ def as_path(path: PathLike, expected: str = "a path that can be looked up", fix:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         pass
-    except OSError as error:
-        raise BadInput(path, error.strerror or error, expected, fix) from error
-    except ValueError as error:
-        raise BadInput(path, f"no path ({error})", expected, fix) from error
+    except (OSError, ValueError) as error:
+        raise BadInput(path, getattr(error, "strerror", None) or f"no path ({error})", expected, fix) from error
     return path
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from helpers import cores
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import ROOT, PathLike, as_path, read_json, sha256, write_new
 from helpers.repository import git
@@ -61,6 +62,7 @@ class Record:
     artifacts: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
+@typed
 def record(
     name: str,
     metrics: Mapping[str, Any],
@@ -137,6 +139,7 @@ def commit(folder: PathLike = ROOT) -> str:
         return "unknown"
 
 
+@typed
 def write(record: Record, folder: PathLike = "results") -> Path:
     """Write a Record as `<name>-<date>.json` into `folder`; returns its path.
 
@@ -148,11 +151,13 @@ def write(record: Record, folder: PathLike = "results") -> Path:
     return write_new(Path(folder) / f"{record.name}-{stamp}.json", text)
 
 
+@typed
 def read(path: PathLike) -> Record:
     """The Record in a JSON file; BadInput naming the file, the key and the value if it is not one."""
     return _checked(read_json(path, "a record", FIX), path)
 
 
+@typed
 def read_all(folder: PathLike = "results") -> list[Record]:
     """All records of a folder, oldest first; an absent folder has none."""
     paths = sorted(as_path(folder).glob("*.json"), key=lambda path: (len(path.stem), path.stem))  # -2 before -10
@@ -160,6 +165,7 @@ def read_all(folder: PathLike = "results") -> list[Record]:
     return sorted(records, key=lambda record: (datetime.datetime.fromisoformat(record.date), record.name))
 
 
+@typed
 def family(prefix: str, metric: str, folder: PathLike = "results", device: str = "NVIDIA") -> dict[str, Record]:
     """The records whose names begin with `prefix`, the latest of each name, all of one device.
 

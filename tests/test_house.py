@@ -14,7 +14,14 @@ from helpers.graph.functions import FUNCTIONS
 
 # A room imports only from rooms of lower floors. A new room needs a floor here.
 FLOORS = (
-    ("helpers.errors", "helpers.files", "helpers.processes", "helpers.repository", "helpers.temporary"),
+    (
+        "helpers.arguments",
+        "helpers.errors",
+        "helpers.files",
+        "helpers.processes",
+        "helpers.repository",
+        "helpers.temporary",
+    ),
     (
         "helpers.boxes",
         "helpers.benchmark",
@@ -43,7 +50,8 @@ FLOORS = (
     ("ci",),
 )
 GROUND = {  # imports within a floor
-    "helpers.files": {"helpers.errors", "helpers.temporary"},
+    "helpers.arguments": {"helpers.errors"},
+    "helpers.files": {"helpers.arguments", "helpers.errors", "helpers.temporary"},
     "helpers.repository": {"helpers.errors", "helpers.files"},
 }
 PROGRAMS = ("helpers", "ci", "benchmarks", "data_scripts")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.benchmark.timing import Comparison, Timing, pace
 from helpers.errors import BadInput
 
@@ -22,6 +23,7 @@ Progress = Callable[[Iterable[int]], Iterable[int]]
 Arrays = Mapping[str, np.ndarray]
 
 
+@typed
 def latency(fn: Callable[[], Any], warmup: int = 10, iterations: int = 100, clock: Clock = time.perf_counter) -> Timing:
     """Time `iterations` calls of `fn()` after `warmup` calls that are not timed; returns a `Timing`."""
     _check(warmup=(warmup, 0), iterations=(iterations, 1))
@@ -32,6 +34,7 @@ def latency(fn: Callable[[], Any], warmup: int = 10, iterations: int = 100, cloc
     return timing
 
 
+@typed
 def compare(
     functions: Mapping[str, Callable[[], Any]],
     rounds: int = 10,
@@ -122,6 +125,7 @@ def _comparison(samples, baseline):
     return Comparison(timings, speedups, baseline, len(samples[baseline]))
 
 
+@typed
 def roofline(flops: float, moved: float, peak_flops: float, bandwidth: float) -> dict[str, Any]:
     """The least time that a piece of work can take on a machine with two ceilings (Williams et al. 2009, roofline).
 
@@ -143,6 +147,7 @@ def roofline(flops: float, moved: float, peak_flops: float, bandwidth: float) ->
             "bound": "compute" if intensity >= ridge else "memory"}  # fmt: skip
 
 
+@typed
 def end_to_end(
     preprocess: Callable[[Any], Any],
     run: Callable[[Any], Any],

@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from helpers.arguments import between, typed
 from helpers.calibration.archive import Specs, check_calibration, fixed_shapes, specs_of, writer
 from helpers.calibration.reader import CalibrationReader
+from helpers.errors import check_config
 from helpers.sequence import Arrays, Step, rollout
 
 __all__ = ["CalibrationReader", "check_calibration", "collect", "fixed_shapes", "noise"]
 
 
+@typed
 def collect(
     run: Callable[[Arrays], Arrays],
     steps: Iterable[Step],
@@ -48,6 +51,7 @@ def collect(
     """
     from tqdm import tqdm
 
+    check_config(config, "input_shapes", "input_types", "states")
     specs = specs_of(config.input_shapes(), config.input_types())
     taken = tqdm(itertools.islice(steps, samples), "calibration samples", samples, disable=not progress, leave=False)
     initial = _random({name: specs[name] for name in config.states}, np.random.default_rng(seed))
@@ -62,6 +66,7 @@ def collect(
     return Path(out)
 
 
+@typed
 def noise(
     out: str | Path,
     input_shapes: Mapping[str, tuple],
@@ -76,6 +81,8 @@ def noise(
     images have about 1; less makes the ranges too narrow (values are cut), more makes them too wide (steps too coarse).
     Inputs that are no floating-point numbers are zero. `input_types`: float32 where it names none.
     """
+    between("seed", seed, 0, 2**63)
+    between("scale", scale, 0, 1e30)
     generator, specs = np.random.default_rng(seed), specs_of(input_shapes, input_types)
     with writer(out, specs, samples) as append:
         for _ in range(samples):

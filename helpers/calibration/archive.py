@@ -40,6 +40,12 @@ Specs = dict[str, Spec]
 def specs_of(input_shapes: Mapping[str, tuple], input_types: Mapping[str, np.dtype] | None = None) -> Specs:
     """Shape and type of one sample of every input; float32 where `input_types` names no other."""
     types = input_types or {}
+    for name, shape in input_shapes.items():
+        sizes = list(shape) if isinstance(shape, tuple | list) else [None]
+        if not all(isinstance(size, int) and size >= 0 for size in sizes) or "/" in name or not name:
+            raise BadInput(f"input {name!r}", f"shape {shape!r}", "a name, and sizes from 0", "correct the shapes")
+    with foreign("types of the inputs", "types of NumPy", "correct them"):
+        types = {name: np.dtype(kind) for name, kind in types.items()}
     return {
         name: Spec(tuple(shape), np.dtype(types.get(name, np.float32)).newbyteorder("<"))
         for name, shape in input_shapes.items()

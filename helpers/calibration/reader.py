@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.calibration.archive import layout, specs_of
 from helpers.errors import BadInput
 
@@ -25,6 +26,7 @@ class CalibrationReader:
         BadInput: not a `.npz`, compressed, or a wrong name, dtype or shape.
     """
 
+    @typed
     def __init__(
         self,
         path: str | Path,
@@ -80,6 +82,7 @@ class CalibrationReader:
         self.position = self.start
         self.bar.reset()
 
+    @typed
     def set_range(self, start_index: int, end_index: int) -> None:
         """Let `get_next` draw the samples start_index (included) to end_index (excluded)."""
         self.start, self.stop = start_index, min(end_index, self.samples)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.errors import BadInput
+from helpers.errors import BadInput, check_config
 from helpers.files import PathLike, as_path, atomic, check_target, found_at
 from helpers.sequence import Step
 
@@ -42,6 +42,7 @@ def dump(steps: Iterable[Step], out: PathLike, config: Any, count: int = 1) -> P
     Raises:
         BadInput: `out` holds something already, there are fewer steps, or the disk is full.
     """
+    check_config(config, "initial_states", "input_types")
     check_out(out)
     taken = 0
     with atomic(out, folder=True) as part:
@@ -79,6 +80,7 @@ def read_shapes(folder: PathLike, config: Any) -> dict[Path, Shapes]:
         BadInput: no samples; a file that is absent, or whose length fits no shape; inputs that should agree in a free
             dimension and do not; a size outside of what the configuration states.
     """
+    check_config(config, "input_shapes", "input_types", "free_axes", "states")
     folder = as_path(folder)
     if not folder.is_dir():
         raise BadInput(folder, "no such folder", WRITTEN, "correct the path")
@@ -132,6 +134,7 @@ def profile(samples: Sequence[Shapes], config: Any) -> dict[str, tuple[tuple[int
     Least and most are those of the configuration; opt, the sizes for which kernels are chosen, is the median of the
     samples, of each dimension.
     """
+    check_config(config, "free_axes")
     three = {}
     for name, axes in config.free_axes().items():
         shape = samples[0][name]

@@ -14,7 +14,7 @@ import numpy as np
 
 from helpers.boxes import Boxes
 from helpers.dataset.images import in_threads, read_image
-from helpers.errors import BadInput
+from helpers.errors import BadInput, check_config
 from helpers.sequence import Step
 
 CLASSES = (
@@ -106,6 +106,7 @@ def stream(frames: Iterable[Frame], config: Any) -> Iterator[Step]:
 
     config: of a system; its `inputs(frame, previous)` makes the feeds, `previous` is None where a scene begins.
     """
+    check_config(config, "inputs")
     previous = None
     for frame in frames:
         first = previous is None or previous.scene != frame.scene

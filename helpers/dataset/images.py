@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from helpers import cores
+from helpers.arguments import typed
 from helpers.dataset import jpeg
 from helpers.dataset.jpeg import AGAIN
 from helpers.dataset.layout import remake
@@ -28,6 +29,7 @@ READ_FLAGS = {
 }
 
 
+@typed
 def read_image(path: str | os.PathLike, reduce: int = 1) -> np.ndarray:
     """Decode one picture to uint8 [H,W,3] RGB, at 1/`reduce` of its size (1, 2, 4 or 8)."""
     try:
@@ -45,6 +47,8 @@ def decode_image(data: np.ndarray, where: object, reduce: int = 1) -> np.ndarray
 
     What its header claims is looked at before there is memory for it.
     """
+    if reduce not in READ_FLAGS:
+        raise BadInput("reduce", reduce, f"one of {', '.join(map(str, READ_FLAGS))}", "choose one of them")
     height, width = _size(data.tobytes(), where) if data.size else (0, 0)
     if height * width > MOST_PIXELS:
         expected = f"a picture of at most {MOST_PIXELS:,} pixels"
@@ -65,6 +69,7 @@ def _size(data, where):
     return 0, 0
 
 
+@typed
 def preprocess(images: np.ndarray | Sequence[np.ndarray], config: Any) -> np.ndarray:
     """Pictures -> network input, float32 [N,3,H,W].
 
@@ -72,8 +77,13 @@ def preprocess(images: np.ndarray | Sequence[np.ndarray], config: Any) -> np.nda
     `image_mean`, `image_std` (RGB, of pixel values 0..255). What is done to a picture is a `Preparation`. Raises
     BadInput if the resized picture exceeds the size.
     """
-    out = np.zeros((len(images), 3, *config.image_size), np.float32)
     prepare = Preparation.of(config).apply
+    for number, image in enumerate(images):
+        found = np.asarray(image)
+        if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3 or not found.size:
+            where, expected = f"picture {number}", "uint8 [h, w, 3], RGB"
+            raise BadInput(where, f"{found.dtype} {list(found.shape)}", expected, "read it with read_image")
+    out = np.zeros((len(images), 3, *config.image_size), np.float32)
     in_threads(lambda pair: prepare(*pair), zip(images, out, strict=True))
     return out
 

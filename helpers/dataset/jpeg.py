@@ -6,6 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 
 START, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
@@ -22,6 +23,7 @@ class Header(NamedTuple):
     colors: int
 
 
+@typed
 def header(data: bytes, where: object) -> Header:
     """What the frame header of a JPEG file says; BadInput for what is none, or was cut off.
 
@@ -56,6 +58,7 @@ def check(data: bytes, size: tuple[int, int], where: object) -> None:
                        "take the camera's own picture, or export the graph for this size")  # fmt: skip
 
 
+@typed
 def decode(data: bytes, out: np.ndarray, where: object) -> None:
     """Write the pixels of a JPEG file to `out`, uint8 [h,w,3] RGB, by libjpeg-turbo; `check` says what is refused."""
     check(data, (out.shape[0], out.shape[1]), where)

@@ -13,6 +13,7 @@ from nuscenes.utils.geometry_utils import transform_matrix
 from nuscenes.utils.splits import create_splits_scenes
 from pyquaternion import Quaternion
 
+from helpers.arguments import typed
 from helpers.boxes import Boxes, transform
 from helpers.dataset import layout, roadmap
 from helpers.dataset.canbus import can_bus_vector, pose_vector
@@ -24,6 +25,7 @@ from helpers.errors import BadInput, foreign
 FUTURE = 6  # key frames of the planning horizon: 3 s at 2 Hz
 
 
+@typed
 def open_dataset(dataroot: str | Path, version: str = "v1.0-mini", split: str | list[str] = "mini_val") -> "Dataset":
     """Open MiniDrive or nuScenes.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers import npz
+from helpers.arguments import typed
 from helpers.dataset import layout
 from helpers.dataset.frame import Frame
 from helpers.errors import BadInput, foreign
@@ -35,6 +36,7 @@ def path_of(dataroot: str | Path, frame: Frame) -> Path:
     return Path(dataroot) / "gts" / frame.scene / frame.token / "labels.npz"
 
 
+@typed
 def read(dataroot: str | Path, frame: Frame) -> Occupancy:
     """The labels of a frame.
 
@@ -46,6 +48,7 @@ def read(dataroot: str | Path, frame: Frame) -> Occupancy:
     return read_file(path_of(root, frame), cure)
 
 
+@typed
 def read_file(path: str | Path, fix: str = f"take the file from {OCC3D}") -> Occupancy:
     """The labels in a file; raises as `read`, with `fix` as the cure."""
     if not Path(path).is_file():

@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from helpers.errors import BadInput
+from helpers.errors import BadInput, check_config
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Preparation:
     @classmethod
     def of(cls, config: Any) -> "Preparation":
         """That of a system's configuration."""
+        check_config(config, "image_scale", "image_size", "image_mean", "image_std")
         return cls(config.image_scale, tuple(config.image_size), config.image_mean, config.image_std)
 
     def resized(self, height: int, width: int) -> tuple[int, int]:

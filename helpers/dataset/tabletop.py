@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.dataset.images import read_image
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, read_json, stays_inside
@@ -41,6 +42,7 @@ class Tabletop:
     statistics: dict[str, Any]
 
 
+@typed
 def open_tabletop(dataroot: PathLike) -> Tabletop:
     """Read the tables of a tabletop; pictures are read as they are asked for.
 

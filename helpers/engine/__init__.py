@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from helpers.arguments import typed
 from helpers.engine import cache
 from helpers.engine.base import Engine, Runtime, Tensor, make_options
 from helpers.errors import BadInput
@@ -76,6 +77,7 @@ def usable(name: str) -> tuple[Runtime, str]:
         raise BadInput(f"runtime {name}", error, "a runtime that is installed and runs here", fix) from error
 
 
+@typed
 def build(
     onnx_path: PathLike,
     runtime: str = "onnxruntime",
@@ -128,6 +130,7 @@ def _is_bare(path, runtime):
     return not as_path(cache.metadata_file(path)).exists() and get_runtime(runtime).is_engine(path)
 
 
+@typed
 def load(path: PathLike, runtime: str | None = None, **options: Any) -> Engine:
     """Load an engine, by default with the runtime that built it.
 
@@ -149,6 +152,7 @@ def load(path: PathLike, runtime: str | None = None, **options: Any) -> Engine:
     return loader.load(path, meta, settings)
 
 
+@typed
 def inspect(path: PathLike) -> dict[str, Any]:
     """What the metadata file says of the engine at `path`; BadInput if the engine is damaged. Runs nowhere."""
     meta = cache.read_meta(path)

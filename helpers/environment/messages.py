@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 
 TABLE = Path(__file__).with_name("messages.toml")
@@ -62,6 +63,7 @@ class Explanation(Message):
         )
 
 
+@typed
 def explain(text: str) -> list[Explanation]:
     """The known messages in an error or log, as a list of Explanation.
 
@@ -83,6 +85,7 @@ def explain(text: str) -> list[Explanation]:
     ]
 
 
+@typed
 def search(words: str) -> list[dict[str, str]]:
     """The known messages in which all of `words` (a str, split at spaces) occur, whatever the case, as rows."""
     wanted = words.lower().split()

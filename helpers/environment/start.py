@@ -11,6 +11,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from helpers import cores
+from helpers.arguments import between, typed
 from helpers.environment import doctor
 from helpers.environment.tiers import TIERS
 from helpers.errors import BadInput
@@ -33,6 +34,7 @@ PACKAGES = {
 NOISE = (DeprecationWarning, PendingDeprecationWarning)
 
 
+@typed
 def begin(tier: str = "cpu", seed: int = 0) -> "HTML":
     """Start a lesson; returns the table of versions to look at, with the doctor's quick checks in its last line.
 
@@ -49,6 +51,7 @@ def begin(tier: str = "cpu", seed: int = 0) -> "HTML":
     """
     if tier not in TIERS:
         raise BadInput("TIER", repr(tier), " or ".join(map(repr, TIERS)), 'set TIER = "cpu" in the parameters cell')
+    between("seed", seed, 0, 2**32 - 1)
     if tier == "gpu":
         _require_cuda()
     from helpers.display import table  # here, since the doctor has to start where NumPy does not

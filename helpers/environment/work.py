@@ -4,6 +4,7 @@ import fcntl
 from pathlib import Path
 from typing import IO
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import ROOT, disk_errors
 
@@ -12,6 +13,7 @@ MOST = 20  # runs of one lesson at the same time
 _held: dict[Path, IO] = {}  # a lock is held for as long as its file is open
 
 
+@typed
 def work_folder(lesson: str) -> Path:
     """The folder that this process alone writes to in `lesson` ("00_start_here"), relative to the repository's root.
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from helpers import graph
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.export import cache
 from helpers.export.names import name_after_modules
@@ -24,6 +25,7 @@ __all__ = ["OPSET", "assert_parity", "cached", "check", "difference", "export", 
 OPSET = 18
 
 
+@typed
 def cached(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: int = OPSET, **options: Any) -> Path:
     """`export`, or a copy of what it wrote when the same network was exported before; returns the file's path.
 
@@ -38,6 +40,7 @@ def cached(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: 
     return Path(path)
 
 
+@typed
 def export(
     model: torch.nn.Module,
     path: PathLike,

@@ -10,6 +10,7 @@ import onnx
 import onnx.inliner
 from onnx import TensorProto, helper
 
+from helpers.arguments import typed
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike
 from helpers.graph.file import Model, check_output, name_of, parse, read, save
@@ -22,8 +23,9 @@ from helpers.graph.functions import (
     definitions,
     drop_functions,
 )
+from helpers.graph.part import part
 from helpers.graph.types import Shape, kind_of, tensor_types, values
-from helpers.graph.walk import bodies, copy, element_types, initializers, part
+from helpers.graph.walk import bodies, copy, element_types, initializers
 
 Types = Mapping[str, tuple[int, Shape]]
 
@@ -37,6 +39,7 @@ def located(where: object) -> Iterator[None]:
         raise BadInput(f"{where}: {error.where}", error.found, error.expected, error.fix) from error
 
 
+@typed
 def subgraph(
     model: Model,
     out: PathLike,
@@ -170,6 +173,7 @@ def rounding_kept(model: onnx.ModelProto, where: object = "the model") -> onnx.M
     return kept
 
 
+@typed
 def postprocess(path: PathLike, out: PathLike | None = None, functions: bool = True) -> Path:
     """Prepare a graph with custom operators for ONNX Runtime and plugins; returns the path of `*_post.onnx` (or `out`).
 

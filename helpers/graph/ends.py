@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from helpers.errors import BadInput
+from helpers.errors import BadInput, check_config
 from helpers.files import PathLike, check_distinct
 from helpers.graph.file import load, save
 from helpers.graph.functions.body import Body
@@ -41,6 +41,7 @@ def add_ends(
         BadInput: as those two; an output that is the input.
     """
     check_distinct(out, source)
+    check_config(config, "pictures", "decoded")
     model = load(source)
     if pictures is not None:
         model = with_pictures(model, config, pictures)
@@ -60,6 +61,7 @@ def with_pictures(model: onnx.ModelProto, config: Any, source: tuple[int, int] =
         BadInput: a system whose pictures are prepared otherwise, a model without that input, with free sizes of it or
             of another type, with the names of these ends, or pictures that do not fit the network's.
     """
+    check_config(config, "pictures", "preparation")
     made = copy(model)
     if not (isinstance(source, Sequence) and len(source) == 2 and all(type(n) is int and n > 0 for n in source)):
         raise BadInput("pictures", repr(source), "(height, width), whole numbers above 0", "correct it")
@@ -98,6 +100,7 @@ def with_boxes(model: onnx.ModelProto, config: Any) -> onnx.ModelProto:
         BadInput: a system that has no boxes, or a model without the outputs that they are made of, with free sizes of
             them, or with the names of this end.
     """
+    check_config(config, "decoded", "choose")
     made = copy(model)
     kept = [value for value in made.graph.output if value.name not in config.decoded]
     if len(kept) + len(config.decoded) != len(made.graph.output):

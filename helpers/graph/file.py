@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 from onnx.external_data_helper import load_external_data_for_tensor
 
+from helpers.arguments import typed
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path, atomic, check_distinct, found_at, stays_inside
 from helpers.graph.checks import (
@@ -28,6 +29,7 @@ Model: TypeAlias = PathLike | onnx.ModelProto  # a file, or what is in one
 DIGEST = "onramp.sha256"
 
 
+@typed
 def digest(model: onnx.ModelProto) -> str:
     """SHA-256 over the deterministic serialization of `model`, its own digest entry left out."""
     bare = copy(model)
@@ -37,6 +39,7 @@ def digest(model: onnx.ModelProto) -> str:
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
+@typed
 def save(model: onnx.ModelProto, path: PathLike) -> Path:
     """Check `model`, add its digest to `metadata_props`, and write one file, whole or not at all; returns the path.
 
@@ -51,6 +54,7 @@ def save(model: onnx.ModelProto, path: PathLike) -> Path:
     return Path(path)
 
 
+@typed
 def load(path: PathLike) -> onnx.ModelProto:
     """Read an ONNX file that can be trusted: whole, of its digest, past onnx.checker, no unknown operator, and all
     weights are numbers.
@@ -68,6 +72,7 @@ def load(path: PathLike) -> onnx.ModelProto:
     return model
 
 
+@typed
 def parse(path: PathLike, weights: bool = True) -> onnx.ModelProto:
     """Read a file as ONNX: the door of all that comes in one. Its digest is compared where it carries one.
 

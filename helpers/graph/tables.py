@@ -8,12 +8,14 @@ from collections import Counter
 
 from onnx import helper
 
+from helpers.arguments import typed
 from helpers.graph.file import Model, name_of, read
 from helpers.graph.functions import custom_nodes, definitions, is_defined, is_known
 from helpers.graph.types import kind_of, tensor_types, text, type_of, values
 from helpers.graph.walk import attributes, initializers, inputs
 
 
+@typed
 def op_table(model: Model) -> list[dict]:
     """Operators of the main graph by count: op, domain, count, kind (`onnx`, `function` for a custom one with its body,
     `plugin` without).
@@ -29,6 +31,7 @@ def op_table(model: Model) -> list[dict]:
     ]
 
 
+@typed
 def custom_ops(model: Model) -> list[dict]:
     """Custom nodes one by one: node, op, domain, inputs and outputs as `name[shape]`, attributes, defined, known."""
     where, model = name_of(model), read(model)
@@ -53,6 +56,7 @@ def custom_ops(model: Model) -> list[dict]:
     ]
 
 
+@typed
 def shapes(model: Model) -> list[dict]:
     """All values of the main graph: tensor, shape, dtype, role, producer (node name).
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 
 
@@ -29,6 +30,7 @@ DTYPES = ("float32", "float16")
 FUSED_SINCE = {"onnxruntime": (1, 31), "tensorrt": (10, 15), "tensorrt_rtx": (1, 7)}
 
 
+@typed
 def flavor_for(runtime: str, version: str, dtype: str = "float32") -> str:
     """The name of the flavor to export for a runtime of `helpers.engine.RUNTIMES`.
 

@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.errors import BadInput
+from helpers.arguments import typed
+from helpers.errors import BadInput, entry
 from helpers.files import PathLike, as_path, atomic, check_distinct, found_at, read_json, stays_inside
 from helpers.layers.llama import Llama, LlamaConfig
 from helpers.llm.sizes import SIZES, llama_sizes
@@ -37,6 +38,7 @@ UNHANDLED = {  # what another value of a field would change in the network, and 
 SHARD = 5 << 30  # bytes
 
 
+@typed
 def read_config(folder: PathLike) -> tuple[LlamaConfig, dict[str, Any]]:
     """(sizes, the whole table) of a folder's config.json, or of the `text_config` or `llm_config` in it.
 
@@ -49,16 +51,14 @@ def read_config(folder: PathLike) -> tuple[LlamaConfig, dict[str, Any]]:
     table = read_json(path, "the configuration of a Llama in Hugging Face's form", fix)
     if not isinstance(table, dict):
         raise BadInput(path, f"a {type(table).__name__}", "a table", fix)
-    table = next((table[key] for key in ("text_config", "llm_config") if isinstance(table.get(key), dict)), table)
+    table = next(filter(None, (entry(table, key, {}, path, fix) for key in ("text_config", "llm_config"))), table)
     return llama_config(table, path), table
 
 
 def llama_config(table: dict[str, Any], path: PathLike) -> LlamaConfig:
     """The sizes of a table in Hugging Face's form; theta stands in `rope_theta`, or in `rope_parameters`."""
     fix = "take the model's own config.json"
-    rope = table.get("rope_parameters") or {}
-    if not isinstance(rope, dict):
-        raise BadInput(path, f"rope_parameters {rope!r}", "a table", fix)
+    rope = entry(table, "rope_parameters", {}, path, fix)
     found = {key: table.get(key, usual) for key, usual in UNHANDLED.items()}
     if table.get("model_type") not in KINDS:
         found["model_type"] = table["model_type"]
@@ -69,13 +69,15 @@ def llama_config(table: dict[str, Any], path: PathLike) -> LlamaConfig:
         expected = ", ".join(f"{key} {usual[key]}" for key in other)
         raise BadInput(path, f"not handled: {json.dumps(other)}", expected, "convert this model with its own tools")
     values = {key: table.get(key) for key in SIZES}
+    groups = table.get("num_key_value_heads")
     theta = table.get("rope_theta", rope.get("rope_theta", 10000.0))
-    values |= {"num_key_value_heads": table.get("num_key_value_heads") or table.get("num_attention_heads"),
+    values |= {"num_key_value_heads": groups if groups is not None else table.get("num_attention_heads"),
                "max_position_embeddings": table.get("max_position_embeddings", 2048),
                "rms_norm_eps": table.get("rms_norm_eps", 1e-6), "rope_theta": theta}  # fmt: skip
     return llama_sizes(values, table.get("head_dim"), path, fix)
 
 
+@typed
 def read_weights(folder: PathLike) -> dict[str, Tensor]:
     """All tensors of a folder by name: `model.safetensors` or `pytorch_model.bin`, or their shards by the index.
 
@@ -119,6 +121,7 @@ def check(config: LlamaConfig, state: dict[str, Tensor], where: PathLike) -> Non
     check_tensors(state, wanted, where, "take weights and config.json of one model")
 
 
+@typed
 def load(folder: PathLike) -> Llama:
     """The Llama of a folder in FP32 and eval mode; raises as `read_config` and `read_weights`, and for what differs."""
     config, _ = read_config(folder)
@@ -132,6 +135,7 @@ def load(folder: PathLike) -> Llama:
     return model.eval()
 
 
+@typed
 def save(out: PathLike, state: dict[str, Tensor], table: dict[str, Any], tokenizer: PathLike | None = None,
          shard: int = SHARD, kind: dict[str, Any] = PLAIN) -> Path:  # fmt: skip
     """Write a folder that transformers loads as LlamaForCausalLM, whole or not at all.

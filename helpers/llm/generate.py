@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.llm.language_model import FEWER, LanguageModel, Row
 
 
+@typed
 @dataclass(frozen=True)
 class Sampling:
     """How a token is drawn; by default the most probable one is taken.
@@ -37,6 +39,7 @@ class Sampling:
 GREEDY = Sampling()
 
 
+@typed
 def stream(model: LanguageModel, prompts: Sequence[Row], tokens: int, stop: Collection[int] = (),
            sampling: Sampling = GREEDY, table: np.ndarray | None = None) -> Iterator[list[int | None]]:  # fmt: skip
     """Yield the next token of each row as soon as it is known; None for a row that has ended.
@@ -70,6 +73,7 @@ def _stream(model, prompts, tokens, stop, sampling, table):
         logits = model.decode(chosen)
 
 
+@typed
 def generate(model: LanguageModel, prompts: Sequence[Row], tokens: int, stop: Collection[int] = (),
              sampling: Sampling = GREEDY, table: np.ndarray | None = None) -> list[list[int]]:  # fmt: skip
     """What `stream` yields, as a list of new tokens for each row; the arguments are the same."""

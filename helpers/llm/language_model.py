@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from helpers.arguments import array
 from helpers.errors import BadInput
 
 Row = Sequence[int] | np.ndarray
@@ -38,12 +39,10 @@ class LanguageModel:
             BadInput: no prompt or an empty one, an id that stands for nothing, a table of another width, not finite or
                 too large, or more tokens than the cache holds. The cache is left as it was.
         """
-        rows = [np.asarray(prompt).reshape(-1) for prompt in prompts]
-        if not rows or not all(row.size for row in rows):
-            found, fix = (
-                f"{len(rows)}, of lengths {[row.size for row in rows]}",
-                "begin with the token of a text's start",
-            )
+        rows = [array("prompt", prompt, (None,), "whole") for prompt in prompts if len(prompt)]
+        if not rows or len(rows) < len(prompts):
+            found = f"{len(prompts)}, of lengths {[len(prompt) for prompt in prompts]}"
+            fix = "begin with the token of a text's start"
             raise BadInput("prompts", found, "at least one token each", fix)
         checked = self._checked_table(table)
         self._check_ids(rows, len(checked))

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, check_target, read_json
 from helpers.llm import folder
@@ -127,6 +128,7 @@ def adapter_scale(path: PathLike, rank: int, alpha: float | None) -> float | Non
     return found_alpha / (math.sqrt(rank) if table.get("use_rslora") else rank)
 
 
+@typed
 def save_language_model(base: PathLike, out: PathLike, checkpoint: PathLike | None = None, prefix: str | None = None,
                         alpha: float | None = None, shard: int = folder.SHARD) -> Path:  # fmt: skip
     """Write the plain Llama of a base folder, with the language model of a checkpoint merged into it; loaded as a test.

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.layers.llama import Attention, Layer, Llama, rotary, rotate
 from helpers.llm.language_model import LanguageModel
@@ -13,6 +14,7 @@ from helpers.llm.language_model import LanguageModel
 class TorchModel(LanguageModel):
     """A plain or quantized `Llama` whose keys and values stay, on the device and in the type of its weights."""
 
+    @typed
     def __init__(self, model: Llama, capacity: int | None = None) -> None:
         """capacity: tokens of the cache, at most the model's own `max_position_embeddings`, which is the default."""
         config = model.config
@@ -72,6 +74,7 @@ class TorchModel(LanguageModel):
         return attention.o_proj(attended.transpose(1, 2).flatten(2))
 
 
+@typed
 def check_capacity(capacity: int | None, longest: int) -> int:
     """The tokens of a cache; BadInput for none, or more than the positions that the model knows."""
     if capacity is None:

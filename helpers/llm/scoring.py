@@ -6,10 +6,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from helpers.arguments import typed
 from helpers.layers.llama import Llama
 from helpers.llm import sentences
 from helpers.llm.generate import generate
 from helpers.llm.language_model import LanguageModel
+from helpers.llm.tensorrt_llm.quantized import check_ids
 
 LONGEST = 6  # tokens of a decision
 
@@ -39,9 +41,11 @@ def rows(scenes: Sequence[sentences.Scene], yellow: str = "slow") -> tuple[np.nd
     return ids, asked
 
 
+@typed
 @torch.no_grad()
 def perplexity(model: Llama, ids: np.ndarray, asked: np.ndarray) -> float:
     """exp of the mean cross entropy of the tokens that `asked` marks; 1 where every one is certain and right."""
     tokens, marked = torch.from_numpy(ids), torch.from_numpy(asked)
+    check_ids(model, tokens)
     logits = model(tokens[:, :-1])
     return float(F.cross_entropy(logits[marked[:, 1:]], tokens[:, 1:][marked[:, 1:]]).exp())

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from helpers.arguments import between, typed
 from helpers.errors import BadInput
 
 BEGIN, END = "<s>", "</s>"
@@ -29,6 +30,7 @@ class Scene(NamedTuple):
     things: tuple[tuple[str, str], ...]
 
 
+@typed
 def decision(scene: Scene, yellow: str = "slow") -> str:
     """What to do: a red light first, then a thing ahead by the gap, then a yellow light, then what is at the side.
 
@@ -47,8 +49,11 @@ def decision(scene: Scene, yellow: str = "slow") -> str:
     return "keep lane"
 
 
+@typed
 def scenes(count: int, seed: int) -> list[Scene]:
     """Random scenes of two things each."""
+    between("count", count, 0, 1 << 20)
+    between("seed", seed, 0, 2**63)
     random = np.random.default_rng(seed)
 
     def one(words: Sequence[str]) -> str:
@@ -66,6 +71,7 @@ def prompt(scene: Scene) -> str:
     return f"{BEGIN} speed {scene.speed} gap {scene.gap} light {scene.light} {things} so"
 
 
+@typed
 def encode(text: str) -> list[int]:
     """Token ids of words; BadInput for one that is not in the vocabulary."""
     if unknown := [word for word in text.split() if word not in IDS]:
@@ -73,6 +79,7 @@ def encode(text: str) -> list[int]:
     return [IDS[word] for word in text.split()]
 
 
+@typed
 def decode(ids: Sequence[int]) -> str:
     """Words of token ids, without the marks of a text's beginning and end."""
     words = [WORDS[number] if number < len(WORDS) else "?" for number in ids]

@@ -1,9 +1,11 @@
 """The tokenizer of a Llama from its tokenizer.json: byte-pair encoding over a whole text, without other packages."""
 
+import heapq
 import itertools
 from collections.abc import Iterable
 from typing import Any
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, read_json
 
@@ -26,17 +28,33 @@ class Tokenizer:
         self._ranks = {pair: rank for rank, pair in enumerate(merges)}
         self._tokens = {number: token for token, number in vocab.items()}
 
+    @typed
     def encode(self, text: str) -> list[int]:
         """The ids of a text behind that of its start. A character that has no token becomes its bytes, or unknown."""
-        pieces = list(SPACE + text.replace(" ", SPACE)) if text else []
-        while True:
-            found = [(self._ranks.get(pair), k) for k, pair in enumerate(itertools.pairwise(pieces))]
-            rank, first = min(((rank, k) for rank, k in found if rank is not None), default=(None, 0))
-            if rank is None:
-                break
-            pieces[first : first + 2] = [pieces[first] + pieces[first + 1]]
+        pieces = self._merged(list(SPACE + text.replace(" ", SPACE))) if text else []
         return [self.bos, *(number for piece in pieces for number in self._ids(piece))]
 
+    def _merged(self, pieces):
+        """The pieces with every merge done: of the least rank first, of those of one rank the leftmost."""
+        following, before = list(range(1, len(pieces) + 1)), list(range(-1, len(pieces) - 1))
+        waiting = [
+            (self._ranks[pair], k, pair) for k, pair in enumerate(itertools.pairwise(pieces)) if pair in self._ranks
+        ]
+        heapq.heapify(waiting)
+        while waiting:
+            _, left, pair = heapq.heappop(waiting)
+            right = following[left]
+            if right == len(pieces) or (pieces[left], pieces[right]) != pair:  # one of them was merged meanwhile
+                continue
+            pieces[left], pieces[right], following[left] = "".join(pair), "", following[right]
+            if following[left] < len(pieces):
+                before[following[left]] = left
+            for one, other in ((before[left], left), (left, following[left])):
+                if one >= 0 and other < len(pieces) and (pair := (pieces[one], pieces[other])) in self._ranks:
+                    heapq.heappush(waiting, (self._ranks[pair], one, pair))
+        return [piece for piece in pieces if piece]
+
+    @typed
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids without special tokens; ids that are no token are left out."""
         data = b"".join(_bytes(token) for token in (self._tokens.get(int(number), "") for number in ids)
@@ -54,6 +72,7 @@ def _bytes(token):
     return bytes([int(token[3:5], 16)]) if is_byte else token.encode()
 
 
+@typed
 def read(folder: PathLike) -> Tokenizer:
     """The tokenizer of a folder of Hugging Face.
 

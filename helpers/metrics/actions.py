@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 
 Act = Callable[[Sequence[np.ndarray], Sequence[str]], Sequence[np.ndarray | None]]
@@ -29,6 +30,7 @@ class Reached(NamedTuple):
     used: np.ndarray
 
 
+@typed
 def errors(found: Sequence[np.ndarray | None], right: np.ndarray) -> Errors:
     """Predicted actions, None where there is none, against the expert's [N, n].
 

@@ -16,6 +16,7 @@ from nuscenes.eval.common.loaders import add_center_dist, filter_eval_boxes, loa
 from nuscenes.eval.detection.data_classes import DetectionBox
 from nuscenes.eval.detection.evaluate import DetectionEval
 
+from helpers.arguments import typed
 from helpers.boxes import Boxes, require_frame, transform
 from helpers.dataset import Dataset, Frame
 from helpers.errors import BadInput
@@ -40,6 +41,7 @@ ATTRIBUTES = {
 }
 
 
+@typed
 def to_global(boxes: Boxes, frame: Frame) -> Boxes:
     """Lidar Boxes of `frame` -> global Boxes, without those beyond the evaluation range of their class (ego radius).
 
@@ -102,6 +104,7 @@ class _Evaluation(DetectionEval):
         return filter_eval_boxes(self.nusc, add_center_dist(self.nusc, boxes), self.cfg.class_range)
 
 
+@typed
 def score(results: dict[str, Boxes], dataset: Dataset) -> dict[str, float]:
     """Score detections against the annotations of the samples in `results`.
 

@@ -7,6 +7,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from helpers.dataset import Dataset, Frame, stream
+from helpers.errors import check_config
 from helpers.sequence import Arrays, Step, rollout
 
 Run = Callable[[Arrays], Arrays]  # the inputs of one frame to its outputs
@@ -23,6 +24,7 @@ def decoded(
         config: of the system: its states and `decode`.
         total: number of steps for the progress bar, where `steps` does not tell.
     """
+    check_config(config, "states", "initial_states", "decode")
     running = rollout(run, steps, config.states, config.initial_states())
     total = total or length_hint(steps) or None
     for step, _, outputs in tqdm(running, "evaluate", total, disable=not progress, unit="frame"):

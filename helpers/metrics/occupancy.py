@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.dataset import Dataset, Frame, occupancy
 from helpers.dataset.occupancy import CLASSES, FREE, LOW, SHAPE, VOXEL, Occupancy
 from helpers.errors import BadInput
@@ -21,6 +22,7 @@ THRESHOLDS = (1.0, 2.0, 4.0)  # m
 STEEPEST, HIGHEST = 10, 0.21  # rays that meet the ground at 1 .. 10 heights of the sensor; rad above the horizon
 
 
+@typed
 def histogram(found: np.ndarray, label: Occupancy) -> np.ndarray:
     """Counts int64 [18,18] of (true class, predicted class) over the voxels that cameras see.
 
@@ -31,6 +33,7 @@ def histogram(found: np.ndarray, label: Occupancy) -> np.ndarray:
     return np.bincount(pairs, minlength=len(CLASSES) ** 2).reshape(len(CLASSES), len(CLASSES))
 
 
+@typed
 def mean_iou(counts: np.ndarray) -> dict[str, float]:
     """mIoU in percent and `IoU/CLASS` of every class but `free` from counts [18,18]; NaN for one that never occurs."""
     both = np.diag(counts).astype(np.float64)
@@ -102,6 +105,7 @@ def ray_counts(found: np.ndarray, label: Occupancy, origin: np.ndarray) -> np.nd
     return np.stack([np.bincount(group, minlength=len(CLASSES))[:FREE] for group in groups])
 
 
+@typed
 def ray_iou(counts: np.ndarray) -> dict[str, float]:
     """RayIoU in percent at every threshold and their mean, from the sum of `ray_counts`; NaN classes do not count."""
     true, found, *right = counts.astype(np.float64)
@@ -111,6 +115,7 @@ def ray_iou(counts: np.ndarray) -> dict[str, float]:
     return {"RayIoU": float(np.mean(values))} | rows
 
 
+@typed
 def score(pairs: Iterable[tuple[Frame, np.ndarray]], dataset: Dataset, rays: bool = True) -> dict[str, float]:
     """mIoU, `IoU/CLASS` and, with `rays`, RayIoU of predicted classes [200,200,16], in percent; and frames.
 

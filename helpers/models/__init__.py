@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from helpers.arguments import between, typed
 from helpers.errors import BadInput
 from helpers.models.checkpoints import dtype_of, load_checkpoint, shape_of
 
@@ -38,12 +39,14 @@ SYSTEMS = {
 }
 
 
+@typed
 def configs(system: str) -> dict[str, Config]:
     """The configurations of a system by name; torch is not needed."""
     _known("system", system, SYSTEMS)
     return _module(system, "config").CONFIGS
 
 
+@typed
 def config(system: str, name: str | None = None) -> Config:
     """One configuration of a system: shapes, states, `inputs` and `decode`; torch is not needed.
 
@@ -60,6 +63,7 @@ def config(system: str, name: str | None = None) -> Config:
     return found[name]
 
 
+@typed
 def create(system: str, config: str | Config | None = None, seed: int = 0) -> nn.Module:
     """A network in eval mode with weights drawn from `seed` (the global random state is left as it was).
 
@@ -73,11 +77,13 @@ def create(system: str, config: str | Config | None = None, seed: int = 0) -> nn
     """
     import torch
 
+    between("seed", seed, -(2**63), 2**64 - 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _network(system, config).eval()
 
 
+@typed
 def skeleton(system: str, config: str | Config | None = None) -> nn.Module:
     """The network on the device "meta": names, shapes and types of its tensors without storage."""
     import torch

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import ROOT, PathLike, atomic
 
@@ -69,6 +70,7 @@ def program(name: str, environ: Mapping[str, str] = os.environ, paths: Iterable[
     return next((path for path in found if path.is_file()), None)
 
 
+@typed
 def kernels(source: PathLike, arch: str = "sm_87", include: Iterable[PathLike] = ()) -> dict[str, Kernel]:
     """Compile a CUDA source for one GPU: {name of a kernel, as the linker knows it: Kernel}.
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import ROOT, PathLike, as_path, sha256
 
@@ -88,6 +89,7 @@ def _folder(target, out):
 # ---------------------------------------------------------------------------------------------------------------- load
 
 
+@typed
 def load(path: PathLike, tensorrt: str | None = None) -> ctypes.CDLL:
     """The library at `path`, loaded, with its kernels ready to be called; under TensorRT 8.6 its plugins register.
 

@@ -13,7 +13,7 @@ from typing import Any
 from helpers.engine import Engine
 from helpers.engine.base import check_feeds
 from helpers.engine.slots import Slot
-from helpers.errors import BadInput
+from helpers.errors import BadInput, check_config
 from helpers.pipeline.decoders import Decoder, Turbo, available
 from helpers.pipeline.serial import Serial
 from helpers.pipeline.shots import Done, Shot
@@ -34,11 +34,12 @@ class Pipeline:
     """
 
     def __init__(self, engine: Engine, config: Any, decoder: Decoder | None = None, depth: int = 3) -> None:
+        check_config(config, "states", "decode")
         if PICTURES not in engine.inputs:
             raise BadInput(engine.path, f"inputs {', '.join(engine.inputs)}", f"an input {PICTURES!r}",
                            "export the graph with pictures=(height, width)")  # fmt: skip
-        if depth < 1:
-            raise BadInput("depth", depth, "at least 1", "correct it")
+        if type(depth) is not int or depth < 1:
+            raise BadInput("depth", repr(depth), "a whole number from 1", "correct it")
         self._config, self._decoder = config, decoder or Turbo()
         self._others = {
             name: tensor for name, tensor in engine.inputs.items() if name not in (PICTURES, *config.states)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, atomic, check_distinct, check_target
 from helpers.llm import folder as hugging_face
@@ -23,6 +24,7 @@ PARTS = ("vision_backbone", "projector")  # each a file NAME.pth
 CONFIG = "openvla_config.json"
 
 
+@typed
 def save_backbone(source: PathLike, save_dir: PathLike, shard: int = hugging_face.SHARD) -> Path:
     """Write the parts of a policy's folder: LLM_backbone/, a plain Llama that every tool converts, with the tokenizer;
     vision_backbone.pth and projector.pth, tables of tensors without prefix; openvla_config.json. All types stay.
@@ -50,6 +52,7 @@ def save_backbone(source: PathLike, save_dir: PathLike, shard: int = hugging_fac
     return as_path(save_dir)
 
 
+@typed
 def load_backbone(save_dir: PathLike, dtype: torch.dtype = torch.float32) -> Policy:
     """The policy of what `save_backbone` wrote; raises BadInput for a part that is absent, damaged or another's."""
     root = as_path(save_dir)

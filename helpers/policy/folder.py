@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.errors import BadInput
+from helpers.arguments import typed
+from helpers.errors import BadInput, entry
 from helpers.files import PathLike, as_path, read_json
 from helpers.llm import folder as hugging_face
 from helpers.llm import tokenizer
@@ -26,6 +27,7 @@ STATISTICS = "dataset_statistics.json"  # of a fine-tune, beside config.json
 FIX = "take all files of one model"
 
 
+@typed
 def read_config(folder: PathLike, name: str = "config.json") -> tuple[Config, dict[str, Any]]:
     """(configuration, statistics of actions by data set) of a folder's config.json, or its file `name`.
 
@@ -35,7 +37,7 @@ def read_config(folder: PathLike, name: str = "config.json") -> tuple[Config, di
     path = as_path(folder) / name
     table = read_json(path, "the configuration of an OpenVLA", FIX)
     config = published.config_of(table, path)
-    hugging_face.llama_config(dict(config.language) | dict(table.get("text_config") or {}), path)
+    hugging_face.llama_config(dict(config.language) | entry(table, "text_config", {}, path, FIX), path)
     fine_tuned = path.with_name(STATISTICS)
     stats = read_json(fine_tuned, "statistics of actions", FIX) if fine_tuned.exists() else table.get("norm_stats")
     if not isinstance(stats, dict) or not all(isinstance(each, dict) and "action" in each for each in stats.values()):
@@ -43,6 +45,7 @@ def read_config(folder: PathLike, name: str = "config.json") -> tuple[Config, di
     return config, stats
 
 
+@typed
 def load(folder: PathLike, dtype: torch.dtype = torch.float32) -> Policy:
     """The policy of a folder: config.json, weights in one file or in shards, tokenizer.json.
 
@@ -56,6 +59,7 @@ def load(folder: PathLike, dtype: torch.dtype = torch.float32) -> Policy:
     return policy_of(load_network(folder, dtype), tokenizer.read(folder), stats, str(folder))
 
 
+@typed
 def load_network(folder: PathLike, dtype: torch.dtype = torch.float32) -> OpenVLA:
     """The network of a folder, which `helpers.export` exports; raises as `load`."""
     return assembled(read_config(folder)[0], hugging_face.read_weights(folder), folder, dtype)
@@ -91,6 +95,7 @@ def vision_of(network: OpenVLA) -> Run:
     return run
 
 
+@typed
 def save(out: PathLike, network: OpenVLA, norm_stats: Mapping[str, Any], words: PathLike,
          shard: int = hugging_face.SHARD) -> Path:  # fmt: skip
     """Write a folder that `load` reads, in the form of the published ones, whole or not at all.

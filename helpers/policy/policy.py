@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.llm.generate import generate
 from helpers.llm.tokenizer import Tokenizer
@@ -46,6 +47,7 @@ class Policy:
     language: LanguageModel
     most: int = field(default=MOST)
 
+    @typed
     def predict(self, image: np.ndarray, instruction: str, unnorm_key: str | None = None) -> Prediction:
         """The next action.
 
@@ -61,6 +63,7 @@ class Policy:
         (ids,) = self.generate([image], [instruction], len(decode.limits(statistics)[0]))
         return self._prediction(np.array(ids, np.int64), statistics)
 
+    @typed
     def predict_each(
         self, images: Sequence[np.ndarray], instructions: Sequence[str], unnorm_key: str | None = None
     ) -> list[Prediction | None]:
@@ -74,6 +77,7 @@ class Policy:
                 found.append(None)
         return found
 
+    @typed
     def generate(self, images: Sequence[np.ndarray], instructions: Sequence[str], count: int = 7) -> list[list[int]]:
         """The new tokens of each row; `count` of them from a policy that does not reason."""
         feeds = [inputs.pixels(image, self.config) for image in images]

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import onnx
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
-from helpers.graph.walk import Block, producers
+from helpers.graph.part import Block
+from helpers.graph.walk import producers
 from helpers.precision.errors import METRICS, Range
 from helpers.precision.evidence import Evidence
 from helpers.precision.frames import feeds_of
@@ -33,6 +35,7 @@ STRATEGIES = ("walk", "bisect")
 Form = Any  # a path, an `onnx.ModelProto`, a module of `helpers.models`, or a `Runner`
 
 
+@typed
 @dataclass(frozen=True)
 class Options:
     """What is seldom changed in `first_divergence`.
@@ -74,6 +77,7 @@ def check_tolerance(where: str, tolerance: float) -> None:
         raise BadInput(where, tolerance, "a number from 0 on, of the largest value", "pass one such as 1e-3")
 
 
+@typed
 def first_divergence(
     reference: Form,
     candidate: Form,

@@ -4,7 +4,8 @@ import numpy as np
 import onnx
 
 from helpers import graph
-from helpers.graph.walk import Block, producers
+from helpers.graph.part import Block
+from helpers.graph.walk import producers
 
 
 class Evidence:

@@ -201,7 +201,7 @@ def _carried(e):
     """An input that is already off, within its own tolerance."""
     errors = {name: measure(e.ours[name], e.theirs[name], 0, 0).relative for name in e.block.inputs if name in e.theirs}
     name = max(errors, key=lambda tensor: errors[tensor], default=None)
-    if name is None or errors[name] < e.tolerance / 20:
+    if name is None or not errors[name] or errors[name] < e.tolerance / 20:
         return None
     text = (
         f"carried: {name} is already off by {number(errors[name])} (within its tolerance), and this node amplifies it"

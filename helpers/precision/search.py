@@ -8,8 +8,9 @@ from onnx import helper
 
 from helpers import graph
 from helpers.errors import BadInput
+from helpers.graph.part import Block
 from helpers.graph.types import count
-from helpers.graph.walk import Block, ancestors
+from helpers.graph.walk import ancestors
 from helpers.precision.errors import METRICS, Error, undefined
 from helpers.precision.runners import Arrays, Runner
 

@@ -18,6 +18,7 @@ import onnx
 from onnx import helper
 
 from helpers import graph
+from helpers.arguments import typed
 from helpers.calibration import CalibrationReader, check_calibration, fixed_shapes, noise
 from helpers.errors import BadInput
 from helpers.files import atomic, check_distinct
@@ -36,6 +37,7 @@ MIN_OPSET = 19  # what Q/DQ nodes need; ModelOpt converts older graphs itself, b
 MIN_IR = 4  # from here on a constant need not be listed among the graph's inputs, where ModelOpt takes it for one
 
 
+@typed
 @dataclass(frozen=True)
 class Options:
     """What is seldom changed in `quantize`.
@@ -58,6 +60,7 @@ class Options:
 DEFAULTS = Options()
 
 
+@typed
 def quantize(
     onnx_path: str | Path,
     out: str | Path,

@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.errors import BadInput, reason
 
 KEYS = {"__numpy__", "dtype", "shape"}
@@ -28,6 +29,7 @@ def encode(array: np.ndarray) -> dict[str, object]:
     }
 
 
+@typed
 def decode(value: object, where: str, types: Collection[str], most: int) -> np.ndarray:
     """The array of such an object, read-only; BadInput for any other.
 

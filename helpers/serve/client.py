@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import httpx
 import numpy as np
 
+from helpers.arguments import between, typed
 from helpers.errors import BadInput, printable, reason
 from helpers.serve import arrays, protocol
 
@@ -44,15 +45,21 @@ class Client:
         patience: seconds for which a request is sent again when the server says 503 and when to come again.
     """
 
+    @typed
     def __init__(
         self, url: str, token: str | None = None, form: Form = "tensorrt-openvla", timeout: float = 30,
         patience: float = 0,
     ) -> None:  # fmt: skip
+        between("timeout", timeout, 1e-3, 86400)
+        between("patience", patience, 0, 86400)
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise BadInput("token", f"{len(token)} characters", "printable ASCII in one line", "give another secret")
         self.url, self.form, self.patience = url, form, patience
         headers = {"authorization": f"Bearer {token}"} if token is not None else {}
         secure = url.startswith("https:")  # without, no certificates need be read, which takes 30 ms
         self._http = httpx.Client(headers=headers, timeout=timeout, trust_env=False, verify=secure)
 
+    @typed
     def act(
         self, image: np.ndarray, instruction: str, unnorm_key: str | None = None, return_ids: bool = False
     ) -> Answer:

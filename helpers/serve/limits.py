@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, fields
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 
 
+@typed
 @dataclass(frozen=True)
 class Limits:
     """Sizes and times of the server; BadInput unless all are above zero (`queue` may be zero).

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.errors import BadInput, reason
 from helpers.serve import arrays
 from helpers.serve.limits import Limits
@@ -51,6 +52,7 @@ class Prediction(NamedTuple):
     text: str
 
 
+@typed
 def parse(body: bytes, limits: Limits) -> Act:
     """The request of a body; Refused with 400 if it is no JSON, with 422 if it is no request."""
     payload, encoded = _json(body, "the body", 400), False

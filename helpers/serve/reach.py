@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from helpers.arguments import array, between, typed
 from helpers.errors import BadInput
 
 COLORS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (40, 80, 200), "yellow": (220, 200, 40)}
@@ -28,9 +29,12 @@ class Reach:
         pause: seconds that each prediction takes longer, as a larger model would.
     """
 
+    @typed
     def __init__(self, pause: float = 0.0) -> None:
+        between("pause", pause, 0, 3600)
         self.pause = pause
 
+    @typed
     def predict(
         self, image: np.ndarray, instruction: str, unnorm_key: str | None = None
     ) -> tuple[np.ndarray, np.ndarray, str]:
@@ -77,8 +81,13 @@ def _text(instruction, name, block, gripper, closed):
     return f"TASK: {instruction} VISIBLE OBJECTS: {spots} MOVE: {done}"
 
 
+@typed
 def picture(blocks: Mapping[str, tuple[float, float]], gripper: tuple[float, float], size: int = 224) -> np.ndarray:
     """uint8 [size, size, 3] RGB: blocks by the names of their colors and the gripper, at (x, y) in pictures."""
+    between("size", size, 1, 1 << 13)
+    if unknown := sorted(set(blocks) - COLORS.keys()):
+        raise BadInput("blocks", unknown[0], f"some of {', '.join(COLORS)}", "name a color that there is")
+    array("places of blocks and gripper", [*blocks.values(), gripper], (None, 2))
     image = np.full((size, size, 3), TABLE, np.uint8)
     y, x = (np.mgrid[:size, :size] + 0.5) / size
     for name, (across, down) in blocks.items():

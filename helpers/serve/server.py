@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.serve import app
 from helpers.serve.connection import Connection
@@ -83,6 +84,7 @@ def run(
         asyncio.run(_serve(policy, bound, limits, token, legacy, lambda _: ready(address(bound))))
 
 
+@typed
 def bind(host: str, port: int) -> socket.socket:
     """A socket bound to an address, `port` 0 being any free one; BadInput if it cannot be had."""
     try:
@@ -132,6 +134,7 @@ class Running:
         BadInput: as `run`.
     """
 
+    @typed
     def __init__(
         self, source: str, options: dict[str, Any] | None = None, limits: Limits | None = None,
         token: str | None = None, legacy: bool = False, port: int = 0,

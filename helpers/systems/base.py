@@ -168,6 +168,13 @@ class Config:
         """What the task scores, such as `helpers.boxes.Boxes`, of the outputs (name -> array) of one frame."""
         raise NotImplementedError
 
+    def check_outputs(self, outputs: Mapping[str, np.ndarray]) -> None:
+        """BadInput unless `outputs` has what `decode` reads."""
+        if not isinstance(outputs, Mapping) or (lacking := set(self.decoded) - outputs.keys()):
+            found = f"without {', '.join(sorted(lacking))}" if isinstance(outputs, Mapping) else repr(outputs)[:60]
+            expected = f"arrays by name, {', '.join(self.decoded)} among them"
+            raise BadInput("outputs", found, expected, "pass what the network gave for one frame")
+
     def choose(self, body: Any, shapes: Mapping[str, list[int]]) -> dict[str, tuple[int, list[int]]]:
         """Nodes that make of `decoded` what `decode` takes in their place: little enough to be copied every frame.
 

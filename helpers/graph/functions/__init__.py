@@ -14,6 +14,7 @@ from typing import TypeAlias
 import onnx
 from onnx import helper
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.graph.functions import bev_pool_v2, grid_sample_3d, ms_deform_attn, project_pillars, rotate
 from helpers.graph.functions.body import Body
@@ -32,6 +33,7 @@ def is_custom(node: onnx.NodeProto) -> bool:
     return not onnx.defs.has(node.op_type, "" if node.domain in STANDARD else node.domain)
 
 
+@typed
 def custom_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     """The custom nodes of the main graph, in graph order."""
     return [node for node in model.graph.node if is_custom(node)]
@@ -64,6 +66,7 @@ def check_known(model: onnx.ModelProto, where: object) -> None:
             raise BadInput(f"{where}: node {node.name or node.output[0]}", found, expected, fix)
 
 
+@typed
 def drop_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of `model` without function bodies: custom nodes are left to a runtime's plugins."""
     bare = copy(model)
@@ -71,6 +74,7 @@ def drop_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     return bare
 
 
+@typed
 def with_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of `model` that defines the operators of this project which it uses."""
     defined = definitions(model)

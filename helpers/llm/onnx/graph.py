@@ -17,6 +17,7 @@ import torch
 from onnx import TensorProto, helper
 
 from helpers import graph
+from helpers.arguments import typed
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path, atomic
 from helpers.graph.checks import LARGEST
@@ -55,6 +56,7 @@ def read_about(entries: Mapping[str, str], where: object) -> About:
     raise BadInput(where, f"metadata {table}", expected, fix)
 
 
+@typed
 def export(model: Llama, path: PathLike, flavor: str = "scatter", inputs: str = "ids", capacity: int | None = None,
            dtype: str = "float32", every: bool = False) -> Path:  # fmt: skip
     """Write `model`, plain or quantized, as one ONNX file, with its weights in `PATH.data` if they exceed 2 GiB.

@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 
 from helpers import engine
+from helpers.arguments import typed
 from helpers.engine.onnxruntime import OnnxRuntimeEngine
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path
@@ -24,6 +25,7 @@ class OnnxModel(LanguageModel):
         cache: dict of input to its OrtValue, [batch, heads, slots, head_dim].
     """
 
+    @typed
     def __init__(self, path: PathLike, embeddings: np.ndarray | None = None, **options: Any) -> None:
         """Open a graph.
 

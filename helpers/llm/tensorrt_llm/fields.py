@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from helpers.errors import BadInput
+from helpers.errors import BadInput, entry
 from helpers.files import PathLike
 from helpers.layers.llama import LlamaConfig
 from helpers.llm.formats import FORMATS, GROUP
@@ -38,9 +38,7 @@ class Correction(NamedTuple):
 
 def check_handled(table: dict[str, Any], path: PathLike) -> int:
     """The number of GPUs a checkpoint is for; BadInput, by name, for what cannot be read back."""
-    settings, mapping = ({} if table.get(key) is None else table[key] for key in ("quantization", "mapping"))
-    if not isinstance(settings, dict) or not isinstance(mapping, dict):
-        raise BadInput(path, "quantization or mapping that is no table", "tables", FIX)
+    settings, mapping = (entry(table, key, {}, path, FIX) for key in ("quantization", "mapping"))
     found = {"architecture": table.get("architecture"), "pp_size": mapping.get("pp_size", 1)}
     found |= {key: settings.get(key) for key in ("quant_algo", "kv_cache_quant_algo")}
     allowed: dict[str, Iterable] = {
@@ -65,7 +63,8 @@ def check_handled(table: dict[str, Any], path: PathLike) -> int:
 def llama_config(table: dict[str, Any], path: PathLike) -> LlamaConfig:
     """The sizes of a corrected table."""
     values = {key: table.get(key) for key in SIZES}
-    values |= {"num_key_value_heads": table.get("num_key_value_heads") or table.get("num_attention_heads"),
+    groups = table.get("num_key_value_heads")
+    values |= {"num_key_value_heads": groups if groups is not None else table.get("num_attention_heads"),
                "max_position_embeddings": table.get("max_position_embeddings", 2048),
                "rms_norm_eps": table.get("norm_epsilon"), "rope_theta": table["rotary_base"]}  # fmt: skip
     return llama_sizes(values, table.get("head_size"), path, FIX)
@@ -91,7 +90,7 @@ def correct(table: dict[str, Any], names: Iterable[str], base: dict[str, Any] | 
 
     put(changed, "architecture", "LlamaForCausalLM", "trtllm-build knows the class of a plain Llama alone")
     put(changed, "logits_dtype", "float32", "the sampler takes logits in FP32, as the converter writes")
-    rope = (base or {}).get("rope_parameters") or {}
+    rope = entry(base or {}, "rope_parameters", {}, "base", "give config.json of the model as Hugging Face has it")
     theta = (base or {}).get("rope_theta", rope.get("rope_theta"))
     if theta is not None or "rotary_base" not in changed:
         put(changed, "rotary_base", theta or 10000.0, "TensorRT-LLM would take 10000" if theta else "its default, said")

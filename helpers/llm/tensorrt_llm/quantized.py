@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.layers.llama import Llama
 from helpers.llm.formats import GROUP, SHARING, SMOOTHING, Format, chosen
@@ -86,6 +87,7 @@ class Seen:
     rows: Tensor
 
 
+@typed
 @torch.no_grad()
 def quantize(model: Llama, name: str, ids: Tensor | None = None, dtype: str | None = None) -> Llama:
     """A copy of `model` in FP32 arithmetic, its weights rounded to `dtype` and quantized in the format `name`.
@@ -104,6 +106,8 @@ def quantize(model: Llama, name: str, ids: Tensor | None = None, dtype: str | No
     model = copy.deepcopy(model).to(kind).float()
     for key, tensor in model.state_dict().items():
         check_finite(key, tensor)
+    if ids is not None:
+        check_ids(model, ids)
     if ids is not None and ids.shape[1] > model.config.max_position_embeddings:
         expected = f"at most the model's {model.config.max_position_embeddings} positions"
         raise BadInput("calibration", f"{ids.shape[1]} tokens in a row", expected, "cut the text into rows")
@@ -118,6 +122,14 @@ def quantize(model: Llama, name: str, ids: Tensor | None = None, dtype: str | No
         if form.kv:  # a scale below one would gain nothing: E4M3 has exponents enough
             layer.self_attn.cached = QuantizedCache((cached[number] / MOST[E4M3]).clamp_min(1).view(1))
     return model
+
+
+def check_ids(model: Llama, ids: Tensor) -> None:
+    """BadInput unless `ids` [B, T] are whole numbers of the model's vocabulary."""
+    fits = ids.ndim == 2 and ids.numel() and ids.dtype in (torch.int64, torch.int32)
+    if not fits or not 0 <= int(ids.min()) <= int(ids.max()) < model.config.vocab_size:
+        expected = f"whole numbers [B, T] from 0 to {model.config.vocab_size - 1}"
+        raise BadInput("ids", f"{ids.dtype} {list(ids.shape)}", expected, "use the model's own tokenizer")
 
 
 def check_finite(name: str, tensor: Tensor) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from helpers.errors import BadInput
+from helpers.arguments import typed
+from helpers.errors import BadInput, entry
 from helpers.files import PathLike, as_path, read_json
 from helpers.layers.llama import Llama, LlamaConfig
 from helpers.llm.formats import EMBEDDING, FORMATS, GROUP, HEAD, KV_SCALE, NORM, NORMS, PLACES, Format
@@ -19,6 +20,7 @@ from helpers.models.checkpoints import read_checkpoint, shape_of
 FIX = "convert again"
 
 
+@typed
 @torch.no_grad()
 def read(folder: PathLike, sm: int = 80, base: dict[str, Any] | None = None) -> Llama:
     """The model of a checkpoint folder, in FP32 arithmetic with the quantization that its tensors say.
@@ -42,7 +44,7 @@ def read(folder: PathLike, sm: int = 80, base: dict[str, Any] | None = None) -> 
     ranks = [_Tensors(folder / RANK.format(rank)) for rank in range(tp)]
     table, _ = correct(table, ranks[0].left, base)
     config = llama_config(table, folder / CONFIG)
-    settings = table.get("quantization") or {}
+    settings = entry(table, "quantization", {}, folder / CONFIG, FIX)
     form = next(f for f in FORMATS.values() if f.algo == settings.get("quant_algo"))
     model = _assembled(config, ranks, form, settings.get("kv_cache_quant_algo"), table, sm)
     for rank in ranks:
@@ -139,7 +141,7 @@ def _cache_scale(ranks, prefix):
 def _embedding(config, ranks, table):
     """The table of embeddings, which lies whole on every GPU, or in parts of its rows or columns."""
     rows, width = config.vocab_size, config.hidden_size
-    if not table.get("use_parallel_embedding") or len(ranks) == 1:
+    if not entry(table, "use_parallel_embedding", False, ranks[0].path.with_name(CONFIG), FIX) or len(ranks) == 1:
         return _shared(ranks, EMBEDDING, (rows, width))
     axis = table.get("embedding_sharding_dim", 0)
     shape = (-(-rows // len(ranks)), width) if axis == 0 else (rows, width // len(ranks))

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, atomic
 from helpers.layers.llama import Llama, LlamaConfig
@@ -20,6 +21,7 @@ from helpers.models.checkpoints import write_tensors
 CONFIG, RANK = "config.json", "rank{}.safetensors"
 
 
+@typed
 @torch.no_grad()
 def write(model: Llama, out: PathLike, name: str, tp: int = 1, sm: int = 80, dtype: str | None = None) -> Path:
     """Write `model` in the format `name` for `tp` GPUs; the folder is whole or absent.

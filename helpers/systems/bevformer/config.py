@@ -116,6 +116,7 @@ class Config(base.Config):
 
         if "boxes" in outputs:
             return decode_chosen(outputs)
+        self.check_outputs(outputs)
         return decode_outputs(outputs["outputs_classes"], outputs["outputs_coords"])
 
     def choose(self, body: Any, shapes: Mapping[str, list[int]]) -> dict[str, tuple[int, list[int]]]:

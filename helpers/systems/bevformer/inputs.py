@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.arguments import array
 from helpers.dataset import Frame, preprocess
 from helpers.systems.bevformer.projection import PROJECTED, pillars, project
 
@@ -34,6 +35,7 @@ def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.nd
 
 def geometry(lidar2img: np.ndarray, config: Any) -> dict[str, np.ndarray]:
     """The inputs that say where the cameras look, of lidar2img float32 [B,6,4,4]: itself, or its projection."""
+    array("lidar2img", lidar2img, (None, None, 4, 4))
     if config.projection != "inputs":
         return {"lidar2img": lidar2img}
     return dict(zip(PROJECTED, project(lidar2img, pillars(config), config.image_size), strict=True))

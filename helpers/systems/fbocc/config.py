@@ -159,6 +159,7 @@ class Config(base.Config):
         """Occ3D's label of every voxel, uint8 [200,200,16]: `helpers.systems.fbocc.decode.decode`."""
         from helpers.systems.fbocc.decode import decode
 
+        self.check_outputs(outputs)
         return decode(outputs["pred_occupancy"])
 
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from helpers.arguments import array
+from helpers.errors import BadInput
+
 NEAREST = 1e-5  # m; what is nearer does not count as in front of a camera
 BORDER = 1e-5  # of the picture's width and height
 
@@ -31,6 +34,15 @@ class Cameras:
     post_rotations: np.ndarray
     post_translations: np.ndarray
     bda: np.ndarray = field(default_factory=lambda: np.eye(3))
+
+    def __post_init__(self) -> None:
+        count = len(array("rotations of cameras", self.rotations, (None, 3, 3)))
+        for name in ("translations", "intrinsics", "post_rotations", "post_translations", "bda"):
+            shape = {"bda": (3, 3)}.get(name, (count, 3) if name.endswith("translations") else (count, 3, 3))
+            found = array(f"{name} of cameras", getattr(self, name), shape)
+            if shape[-2:] == (3, 3) and (np.linalg.matrix_rank(found) < 3).any():
+                expected = "matrices that can be inverted"
+                raise BadInput(f"{name} of cameras", "a singular matrix", expected, "take the calibration of the frame")
 
 
 def mlp_input(cameras: Cameras) -> np.ndarray:
@@ -202,6 +214,10 @@ def history_grid(
         motion: [4,4], this frame's ego to that of the frame before.
         bda, history_bda: [3,3], augmentation of the volume now and then.
     """
+    motion = array("motion", motion, (4, 4))
+    for name, turn in (("bda", bda), ("history_bda", history_bda)):
+        if turn is not None and np.linalg.matrix_rank(array(name, turn, (3, 3))) < 3:
+            raise BadInput(name, "a singular matrix", "a turn of the volume", "leave it out")
     low, size = np.array(config.pc_range[:3]), np.array(config.volume[::-1])
     to_meters = _homogeneous(np.diag(config.voxel_size), low)
     flow = np.linalg.inv(to_meters) @ _homogeneous(history_bda) @ motion @ np.linalg.inv(_homogeneous(bda)) @ to_meters

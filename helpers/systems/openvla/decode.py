@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.arguments import array, typed
 from helpers.errors import BadInput
 from helpers.systems.openvla.config import Config
 
@@ -16,19 +17,23 @@ class NoAction(BadInput):
     """What a policy generated is no action."""
 
 
+@typed
 def encode(normalized: np.ndarray, config: Config) -> np.ndarray:
     """Values of -1..1 (others are clipped; NaN counts as 1) -> token ids int64: -1 is the last token there is."""
+    if np.asarray(normalized).dtype.kind not in "iuf":
+        raise BadInput("action", f"an array of {np.asarray(normalized).dtype}", "numbers of -1..1", "pass numbers")
     edges = np.linspace(-1, 1, config.bins)
     return config.action_vocab - np.digitize(np.clip(normalized, -1, 1), edges)
 
 
+@typed
 def decode(ids: Sequence[int] | np.ndarray, config: Config) -> np.ndarray:
     """Token ids of actions -> the middle of each one's bin, float64 in -1..1.
 
     Raises:
         NoAction: an id that is no action's token; the public code reads every text as 0.996.
     """
-    ids = np.asarray(ids)
+    ids = array("generated tokens", ids, (None,), "whole")
     indices = config.action_vocab - ids
     if (other := ids[(indices < 1) | (indices > config.bins)]).size:
         expected = f"ids {config.action_vocab - config.bins}..{config.action_vocab - 1}, {ids.size} of them"
@@ -39,19 +44,33 @@ def decode(ids: Sequence[int] | np.ndarray, config: Config) -> np.ndarray:
     return middles[np.clip(indices - 1, 0, config.bins - 2)]
 
 
+@typed
 def normalize(action: np.ndarray, statistics: Statistics) -> np.ndarray:
     """An action [..., n] in its units -> -1..1 where it is normalized, itself elsewhere (training's side)."""
     low, high, mask = limits(statistics)
+    action = _actions(action, low)
     scaled = np.clip(2 * (action - low) / np.where(high > low, high - low, 1) - 1, -1, 1)
     return np.where(mask, scaled, action)
 
 
+@typed
 def unnormalize(normalized: np.ndarray, statistics: Statistics) -> np.ndarray:
     """Values of -1..1, [..., n] -> the action in its units, float64; what the mask leaves out stays what it is."""
     low, high, mask = limits(statistics)
+    normalized = _actions(normalized, low)
     return np.where(mask, 0.5 * (normalized + 1) * (high - low) + low, normalized)
 
 
+def _actions(values, low):
+    """Actions [..., n] as an array; BadInput unless they are numbers of the statistics' length."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "iuf" or found.shape[-1:] != low.shape:
+        expected = f"numbers [..., {len(low)}], as the statistics have"
+        raise BadInput("action", f"{found.dtype} {list(found.shape)}", expected, "take the statistics of its data set")
+    return found
+
+
+@typed
 def limits(statistics: Statistics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(q01, q99, mask) of a data set, float64, float64 and bool [n].
 
@@ -69,6 +88,7 @@ def limits(statistics: Statistics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return low, high, mask
 
 
+@typed
 def statistics_of(norm_stats: Mapping[str, Any], key: str | None, where: object) -> Statistics:
     """The actions' statistics of a data set by its key; without a key there must be one data set alone.
 
@@ -81,4 +101,7 @@ def statistics_of(norm_stats: Mapping[str, Any], key: str | None, where: object)
         found = "no unnorm_key" if key is None else f"unnorm_key {key!r}"
         known = ", ".join(sorted(norm_stats)[:8]) + ", ..." * (len(norm_stats) > 8)
         raise BadInput(where, found, f"one of the {len(norm_stats)} data sets: {known}", "name one of them")
-    return norm_stats[key]["action"]
+    entry = norm_stats[key]
+    if not isinstance(entry, Mapping) or "action" not in entry:
+        raise BadInput(where, f"no statistics of actions for {key!r}", "{action: {q01, q99, mask}}", "mend norm_stats")
+    return entry["action"]

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.systems.base import VICUNA
 
 
+@typed
 def prompt(instruction: str, config: Any) -> str:
     """The text around an instruction. OpenVLA's is in lower case and nothing is stripped."""
     if config.prompt == "vicuna":
@@ -16,6 +18,7 @@ def prompt(instruction: str, config: Any) -> str:
     return f"In: What action should the robot take to {instruction.lower()}?\nOut:"
 
 
+@typed
 def pixels(image: np.ndarray, config: Any) -> np.ndarray:
     """uint8 [H, W, 3] RGB -> float32 [1, 3 * towers, height, width], normalized for each tower.
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from helpers.errors import BadInput
+from helpers.errors import BadInput, entry
 from helpers.systems.openvla.config import DINO, LLAMA, SIGLIP, STRATEGIES, Config, Tower
 
 TOWERS = {"vit_large_patch14_reg4_dinov2.lvd142m": DINO, "vit_so400m_patch14_siglip_224": SIGLIP}
@@ -31,13 +31,13 @@ def config_of(table: Mapping[str, Any], where: str | Path) -> Config:
     if fused is not (len(towers) == 2) or not isinstance(sizes, list) or len({*map(str, sizes)}) != 1:
         found = f"use_fused_vision_backbone {fused}, {len(towers)} towers, image_sizes {sizes}"
         raise BadInput(where, found, "two towers if fused, else one, for one size of pictures", FIX)
-    size, language = sizes[0], table.get("text_config") or {}
+    size, language = sizes[0], entry(table, "text_config", {}, where, FIX)
     numbers = {"pad_to_multiple_of": table.get("pad_to_multiple_of", 64), "image_sizes": size,
                "n_action_bins": table.get("n_action_bins", 256)}  # fmt: skip
     for name, value in numbers.items():
         if type(value) is not int or value < 2:
             raise BadInput(where, f"{name} {value!r}", "a whole number above one", FIX)
-    if not isinstance(language, dict) or language.get("model_type", "llama") != "llama":
+    if language.get("model_type", "llama") != "llama":
         raise BadInput(where, "another text_config", "a Llama's", FIX)
     return Config(
         name=str(where),
@@ -45,7 +45,7 @@ def config_of(table: Mapping[str, Any], where: str | Path) -> Config:
         language=LLAMA | {name: language[name] for name in LLAMA if name in language},
         resize=table.get("image_resize_strategy", STRATEGIES[1]),
         prompt=table.get("prompt", "openvla" if fused else "vicuna"),
-        reasoning=bool(table.get("reasoning", not fused)),
+        reasoning=entry(table, "reasoning", not fused, where, FIX),
         padding_rows=numbers["pad_to_multiple_of"],
         bins=numbers["n_action_bins"],
         image_size=(size, size),

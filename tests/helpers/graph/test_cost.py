@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, parser
 
 from helpers import graph, processes
 from helpers.errors import BadInput
-from helpers.graph import cost, edit
+from helpers.graph import edit, flops
 from helpers.graph.cost import layers
 from helpers.graph.functions import definitions
 from tests.builders.functions import D, M, N, P, Q
@@ -161,8 +161,8 @@ REPEATED = """<ir_version: 9, opset_import: ["": 18, "d": 1]>
 
 
 def test_a_function_is_looked_at_once_for_each_shape_and_attribute(monkeypatch):
-    made, alone = [], cost._alone
-    monkeypatch.setattr(cost, "_alone", lambda *arguments: made.append(alone(*arguments)) or made[-1])
+    made, alone = [], flops._alone
+    monkeypatch.setattr(flops, "_alone", lambda *arguments: made.append(alone(*arguments)) or made[-1])
     (row,) = graph.cost_by_block(parser.parse_model(REPEATED))
     assert row["flops"] == 3 * 2 * 2 * 3 * 3 + 2 * 2 * 3 * 5 and len(made) == 3
 

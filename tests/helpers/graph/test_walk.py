@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from helpers.graph import walk
+from helpers.graph import part, walk
 from tests.builders.functions import halving
 from tests.builders.graphs import captures, value
 
@@ -82,7 +82,7 @@ def test_ancestors_pass_through_captured_names(branches):
 
 
 def test_a_block_starts_at_the_nearest_known_tensors(branches):
-    block = walk.Block(branches, "out", ["doubled", "out"])
+    block = part.Block(branches, "out", ["doubled", "out"])
     assert [node.op_type for node in block.nodes] == ["If", "Relu"]
     assert set(block.inputs) == {"doubled", "x", "flag"} and block.tensors == ["chosen", "out"]
     assert set(block.constants) == {"one", "three"}

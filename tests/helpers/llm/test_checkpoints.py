@@ -219,7 +219,7 @@ def test_a_cache_scale_that_is_not_the_larger_is_refused(copied):
         ({"embedding_sharding_dim": 7}, "embedding_sharding_dim 7"),
         ({"quantization": {"quant_algo": "W4A16_AWQ", "group_size": 64}}, "group_size 64"),
         ({"head_size": 64}, "heads of 64"),
-        ({"quantization": []}, "quantization or mapping"),
+        ({"quantization": []}, r"quantization \[\]"),
     ],
 )
 def test_what_cannot_be_handled_is_refused_by_name(copied, change, said):

@@ -1,7 +1,10 @@
 """Byte-pair encoding of a whole text, as a Llama's tokenizer does it."""
 
+import itertools
 import json
+import time
 
+import numpy as np
 import pytest
 
 from helpers.errors import BadInput
@@ -71,3 +74,33 @@ def test_another_tokenizer_is_refused_by_name(tmp_path, change, said):
     (tmp_path / "tokenizer.json").write_text(json.dumps(table))
     with pytest.raises(BadInput, match=said):
         read(tmp_path)
+
+
+def merged_one_by_one(pieces, ranks):
+    """The rule as it is said: the pair of the least rank, the leftmost of them, again and again."""
+    while True:
+        found = [(ranks[pair], k) for k, pair in enumerate(itertools.pairwise(pieces)) if pair in ranks]
+        if not found:
+            return pieces
+        _, first = min(found)
+        pieces[first : first + 2] = [pieces[first] + pieces[first + 1]]
+
+
+def test_merges_are_done_in_the_order_of_their_ranks():
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        parts, merges = ["a", "b", "c", SPACE], []
+        for _ in range(6):
+            merges.append((str(random.choice(parts)), str(random.choice(parts))))
+            parts.append("".join(merges[-1]))
+        merges = list(dict.fromkeys(merges))
+        words = Tokenizer({"<unk>": 0, "<s>": 1, "</s>": 2, SPACE: 3}, merges)
+        text = "".join(random.choice(["a", "b", "c"], 30))
+        expected = merged_one_by_one(list(text), {pair: rank for rank, pair in enumerate(merges)})
+        assert words._merged(list(text)) == expected
+
+
+def test_a_long_text_is_encoded_in_time():
+    words, started = Tokenizer(VOCAB, [("a", "a")]), time.process_time()
+    assert len(words.encode("ab" * 50_000)) > 50_000
+    assert time.process_time() - started < 10

@@ -5,8 +5,9 @@ import pytest
 from onnx import parser
 
 from helpers.errors import BadInput
-from helpers.precision import OnnxRunner, Options, Runner, faults, first_divergence
-from tests.builders.graphs import chain
+from helpers.graph import session
+from helpers.precision import OnnxRunner, Options, Runner, faults, first_divergence, groups
+from tests.builders.graphs import chain, sequences
 
 X = [{"x": np.float32([1, 2, 3, 4])}]
 
@@ -77,3 +78,44 @@ def test_a_runner_is_what_its_base_says():
     assert runner.weight_of(chain().graph.node[0], 1) is None
     with pytest.raises(NotImplementedError):
         runner.probe(["y"])
+
+
+GROUPED = """<ir_version: 9, opset_import: ["": 18, "d": 1]> g (float[1,8] x, bool c) => (float[1,8] y)
+    <float[1,8] one = {1, 1, 1, 1, 1, 1, 1, 1}> {
+        a = Abs (x)  n = NonZero (a)  h = Cast <to = 10> (a)  b = Cast <to = 1> (h)
+        z = If (c) <then_branch = t () => (float[1,8] p) { p = Add (a, one) },
+                    else_branch = e () => (float[1,8] q) { q = Neg (b) }>
+        w = d.Twice (z)  s = Shape (n)  y = Add (w, x)
+    }
+    <domain: "d", opset_import: ["": 18]> Twice (v) => (u) { u = Add (v, v) }"""
+
+
+def test_tensors_in_groups_are_those_of_the_whole(monkeypatch):
+    """Half precision, branches that capture, functions and lengths that the values tell, over three frames."""
+    frames = [{"x": np.float32([[-1, 2, 0, 3, 0.1, 5, 6, k]]), "c": np.array(k > 0)} for k in range(3)]
+    whole, asked = OnnxRunner(parser.parse_model(GROUPED)), []
+    expected = [whole.probe(whole.names)(frame) for frame in frames]
+    opened = session.open_session
+
+    def counted(model, *rest, **options):
+        asked.append(len(model.graph.node))
+        return opened(model, *rest, **options)
+
+    monkeypatch.setattr(session, "open_session", counted)
+    for size in (1, 2, 4):
+        asked.clear()
+        monkeypatch.setattr(groups, "NODES", size)
+        run = whole.probe(whole.names)
+        for frame, right in zip(frames, expected, strict=True):
+            found = run(frame)
+            assert list(found) == list(right)
+            for name, array in right.items():
+                np.testing.assert_array_equal(found[name], array, err_msg=name)
+        assert max(asked) <= size and len(asked) == -(-len(whole._exact.graph.node) // size)
+
+
+def test_a_sequence_is_not_handed_from_group_to_group(monkeypatch):
+    monkeypatch.setattr(groups, "NODES", 1)
+    runner = OnnxRunner(sequences())
+    feeds = {name: np.ones(shape, runner.types[name]) for name, shape in runner.inputs.items()}
+    assert runner.names == list(runner.probe(runner.names)(feeds))

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from ci import places
 from helpers import processes, temporary
+from helpers.cli import numbers
 from helpers.files import ROOT
 
 CORE = (
@@ -156,8 +157,8 @@ def main(argv=None):
         "python -m ci.mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("paths", nargs="*", default=CORE, help="files, relative to the project (the numeric core)")
-    parser.add_argument("--floor", type=float, default=0.9, help="share that has to be noticed (0.9)")
-    parser.add_argument("--sample", type=int, help="so many mutants (all)")
+    parser.add_argument("--floor", type=numbers.real(0, 1), default=0.9, help="share that has to be noticed (0.9)")
+    parser.add_argument("--sample", type=numbers.whole(1, 10**6), help="so many mutants (all)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (0)")
     arguments = parser.parse_args(argv)
     with temporary.scratch() as scratch:

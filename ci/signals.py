@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ci.interrupted import PROGRAMS
 from helpers import processes
+from helpers.cli import numbers
 from helpers.files import ROOT
 from helpers.temporary import NAME
 
@@ -150,7 +151,9 @@ def main(argv=None):
     )
     parser.add_argument("programs", nargs="*", metavar="PROGRAM", help=f"of {', '.join(PROGRAMS)} (all)")
     parser.add_argument("--signals", nargs="+", choices=SIGNALS, default=SIGNALS)
-    parser.add_argument("--moments", nargs="+", type=float, default=MOMENTS, help="shares of its time (0.15 0.5 0.85)")
+    parser.add_argument(
+        "--moments", nargs="+", type=numbers.real(0, 1), default=MOMENTS, help="shares of its time (0.15 0.5 0.85)"
+    )
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.programs) - set(PROGRAMS):
         parser.error(f"no such program: {', '.join(sorted(unknown))} (there are {', '.join(PROGRAMS)})")

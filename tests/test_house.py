@@ -50,6 +50,7 @@ FLOORS = (
     ("ci",),
 )
 GROUND = {  # imports within a floor
+    "data_scripts": {"helpers.cli"},
     "helpers.arguments": {"helpers.errors"},
     "helpers.files": {"helpers.arguments", "helpers.errors", "helpers.temporary"},
     "helpers.repository": {"helpers.errors", "helpers.files"},

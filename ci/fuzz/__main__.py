@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 
 from ci.fuzz import doors, worker
 from ci.fuzz.door import BAD, GOOD
+from helpers.cli import numbers
 from helpers.files import ROOT
 
 OUT = ROOT / "build/fuzz"
@@ -51,10 +52,12 @@ def _arguments(argv):
     kept = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m ci.fuzz", description=__doc__, formatter_class=kept)
     parser.add_argument("doors", nargs="*", metavar="DOOR", help=f"of {', '.join(doors.DOORS)}; default: all")
-    parser.add_argument("--inputs", type=int, default=10_000, help="for each door (10000)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first input (0)")
+    parser.add_argument("--inputs", type=numbers.whole(1, 10**9), default=10_000, help="for each door (10000)")
+    parser.add_argument("--first", type=numbers.whole(0, 10**9), default=0, help="number of the first input (0)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--guided", type=int, metavar="SECONDS", help="let libFuzzer choose the inputs of each door")
+    parser.add_argument(
+        "--guided", type=numbers.whole(1, 10**6), metavar="SECONDS", help="let libFuzzer choose the inputs of each door"
+    )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.doors) - doors.DOORS.keys():

@@ -25,6 +25,7 @@ from ci.lessons.process import Run, environment, timeout_error
 from ci.lessons.progress import Progress, failure_text
 from ci.lessons.sources import Sources, content
 from helpers import cores, processes, temporary
+from helpers.cli import numbers
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic, check_target
 
@@ -175,8 +176,8 @@ def parse(argv):
     parser.add_argument("--out", type=Path, default=ROOT / "build", help="where the results go (build/)")
     parser.add_argument("--fast", action="store_true", help="sets FAST = True")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    parser.add_argument("--timeout", type=float, default=600, help="seconds for each notebook (600)")
-    parser.add_argument("--jobs", type=int, default=1, help="notebooks at once (1)")
+    parser.add_argument("--timeout", type=numbers.real(1, 86_400), default=600, help="seconds for each notebook (600)")
+    parser.add_argument("--jobs", type=numbers.whole(1, 1000), default=1, help="notebooks at once (1)")
     parser.add_argument("--cores", metavar="N", help="processor cores for all of them together (all)")
     parser.add_argument("--reuse", action="store_true", help="do not run again what passed and has not changed")
     parser.add_argument("--prove-checks", action="store_true", help="prove that each check fails without its solution")

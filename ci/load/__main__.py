@@ -24,6 +24,7 @@ import numpy as np
 
 from ci.load import clients
 from helpers import processes
+from helpers.cli import numbers
 from helpers.files import ROOT
 from helpers.processes import Guarded
 from helpers.serve.limits import Limits
@@ -119,9 +120,9 @@ def counted(url, *reports):
 def main(argv=None):
     kept = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m ci.load", description=__doc__, formatter_class=kept)
-    parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--kills", type=int, default=3, help="how often the worker is killed (3)")
+    parser.add_argument("--requests", type=numbers.whole(1, 10**9), default=10_000)
+    parser.add_argument("--clients", type=numbers.whole(1, 10_000), default=16)
+    parser.add_argument("--kills", type=numbers.whole(0, 10**6), default=3, help="how often the worker is killed (3)")
     parser.add_argument("--seed", default="0")
     arguments = parser.parse_args(argv)
     options = [f"--{name}={getattr(LIMITS, name)}" for name in sorted(ALLOWED)]

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -15,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from helpers import files
+from helpers import files, processes
+from helpers.cli import numbers
+from helpers.errors import BadInput
 from helpers.models.checkpoints import write_tensors
 from helpers.processes import die_with
 from helpers.sequence import Arrays
@@ -30,14 +33,40 @@ def options(name: str, description: str, batch: int, lr: float) -> argparse.Argu
     parser.add_argument("--dataroot", nargs="+", default=["data/minidrive_train"], help="one or more data roots")
     parser.add_argument("--val", default="data/minidrive", help="MiniDrive whose mini_val is evaluated")
     parser.add_argument("--out", type=Path, default=files.ROOT / f"checkpoints/{name}_mini.safetensors")
-    parser.add_argument("--steps", type=int, default=12000, help="length of the schedule in steps")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="length of the schedule in time, if shorter")
-    parser.add_argument("--batch", type=int, default=batch)
-    parser.add_argument("--lr", type=float, default=lr)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=None)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--steps", type=numbers.whole(1, 10**8), default=12000, help="length of the schedule in steps")
+    parser.add_argument("--minutes", type=minutes, default=math.inf, help="length of the schedule in time, if shorter")
+    parser.add_argument("--batch", type=numbers.whole(1, 10**6), default=batch)
+    parser.add_argument("--lr", type=numbers.real(1e-12, 1e3), default=lr)
+    parser.add_argument("--seed", type=numbers.whole(0, 2**32 - 1), default=0)
+    parser.add_argument("--workers", type=numbers.whole(1, 10_000), default=None)
+    parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
+
+
+def minutes(text: str) -> float:
+    """The `type=` of a time in minutes; "inf" is no limit."""
+    return math.inf if text == "inf" else numbers.real(0, 1e6)(text)
+
+
+def device(text: str) -> str:
+    """The `type=` of a device of PyTorch, such as cpu or cuda:1."""
+    try:
+        return str(torch.device(text))
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no device: cpu, or cuda and its number") from error
+
+
+def program(main: Callable[[], int | None]) -> int:
+    """The exit code of a training as a program: 2 with what is wrong, where its input is."""
+
+    def told() -> int:
+        try:
+            return main() or 0
+        except BadInput as error:
+            print(error, file=sys.stderr)
+            return 2
+
+    return processes.program(told)
 
 
 def learning_rate(lr: float, step: int, progress: float, warm_up: int) -> float:

@@ -19,7 +19,7 @@ import torch
 from data_scripts.train import recipe
 from data_scripts.train.bevformer.frames import load_scenes
 from data_scripts.train.bevformer.trainer import Trainer, evaluate
-from helpers import files, processes
+from helpers import files
 from helpers.systems.bevformer.config import CONFIGS
 
 
@@ -62,4 +62,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    raise SystemExit(processes.program(main))
+    raise SystemExit(recipe.program(main))

@@ -18,7 +18,6 @@ import torch
 from data_scripts.train import recipe
 from data_scripts.train.fbocc.frames import load_scenes
 from data_scripts.train.fbocc.trainer import Trainer, evaluate
-from helpers import processes
 from helpers.systems.fbocc.config import CONFIGS
 
 REPORT = 50  # steps
@@ -57,4 +56,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    raise SystemExit(processes.program(main))
+    raise SystemExit(recipe.program(main))

@@ -7,7 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+from data_scripts.train import recipe
 from data_scripts.train.llama import trainer
+from helpers.cli import numbers
 from helpers.files import ROOT, atomic
 from helpers.llm import folder, scoring, sentences
 from helpers.llm.pytorch import TorchModel
@@ -21,8 +23,8 @@ def main(argv: list[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m data_scripts.train.llama", description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "checkpoints/llama_mini", help="folder of the base")
-    parser.add_argument("--steps", type=int, default=1000, help="of the base (1000)")
-    parser.add_argument("--adapter-steps", type=int, default=250, help="of the adapter (250)")
+    parser.add_argument("--steps", type=numbers.whole(1, 10**8), default=1000, help="of the base (1000)")
+    parser.add_argument("--adapter-steps", type=numbers.whole(1, 10**8), default=250, help="of the adapter (250)")
     options = parser.parse_args(argv)
     start = time.time()
     model = trainer.train_base(options.steps)
@@ -42,4 +44,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(recipe.program(lambda: main(sys.argv[1:])))

@@ -220,7 +220,7 @@ def read_json(path: PathLike, expected: str, fix: str, most: int = MOST) -> Any:
         BadInput: no file, one that may not be read or is too long, no JSON in UTF-8, or a name twice in one object.
     """
     try:
-        return json.loads(read_file(path, expected, fix, most).decode("utf-8"), object_pairs_hook=_each_once)
+        return json.loads(read_file(path, expected, fix, most).decode("utf-8"), object_pairs_hook=each_once)
     except BadInput:
         raise
     except FileNotFoundError as error:
@@ -233,7 +233,7 @@ def read_json(path: PathLike, expected: str, fix: str, most: int = MOST) -> Any:
         raise BadInput(path, f"not JSON ({error})", expected, fix) from error
 
 
-def _each_once(pairs):
+def each_once(pairs):
     """A dict of an object's (name, value); ValueError for a name of which JSON would keep the last value unasked."""
     if len(names := [name for name, _ in pairs]) > len(table := dict(pairs)):
         raise ValueError(f"{max(names, key=names.count)!r} stands twice in one object")

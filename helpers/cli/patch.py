@@ -26,6 +26,9 @@ def main(argv: list[str]) -> int:
         raise BadInput(f"--site {options.site}", found, "the folder of the target", "correct it or leave it out")
     if options.clone:
         return _clone(options)
+    for name in ("file", "commit", "directory"):
+        if getattr(options, name) is not None:
+            parser.error(f"--{name} is of a clone: --clone CLONE with it")
     return {"list": _list, "apply": _apply, "revert": _apply, "check": _check}[options.action](options)
 
 

@@ -1,7 +1,6 @@
 """`python -m helpers serve`: a policy behind HTTP, until it is told to stop."""
 
 import ipaddress
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from helpers.cli.parser import Parser
 from helpers.errors import BadInput
 from helpers.files import read_file
 from helpers.serve.limits import Limits
+from helpers.serve.protocol import strict_json
 
 POLICIES = {"reach": "helpers.serve.reach:Reach", "openvla": "helpers.policy:load"}
 LIMITS = {
@@ -80,8 +80,8 @@ def loopback(host: str) -> bool:
 
 def _arguments(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        found = strict_json(text)
+    except ValueError as error:
         raise BadInput("option --options", f"{text[:40]!r} ({error})", "a JSON object", "quote it") from error
     if not isinstance(found, dict):
         raise BadInput("option --options", repr(text[:40]), 'a JSON object, such as {"pause": 0.1}', "quote it")

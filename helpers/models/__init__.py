@@ -95,8 +95,8 @@ def skeleton(system: str, config: str | Config | None = None) -> nn.Module:
 def overview(system: str | None = None, config: str | None = None) -> list[dict]:
     """Rows of system, configuration, parameters and tensors: of all systems, of one, or of one configuration."""
     rows = []
-    for name in [system] if system else SYSTEMS:
-        for chosen in [config] if config else configs(name):
+    for name in SYSTEMS if system is None else [system]:
+        for chosen in configs(name) if config is None else [config]:
             model = skeleton(name, chosen)
             row = {"parameters": parameter_count(model), "tensors": len(model.state_dict())}
             rows.append({"system": name, "configuration": chosen} | row)

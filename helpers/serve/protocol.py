@@ -16,6 +16,7 @@ import numpy as np
 
 from helpers.arguments import typed
 from helpers.errors import BadInput, reason
+from helpers.files import each_once
 from helpers.serve import arrays
 from helpers.serve.limits import Limits
 from helpers.serve.refused import Refused
@@ -30,7 +31,8 @@ def _constant(name):
     raise ValueError(f"{name} is no JSON")
 
 
-DECODER = json.JSONDecoder(parse_constant=_constant)  # json.loads may have been patched by json_numpy
+# json.loads may have been patched by json_numpy
+DECODER = json.JSONDecoder(parse_constant=_constant, object_pairs_hook=each_once)
 
 
 class Act(NamedTuple):

@@ -22,7 +22,10 @@ def test_the_command_prints_keys(capsys):
     assert "img_backbone.bn1.num_batches_tracked [] int64" in lines
 
 
-@pytest.mark.parametrize("arguments", [["fbocd"], ["bevformer", "--config", "huge"], ["nothing", "--keys"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["fbocd"], ["bevformer", "--config", "huge"], ["nothing", "--keys"], [""], ["bevformer", "--config", ""]],
+)
 def test_the_command_refuses_unknown_names(arguments):
     with pytest.raises(BadInput, match="one of"):
         command.main(arguments)

@@ -61,6 +61,14 @@ def test_a_procedure_without_a_clone_is_told_what_it_needs(action):
     assert refusal.value.fix.endswith(words)
 
 
+@pytest.mark.parametrize("option", ["--file=x", "--commit=HEAD", "--directory="])
+def test_an_option_of_a_clone_is_not_ignored_without_one(option, capsys):
+    for action in ("list", "apply", "check"):
+        with pytest.raises(SystemExit) as ended:
+            patch_command.main([action, option])
+        assert ended.value.code == 2 and "--clone CLONE with it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("id", ["rotate-plugin-v3", "bevformer-trt10"])
 def test_the_list_of_one_entry(id, capsys):
     patch_command.main(["list", id])

@@ -120,3 +120,11 @@ def test_carried_error():
     frames = [{"x": np.float32([1.01, 1.02, 1.0, 0.99])}]
     found = first_divergence(near_one(1), near_one(1.0005), frames)
     assert (found.tensor, found.kind) == ("b", "carried") and "a is already off by 0.0005" in found.hint
+
+
+def test_an_input_that_is_equal_carries_nothing_even_where_no_error_is_allowed():
+    nodes = [helper.make_node("Abs", ["x"], ["a"]), helper.make_node("Sigmoid", ["a"], ["b"])]
+    right, wrong = (model_of(nodes, {"x": [4]}, ["b"], {}) for _ in range(2))
+    wrong.graph.node[1].op_type = "Tanh"
+    found = first_divergence(right, wrong, [{"x": np.float32([1, 2, 3, 4])}], tolerance=0)
+    assert found.tensor == "b" and found.kind != "carried"

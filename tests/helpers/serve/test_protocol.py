@@ -71,6 +71,7 @@ def test_words_that_only_begin_as_a_prompt_stay():
         (b"\xff", 400, "the body"),
         (b"\xef\xbb\xbf{}", 400, "the body"),
         (b'{"a": NaN}', 400, "NaN"),
+        (b'{"instruction": "left", "instruction": "right"}', 400, "stands twice"),
         (b"[" * 15_000, 400, "nested"),
         (b"[" + b"[]," * 20_000 + b"[]]", 400, "20,000"),
         (b"9" * 5000, 400, "the body"),

@@ -197,11 +197,11 @@ def open_file(path: PathLike, expected: str = "a file", fix: str = "correct the 
     """Open a file to read its bytes.
 
     Raises:
-        BadInput: a device or a pipe, which may have no end. OSError: as `open`, for what is absent or may not be read.
+        BadInput: a folder, a device or a pipe. OSError: as `open`, for what is absent or may not be read.
     """
     path = as_path(path, expected, fix)
-    if found_at(path) == ENDLESS:
-        raise BadInput(path, ENDLESS, expected, fix)
+    if (found := found_at(path)) in (ENDLESS, "a folder"):
+        raise BadInput(path, found, expected, fix)
     return open(path, "rb")
 
 

@@ -146,6 +146,8 @@ def write(record: Record, folder: PathLike = "results") -> Path:
     Another record of that name and second stays: the file is then called `<name>-<date>-2.json`.
     """
     _checked(dataclasses.asdict(record), f"record {record.name!r}")
+    if other := [key for key in record.metrics if not isinstance(key, str)]:
+        raise BadInput(f"record {record.name!r}", f"a metric of the name {other[0]!r}", "names as texts", "rename it")
     stamp = datetime.datetime.fromisoformat(record.date).astimezone(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
     text = json.dumps(dataclasses.asdict(record), indent=2, allow_nan=False) + "\n"
     return write_new(Path(folder) / f"{record.name}-{stamp}.json", text)

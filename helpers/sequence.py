@@ -31,7 +31,11 @@ def as_steps(frames: Iterable[Step | Arrays]) -> Iterator[Step]:
     """Frames as steps: a `Step` stays as it is; of bare feeds in order, the first begins the sequence."""
     if isinstance(frames, Mapping):
         raise BadInput("frames", "the inputs of one frame", "a list of frames", "pass [inputs]")
+    if not isinstance(frames, Iterable) or isinstance(frames, str):
+        raise BadInput("frames", type(frames).__name__, "a list of frames", "pass one")
     for index, frame in enumerate(frames):
+        if not isinstance(frame, Step | Mapping):
+            raise BadInput(f"frame {index}", type(frame).__name__, "a Step, or a dict, name: array", "pass one")
         yield frame if isinstance(frame, Step) else Step(frame, index == 0)
 
 
@@ -60,6 +64,9 @@ def rollout(
     """
     if not isinstance(states, Mapping):
         raise BadInput("states", type(states).__name__, "a dict, input: output", "pass config.states")
+    if not isinstance(initial, Mapping) or not callable(run):
+        found = f"run {type(run).__name__}, initial {type(initial).__name__}"
+        raise BadInput("rollout", found, "a function, and a dict, state: array", "pass them")
     _check(states, initial, "initial states", "pass an array for every state, such as config.initial_states()")
     current = _copies(initial, states)
     for step in as_steps(steps):

@@ -42,7 +42,7 @@ def specs_of(input_shapes: Mapping[str, tuple], input_types: Mapping[str, np.dty
     types = input_types or {}
     for name, shape in input_shapes.items():
         sizes = list(shape) if isinstance(shape, tuple | list) else [None]
-        if not all(isinstance(size, int) and size >= 0 for size in sizes) or "/" in name or not name:
+        if not all(isinstance(size, int) and size >= 0 for size in sizes) or not name:
             raise BadInput(f"input {name!r}", f"shape {shape!r}", "a name, and sizes from 0", "correct the shapes")
     with foreign("types of the inputs", "types of NumPy", "correct them"):
         types = {name: np.dtype(kind) for name, kind in types.items()}
@@ -148,7 +148,8 @@ def writer(out: str | Path, specs: Specs, samples: int | None) -> Iterator[Calla
     """
     _check_space(out, specs, samples)
     with atomic(out) as part, contextlib.ExitStack() as stack:
-        raw = {name: stack.enter_context(open(part.with_name(f"{name}.raw"), "w+b")) for name in specs}
+        files = {name: part.with_name(f"{number}.raw") for number, name in enumerate(specs)}  # a name may hold a slash
+        raw = {name: stack.enter_context(open(file, "w+b")) for name, file in files.items()}
         count = 0
 
         def append(inputs):

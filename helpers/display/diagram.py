@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from helpers.display.pictures import escaped
 from helpers.display.steps import ARROW, CARD
 from helpers.display.style import PALETTE
+from helpers.display.told import told
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -16,6 +17,7 @@ LOOP = "margin-top:8px;padding:6px 10px;max-width:1028px;border:2px dashed #888;
 Stage = tuple[str, str, str]  # name, what it does, what leaves it
 
 
+@told
 def network_diagram(stages: Sequence[Stage], memory: tuple[str, str, str] | None = None) -> "HTML":
     """The stages as boxes from left to right, below each other where it is narrow; in each stands what leaves it.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from helpers.display.pictures import escaped
 from helpers.display.style import INK, PALETTE, ink_on, new_figure, picture
+from helpers.display.told import told
 
 if TYPE_CHECKING:
     from IPython.display import HTML, Image
@@ -28,6 +29,7 @@ FILTER = (
 )
 
 
+@told
 def stack(floors: Mapping[str, str]) -> "Image":
     """Parts that stand on each other, the top one first, each with a note beside it."""
     figure, axes = new_figure(8.5, 0.5 * len(floors))
@@ -42,6 +44,7 @@ def stack(floors: Mapping[str, str]) -> "Image":
     return picture(figure, f"Parts that stand on each other, from the top down. {parts}")
 
 
+@told
 def statuses(visits: Mapping[str, Mapping[str, str]]) -> "Image":
     """A grid of what the doctor said: a column for each visit, a row for each topic, OK where a visit lacks one."""
     topics = list(dict.fromkeys(topic for visit in visits.values() for topic in visit))
@@ -66,6 +69,7 @@ def _visit(title, visit):
     return f"{title}: {', '.join(ill) or 'all OK'}"
 
 
+@told
 def diff(text: str) -> "HTML":
     """A unified diff, removed lines marked red and added lines green; the signs in front stay."""
     from IPython.display import HTML
@@ -80,6 +84,7 @@ def diff(text: str) -> "HTML":
     return HTML(f"<pre tabindex='0' style='{style}'>{chr(10).join(lines)}</pre>")
 
 
+@told
 def messages(rows: Sequence[Mapping[str, str]]) -> "HTML":
     """Known messages, folded by topic, with a box that filters them while one types; it needs no kernel.
 

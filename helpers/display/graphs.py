@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from helpers.display.drawing import draw
 from helpers.display.pictures import Picture
 from helpers.display.style import INK, picture
+from helpers.display.told import told
 from helpers.errors import BadInput
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ FAMILIES = {
 }
 
 
+@told
 def graph_picture(
     model_or_path: "ModelProto | str | os.PathLike[str]", nodes: "Collection[str] | None" = None, max_nodes: int = 20
 ) -> Picture:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.display.style import DPI, INK, MUTED, picture
+from helpers.display.told import told
 from helpers.errors import BadInput
 
 if TYPE_CHECKING:
     from IPython.display import Image
 
 
+@told
 def matrices(panels: Mapping[str, np.ndarray], title: str, xlabel: str = "", ylabel: str = "") -> "Image":
     """Matrices side by side in one scale of color: red and blue around zero, or one color where none is below zero.
 

@@ -8,6 +8,7 @@ from helpers.boxes import Boxes, corners, require_frame
 from helpers.display.pictures import Picture, tally
 from helpers.display.scenes import above, colors_of
 from helpers.display.style import INK, class_color, ink_on, photo
+from helpers.display.told import told
 
 LAYOUT = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
 COLUMNS = 3
@@ -19,6 +20,7 @@ FRONT = (0, 1, 2, 3)  # corners of the face that looks ahead
 EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
 
 
+@told
 def cameras(frame: Any, boxes: Boxes | None = None, detections: Boxes | None = None, threshold: float = 0.3) -> Picture:
     """The camera images of `frame` as a mosaic of three columns about 1600 pixels wide, boxes drawn in.
 

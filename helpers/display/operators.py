@@ -8,8 +8,10 @@ from helpers.display.pictures import Picture, listed, sentence
 from helpers.display.plots import checked, dress
 from helpers.display.style import INK, PALETTE, new_figure, picture
 from helpers.display.tables import Rows, number
+from helpers.display.told import told
 
 
+@told
 def op_chart(
     op_table: Rows, label: str = "op", value: str = "count", title: str | None = None, top: int = 25
 ) -> Picture:
@@ -33,6 +35,7 @@ def op_chart(
     return picture(figure, sentence(title, f"Bars of {value} by {label}: {listed(parts)}"))
 
 
+@told
 def shares(rows: Rows, label: str, parts: Sequence[str], title: str | None = None, xlabel: str = "count") -> Picture:
     """Horizontal bars of whole numbers, one per row (named by column `label`), the columns `parts` end to end."""
     from matplotlib.ticker import MaxNLocator

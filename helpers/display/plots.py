@@ -9,11 +9,13 @@ from numpy.typing import ArrayLike
 from helpers.display.pictures import Picture, listed, sentence
 from helpers.display.style import GRID, INK, MUTED, PALETTE, new_figure, picture
 from helpers.display.tables import Rows, number
+from helpers.display.told import told
 from helpers.errors import BadInput
 
 Rectangle = tuple[float, float, float, float]  # left, bottom, right, top
 
 
+@told
 def bars(rows: Rows, x: str, ys: str | Sequence[str], title: str | None = None, ylabel: str | None = None) -> Picture:
     """Grouped bars: one group per row (named by column `x`), one bar per column in `ys`, values written on top."""
     ys = [ys] if isinstance(ys, str) else list(ys)
@@ -35,6 +37,7 @@ def bars(rows: Rows, x: str, ys: str | Sequence[str], title: str | None = None, 
     return picture(figure, sentence(title, f"Bars of {', '.join(ys)} by {x}: {listed(parts)}"))
 
 
+@told
 def frontier(
     rows: Rows, cost: str, accuracy: str, label: str = "name", floor: float | None = None, title: str | None = None
 ) -> Picture:
@@ -107,6 +110,7 @@ def free_side(at: Sequence[float], width: float, taken: list[Rectangle]) -> tupl
     return sides[chosen]
 
 
+@told
 def histogram(
     values: ArrayLike | Mapping[str, ArrayLike],
     title: str | None = None,
@@ -162,6 +166,7 @@ def _spread(name, array):
     return (f"{name}, " if name else "") + f"{array.size} values from {low} to {high}, median {middle}"
 
 
+@told
 def lines(
     series: Mapping[str, Any], title: str | None = None, xlabel: str = "step", ylabel: str = "value", log: bool = False
 ) -> Picture:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from helpers.display.pictures import Picture
 from helpers.display.style import GRID, INK, MUTED, PALETTE, new_figure, picture
 from helpers.display.tables import number
+from helpers.display.told import told
 
 PARTS = {"queue": PALETTE[1], "policy": PALETTE[0]}
 
@@ -20,6 +21,7 @@ class Request(NamedTuple):
     policy: float = 0.0
 
 
+@told
 def requests(found: Sequence[Request], title: str) -> Picture:
     """A lane for each request in the order they were sent in: a line from sent to answered, bars for its parts."""
     found = sorted(found)

@@ -10,9 +10,11 @@ from helpers.boxes import Boxes, require_frame
 from helpers.display.pictures import Picture, listed, tally
 from helpers.display.style import GRID, INK, MUTED, PALETTE, class_color, new_figure, picture
 from helpers.display.tables import number
+from helpers.display.told import told
 from helpers.errors import BadInput
 
 
+@told
 def bev(
     frame: Any,
     ground_truth: Boxes | None = None,
@@ -64,6 +66,7 @@ def bev(
     return picture(figure, f"{what}: {', '.join(shown) or 'the vehicle alone'}")
 
 
+@told
 def bev_row(
     frame: Any, versions: Mapping[str, Boxes], ground_truth: Boxes, threshold: float = 0.1, extent: float = 51.2
 ) -> Picture:
@@ -89,6 +92,7 @@ def bev_row(
     return picture(figure, f"Bird's-eye views of {frame.scene}, frame {frame.index}: {truth}; {listed(parts)}")
 
 
+@told
 def side_by_side(images: Iterable[ArrayLike], titles: Iterable[str] | None = None, height: float = 2.6) -> Picture:
     """Images [H, W] or [H, W, 3] in one row, each `height` inches high, with `titles` above."""
     from matplotlib.figure import Figure

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.display.pictures import escaped, tag
 from helpers.display.style import PALETTE
+from helpers.display.told import told
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -27,6 +28,7 @@ KEYS = 'data-lm-suppress-shortcuts="true"'  # the arrow keys move the slider; Ju
 _numbers = itertools.count()
 
 
+@told
 def cards(steps: Mapping[str, str | Sequence[str]]) -> "HTML":
     """One card for each step, in a row with arrows between; a step's text may have several lines."""
     from IPython.display import HTML
@@ -40,6 +42,7 @@ def cards(steps: Mapping[str, str | Sequence[str]]) -> "HTML":
     return HTML(f'<div style="display:flex;flex-wrap:wrap;gap:8px;max-width:1050px">{ARROW.join(shown)}</div>')
 
 
+@told
 def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None, turns: bool = False) -> "HTML":
     """A slider that shows one page at a time; it works in JupyterLab and in a static page alike.
 

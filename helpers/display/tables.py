@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from helpers.display.pictures import escaped
+from helpers.display.told import told
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -22,6 +23,7 @@ MARK = "color:#FFFFFF;border-radius:3px;padding:0 5px;"
 CELL = f"padding:4px 12px;border:0;border-bottom:{RULE};font-variant-numeric:tabular-nums;"
 
 
+@told
 def table(
     rows: Rows | Mapping[str, Any], caption: str | None = None, formats: Mapping[str, Format] | None = None
 ) -> "HTML":

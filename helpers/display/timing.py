@@ -8,6 +8,7 @@ import numpy as np
 from helpers.benchmark import pace
 from helpers.display.style import GRID, INK, MUTED, PALETTE, new_figure, picture
 from helpers.display.tables import number
+from helpers.display.told import told
 from helpers.errors import BadInput
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ MARKERS = "os^DvPX"  # one fewer than colors: no two of the first 56 points look
 ARROW = {"arrowstyle": "<->", "color": MUTED, "shrinkA": 0, "shrinkB": 0}
 
 
+@told
 def timeline(work: Sequence[tuple[str, float, float, str]], spans: Mapping[str, Point], title: str) -> "Image":
     """Bars of work in lanes over time, and named spans below them.
 
@@ -56,6 +58,7 @@ def _told(work, spans):
     return "; ".join(doing) + ". " + "; ".join(reach) + "."
 
 
+@told
 def schedule(ways: Mapping[str, Sequence[Spans]], title: str) -> "Image":
     """Measured stages of frames in a row, each way in its own panel below the one before, on one time axis.
 
@@ -114,6 +117,7 @@ def _medians(frames):
     return ", ".join(f"{stage} {number(1e3 * float(median))}" for stage, median in medians.items())
 
 
+@told
 def roofline(peaks: Mapping[str, float], bandwidth: float, points: Mapping[str, Point], title: str) -> "Image":
     """Work under the ceilings of a machine, on logarithmic axes.
 
@@ -163,6 +167,7 @@ def _described(peaks, bandwidth, points, title):
     return f"{title}. {'; '.join(told)}."
 
 
+@told
 def tokens(ways: Mapping[str, tuple[float, Sequence[float]]], title: str) -> "Image":
     """Generation on one time axis: of each way the prompt (until the first token), then every later token.
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from helpers.display.pictures import Picture, escaped, tally
 from helpers.display.steps import slider
 from helpers.display.style import INK, class_color
+from helpers.display.told import told
 from helpers.errors import BadInput, printable
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ SIDES = ("behind", "behind on the right", "the right", "ahead on the right", "ah
 SWATCH = "display:inline-block;width:.8em;height:.8em;border:1px solid #8888;margin-right:.3em;background:"
 
 
+@told
 def voxels(grids: Mapping[str, ArrayLike], classes: Sequence[str], empty: int, views: int = 16) -> "HTML":
     """Grids of classes as cubes, seen from `views` sides; turn them with the slider, or by dragging a picture.
 

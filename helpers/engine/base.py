@@ -186,6 +186,8 @@ def check_feeds(where: object, feeds: Arrays, inputs: Mapping[str, Tensor], opti
     Args:
         where: whose inputs they are, for the message.
     """
+    if not isinstance(feeds, Mapping):
+        raise BadInput(f"inputs of {where}", f"a {type(feeds).__name__}", "a dict, name: array", "pass one")
     for name in feeds:
         if name not in inputs:
             raise BadInput(f"input {name!r} of {where}", "no such input", f"one of {list(inputs)}",

@@ -10,19 +10,20 @@ import numpy as np
 import torch
 
 from helpers import graph
-from helpers.arguments import typed
-from helpers.errors import BadInput
+from helpers.arguments import between, typed
+from helpers.errors import BadInput, check_config
 from helpers.export import cache
 from helpers.export.names import name_after_modules
 from helpers.export.parity import assert_parity, check, difference
 from helpers.export.rewrites import tidy
-from helpers.files import PathLike
+from helpers.files import PathLike, check_target
 from helpers.graph import ends
 from helpers.graph.functions import attach_functions
 
 __all__ = ["OPSET", "assert_parity", "cached", "check", "difference", "export", "name_after_modules", "tidy"]
 
 OPSET = 18
+LEAST_OPSET, MOST_OPSET = 16, 24  # GridSample is one of ONNX's own from 16 on
 
 
 @typed
@@ -68,6 +69,11 @@ def export(
     """
     if model.training:
         raise BadInput(type(model).__name__, "training mode", "eval mode", "call model.eval() before export")
+    check_config(getattr(model, "config", None), "input_shapes", "output_shapes", "free_axes")
+    between("opset", opset, LEAST_OPSET, MOST_OPSET)
+    check_target(path)
+    if pictures is not None:
+        ends.check_pictures(pictures)
     shapes, types = model.config.input_shapes(), model.config.input_types()
     inputs = {name: torch.from_numpy(np.zeros(shape, types[name])) for name, shape in shapes.items()}
     with _quiet(), torch.no_grad():

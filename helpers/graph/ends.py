@@ -63,8 +63,7 @@ def with_pictures(model: onnx.ModelProto, config: Any, source: tuple[int, int] =
     """
     check_config(config, "pictures", "preparation")
     made = copy(model)
-    if not (isinstance(source, Sequence) and len(source) == 2 and all(type(n) is int and n > 0 for n in source)):
-        raise BadInput("pictures", repr(source), "(height, width), whole numbers above 0", "correct it")
+    check_pictures(source)
     wanted = next((value for value in made.graph.input if value.name == config.pictures), None)
     if wanted is None:
         found = f"none of {', '.join(value.name for value in made.graph.input)}" if config.pictures else "no such input"
@@ -91,6 +90,12 @@ def with_pictures(model: onnx.ModelProto, config: Any, source: tuple[int, int] =
     del made.graph.node[:]
     made.graph.node.extend(nodes)
     return made
+
+
+def check_pictures(source: Any) -> None:
+    """BadInput unless `source` is the (height, width) of pictures."""
+    if not (isinstance(source, Sequence) and len(source) == 2 and all(type(n) is int and n > 0 for n in source)):
+        raise BadInput("pictures", repr(source), "(height, width), whole numbers above 0", "correct it")
 
 
 def with_boxes(model: onnx.ModelProto, config: Any) -> onnx.ModelProto:

@@ -49,6 +49,11 @@ def bev_pool_v2(
         BadInput: shapes or types that do not belong together.
     """
     points, intervals = (ranks_depth, ranks_feat, ranks_bev), (interval_starts, interval_lengths)
+    common.check_tensors(depth=depth, feat=feat)
+    if not all(isinstance(tensor, torch.Tensor) for tensor in (*points, *intervals)):
+        raise BadInput(
+            "ranks and intervals", "no tensor", "tensors of whole numbers", "pass config.inputs(frame, None)"
+        )
     _check(depth, feat, points, intervals, grid_size)
     tensors = (depth, feat, *points, *intervals)
     if torch.onnx.is_in_onnx_export():

@@ -12,6 +12,14 @@ from helpers.ops import library
 _LIBRARY = torch.library.Library("onramp", "DEF")
 
 
+def check_tensors(**tensors: object) -> None:
+    """BadInput for what is no floating-point tensor."""
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, torch.Tensor) or not tensor.dtype.is_floating_point:
+            found = str(tensor.dtype) if isinstance(tensor, torch.Tensor) else type(tensor).__name__
+            raise BadInput(name, found, "a floating-point tensor of PyTorch", "convert it")
+
+
 def full_precision(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor in float32 if its type is half or bfloat16, else as it is."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

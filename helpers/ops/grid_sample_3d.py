@@ -42,6 +42,7 @@ def grid_sample_3d(
     Raises:
         BadInput: shapes that do not belong together, an unknown interpolation or padding.
     """
+    common.check_tensors(input=input, grid=grid)
     fits = input.dim() == grid.dim() == 5 and grid.shape[0] == input.shape[0] and grid.shape[-1] == 3
     if not fits or interpolation not in INTERPOLATION or padding not in PADDING:
         shown = f"input {common.shape_text(input)}, grid {common.shape_text(grid)}"

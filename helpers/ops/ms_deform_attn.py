@@ -42,6 +42,8 @@ def ms_deform_attn(
     Raises:
         BadInput: shapes that do not belong together.
     """
+    common.check_tensors(value=value, reference_points=reference_points, sampling_offsets=sampling_offsets,
+                         attention_weights=attention_weights)  # fmt: skip
     shapes = _pairs(value_spatial_shapes)
     _check(value, shapes, reference_points, sampling_offsets, attention_weights)
     tensors = (reference_points, sampling_offsets, attention_weights)

@@ -34,6 +34,7 @@ def project_pillars(lidar2img: torch.Tensor, points: torch.Tensor, image_size: t
     Raises:
         BadInput: another rank or another last extent, an image without extent.
     """
+    common.check_tensors(lidar2img=lidar2img, points=points)
     fits = lidar2img.dim() == 4 and lidar2img.shape[2:] == (4, 4) and points.dim() == 3 and points.shape[2] == 3
     if not fits or len(image_size) != 2 or min(image_size) < 1:
         shown = [common.shape_text(tensor) for tensor in (lidar2img, points)]

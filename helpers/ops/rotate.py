@@ -34,6 +34,7 @@ def rotate(
     Raises:
         BadInput: another rank, another size of `angle` or `center`, an unknown interpolation.
     """
+    common.check_tensors(image=image, angle=angle, center=center)
     if image.dim() != 3 or angle.numel() != 1 or center.numel() != 2 or interpolation not in INTERPOLATION:
         shown = [common.shape_text(tensor) for tensor in (image, angle, center)]
         found = "image {}, angle {}, center {}, ".format(*shown) + f"interpolation {interpolation!r}"

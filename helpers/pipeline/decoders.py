@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from helpers import cores
+from helpers.arguments import between, typed
 from helpers.dataset import jpeg
 from helpers.engine.slots import Slot
 from helpers.errors import BadInput
@@ -32,7 +33,10 @@ class Decoder:
 class Turbo(Decoder):
     """libjpeg-turbo, as OpenCV has it, in a thread for each core; writes once, where the copy to the GPU begins."""
 
+    @typed
     def __init__(self, threads: int | None = None) -> None:
+        if threads is not None:
+            between("threads", threads, 1, 1024)
         self._pool = ThreadPoolExecutor(threads or cores.count())
 
     def decode(self, jpegs: Sequence[bytes], slot: Slot, name: str) -> None:

@@ -73,7 +73,7 @@ DEFAULTS = Options()
 
 def check_tolerance(where: str, tolerance: float) -> None:
     """BadInput for what no error can be compared with."""
-    if not (math.isfinite(tolerance) and tolerance >= 0):
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
         raise BadInput(where, tolerance, "a number from 0 on, of the largest value", "pass one such as 1e-3")
 
 

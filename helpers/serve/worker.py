@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from helpers.errors import BadInput, reason
+from helpers.errors import BadInput, foreign, reason
 from helpers.files import ROOT
 from helpers.processes import Guarded
 from helpers.serve.protocol import Act, Prediction
@@ -47,7 +47,9 @@ class Worker:
 
     def __init__(self, policy: Policy) -> None:
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        command = [sys.executable, "-c", CODE, policy.source, json.dumps(policy.options)]
+        with foreign("options of the policy", "an object of JSON", "pass numbers, texts, lists and tables"):
+            options = json.dumps(policy.options)
+        command = [sys.executable, "-c", CODE, policy.source, options]
         self.guarded = Guarded(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
                                env=os.environ | {"PYTHONPATH": paths})  # fmt: skip
         process = self.guarded.process

@@ -1,5 +1,6 @@
 """The door of arguments: what is of another type, shape or size than stated is refused where a function begins."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence  # noqa: F401
 from dataclasses import dataclass
@@ -10,15 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import benchmark, boxes, calibration, engine, export, graph, models, precision, records
+from helpers import benchmark, boxes, calibration, display, engine, export, graph, models, precision, records, sequence
 from helpers.arguments import array, between, typed
 from helpers.boxes import Boxes
 from helpers.dataset import images, open_dataset
+from helpers.engine.base import check_feeds
 from helpers.errors import BadInput
 from helpers.llm import folder, sentences, tokenizer
 from helpers.llm.generate import Sampling, generate
 from helpers.llm.language_model import LanguageModel
 from helpers.metrics import actions, occupancy
+from helpers.ops import bev_pool_v2, grid_sample_3d, ms_deform_attn, project_pillars, rotate
+from helpers.pipeline import Turbo
 from helpers.serve.client import Client
 from helpers.serve.limits import Limits
 from helpers.serve.reach import Reach, picture
@@ -107,6 +111,8 @@ def test_arrays_have_the_shape_and_numbers_that_are_asked_for():
 
 EYE, NAN = np.eye(4), np.full((4, 4), np.nan)
 SCALE = {"q01": [0] * 7, "q99": [1] * 7}
+NETWORK = models.create("bevformer", "mini")
+RECORD = records.Record("x", "measured", "cpu", {}, "command", "unknown", "2026-01-01T00:00:00+00:00", {"a": 1.0})
 VLA, OCC = models.config("openvla"), models.config("fbocc", "mini")
 CAMERA = dict(rotations=np.eye(3)[None], translations=np.zeros((1, 3)), intrinsics=np.eye(3)[None],
               post_rotations=np.eye(3)[None], post_translations=np.zeros((1, 3)))  # fmt: skip
@@ -148,6 +154,28 @@ DOORS: dict[str, Callable[[], object]] = {
     "results": lambda: actions.errors(None, np.zeros((1, 7))),
     "counts": lambda: occupancy.ray_iou(None),
     "function to time": lambda: benchmark.latency(None),
+    "frames": lambda: list(sequence.rollout(dict, [1], {}, {})),
+    "function to run": lambda: list(sequence.rollout(None, [{}], {}, {})),
+    "image to rotate": lambda: rotate.rotate(None, torch.zeros(1), torch.zeros(2)),
+    "image of integers": lambda: rotate.rotate(torch.zeros(1, 4, 4, dtype=torch.int32), torch.zeros(1), torch.zeros(2)),
+    "volume": lambda: grid_sample_3d.grid_sample_3d(torch.zeros(1, 1, 2, 2, 2), None),
+    "value of attention": lambda: ms_deform_attn.ms_deform_attn(None, [(2, 2)], None, None, None),
+    "matrices of cameras": lambda: project_pillars.project_pillars(None, None, (1, 1)),
+    "ranks": lambda: bev_pool_v2.bev_pool_v2(torch.zeros(1), torch.zeros(1), *[None] * 5, (1, 1, 1)),
+    "threads": lambda: Turbo("2"),
+    "feeds": lambda: check_feeds("the engine", None, {}),
+    "name of a metric": lambda: records.write(dataclasses.replace(RECORD, metrics={("a", 1): 3.0}), "results"),
+    "opset": lambda: export.export(NETWORK, "a.onnx", opset=5),
+    "pictures": lambda: export.export(NETWORK, "a.onnx", pictures=(1,)),
+    "folder to write to": lambda: export.export(NETWORK, "."),
+    "network without a configuration": lambda: export.export(torch.nn.Linear(2, 2).eval(), "a.onnx"),
+    "bars of texts": lambda: display.bars([{"a": object()}], "a", "a"),
+    "bins": lambda: display.histogram([1, 2], bins=0),
+    "curves": lambda: display.lines({"a": [1j]}),
+    "pages": lambda: display.slider("a", {}),
+    "matrices": lambda: display.matrices({}, "t"),
+    "spans": lambda: display.timeline([], {}, "t"),
+    "rows": lambda: display.table(None),
     "metrics": lambda: records.record("x", [1], "command", ["file"]),
     "tolerance": lambda: precision.first_divergence("a.onnx", "b.onnx", [], tolerance="1e-3"),
     "overrides": lambda: precision.Options(overrides=[1]),
@@ -159,7 +187,6 @@ DOORS: dict[str, Callable[[], object]] = {
     "gray pictures": lambda: images.preprocess(np.zeros((1, 9, 9), np.uint8), models.config("bevformer", "mini")),
     "shapes": lambda: calibration.noise("out.npz", {"x": None}, 1),
     "types": lambda: calibration.noise("out.npz", {"x": (1,)}, 1, input_types={"x": "nope"}),
-    "name of an input": lambda: calibration.noise("out.npz", {"a/../b": (1,)}, 1),
 }
 
 

@@ -79,6 +79,8 @@ def decode_chosen(outputs: Mapping[str, np.ndarray]) -> Boxes:
     outputs: scores [1,M], labels [1,M], boxes [1,M,9], inside [1,M] of one frame. Raises BadInput for values that are
     not finite.
     """
+    if lacking := sorted(set(CHOSEN) - outputs.keys()):
+        raise BadInput("outputs", f"without {', '.join(lacking)}", f"{', '.join(CHOSEN)}", "pass the graph's outputs")
     scores, labels, boxes, inside = (outputs[name][0] for name in CHOSEN)
     for name, array in (("scores", scores), ("boxes", boxes)):
         _check_finite(name, array)

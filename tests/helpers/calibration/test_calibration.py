@@ -290,3 +290,14 @@ def test_the_sizes_of_free_dimensions_are_read_from_a_set(calibration):
     }
     with pytest.raises(BadInput, match="all begin with a free dimension"):
         fixed_shapes(calibration, {"can_bus": ("numbers",)})
+
+
+def test_an_input_may_have_any_name_that_a_graph_gives_it(tmp_path):
+    """Exporters name tensors as paths; what is written on the way has names of its own."""
+    shapes = {"/model/image": (1, 2), "a/../b": (1, 3), "c:d": (1,)}
+    out = noise(tmp_path / "set.npz", shapes, 2)
+    with np.load(out) as arrays:
+        assert {name: arrays[name].shape for name in shapes} == {
+            name: (2, *shape[1:]) for name, shape in shapes.items()
+        }
+    assert CalibrationReader(out, shapes).get_next().keys() == shapes.keys() and [*tmp_path.iterdir()] == [out]

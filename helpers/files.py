@@ -233,7 +233,7 @@ def read_json(path: PathLike, expected: str, fix: str, most: int = MOST) -> Any:
         raise BadInput(path, f"not JSON ({error})", expected, fix) from error
 
 
-def each_once(pairs):
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A dict of an object's (name, value); ValueError for a name of which JSON would keep the last value unasked."""
     if len(names := [name for name, _ in pairs]) > len(table := dict(pairs)):
         raise ValueError(f"{max(names, key=names.count)!r} stands twice in one object")

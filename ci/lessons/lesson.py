@@ -1,6 +1,7 @@
 """A lesson before it runs: where it is, its parameters, whether it asks to be skipped, what its result depends on."""
 
 import ast
+import contextlib
 import datetime
 import hashlib
 import json
@@ -14,6 +15,7 @@ from helpers.errors import BadInput
 from helpers.files import ROOT
 
 PARAMETER = re.compile(r"^(\w+)\s*(?::[^=]+)?=\s*(.*)$", re.MULTILINE)
+COMMON = ("TIER", "FAST", "DATAROOT", "VERSION", "RECORDS")  # what a run may give to lessons that have no use for it
 
 
 def find_notebooks(paths):
@@ -55,6 +57,16 @@ def defined_parameters(notebook):
     """The names assigned in the cell tagged `parameters`, and the text of their values."""
     cells = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
     return {name: value for cell in cells for name, value in PARAMETER.findall(cell.source)}
+
+
+def check_parameters(names, notebooks):
+    """BadInput for a parameter that none of these notebooks has, but for those that every run may give."""
+    defined = set(COMMON)
+    for path, _ in notebooks:
+        with contextlib.suppress(ValueError):  # one that cannot be read has a row of its own in the report
+            defined |= defined_parameters(read(path)).keys()
+    if unknown := sorted(set(names) - defined):
+        raise BadInput(f"parameter {unknown[0]}", "in none of the notebooks", ", ".join(sorted(defined)), "correct it")
 
 
 def data_root(notebook, parameters):

@@ -199,7 +199,9 @@ def parse(argv):
 def main(argv=None):
     try:
         arguments = parse(argv)
-        entries = run_all(find_notebooks(arguments.paths), arguments)
+        notebooks = find_notebooks(arguments.paths)
+        lesson.check_parameters([name for name, _ in arguments.parameter], notebooks)
+        entries = run_all(notebooks, arguments)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2

@@ -19,3 +19,17 @@ def test_counts_and_shares_have_bounds(module, option, capsys):
     with pytest.raises(SystemExit) as ended:
         importlib.import_module(module).main([option])
     assert ended.value.code == 2 and f"argument {option.partition('=')[0]}" in capsys.readouterr().err
+
+
+def test_mutants_of_a_file_that_is_not_there(capsys):
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module("ci.mutants").main(["helpers/nothing.py"])
+    assert ended.value.code == 2 and "no file helpers/nothing.py" in capsys.readouterr().err
+
+
+def test_a_parameter_that_no_lesson_has_is_refused(tmp_path, capsys):
+    run = importlib.import_module("ci.lessons.run")
+    argv = ["notebooks/00_start_here.ipynb", "--out", str(tmp_path / "out")]
+    assert run.main([*argv, "-p", "VERSION", "v1.0-mini", "-p", "TEIR", "gpu"]) == 2
+    assert "parameter TEIR\n  found:    in none of the notebooks" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -80,7 +80,7 @@ def test_files_that_are_no_records(tmp_path, content):
 def test_a_record_that_is_absent_or_a_folder(tmp_path):
     with pytest.raises(BadInput, match="no such file"):
         records.read(tmp_path / "absent.json")
-    with pytest.raises(BadInput, match="not readable: Is a directory"):
+    with pytest.raises(BadInput, match="a folder"):
         records.read(tmp_path)
 
 

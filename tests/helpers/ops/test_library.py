@@ -82,7 +82,7 @@ def test_files_of_the_same_bytes_are_loaded_once(tmp_path):
     assert plugins.load(other) is not loaded
     (one,), (two,) = plugins.identity([first]), plugins.identity([copy])
     assert one["sha256"] == two["sha256"] and (one["file"], two["file"]) == ("first.so", "copy.so")
-    with pytest.raises(BadInput, match="Is a directory"):
+    with pytest.raises(BadInput, match="a folder"):
         plugins.identity([tmp_path])
 
 

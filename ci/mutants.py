@@ -161,10 +161,10 @@ def main(argv=None):
     parser.add_argument("--sample", type=numbers.whole(1, 10**6), help="so many mutants (all)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (0)")
     arguments = parser.parse_args(argv)
-    if absent := [path for path in arguments.paths if not (ROOT / path).is_file()]:
-        parser.error(f"no file {absent[0]} in the project")
     with temporary.scratch() as scratch:
         folders = [places.tree(scratch / f"copy{k}") for k in range(WORKERS)]
+        if absent := [path for path in arguments.paths if not (folders[0] / path).is_file()]:
+            parser.error(f"no file {absent[0]} in the project")
         every = [mutant for path in arguments.paths for mutant in mutants_of(path, (folders[0] / path).read_text())]
         size = min(arguments.sample or len(every), len(every))
         chosen = sorted(random.Random(arguments.seed).sample(every, size))

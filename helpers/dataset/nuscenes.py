@@ -36,10 +36,8 @@ def open_dataset(dataroot: str | Path, version: str = "v1.0-mini", split: str | 
     Raises:
         BadInput: not a nuScenes root, a damaged table, no CAN bus data, a missing image, a split with no scene here.
     """
-    dataroot = Path(dataroot)
-    layout.check(dataroot, version)
-    nusc = Tables(version, dataroot, layout.remake(dataroot))
-    return Dataset(nusc, split)
+    layout.check(dataroot := Path(dataroot), version)
+    return Dataset(Tables(version, dataroot, layout.remake(dataroot)), split)
 
 
 class Dataset:

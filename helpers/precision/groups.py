@@ -20,14 +20,14 @@ def probe(model: onnx.ModelProto, names: list[str], where: object) -> Callable[[
     A group takes what an earlier one has made, whose type is that of the array, and gives what a later one reads. It
     is opened when the first frame comes to it.
     """
-    nodes, wanted = list(model.graph.node), set(names)
+    nodes = list(model.graph.node)
     groups = [nodes[begin : begin + NODES] for begin in range(0, len(nodes), NODES)]
     read = [{name for node in group for name in node_inputs(node)} for group in groups]
-    later: set[str] = set()
+    kept = set(names)  # what is asked for, and what a later group reads
     gives: list[list[str]] = []
     for group, inputs in zip(reversed(groups), reversed(read), strict=True):
-        gives.insert(0, [name for node in group for name in node.output if name in wanted | later])
-        later |= inputs
+        gives.insert(0, [name for node in group for name in node.output if name in kept])
+        kept |= inputs
     opened: dict[int, tuple] = {}
 
     def run(feeds):

@@ -56,13 +56,17 @@ def generator_version():
     return roots.version(Path(world.__file__).parent, __file__)
 
 
-def states(number, seed):
-    """Yield the states of an episode, the expert acting, until its gripper is closed."""
+def states(number, seed, wander=0.0):
+    """Yield the states of an episode, the expert acting, until its gripper is closed.
+
+    wander: m, deviation of what pushes the arm off its way after an action, so that there are states to recover from.
+    """
     random = np.random.default_rng([seed, number])
     state = world.drawn(random)
     for _ in range(LONGEST):
         yield state
-        state = state.after(state.expert(), random)
+        push = random.normal(0, wander, 3) if wander else np.zeros(3)
+        state = state.after(state.expert() + np.array([*push, 0, 0, 0, 0]), random)
         if state.closed:
             return
 

@@ -9,6 +9,8 @@ WIDTH, TALL = 128, 96  # pixels of a picture
 FINER = 3  # drawn so much larger, then averaged
 FOCAL = 150.0  # pixels
 EYE, LOOK = np.array([0.0, -0.62, 0.72]), np.array([0.0, 0.02, 0.03])
+RIGHT, FORWARD = np.array([1.0, 0.0, 0.0]), (LOOK - EYE) / np.linalg.norm(LOOK - EYE)
+AXES = np.stack([RIGHT, np.cross(FORWARD, RIGHT), FORWARD])  # of the camera: right, down, into the picture
 PAINT = {
     "red": (214, 40, 40),
     "green": (46, 150, 62),
@@ -23,10 +25,7 @@ ROUND = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 
 def project(points: np.ndarray) -> np.ndarray:
     """Points [N, 3] in m -> pixels [N, 2], x right and y down, of a picture of `WIDTH` times `TALL`."""
-    forward = (LOOK - EYE) / np.linalg.norm(LOOK - EYE)
-    right = np.array([1.0, 0.0, 0.0])
-    axes = np.stack([right, np.cross(forward, right), forward])
-    local = (np.atleast_2d(points) - EYE) @ axes.T
+    local = (np.atleast_2d(points) - EYE) @ AXES.T
     return FOCAL * local[:, :2] / local[:, 2:] + (WIDTH / 2, TALL / 2)
 
 

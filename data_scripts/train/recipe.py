@@ -104,7 +104,7 @@ def runner(model: nn.Module, device: torch.device) -> Callable[[Arrays], Arrays]
 
 def in_processes(load: Callable[..., dict], jobs: list[tuple], workers: int | None) -> list[list[dict]]:
     """`load(*job)` of every job in worker processes of one thread each; the results by their `scene`, in order."""
-    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(workers, initializer=begin_worker, initargs=(os.getpid(),)) as pool:
         running = pool.map(load, *zip(*jobs, strict=True), chunksize=4)
         loaded = list(tqdm(running, total=len(jobs), desc="reading frames", mininterval=5))
     scenes: dict[str, list[dict]] = {}
@@ -113,7 +113,8 @@ def in_processes(load: Callable[..., dict], jobs: list[tuple], workers: int | No
     return list(scenes.values())
 
 
-def _begin(parent):
+def begin_worker(parent: int) -> None:
+    """What a worker process starts with: it dies with its parent and has one thread."""
     die_with(parent)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

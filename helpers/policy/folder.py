@@ -85,12 +85,13 @@ def policy_of(network: OpenVLA, words: tokenizer.Tokenizer, norm_stats: Mapping[
 
 def vision_of(network: OpenVLA) -> Run:
     """The vision side of a network as a function of arrays by name."""
-    kind = next(network.parameters()).dtype
+    weight = next(network.parameters())
 
     @torch.no_grad()
     def run(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        outputs = network(**{name: torch.from_numpy(array).to(kind) for name, array in feeds.items()})
-        return {name: out.float().numpy() for name, out in zip(network.config.output_shapes(), outputs, strict=True)}
+        outputs = network(**{name: torch.from_numpy(array).to(weight) for name, array in feeds.items()})
+        names = network.config.output_shapes()
+        return {name: out.float().cpu().numpy() for name, out in zip(names, outputs, strict=True)}
 
     return run
 

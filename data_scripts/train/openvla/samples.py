@@ -1,22 +1,30 @@
 """Observations of tabletops as the tensors that a step of training takes."""
 
+import io
+import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from data_scripts import make_tabletop
+from data_scripts.tabletop import render, text
 from data_scripts.tabletop.render import TALL, WIDTH
 from data_scripts.tabletop.text import CELL
 from data_scripts.tabletop.world import COLORS
 from helpers.dataset.tabletop import Tabletop
-from helpers.systems.openvla.decode import encode, normalize
+from helpers.errors import BadInput
+from helpers.llm.tokenizer import Tokenizer
+from helpers.systems.openvla.decode import Statistics, encode, normalize
 from helpers.systems.openvla.inputs import fitted, prompt
 
-LOOSE = 2.0  # bins: deviation of the tokens that count as right beside an action's own
-IGNORED = -100
+LENGTH = 64  # tokens of a row: prompt, reasoning, action and end
 
 
 @dataclass(frozen=True)
@@ -35,22 +43,66 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def map(self, change: Any) -> "Samples":
+        """The same with each tensor changed."""
+        return Samples(*(change(getattr(self, field.name)) for field in fields(self)))
 
-def load(data: Tabletop, statistics, tokenizer, config) -> Samples:
-    """All observations, prompt, reasoning, the tokens of the action and the end."""
-    rows, asked, pictures, places = [], [], [], []
-    for seen in tqdm(data.observations, desc="reading pictures", mininterval=5):
-        pictures.append(fitted(seen.image(), config, config.towers[0]))
-        question = tokenizer.encode(prompt(seen.instruction, config))
-        action = encode(normalize(seen.action, statistics), config)
-        asked.append(len(question))
-        places.append(told_places(seen.reasoning))
-        rows.append([*question, *tokenizer.encode(seen.reasoning)[1:], *map(int, action), tokenizer.eos])
-    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
-    for line, row in zip(ids, rows, strict=True):
-        line[: len(row)] = torch.tensor(row)
-    ends = torch.tensor([len(row) for row in rows])
-    return Samples(torch.from_numpy(np.stack(pictures)), ids, torch.tensor(asked), ends, torch.tensor(places))
+
+@dataclass(frozen=True)
+class Task:
+    """What turns an observation into a row."""
+
+    config: Any
+    tokenizer: Tokenizer
+    statistics: Statistics
+
+    def row(self, image: np.ndarray, instruction: str, reasoning: str, action: np.ndarray) -> tuple:
+        """Picture, ids, asked, end and places of one observation."""
+        question = self.tokenizer.encode(prompt(instruction, self.config))
+        tokens = map(int, encode(normalize(action, self.statistics), self.config))
+        said = [self.tokenizer.encode(word)[1:] for word in reasoning.split(" ")]  # no merge goes beyond a word
+        ids = [*question, *itertools.chain(*said), *tokens, self.tokenizer.eos]
+        if len(ids) > LENGTH:
+            raise BadInput(f"{instruction!r} and its reasoning", f"{len(ids)} tokens", f"at most {LENGTH}", "say less")
+        padded = ids + [0] * (LENGTH - len(ids))
+        return (
+            fitted(image, self.config, self.config.towers[0]),
+            padded,
+            len(question),
+            len(ids),
+            told_places(reasoning),
+        )
+
+
+def of_rows(rows: Sequence[tuple]) -> Samples:
+    """Rows of `Task.row` under each other."""
+    pictures, ids, asked, ends, places = zip(*rows, strict=True)
+    numbers = (torch.tensor(each) for each in (ids, asked, ends, places))
+    return Samples(torch.from_numpy(np.stack(pictures)), *numbers)
+
+
+def load(data: Tabletop, task: Task) -> Samples:
+    """All observations of a folder."""
+    seen = tqdm(data.observations, desc="reading pictures", mininterval=5)
+    return of_rows([task.row(each.image(), each.instruction, each.reasoning, each.action) for each in seen])
+
+
+def fresh(task: Task, first: int, episodes: int, seed: int, wander: float) -> Samples:
+    """The states of new episodes; half of the pictures have been through JPEG, as those of a folder have."""
+    rows = []
+    for number in range(first, first + episodes):
+        for k, state in enumerate(make_tabletop.states(number, seed, wander)):
+            image = render.render(state, 10 * number + k)
+            seen = compressed(image) if (number + k) % 2 else image
+            rows.append(task.row(seen, state.instruction, text.reasoning(state), state.expert()))
+    return of_rows(rows)
+
+
+def compressed(image: np.ndarray) -> np.ndarray:
+    """A picture as it is after a file of `make_tabletop`."""
+    held = io.BytesIO()
+    Image.fromarray(image).save(held, "JPEG", quality=make_tabletop.QUALITY)
+    return np.asarray(Image.open(held))
 
 
 def told_places(reasoning):
@@ -65,38 +117,9 @@ def told_places(reasoning):
 def pixel_values(pictures: Tensor, config) -> Tensor:
     """uint8 [B, H, W, 3] -> float32 [B, 3 * towers, H, W], as `helpers.systems.openvla.inputs.normalized` does it."""
     values = pictures.permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor([getattr(tower, name) for tower in config.towers]) for name in ("mean", "std"))
+    mean, std = (
+        torch.tensor([getattr(tower, name) for tower in config.towers], device=values.device)
+        for name in ("mean", "std")
+    )
     parts = (values[:, None] - mean[..., None, None]) / std[..., None, None]
     return parts.flatten(1, 2)
-
-
-def loss(logits: Tensor, samples: Samples, config) -> tuple[Tensor, Tensor]:
-    """Mean cross entropy of the text's tokens, and of the actions', whose neighbors count as partly right.
-
-    logits: [B, T - 1, vocab_size], of what follows each token of `samples.ids`.
-    """
-    target, place = samples.ids[:, 1:], torch.arange(1, samples.ids.shape[1])
-    told = (place >= samples.asked[:, None]) & (place < samples.ends[:, None])
-    lowest = config.action_vocab - config.bins
-    acts = told & (target >= lowest) & (target < config.action_vocab)
-    text = torch.nn.functional.cross_entropy(logits[told & ~acts], target[told & ~acts])
-    bins = torch.arange(config.bins)
-    near = torch.exp(-0.5 * ((target[acts][:, None] - lowest - bins) / LOOSE) ** 2)
-    chances = torch.log_softmax(logits[acts], -1)[:, lowest : config.action_vocab]
-    return text, -(near / near.sum(1, keepdim=True) * chances).sum(1).mean()
-
-
-def patch_loss(told: Tensor, samples: Samples, config) -> Tensor:
-    """What each patch is to tell of itself: which things lie in it, and where. A help for the towers alone.
-
-    told: [B, patches, 7, 3], a logit of presence, and column and row in patches.
-    """
-    grid = torch.tensor(config.grid[::-1])
-    places = samples.places * grid  # in patches
-    cells = places.nan_to_num(0).long().clamp(min=0).minimum(grid - 1)
-    there = ~samples.places.isnan().any(-1)
-    flat = cells[..., 1] * grid[0] + cells[..., 0]
-    present = torch.zeros(told.shape[:3]).scatter_(1, flat[:, None], there[:, None].float())
-    logits = torch.nn.functional.binary_cross_entropy_with_logits(told[..., 0], present, pos_weight=torch.tensor(8.0))
-    inside = told.gather(1, flat[:, None, :, None].expand(-1, 1, -1, 3))[:, 0, :, 1:]
-    return logits + (inside - places)[there].abs().mean()

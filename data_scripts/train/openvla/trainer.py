@@ -1,14 +1,16 @@
 """Network, moving average and optimizer, one step at a time."""
 
-from dataclasses import fields, replace
+from typing import Any
 
 import torch
 
 from data_scripts.train import recipe
-from data_scripts.train.openvla.samples import Samples, loss, patch_loss, pixel_values
+from data_scripts.train.openvla.losses import ACTION, acting, loss, patch_loss, telling
+from data_scripts.train.openvla.samples import Samples, pixel_values
 from helpers import models
 
-WARM_UP = 100  # steps
+WARM_UP = 300  # steps
+EVERY = 4  # steps, after which the average takes in the weights
 PLACE = 0.5  # of a patch's features at the beginning, how much tells where it lies
 
 
@@ -25,66 +27,59 @@ def initialize(model):
 
 
 class Trainer:
-    """Batches of random observations, each epoch in another order."""
+    """Steps on batches that are given; on a GPU in bfloat16 where PyTorch's autocast holds that to be enough."""
 
-    def __init__(self, config, samples, batch, lr, seed):
+    def __init__(self, config, lr: float, seed: int, device: torch.device | str = "cpu") -> None:
         torch.manual_seed(seed)
-        self.config, self.samples, self.batch, self.lr, self.step = config, samples, batch, lr, 0
+        self.config, self.lr, self.step, self.device = config, lr, 0, torch.device(device)
         self.model = models.create("openvla", config, seed).train()
         self.average = models.create("openvla", config, seed)
         initialize(self.model)
         self.average.load_state_dict(self.model.state_dict())
-        self.order = torch.zeros(0, dtype=torch.int64)
         self.teller = torch.nn.Linear(config.language["hidden_size"], 21)  # trained along, and not kept
-        parameters = [*self.model.parameters(), *self.teller.parameters()]
-        decayed = [each for each in parameters if each.ndim > 1]
-        others = [each for each in parameters if each.ndim < 2]
+        for part in (self.model, self.average, self.teller):
+            part.to(self.device)
+        self.parameters = [*self.model.parameters(), *self.teller.parameters()]
+        decayed = [each for each in self.parameters if each.ndim > 1]
+        others = [each for each in self.parameters if each.ndim < 2]
         groups = [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
+        self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=self.device.type == "cuda")
 
-    def next(self) -> Samples:
-        if len(self.order) < self.batch:
-            self.order = torch.cat([self.order, torch.randperm(len(self.samples))])
-        chosen, self.order = self.order[: self.batch], self.order[self.batch :]
-        taken = Samples(*(getattr(self.samples, field.name)[chosen] for field in fields(Samples)))
-        return replace(taken, ids=taken.ids[:, : taken.ends.max()])
-
-    def logits(self, model, samples):
+    def logits(self, model, samples: Samples):
         """[B, T - 1, vocab_size] of what follows each token but BOS, where the picture stands; and the patches."""
         (patches,) = model(pixel_values(samples.pictures, self.config))
         read = model.language_model.model(model.embeddings(patches, samples.ids[:, :-1]))
         return model.language_model.lm_head(read[:, self.config.patches :]), patches
 
-    def train_step(self, progress):
-        """One step; returns the losses of text, actions and patches."""
+    def train_step(self, batch: Samples, progress: float) -> torch.Tensor:
+        """One step; returns the losses of text, actions and patches. progress: 0..1 of the schedule."""
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.learning_rate(self.lr, self.step, progress, WARM_UP)
-        batch = self.next()
-        logits, patches = self.logits(self.model, batch)
-        told = self.teller(patches).unflatten(-1, (7, 3))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits, patches = self.logits(self.model, batch)
+        told = self.teller(patches.float()).unflatten(-1, (7, 3))
         text, action = loss(logits, batch, self.config)
-        self.optimizer.zero_grad(set_to_none=True)
         seen = patch_loss(told, batch, self.config)
+        self.optimizer.zero_grad(set_to_none=True)
         (text + action + seen).backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
-        recipe.update_average(self.average, self.model, min(0.998, (self.step + 1) / (self.step + 10)))
+        if self.step % EVERY == 0:
+            known = self.step // EVERY
+            recipe.update_average(self.average, self.model, min(0.99, (known + 1) / (known + 10)))
         self.step += 1
         return torch.stack([text, action, seen]).detach()
 
     @torch.no_grad()
-    def evaluate(self, samples):
+    def evaluate(self, samples: Samples) -> dict[str, Any]:
         """Losses of the averaged weights, and the share of tokens of text and the bins' error given all before."""
         self.average.eval()
         logits, _ = self.logits(self.average, samples)
         text, action = loss(logits, samples, self.config)
-        target, place = samples.ids[:, 1:], torch.arange(1, samples.ids.shape[1])
-        told = (place >= samples.asked[:, None]) & (place < samples.ends[:, None])
-        lowest = self.config.action_vocab - self.config.bins
-        acts = told & (target >= lowest)
-        found = logits.argmax(-1)
-        right = (found == target)[told & ~acts].float().mean()
-        off = (found - target)[acts].abs().float().clamp(max=self.config.bins).unflatten(0, (-1, 7)).mean(0)
+        found, target, places = logits.argmax(-1), samples.ids[:, 1:], acting(samples)
+        right = (found == target)[telling(samples, self.config)].float().mean()
+        off = (found - target).gather(1, places).abs().clamp(max=self.config.bins).float().mean(0)
+        assert off.shape == (ACTION,)
         return {"step": self.step, "text": text.item(), "action": action.item(), "right": right.item(),
                 "bins": off.tolist()}  # fmt: skip
 
@@ -94,8 +89,13 @@ class Trainer:
                 "teller": self.teller.state_dict(), "optimizer": self.optimizer.state_dict()}  # fmt: skip
 
     def load_state_dict(self, state):
-        """Go on from what `state_dict` gave; the order of observations is drawn anew, from the step."""
+        """Go on from what `state_dict` gave."""
         for part in ("model", "average", "teller", "optimizer"):
             getattr(self, part).load_state_dict(state[part])
         self.step = state["step"]
         torch.manual_seed(self.step)
+
+    def start_from(self, weights):
+        """Take the weights of a network that was trained before; the optimizer begins anew."""
+        self.model.load_state_dict(weights)
+        self.average.load_state_dict(weights)

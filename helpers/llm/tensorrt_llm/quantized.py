@@ -96,7 +96,8 @@ def quantize(model: Llama, name: str, ids: Tensor | None = None, dtype: str | No
     for an engine runs them as one. Embedding, norms and lm_head are not quantized.
 
     Args:
-        ids: [B, T], calibration, which FP8, INT8 and AWQ need.
+        ids: calibration, which FP8, INT8 and AWQ need: tokens [B, T] int64, or embeddings [B, T, hidden_size], where
+            pictures are among them.
         dtype: "float16" or "bfloat16"; None for the usual one of the format.
     """
     form = chosen(name)
@@ -169,7 +170,7 @@ def _calibrate(model, ids):
             module = layer.get_submodule(f"{place.block}.{place.layers[0]}")
             hooks.append(module.register_forward_hook(look((number, place.block, place.layers[0]))))
     try:
-        model(ids)
+        model(**{"inputs_embeds" if ids.is_floating_point() else "input_ids": ids})
     finally:
         for hook in hooks:
             hook.remove()

@@ -119,16 +119,16 @@ class Config(base.Config):
 MINI = Config(
     name="mini",
     towers=(
-        Tower(width=96, depth=3, heads=4, hidden=192, registers=4, layer_scale=True, mean=IMAGENET[0], std=IMAGENET[1]),
-        Tower(width=96, depth=3, heads=4, hidden=192, pool=True),
+        Tower(width=96, depth=4, heads=4, hidden=256, registers=4, layer_scale=True, mean=IMAGENET[0], std=IMAGENET[1]),
+        Tower(width=96, depth=4, heads=4, hidden=256, pool=True),
     ),
-    image_size=(84, 84),
+    image_size=(112, 112),
     language=LLAMA
     | {
         "vocab_size": 704,
         "hidden_size": 128,
         "intermediate_size": 384,
-        "num_hidden_layers": 3,
+        "num_hidden_layers": 5,
         "num_attention_heads": 4,
         "num_key_value_heads": 4,
         "max_position_embeddings": 256,

@@ -47,6 +47,14 @@ def copied(made, tmp_path):
     return copy
 
 
+def test_calibration_may_be_embeddings_as_pictures_are():
+    model = tiny()
+    embedded = model.model.embed_tokens(ids(2, 8)).detach()
+    same, other = (quantize(model, "fp8", rows) for rows in (embedded, 9 * embedded.flip(2)))
+    assert error(same(ids()), quantize(model, "fp8", ids(2, 8))(ids())) == 0
+    assert error(other(ids()), same(ids())) > 0
+
+
 def test_every_format_is_proven_for_one_gpu_and_two(tmp_path):
     rows = prove(tiny(), ids(2, 8), tmp_path)
     assert {(row.format, row.tp) for row in rows} == {(name, tp) for name in FORMATS for tp in (1, 2)}

@@ -114,5 +114,8 @@ class Policy:
                 "generated tokens", f"{len(said)} of them", expected, "ask for what it was trained for"
             )
         normalized = decode.decode(said[-count:], self.config)
-        text = self.tokenizer.decode(said[:-count])
-        return Prediction(decode.unnormalize(normalized, statistics), ids, text)
+        text, last = said[:-count], self.config.action_vocab
+        if more := ((text >= last - self.config.bins) & (text < last)).sum():
+            expected = f"{count} behind the text: nobody knows which of them are meant"
+            raise decode.NoAction("generated tokens", f"{more + count} of actions", expected, "use weights that end")
+        return Prediction(decode.unnormalize(normalized, statistics), ids, self.tokenizer.decode(text))

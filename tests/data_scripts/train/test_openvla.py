@@ -151,6 +151,8 @@ def test_the_command_leaves_a_policy_and_goes_on_from_it(task, tmp_path, monkeyp
 
     monkeypatch.setattr(program, "CONFIGS", {"mini": CONFIG})
     monkeypatch.setattr(program, "Stream", Flow)
+    few = program.statistics
+    monkeypatch.setattr(program, "statistics", lambda seed, wander: few(seed, wander, 20))
     options = [f"--out={tmp_path / 'out'}", "--batch=2", "--keep=50", "--least=5", "--scenes=2", "--device=cpu"]
     assert program.main([*options, "--steps=2", "--report=0", f"--state={tmp_path / 'state.pt'}"]) == 0
     *reports, last = capsys.readouterr().out.splitlines()

@@ -49,7 +49,7 @@ def copied(made, tmp_path):
 
 def test_calibration_may_be_embeddings_as_pictures_are():
     model = tiny()
-    embedded = model.model.embed_tokens(ids(2, 8)).detach()
+    embedded = model.model.embed_tokens(ids(2, 8)).detach().half().float()  # as the weights are rounded
     same, other = (quantize(model, "fp8", rows) for rows in (embedded, 9 * embedded.flip(2)))
     assert error(same(ids()), quantize(model, "fp8", ids(2, 8))(ids())) == 0
     assert error(other(ids()), same(ids())) > 0

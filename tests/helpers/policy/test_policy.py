@@ -81,6 +81,8 @@ def test_reasoning_comes_before_the_action_and_ends_with_a_stop(folders):
         ("tiny", [600] * 6 + [5], "1 of 7 tokens are no action's, such as 5"),
         ("single", [600] * 7 + [9, 2], "1 of 7 tokens are no action's, such as 9"),  # text behind the action
         ("single", [600] * 3 + [2], "3 of them"),
+        ("single", [9, 10] + [600] * 8 + [2], "8 of actions"),
+        ("single", [9, 600, 10] + [600] * 7 + [2], "8 of actions"),
     ],
 )
 def test_what_is_no_action_is_refused(folders, name, ids, said):

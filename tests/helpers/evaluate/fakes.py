@@ -47,6 +47,9 @@ class Config:
         return outputs["remembered"].copy()
 
 
+CONFIG = Config()
+
+
 def run(feeds):
     """What is remembered depends on all frames of the scene so far, and on their order."""
     return {"remembered": feeds["memory"] * 1.1 + np.sin(feeds["number"])}

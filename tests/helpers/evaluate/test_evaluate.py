@@ -4,16 +4,18 @@ import itertools
 import json
 import multiprocessing
 import os
+import threading
 import time
 
 import numpy as np
 import pytest
+from tqdm.auto import tqdm
 
 from helpers.dataset import stream
 from helpers.errors import BadInput
 from helpers.evaluate import Store, Worker, evaluate, local, task_of
 from helpers.sequence import rollout
-from tests.helpers.evaluate.fakes import LENGTHS, Config, Split, Sum, run
+from tests.helpers.evaluate.fakes import CONFIG, LENGTHS, Split, Sum, run
 
 FRAMES = sum(LENGTHS.values())
 ABOUT = {"system": "fake", "sha256": "0"}
@@ -23,14 +25,14 @@ ABOUT = {"system": "fake", "sha256": "0"}
 def right():
     """The total of one loop over the whole split."""
     split = Split()
-    running = rollout(run, stream((split[i] for i in range(FRAMES)), Config), Config.states, Config.initial_states())
+    running = rollout(run, stream((split[i] for i in range(FRAMES)), CONFIG), CONFIG.states, CONFIG.initial_states())
     return {"sum": sum(outputs["remembered"][0] * (k + 1) for k, (_, _, outputs) in enumerate(running))}
 
 
 def go(folder, rank=0, count=1, network=run):
     split = Split()
     store = Store(folder, split, ABOUT)
-    return evaluate(lambda: network, split, Config, store, Worker(rank, count), Sum(), progress=False)
+    return evaluate(lambda: network, split, CONFIG, store, Worker(rank, count), Sum(), progress=False)
 
 
 def files(folder):
@@ -51,13 +53,19 @@ def test_one_result_whatever_the_number_of_processes(tmp_path, right, count):
 
 def test_processes_at_the_same_time(tmp_path, right):
     fork = multiprocessing.get_context("fork")
-    workers = [fork.Process(target=go, args=(tmp_path / "out", rank, 3)) for rank in range(3)]
+    workers = [fork.Process(target=go_apart, args=(tmp_path / "out", rank, 3)) for rank in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * 3
     assert go(tmp_path / "out").metrics == right
+
+
+def go_apart(*arguments):
+    """`go` in a forked process, with its own lock of progress bars: who is killed would keep a shared one."""
+    tqdm.set_lock(threading.RLock())
+    go(*arguments)
 
 
 def slowly(feeds):
@@ -74,18 +82,18 @@ def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(tmp_path, right, 
     fork, rng, out, before = multiprocessing.get_context("fork"), np.random.default_rng(count), tmp_path / "out", {}
     rounds = killed = 0
     while len(before) < FRAMES:
-        workers = [fork.Process(target=go, args=(out, rank, count, slowly)) for rank in range(count)]
+        workers = [fork.Process(target=go_apart, args=(out, rank, count, slowly)) for rank in range(count)]
         for worker in workers:
             worker.start()
         for worker in workers:
-            worker.join(rng.uniform(0.0, 0.002 * 1.4**rounds))  # longer and longer: a busy machine gets on, too
+            worker.join(rng.uniform(0.0, 0.002 * 1.15**rounds))  # longer and longer: a busy machine gets on, too
             worker.kill()
             worker.join()
             killed += worker.exitcode < 0
         now = files(out) if out.exists() else {}
         assert before.items() <= now.items()
         before, rounds = now, rounds + 1
-    assert killed > 3
+    assert killed > 1
     outcome = go(out)
     assert outcome.metrics == right and outcome.driven == 0 and files(out) == before
     assert list(out.rglob("*.part")) == []  # nor is anything left of what was being written
@@ -173,7 +181,7 @@ def test_a_damaged_result_is_named(tmp_path, content):
 
 def test_a_configuration_without_a_task():
     with pytest.raises(BadInput, match=r"config 'fake'\n  found: +task ''\n  expected: one of detection, occupancy"):
-        task_of(Config)
+        task_of(CONFIG)
 
 
 def test_local_processes_end_with_the_first_that_fails():

@@ -24,14 +24,18 @@ from helpers.processes import die_with
 from helpers.sequence import Arrays
 
 
-def options(name: str, description: str, batch: int, lr: float) -> argparse.ArgumentParser:
-    """The options that every training has; the checkpoint is that of the mini of the system `name`."""
+def options(name: str, description: str, batch: int, lr: float, reads: bool = True) -> argparse.ArgumentParser:
+    """The options that every training has; the checkpoint is that of the mini of the system `name`.
+
+    reads: whether it reads data roots; one that makes its data as it goes has no option for them.
+    """
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         f"python -m data_scripts.train.{name}", description=description, formatter_class=form
     )
-    parser.add_argument("--dataroot", nargs="+", default=["data/minidrive_train"], help="one or more data roots")
-    parser.add_argument("--val", default="data/minidrive", help="MiniDrive whose mini_val is evaluated")
+    if reads:
+        parser.add_argument("--dataroot", nargs="+", default=["data/minidrive_train"], help="one or more data roots")
+        parser.add_argument("--val", default="data/minidrive", help="MiniDrive whose mini_val is evaluated")
     parser.add_argument("--out", type=Path, default=files.ROOT / f"checkpoints/{name}_mini.safetensors")
     parser.add_argument("--steps", type=numbers.whole(1, 10**8), default=12000, help="length of the schedule in steps")
     parser.add_argument("--minutes", type=minutes, default=math.inf, help="length of the schedule in time, if shorter")
@@ -45,7 +49,7 @@ def options(name: str, description: str, batch: int, lr: float) -> argparse.Argu
 
 def minutes(text: str) -> float:
     """The `type=` of a time in minutes; "inf" is no limit."""
-    return math.inf if text == "inf" else numbers.real(0, 1e6)(text)
+    return math.inf if text == "inf" else numbers.real(1e-3, 1e6)(text)
 
 
 def device(text: str) -> str:

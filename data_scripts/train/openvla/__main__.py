@@ -23,7 +23,8 @@ from data_scripts.train import recipe
 from data_scripts.train.openvla.samples import Task, fresh
 from data_scripts.train.openvla.stream import Store, Stream
 from data_scripts.train.openvla.trainer import Trainer
-from helpers import cores, files, policy, processes
+from helpers import cores, files, policy
+from helpers.cli import numbers
 from helpers.llm import folder as hugging_face
 from helpers.llm.tokenizer import Tokenizer, table_of
 from helpers.metrics import actions
@@ -35,14 +36,27 @@ COUNTED = 3000  # episodes whose actions give the statistics
 
 
 def parse(argv=None):
-    parser = recipe.options("openvla", __doc__, batch=512, lr=2e-3)
+    parser = recipe.options("openvla", __doc__, batch=512, lr=2e-3, reads=False)
     parser.set_defaults(out=files.ROOT / "checkpoints/openvla_mini", steps=15000, seed=1)
-    parser.add_argument("--wander", type=float, default=0.02, help="m, how far the arm is pushed off its way")
-    parser.add_argument("--keep", type=int, default=400_000, help="pictures that batches are drawn of, the newest ones")
-    parser.add_argument("--least", type=int, default=10_000, help="pictures there are when the first step is taken")
-    parser.add_argument("--report", type=float, default=20, help="seconds from one report to the next")
-    parser.add_argument("--every", type=float, default=90, help="seconds from one evaluation to the next")
-    parser.add_argument("--scenes", type=int, default=100, help="held-out tables that an evaluation reaches on")
+    parser.add_argument(
+        "--wander", type=numbers.real(0, 1), default=0.02, help="m, how far the arm is pushed off its way"
+    )
+    parser.add_argument(
+        "--keep",
+        type=numbers.whole(1, 10**8),
+        default=400_000,
+        help="pictures that batches are drawn of, the newest ones",
+    )
+    parser.add_argument(
+        "--least", type=numbers.whole(1, 10**8), default=10_000, help="pictures there are when the first step is taken"
+    )
+    parser.add_argument("--report", type=numbers.real(0, 1e6), default=20, help="seconds from one report to the next")
+    parser.add_argument(
+        "--every", type=numbers.real(0, 1e6), default=90, help="seconds from one evaluation to the next"
+    )
+    parser.add_argument(
+        "--scenes", type=numbers.whole(2, 10**6), default=100, help="held-out tables that an evaluation reaches on"
+    )
     parser.add_argument("--state", type=Path, help="file to go on from, and to leave for the next piece")
     parser.add_argument("--start", type=Path, help="folder of a checkpoint whose weights are the first ones")
     return parser.parse_args(argv)
@@ -182,4 +196,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(processes.program(main))
+    sys.exit(recipe.program(main))

@@ -178,3 +178,12 @@ def test_figures_of_the_expert_are_perfect():
         patch.setattr(program.render, "render", lambda scene, seed: scene)
         found = program.figures(Expert(), shown, scenes)
     assert found == {"l1": [0.0] * 7, "refused": 0.0, "success": 1.0}
+
+
+@pytest.mark.parametrize(
+    "words", ["--dataroot data", "--val data", "--scenes 1", "--keep 0", "--wander -1", "--report x"]
+)
+def test_options_that_mean_nothing_here_or_are_out_of_bounds_are_refused(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        program.parse(words.split())
+    assert words.split()[0] in capsys.readouterr().err

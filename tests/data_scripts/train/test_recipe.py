@@ -7,7 +7,7 @@ from data_scripts.train.llama.__main__ import main as llama
 from helpers.errors import BadInput
 
 WRONG = {
-    "--steps": ("0", "-1", "1e3"), "--minutes": ("-1", "nan"), "--batch": ("0", "-2"), "--lr": ("0", "nan", "inf"),
+    "--steps": ("0", "-1", "1e3"), "--minutes": ("-1", "0", "nan"), "--batch": ("0", "-2"), "--lr": ("0", "nan", "inf"),
     "--seed": ("-1", "x"), "--workers": ("0", "1.5"), "--device": ("tpu2", "gpu", ""),
 }  # fmt: skip
 

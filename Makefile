@@ -22,8 +22,12 @@ endif
 export ONRAMP_CORES = $(CORES)
 endif
 PY := .venv/bin/python
-on = $(if $(filter-out 0 no n false off,$(1)),$(2))
-PARAMETERS = -p TIER cpu -p DATAROOT '$(DATAROOT)' -p VERSION '$(VERSION)'
+NO = 0 no n false off
+on = $(if $(filter-out $(NO),$(1)),$(2))
+quoted = '$(subst ','\'',$(1))'
+PARAMETERS = -p TIER cpu -p DATAROOT $(call quoted,$(DATAROOT)) -p VERSION $(call quoted,$(VERSION))
+$(foreach switch,SOLUTIONS YES,$(if $(filter-out $(NO) 1 yes y true on,$($(switch))),\
+$(error $(switch)=$($(switch)): expected 1, or nothing)))
 
 help: ## list the targets
 	@echo "usage: make TARGET [NAME=VALUE ...]"
@@ -44,7 +48,7 @@ lab: data ## open JupyterLab at the first lesson, in your own copies (SOLUTIONS=
 	@$(PY) -m ci.lessons.lab $(call on,$(SOLUTIONS),--solutions)
 
 reset: setup ## renew your copy of a lesson, after asking: make reset LESSON=02 (YES=1 does not ask); the old one is kept
-	@$(PY) -m ci.lessons.lab --reset='$(subst ','\'',$(LESSON))' $(call on,$(SOLUTIONS),--solutions) $(call on,$(YES),--yes)
+	@$(PY) -m ci.lessons.lab --reset=$(call quoted,$(LESSON)) $(call on,$(SOLUTIONS),--solutions) $(call on,$(YES),--yes)
 
 learner: setup ## write the learner's copies to learner/ and open nothing
 	@$(PY) -m ci.lessons.lab --copies-only

@@ -62,6 +62,7 @@ def make(out="data/minidrive", scenes=10, frames=20, seed=0, workers=None, names
     """
     out, names = Path(out), list(names) if names else scene_names(roots.whole_number("scenes", scenes, 1))
     roots.whole_number("frames", frames, 2)
+    roots.whole_number("seed", seed, 0)
     workers = roots.whole_number("workers", workers or cores.count(), 1)
     for name in names:
         if not re.fullmatch(r"scene-\d{4}", name) or names.count(name) > 1:

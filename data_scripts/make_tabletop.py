@@ -38,7 +38,7 @@ def make(out="data/tabletop", episodes=300, seed=0, force=False):
         BadInput: no whole number of episodes above zero, or `out` holds something that is not a tabletop.
     """
     out, episodes = Path(out), roots.whole_number("episodes", episodes, 1)
-    parameters = {"episodes": episodes, "seed": seed, "generator": generator_version()}
+    parameters = {"episodes": episodes, "seed": roots.whole_number("seed", seed, 0), "generator": generator_version()}
     if roots.present(out, MARKER, "tabletop", parameters) and not force:
         return out
     with atomic(out, folder=True) as root, disk_errors(out, every=True):

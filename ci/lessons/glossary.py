@@ -158,6 +158,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser("python -m ci.lessons.glossary", description=__doc__)
     parser.add_argument("paths", nargs="*", type=Path, help="tell the breaches of these lessons only")
     wanted = {path.resolve() for path in parser.parse_args(argv).paths}
+    lessons = {path.resolve() for path in order.FOLDER.rglob("*.ipynb")}
+    if unknown := sorted(map(str, wanted - lessons)):
+        parser.error(f"{unknown[0]}: no lesson; give files of {order.FOLDER}")
     found = [(name, text) for name, text in breaches() if not wanted or (order.FOLDER / name).resolve() in wanted]
     for name, text in found:
         print(f"{name}: {text}")

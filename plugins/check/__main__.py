@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from helpers.errors import BadInput
-from helpers.files import atomic
+from helpers.files import atomic, check_target
 from helpers.ops import library
 from plugins import check
 from plugins.check import record, times
@@ -81,6 +81,8 @@ def main(argv: list[str]) -> int:
         parser.error("--record: only a proof on a GPU, without --sanitize, measures times")
     checks = tuple(one for one in check.CHECKS if one.name in arguments.operators)
     try:
+        if arguments.json:
+            check_target(arguments.json)
         path = arguments.library or library.build("kernels" if arguments.device == "cuda" else "host")
         straightforward = library.build("straightforward") if timed else None
         found = summary(path, arguments.device, straightforward, arguments.sanitize, checks)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import tomllib
 
+import pytest
 from setuptools import find_namespace_packages
 
 from helpers.files import ROOT
@@ -45,8 +46,16 @@ def test_a_zero_or_a_no_is_no_yes():
         assert "--yes" not in dry_run("reset", "LESSON=02", f"YES={no}")
 
 
-def test_a_quote_in_the_name_of_a_lesson_reaches_the_program():
+def test_quotes_in_names_reach_the_program():
     assert """--reset='a'\\''b'""" in dry_run("reset", "LESSON=a'b")
+    assert """-p DATAROOT 'a'\\''b' -p VERSION 'v'\\''1'""" in dry_run("run", "DATAROOT=a'b", "VERSION=v'1")
+
+
+@pytest.mark.parametrize("switch", ["SOLUTIONS", "YES"])
+def test_a_switch_that_says_neither_is_refused(switch):
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        dry_run("reset", "LESSON=02", f"{switch}=maybe")
+    assert f"{switch}=maybe" in caught.value.stderr
 
 
 def test_cores_reach_every_program():

@@ -292,7 +292,8 @@ def test_refuses_a_folder_that_is_not_a_minidrive(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"scenes": 0}, {"frames": 1}, {"workers": -1}, {"names": ["street"]}, {"names": ["scene-0001"] * 2}]
+    "bad",
+    [{"scenes": 0}, {"frames": 1}, {"workers": -1}, {"seed": -1}, {"names": ["street"]}, {"names": ["scene-0001"] * 2}],
 )
 def test_bad_arguments(tmp_path, bad):
     with pytest.raises(BadInput):

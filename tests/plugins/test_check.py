@@ -122,3 +122,9 @@ def test_times_are_told_with_what_bounds_them(host_library, straightforward, mon
 def test_the_sanitizer_gets_small_calls_alone(host_library, capsys):
     assert command.main([str(host_library), "--device", "cpu", "--sanitize"]) == 0
     assert "torch.compile" not in capsys.readouterr().out
+
+
+def test_a_folder_for_the_summary_is_refused_before_the_proof(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "summary", lambda *_: pytest.fail("proven first"))
+    assert command.main(["--device", "cpu", "--json", str(tmp_path)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err and not list(tmp_path.iterdir())

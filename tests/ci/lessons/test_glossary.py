@@ -166,3 +166,9 @@ def test_the_glossary_of_the_course_is_well_formed():
     entries = glossary.read(order.FOLDER / glossary.NAME)
     assert len(entries) > 100 and list(glossary.own_breaches(entries)) == []
     assert {"qdq", "birds-eye-view", "minoptmax-shapes"} <= {entry.slug for entry in entries}
+
+
+def test_a_path_that_is_no_lesson_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        glossary.main(["nope"])
+    assert "nope: no lesson" in capsys.readouterr().err

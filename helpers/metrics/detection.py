@@ -43,14 +43,16 @@ ATTRIBUTES = {
 
 @typed
 def to_global(boxes: Boxes, frame: Frame) -> Boxes:
-    """Lidar Boxes of `frame` -> global Boxes, without those beyond the evaluation range of their class (ego radius).
+    """Lidar or ego Boxes of `frame` -> global Boxes, without those beyond their class's range (radius around the ego).
 
     Raises BadInput for boxes in another frame, of another class set than the ten of `ATTRIBUTES`, or not finite.
     """
     _require_classes(boxes, "boxes")
     _require_numbers(boxes, "boxes")
-    require_frame(boxes, "lidar")
-    ego = transform(boxes, frame.lidar2ego, "ego")
+    ego = boxes
+    if boxes.frame != "ego":
+        require_frame(boxes, "lidar")
+        ego = transform(boxes, frame.lidar2ego, "ego")
     ranges = config_factory(CONFIG).class_range
     limits = np.array([ranges[name] for name in ego.names])
     near = np.hypot(*ego.centers[:, :2].T) <= limits

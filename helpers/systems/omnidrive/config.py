@@ -59,6 +59,7 @@ class Config(base.Config):
     image_mean: tuple = (123.675, 116.28, 103.53)
     image_std: tuple = (58.395, 57.12, 57.375)
 
+    task = "detection"
     decoded = ("all_cls_scores", "all_bbox_preds")
     elsewhere = ("lm_head.",)  # the language model, which helpers.llm takes out of the checkpoint
     # Pixels times meters, poses on a map, logits of positions and sines of large angles need more than eleven bits: of

@@ -8,6 +8,7 @@ import pytest
 
 from helpers import __main__ as cli
 from helpers import engine, models
+from helpers.boxes import transform
 from helpers.dataset import occupancy as labels
 from helpers.dataset import open_dataset
 from helpers.dataset.questions import PLANNING_QUESTION, planning_answer
@@ -52,6 +53,14 @@ def test_boxes_score_as_they_do_without_files(dataset, part, tmp_path):
     expected = detection.score({frame.token: detection.to_global(boxes, frame) for frame, boxes in pairs}, dataset)
     assert through(task_of(config), pairs, dataset, tmp_path / "out") == expected
     assert 0.05 < expected["mAP"] < 0.95
+
+
+def test_boxes_in_the_frame_of_the_ego_score_alike(dataset, part, tmp_path):
+    pairs = [(frame, moved(frame.boxes, np.random.default_rng(0))) for frame in part]
+    in_ego = [(frame, transform(boxes, frame.lidar2ego, "ego")) for frame, boxes in pairs]
+    found = [through(task_of(models.config(name, "mini")), rows, dataset, tmp_path / name)
+             for name, rows in (("bevformer", pairs), ("omnidrive", in_ego))]  # fmt: skip
+    assert found[0] == pytest.approx(found[1], nan_ok=True) and 0.05 < found[0]["mAP"] < 0.95
 
 
 def test_voxels_score_as_they_do_without_files(dataset, part, tmp_path):

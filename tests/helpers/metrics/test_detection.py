@@ -10,7 +10,7 @@ from nuscenes.eval.common.data_classes import EvalBoxes
 from nuscenes.eval.detection.data_classes import DetectionBox
 from nuscenes.eval.detection.evaluate import DetectionEval
 
-from helpers.boxes import Boxes
+from helpers.boxes import Boxes, transform
 from helpers.dataset import CLASSES, open_dataset, stream
 from helpers.errors import BadInput
 from helpers.metrics import detection
@@ -129,10 +129,13 @@ def test_to_global_keeps_the_range_of_each_class(dataset):
     labels = [CLASSES.index(name) for name in ("car", "car", "bicycle", "bicycle", "barrier", "barrier")]
     in_ego = np.array([[d, 0, 0, 1] for d in distance], float)
     centers = (in_ego @ np.linalg.inv(frame.lidar2ego).T)[:, :3]
-    boxes = Boxes(centers, np.ones((6, 3)), np.zeros(6), np.zeros((6, 2)), labels, np.ones(6), classes=CLASSES)
+    boxes = Boxes(centers, np.ones((6, 3)), np.zeros(6), np.full((6, 2), 3.0), labels, np.ones(6), classes=CLASSES)
     kept = to_global(boxes, frame)
     assert kept.frame == "global" and kept.names == ["car", "bicycle", "barrier"]
     np.testing.assert_allclose(kept.centers, (in_ego[::2] @ frame.ego2global.T)[:, :3], atol=1e-9)
+    same = to_global(transform(boxes, frame.lidar2ego, "ego"), frame)
+    np.testing.assert_allclose(same.centers, kept.centers, atol=1e-9)
+    np.testing.assert_allclose(same.velocities, kept.velocities, atol=1e-9)
 
 
 class Network:

@@ -19,7 +19,7 @@ from helpers.records import Record
 
 HEADLINES = {  # metric: its column in the overview and its format there
     "gpu_ms_p50": ("GPU ms", ".2f"),
-    "latency_ms_p50": ("latency ms", ".2f"),
+    "latency_ms_p50": ("latency", ".2f"),
     "speedup_over_fp32": ("over FP32", ".2f"),
     "NDS": ("NDS", ".3f"),
     "mAP": ("mAP", ".3f"),
@@ -118,7 +118,7 @@ def _report(found, shown, patterns):
     older = len(found) - len(shown)
     note = f"{older} older with --all; " if older else ""
     return (
-        f"{overview(shown)}\n\nms are p50, over FP32: over the same runtime's, without plugin\n"
+        f"{overview(shown)}\n\nGPU ms and latency, in ms, are p50; over FP32: over the same runtime's, without plugin\n"
         f"{len(shown)} records; {note}all of one: python -m helpers records NAME"
     )
 
@@ -127,7 +127,7 @@ def main(argv: list[str]) -> int:
     """`python -m helpers records`: print the records of a folder."""
     description = (
         "Print the latest recorded result of each name with its headline figures, or whole records. "
-        "GPU ms and latency ms: medians; over FP32: speed-up over FP32 in the same run."
+        "GPU ms and latency, in ms: medians; over FP32: speed-up over FP32 in the same run."
     )
     parser = Parser(prog="python -m helpers records", description=description)
     parser.add_argument("names", nargs="*", metavar="NAME", help="names or shell patterns: print all of these records")

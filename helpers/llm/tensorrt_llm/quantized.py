@@ -108,7 +108,7 @@ def quantize(model: Llama, name: str, ids: Tensor | None = None, dtype: str | No
     for key, tensor in model.state_dict().items():
         check_finite(key, tensor)
     if ids is not None:
-        check_ids(model, ids)
+        (check_embeddings if ids.is_floating_point() else check_ids)(model, ids)
     if ids is not None and ids.shape[1] > model.config.max_position_embeddings:
         expected = f"at most the model's {model.config.max_position_embeddings} positions"
         raise BadInput("calibration", f"{ids.shape[1]} tokens in a row", expected, "cut the text into rows")
@@ -131,6 +131,14 @@ def check_ids(model: Llama, ids: Tensor) -> None:
     if not fits or not 0 <= int(ids.min()) <= int(ids.max()) < model.config.vocab_size:
         expected = f"whole numbers [B, T] from 0 to {model.config.vocab_size - 1}"
         raise BadInput("ids", f"{ids.dtype} {list(ids.shape)}", expected, "use the model's own tokenizer")
+
+
+def check_embeddings(model: Llama, rows: Tensor) -> None:
+    """BadInput unless `rows` [B, T, hidden_size] are finite numbers."""
+    hidden = model.config.hidden_size
+    if rows.ndim != 3 or rows.shape[2] != hidden or not rows.numel() or not rows.isfinite().all():
+        found = f"{rows.dtype} {list(rows.shape)}"
+        raise BadInput("embeddings", found, f"finite numbers [B, T, {hidden}]", "use the model's own embeddings")
 
 
 def check_finite(name: str, tensor: Tensor) -> None:

@@ -36,16 +36,16 @@ def printed(capsys, *arguments):
 
 def test_overview_has_the_latest_of_each_name_by_device(folder, capsys):
     lines = printed(capsys, "--folder", folder).splitlines()
-    assert re.split("  +", lines[0]) == ["name", "device", "date", "GPU ms", "latency ms", "over FP32", "NDS", "mAP"]
+    assert re.split("  +", lines[0]) == ["name", "device", "date", "GPU ms", "latency", "over FP32", "NDS", "mAP"]
     assert re.split("  +", lines[2]) == ["net-fp16", "NVIDIA H200", "2026-02-02 01:59", "1.23", "2"]
     assert lines[3] == ""
     assert re.split("  +", lines[4]) == [GOOD.name, "Some CPU", "2026-01-31 12:00", "12.50", "0.410", "0.370"]
-    for line, cell, title in ((2, "1.23", "GPU ms"), (4, "12.50", "latency ms"), (4, "0.370", "mAP")):
+    for line, cell, title in ((2, "1.23", "GPU ms"), (4, "12.50", "latency"), (4, "0.370", "mAP")):
         assert lines[line].index(cell) + len(cell) == lines[0].index(title) + len(title)
     assert lines[6].split() == ["name", "device", "date", "metrics"]
     assert re.split("  +", lines[8]) == ["a-profile", "NVIDIA H200", "2026-02-02 01:59", "2"]
     last = "3 records; 1 older with --all; all of one: python -m helpers records NAME"
-    assert lines[9:] == ["", "ms are p50, over FP32: over the same runtime's, without plugin", last]
+    assert lines[9:] == ["", "GPU ms and latency, in ms, are p50; over FP32: over the same runtime's, without plugin", last]
 
 
 def test_overview_leaves_out_headlines_that_no_record_has():

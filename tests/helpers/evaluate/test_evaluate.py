@@ -69,7 +69,7 @@ def go_apart(*arguments):
 
 
 def slowly(feeds):
-    time.sleep(0.002)
+    time.sleep(0.01)
     return run(feeds)
 
 

@@ -30,8 +30,8 @@ def ids(batch=2, length=12, seed=1):
 
 @torch.no_grad()
 def test_the_logits_are_those_of_transformers():
-    logits = tiny()(ids())
-    assert torch.allclose(logits[:, -2:], torch.tensor(RECORDED["logits"]), rtol=0, atol=2e-6)
+    logits = tiny().double()(ids())  # so that the rounding is that of the record alone, on every processor
+    assert torch.allclose(logits[:, -2:], torch.tensor(RECORDED["logits"]).double(), rtol=0, atol=2e-6)
     assert logits.argmax(-1).tolist() == RECORDED["argmax"]
 
 

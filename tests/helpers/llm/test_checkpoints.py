@@ -53,6 +53,9 @@ def test_calibration_may_be_embeddings_as_pictures_are():
     same, other = (quantize(model, "fp8", rows) for rows in (embedded, 9 * embedded.flip(2)))
     assert error(same(ids()), quantize(model, "fp8", ids(2, 8))(ids())) == 0
     assert error(other(ids()), same(ids())) > 0
+    for wrong in (embedded[..., 1:], embedded[0], embedded * float("nan"), embedded[:0]):
+        with pytest.raises(BadInput, match="embeddings"):
+            quantize(model, "fp8", wrong)
 
 
 def test_every_format_is_proven_for_one_gpu_and_two(tmp_path):

@@ -121,13 +121,13 @@ def _examine(value: Any, returns: Any, name: str) -> None:
 
 
 def _copies(value):
-    """Arrays and tensors inside lists, tuples and dicts, and in fields of data classes, copied; all else as it is."""
+    """Arrays and tensors in lists, tuples, dicts, and fields of data classes and named tuples copied; else as it is."""
     if isinstance(value, dict):
         return {key: _copies(item) for key, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(map(_copies, value))
     if isinstance(value, tuple) and hasattr(value, "_make"):
-        return value._make(map(_copies, value))
+        return value._make(_copies(each) if hasattr(each, "shape") else each for each in value)
     if isinstance(value, np.ndarray):
         return value.copy()
     if type(value).__module__ == "torch" and hasattr(value, "clone"):

@@ -45,7 +45,11 @@ def test_overview_has_the_latest_of_each_name_by_device(folder, capsys):
     assert lines[6].split() == ["name", "device", "date", "metrics"]
     assert re.split("  +", lines[8]) == ["a-profile", "NVIDIA H200", "2026-02-02 01:59", "2"]
     last = "3 records; 1 older with --all; all of one: python -m helpers records NAME"
-    assert lines[9:] == ["", "GPU ms and latency, in ms, are p50; over FP32: over the same runtime's, without plugin", last]
+    assert lines[9:] == [
+        "",
+        "GPU ms and latency, in ms, are p50; over FP32: over the same runtime's, without plugin",
+        last,
+    ]
 
 
 def test_overview_leaves_out_headlines_that_no_record_has():

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -21,7 +20,6 @@ from helpers.cli import numbers
 from helpers.errors import BadInput
 from helpers.models.checkpoints import write_tensors
 from helpers.processes import die_with
-from helpers.sequence import Arrays
 
 
 def options(name: str, description: str, batch: int, lr: float, reads: bool = True) -> argparse.ArgumentParser:
@@ -93,17 +91,6 @@ def varied(images: Tensor, jitter: float) -> Tensor:
     """Normalized pictures [B, N, 3, H, W] of other contrast and light, by up to `jitter`."""
     gain, shift = (torch.empty(len(images), 1, 1, 1, 1, device=images.device).uniform_(-jitter, jitter) for _ in "ab")
     return images * (1 + gain) + shift
-
-
-def runner(model: nn.Module, device: torch.device) -> Callable[[Arrays], Arrays]:
-    """`model` as the function of NumPy dictionaries that the metrics drive."""
-
-    @torch.inference_mode()
-    def run(inputs):
-        outputs = model(**{name: torch.from_numpy(np.asarray(array)).to(device) for name, array in inputs.items()})
-        return {name: out.cpu().numpy() for name, out in zip(model.config.output_shapes(), outputs, strict=True)}
-
-    return run
 
 
 def in_processes(load: Callable[..., dict], jobs: list[tuple], workers: int | None) -> list[list[dict]]:

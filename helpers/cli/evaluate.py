@@ -110,13 +110,7 @@ def _network(options: Namespace, config: Config, path: Path) -> tuple[Callable[[
 def _torch_run(options, config, path):
     import torch
 
-    model = models.load_checkpoint(models.create(options.system, config), path)
+    from helpers.models.runner import runner
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.to(device)
-
-    def run(feeds):
-        with torch.inference_mode():
-            outputs = model(**{name: torch.from_numpy(array).to(device) for name, array in feeds.items()})
-        return dict(zip(config.output_shapes(), (tensor.cpu().numpy() for tensor in outputs), strict=True))
-
-    return run
+    return runner(models.load_checkpoint(models.create(options.system, config), path).to(device), device)

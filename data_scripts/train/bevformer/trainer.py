@@ -11,6 +11,7 @@ from data_scripts.train.bevformer.gathered_attention import gather_visible
 from data_scripts.train.bevformer.loss import detection_loss, heatmap_loss, heatmap_target
 from helpers import dataset, models
 from helpers.metrics import detection
+from helpers.models.runner import runner
 
 HEATMAP_WEIGHT = 1.0
 WARM_UP = 500  # steps
@@ -70,4 +71,4 @@ class Trainer:
 
 def evaluate(model, dataroot, config, device):
     data = dataset.open_dataset(dataroot, split="mini_val")
-    return detection.evaluate(recipe.runner(model, device), data, config, progress=False)
+    return detection.evaluate(runner(model, device), data, config, progress=False)

@@ -8,6 +8,7 @@ from data_scripts.train.fbocc.frames import Streams, collate
 from data_scripts.train.fbocc.loss import DEPTH_WEIGHT, class_weights, depth_loss, occupancy_loss
 from helpers import dataset, models
 from helpers.metrics import occupancy
+from helpers.models.runner import runner
 
 WARM_UP = 200  # steps
 
@@ -54,7 +55,7 @@ class Trainer:
 def evaluate(model, dataroot, config, device):
     """Metrics on mini_val with the history, and mIoU without: every frame then starts a sequence."""
     data = dataset.open_dataset(dataroot, split="mini_val")
-    run = recipe.runner(model, device)
+    run = runner(model, device)
     alone = (
         step._replace(feeds=step.feeds | {"start_of_sequence": np.array([True])})
         for step in dataset.stream(data, config)

@@ -11,14 +11,12 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from data_scripts import make_tabletop
 from data_scripts.tabletop import render, text
 from data_scripts.tabletop.render import TALL, WIDTH
 from data_scripts.tabletop.text import CELL
 from data_scripts.tabletop.world import COLORS
-from helpers.dataset.tabletop import Tabletop
 from helpers.errors import BadInput
 from helpers.llm.tokenizer import Tokenizer
 from helpers.systems.openvla.decode import Statistics, encode, normalize
@@ -79,12 +77,6 @@ def of_rows(rows: Sequence[tuple]) -> Samples:
     pictures, ids, asked, ends, places = zip(*rows, strict=True)
     numbers = (torch.tensor(each) for each in (ids, asked, ends, places))
     return Samples(torch.from_numpy(np.stack(pictures)), *numbers)
-
-
-def load(data: Tabletop, task: Task) -> Samples:
-    """All observations of a folder."""
-    seen = tqdm(data.observations, desc="reading pictures", mininterval=5)
-    return of_rows([task.row(each.image(), each.instruction, each.reasoning, each.action) for each in seen])
 
 
 def fresh(task: Task, first: int, episodes: int, seed: int, wander: float) -> Samples:

@@ -128,13 +128,13 @@ def run_all(notebooks, arguments):
     check_target(arguments.out / "report.json")
     previous = read_report(arguments.out / "report.json")
     arguments.threads, arguments.stop = max(1, cores.count() // arguments.jobs), threading.Event()
-    progress, started, found = (
-        Progress(len(notebooks)),
-        time.monotonic(),
-        Sources(arguments.out, threads=arguments.threads),
-    )
+    progress, started, submitted = Progress(len(notebooks)), time.monotonic(), threading.Event()
+    found = Sources(arguments.out, threads=arguments.threads)
 
     def one(item):
+        submitted.wait()  # an interrupt can lose a thread that is being started: it must not begin a lesson
+        if arguments.stop.is_set():
+            raise KeyboardInterrupt
         try:
             entry = run_one(*item, arguments, previous.get(str(item[1]), {}), progress, found)
         except Exception as error:  # of this notebook alone: the others still run
@@ -149,9 +149,11 @@ def run_all(notebooks, arguments):
         try:
             last_first = reversed(notebooks) if arguments.jobs > 1 else notebooks  # the last lessons are the longest
             running = {item: pool.submit(one, item) for item in last_first}
+            submitted.set()
             entries = [running[item].result() for item in notebooks]
         except BaseException:
             arguments.stop.set()
+            submitted.set()
             pool.shutdown(cancel_futures=True)
             raise
     report = {

@@ -254,6 +254,22 @@ def test_an_interrupt_ends_every_lesson_at_once(tmp_path, monkeypatch):
     assert list((tmp_path / "out/notebooks").iterdir()) == []
 
 
+def test_an_interrupt_while_lessons_are_handed_out_begins_none(tmp_path, monkeypatch):
+    class Interrupted(run.ThreadPoolExecutor):
+        def submit(self, *work):
+            super().submit(*work)
+            time.sleep(0.2)  # time enough for the thread to begin
+            raise KeyboardInterrupt
+
+    began = type("Began", (Ran,), {})
+    monkeypatch.setattr(run, "Run", began)
+    monkeypatch.setattr(run, "ThreadPoolExecutor", Interrupted)
+    nbformat.write(lesson(code("1")), tmp_path / "one.ipynb")
+    with pytest.raises(KeyboardInterrupt):
+        run.main(["--out", str(tmp_path / "out"), str(tmp_path / "one.ipynb")])
+    assert began.started == 0
+
+
 def test_lessons_at_once_share_the_cores_given(tmp_path, monkeypatch, capsys):
     threads = []
 

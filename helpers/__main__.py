@@ -11,6 +11,7 @@ from helpers.files import ROOT
 
 COMMANDS = {
     "models": ("helpers.cli.models", "list the systems, their configurations and parameters"),
+    "weights": ("helpers.cli.weights", "a checkpoint tensor by tensor in folders by module, and back"),
     "graph": ("helpers.cli.graph", "operators, custom operators, shapes and cost of an ONNX file"),
     "engine": ("helpers.cli.engine", "build, run, inspect and benchmark engines"),
     "samples": ("helpers.cli.samples", "write a network's inputs on real frames as raw files"),

@@ -1,6 +1,6 @@
 """The doors by name."""
 
-from ci.fuzz import archives, checkpoints, folders, graphs, options, records, tables
+from ci.fuzz import archives, checkpoints, folders, graphs, layers, options, records, tables
 
 DOORS = {
     "onnx": graphs.DOOR,
@@ -9,5 +9,6 @@ DOORS = {
     **tables.DOORS,
     **checkpoints.DOORS,
     **folders.DOORS,
+    **layers.DOORS,
     **options.DOORS,
 }

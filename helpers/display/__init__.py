@@ -10,6 +10,7 @@ from helpers.display.diagram import network_diagram
 from helpers.display.environment import diff, messages, stack, statuses
 from helpers.display.graphs import graph_picture
 from helpers.display.matrices import matrices
+from helpers.display.modules import module_tree
 from helpers.display.mosaic import cameras
 from helpers.display.operators import op_chart, shares
 from helpers.display.plots import bars, frontier, histogram, lines
@@ -38,6 +39,7 @@ __all__ = [
     "lines",
     "matrices",
     "messages",
+    "module_tree",
     "netron",
     "network_diagram",
     "op_chart",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path, found_at
+from helpers.models import layered
 from helpers.repository import is_lfs_pointer
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 def load_checkpoint(model: nn.Module, path: PathLike) -> nn.Module:
     """Load weights into `model` and return it. Nothing is loaded unless everything fits.
 
-    Reads `.safetensors`, or a `torch.save` file (weights only) with the tensors at the top or under `state_dict`; a
-    leading `module.` and then `teacher.` of the names is dropped, and so are tensors that the model's configuration
-    says are `elsewhere`.
+    Reads `.safetensors`, a `torch.save` file (weights only) with the tensors at the top or under `state_dict`, or a
+    folder of `helpers.models.layered`; a leading `module.` and then `teacher.` of the names is dropped, and so are
+    tensors that the model's configuration says are `elsewhere`.
 
     Raises:
         BadInput: a file that cannot be read or is a git-lfs pointer, or tensors that are missing, unexpected, of
@@ -52,6 +53,8 @@ def read_checkpoint(path: PathLike) -> dict[str, Tensor]:
 
     path = as_path(path)
     expected = "a .safetensors file, or a torch.save file of tensors by name (under `state_dict` or at the top)"
+    if layered.is_layered(path):
+        return _plain_names(path, layered.read(path))
     if is_lfs_pointer(path):
         raise BadInput(path, "a git-lfs pointer in the place of the weights", expected, "git lfs pull")
     if not path.is_file():

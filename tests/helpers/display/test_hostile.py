@@ -30,6 +30,7 @@ PICTURES = {
     "histogram": lambda: display.histogram({EVIL: [1, 2]}, EVIL, EVIL, marks={EVIL: 1.5}),
     "lines": lambda: display.lines({EVIL: [1, 2, 3]}, EVIL, EVIL, EVIL, log=True),
     "matrices": lambda: display.matrices({EVIL: np.eye(2)}, EVIL, EVIL, EVIL),
+    "module_tree": lambda: display.module_tree([{"module": EVIL, "depth": 0, "tensors": 1, "bytes": 4}], EVIL),
     "op_chart": lambda: display.op_chart([{"op": EVIL, "count": 1, "domain": EVIL}], title=EVIL),
     "requests": lambda: display.requests([display.Request(0, 1, 200)], EVIL),
     "roofline": lambda: display.roofline({EVIL: 1e12}, 1e9, {EVIL: (1.0, 1e9)}, EVIL),

@@ -44,7 +44,7 @@ FLOORS = (
     ),
     ("helpers.evaluate", "helpers.models"),
     ("helpers.llm",),
-    ("helpers.policy", "helpers.serve"),
+    ("helpers.planner", "helpers.policy", "helpers.serve"),
     ("helpers.cli", "data_scripts"),
     ("benchmarks", "helpers.__main__"),
     ("ci",),

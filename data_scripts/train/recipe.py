@@ -79,8 +79,12 @@ def learning_rate(lr: float, step: int, progress: float, warm_up: int) -> float:
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the weights and statistics of `average` towards those of `model`; what only counts is copied."""
-    for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+    """Move the weights and statistics of `average` towards those of `model`; what only counts is copied.
+
+    A tensor that has several names moves once.
+    """
+    pairs = zip(average.state_dict().values(), model.state_dict().values(), strict=True)
+    for mean, value in {mean.data_ptr(): (mean, value) for mean, value in pairs}.values():
         if mean.dtype.is_floating_point:
             mean.lerp_(value, 1 - decay)
         else:

@@ -51,6 +51,7 @@ class Config:
         fp32_without_plugins: further such patterns where standard operators stand for the custom ones.
         unquantized: regular expressions of what is not quantized, matched from the beginning of a node's name.
         elsewhere: beginnings of names of a public checkpoint's tensors that belong to other networks.
+        table: output whose rows a language model reads in the place of a picture; "" where none does.
         padding: input with a free dimension -> the value that fills it up to a fixed size and changes no output.
     """
 
@@ -68,6 +69,7 @@ class Config:
     fp32_without_plugins: ClassVar[tuple[str, ...]] = ()
     unquantized: ClassVar[tuple[str, ...]] = ()
     elsewhere: ClassVar[tuple[str, ...]] = ()
+    table: ClassVar[str] = ""
     padding: ClassVar[dict[str, int]] = {}
 
     def __post_init__(self):

@@ -61,6 +61,7 @@ class Config(base.Config):
 
     task = "detection"
     decoded = ("all_cls_scores", "all_bbox_preds")
+    table = "vision_embeded"  # as the public graph spells it
     elsewhere = ("lm_head.",)  # the language model, which helpers.llm takes out of the checkpoint
     # Pixels times meters, poses on a map, logits of positions and sines of large angles need more than eleven bits: of
     # the public graph only the backbone is in half precision.
@@ -145,7 +146,7 @@ class Config(base.Config):
         """Name -> shape of the outputs in the order of the public graph, all float32."""
         layers, (one, many), memory = self.decoder_layers, self.lanes, self._memory()
         found = {
-            "vision_embeded": (1, self.vision_tokens, self.tokens),  # as the public graph spells it
+            self.table: (1, self.vision_tokens, self.tokens),
             "all_cls_scores": (layers, 1, self.queries, self.num_classes),
             "all_bbox_preds": (layers, 1, self.queries, self.code_size),
         }
@@ -176,9 +177,9 @@ _MINI = Config(
     image_size=(320, 320),
     image_crop=(160, 320),
     width=192,
-    depth=4,
+    depth=6,
     heads=3,
-    global_blocks=(1, 3),
+    global_blocks=(2, 5),
     window=8,
     dims=128,
     decoder_layers=3,
@@ -186,8 +187,8 @@ _MINI = Config(
     ffn_dims=512,
     extra=32,
     tokens=256,
-    learned=150,
-    propagated=50,
+    learned=240,
+    propagated=60,
     lanes=(60, 120),
     depths=32,
 )

@@ -27,10 +27,14 @@ def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.nd
         As `Config.input_shapes` has them. `timestamp` counts seconds from the first frame of the sequence, which is
         told on from frame to frame: of a frame whose `previous` was never an argument itself, from that one.
     """
+    return {"img": preprocess(frame, config)} | surroundings(frame, previous, config)
+
+
+def surroundings(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.ndarray]:
+    """What `inputs` gives besides the pictures."""
     before = previous if previous is not None and previous.scene == frame.scene else None
     pose = frame.ego2global
     found = {
-        "img": preprocess(frame, config),
         "img2lidars": np.linalg.inv(vehicle_to_picture(frame, config))[None],
         "command": [frame.command],
         "can_bus": frame.can_bus_pose[None],
@@ -99,10 +103,15 @@ def preprocess(frame: Frame, config: Any) -> np.ndarray:
 
 def fitted(picture: np.ndarray, config: Any) -> np.ndarray:
     """uint8 [900, 1600, 3] -> float32 [H, W, 3], values 0..255: rounded to bytes once, after the first resize."""
+    small = np.asarray(cropped(picture, config), np.float32)
+    return cv2.resize(small, config.image_size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def cropped(picture: np.ndarray, config: Any) -> np.ndarray:
+    """uint8 [900, 1600, 3] -> uint8 [*image_crop, 3]: what is stretched afterwards."""
     if picture.dtype != np.uint8 or picture.shape != (*SOURCE, 3):
         found, expected = f"{picture.dtype} {list(picture.shape)}", f"uint8 [{SOURCE[0]}, {SOURCE[1]}, 3] in RGB"
         raise BadInput("picture", found, expected, "take the cameras' own pictures, or resize them to it")
     small = Image.fromarray(picture).resize(_scaled(config)[::-1], Image.Resampling.BICUBIC)
     left, top = _corner(config)
-    small = small.crop((left, top, left + config.image_crop[1], top + config.image_crop[0]))
-    return cv2.resize(np.asarray(small, np.float32), config.image_size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(small.crop((left, top, left + config.image_crop[1], top + config.image_crop[0])))

@@ -27,6 +27,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--simplify", action="store_true", help="fold constants with onnxslim first")
     parser.add_argument("--samples", type=numbers.whole(1, 10**6), help="use only the first so many samples")
+    parser.add_argument("--linears", action="store_true", help="quantize matrix products with a weight even so")
+    text = "SmoothQuant for these, with this alpha; 0.5 shares the difficulty between activations and weights"
+    parser.add_argument("--smooth", type=numbers.real(0, 1), metavar="ALPHA", help=text)
     arguments = parser.parse_args(argv)
     chosen = Options(
         tuple(arguments.op_types_to_exclude),
@@ -34,6 +37,8 @@ def main(argv: list[str]) -> int:
         arguments.simplify,
         arguments.samples,
         progress=True,
+        linears=arguments.linears,
+        smooth=arguments.smooth,
     )
     out = quantize(
         arguments.onnx_path,

@@ -13,6 +13,7 @@ from helpers.display.matrices import matrices
 from helpers.display.modules import module_tree
 from helpers.display.mosaic import cameras
 from helpers.display.operators import op_chart, shares
+from helpers.display.outliers import outliers
 from helpers.display.plots import bars, frontier, histogram, lines
 from helpers.display.reading import reading
 from helpers.display.requests import Request, requests
@@ -43,6 +44,7 @@ __all__ = [
     "netron",
     "network_diagram",
     "op_chart",
+    "outliers",
     "progress",
     "reading",
     "requests",

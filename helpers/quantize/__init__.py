@@ -10,7 +10,7 @@ import contextlib
 import difflib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,23 +18,19 @@ import onnx
 from onnx import helper
 
 from helpers import graph
-from helpers.arguments import typed
-from helpers.calibration import CalibrationReader, check_calibration, fixed_shapes, noise
+from helpers.arguments import between, typed
+from helpers.calibration import CalibrationReader, check_calibration, noise
 from helpers.errors import BadInput
 from helpers.files import atomic, check_distinct
 from helpers.graph import walk
 from helpers.graph.file import check_output
-from helpers.graph.inference import state_kernels
-from helpers.quantize import calibrators, free, modelopt, volumes
+from helpers.quantize import calibrators, free, linears, modelopt, smoothing, source, volumes
 from helpers.quantize.coverage import METADATA, counts, report
 from helpers.quantize.cpu import for_cpu
 
 __all__ = ["METHODS", "MODES", "Options", "counts", "for_cpu", "quantize", "report"]
 
 MODES, METHODS = ("int8", "fp8"), ("entropy", "max")
-INPUT_TYPES = {getattr(onnx.TensorProto, name) for name in ("FLOAT", "INT64", "INT32", "INT8", "UINT8", "BOOL")}
-MIN_OPSET = 19  # what Q/DQ nodes need; ModelOpt converts older graphs itself, but drops their functions when it does
-MIN_IR = 4  # from here on a constant need not be listed among the graph's inputs, where ModelOpt takes it for one
 
 
 @typed
@@ -48,6 +44,9 @@ class Options:
     simplify: fold constants and drop redundant nodes with onnxslim first.
     samples: use only the first so many of the calibration set.
     progress: show a bar while the samples are read.
+    linears: quantize matrix products with a weight in INT8 even so, one scale for each output channel of the weight and
+        one for what is read, by "max" whatever the method; excluded MatMuls are then those of attention.
+    smooth: alpha of SmoothQuant (`helpers.quantize.smoothing`), 0 to 1, which these Linears get first.
     """
 
     exclude_op_types: tuple[str, ...] = ("MatMul",)
@@ -55,6 +54,8 @@ class Options:
     simplify: bool = False
     samples: int | None = None
     progress: bool = False
+    linears: bool = False
+    smooth: float | None = None
 
 
 DEFAULTS = Options()
@@ -93,11 +94,15 @@ def quantize(
     _check_choice("method", method, METHODS)
     if options.samples is not None and options.samples < 1:
         raise BadInput("samples", options.samples, "at least 1, or None for all", "leave samples out")
+    has_linears = options.linears or options.smooth is not None
+    if has_linears and mode != "int8":
+        raise BadInput("mode", repr(mode), "'int8' with linears or smooth", "leave out linears and smooth")
+    between("smooth", options.smooth or 0.0, 0.0, 1.0)
     check_output(out, onnx_path)
     check_distinct(out, calibration)
-    model = _load(onnx_path)
-    types = _types(model, onnx_path)
-    interface, shapes = free.interface(model), _shapes(model, onnx_path, calibration)
+    model = source.load(onnx_path)
+    types = source.types_of(model, onnx_path)
+    interface, shapes = free.interface(model), source.shapes_of(model, onnx_path, calibration)
     free.fix(model, shapes)
     _check_operators(options.exclude_op_types, model)
     _check_expressions(options.exclude_nodes, model, onnx_path)
@@ -109,13 +114,20 @@ def quantize(
         check_calibration(calibration, shapes, types)
         reader = CalibrationReader(calibration, shapes, samples, options.progress, types)
         with modelopt.adapted(onnx_path, out), calibrators.bounded(onnx_path), contextlib.closing(reader.bar):
-            onnx.save(modelopt.slim(model, onnx_path) if options.simplify else model, work / "model.onnx")
-            quantized = modelopt.run(work / "model.onnx", part, reader, mode, method, options, onnx_path)
+            ready = modelopt.slim(model, onnx_path) if options.simplify else model
+            found = _linears(ready, reader, options, onnx_path) if has_linears else []
+            kept = tuple(re.escape(name) + "$" for name in smoothing.names_of(ready, found))
+            onnx.save(ready, work / "model.onnx")
+            chosen = replace(options, exclude_nodes=options.exclude_nodes + kept)
+            quantized = modelopt.run(work / "model.onnx", part, reader, mode, method, chosen, onnx_path)
+            linears.place(quantized, found, onnx_path)
         volumes.leave_resizing(quantized)
         _check_quantized(quantized, onnx_path, mode, (*options.exclude_op_types, *options.exclude_nodes))
         settings = {"mode": mode, "method": method, "samples": len(reader), "simplified": options.simplify}
         settings |= {"excluded": sorted(options.exclude_op_types), "excluded_nodes": list(options.exclude_nodes)}
         settings |= {"modelopt": version("nvidia-modelopt")}
+        if has_linears:
+            settings |= {"linears": [name for one in found for name in one.linears], "smooth": options.smooth}
         if not options.simplify:
             free.release(quantized, interface)
         helper.set_model_props(quantized, {METADATA: json.dumps(settings)})
@@ -123,46 +135,15 @@ def quantize(
     return out
 
 
-def _load(path):
-    model = graph.with_functions(graph.load(path))
-    state_kernels(model)
-    if walk.is_quantized(model):
-        raise BadInput(path, "a model with Q/DQ nodes", "a floating-point model", "quantize the exported file instead")
-    values = walk.inputs(model)
-    del model.graph.input[:]
-    model.graph.input.extend(values)
-    model.ir_version = max(model.ir_version, MIN_IR)
-    opset = walk.opset(model)
-    if model.functions and opset < MIN_OPSET - 1:
-        fix = f"export again with opset {MIN_OPSET - 1} or later"
-        raise BadInput(path, f"custom operators at opset {opset}", f"opset {MIN_OPSET - 1} or later", fix)
-    for part in (model, *model.functions):
-        for entry in part.opset_import:  # 19 only adds types and attributes to 18: no node has to change
-            if entry.domain in walk.STANDARD and entry.version == MIN_OPSET - 1:
-                entry.version = MIN_OPSET
-    return model
-
-
-def _types(model, path):
-    """{input name: dtype} of the graph's inputs, in order."""
-    types = {}
-    for value in model.graph.input:
-        kind = value.type.tensor_type.elem_type
-        if kind not in INPUT_TYPES:
-            found, expected = onnx.TensorProto.DataType.Name(kind), "float32, a whole number or bool"
-            raise BadInput(f"{path}: input {value.name}", found, expected, "export with float32 inputs")
-        types[value.name] = helper.tensor_dtype_to_np_dtype(kind)
-    return types
-
-
-def _shapes(model, path, calibration):
-    """{input name: shape}; free dimensions have the size that they have in the set."""
-    shapes = free.shapes_of(model)
-    for name, shape in shapes.items():
-        if calibration is None and not all(isinstance(size, int) for size in shape):
-            fix = "pass a calibration set, whose sizes count, or export with fixed shapes"
-            raise BadInput(f"{path}: input {name}", f"shape {shape}", "a static shape", fix)
-    return shapes if calibration is None else fixed_shapes(calibration, shapes)
+def _linears(model, reader, options, path):
+    """The groups of Linears of a model, smoothed in place if that is asked for."""
+    patterns = [re.compile(expression) for expression in options.exclude_nodes]
+    left = [node.name for node in model.graph.node if any(pattern.match(node.name) for pattern in patterns)]
+    found = smoothing.prepare(model, reader, options.smooth, left, path)
+    if not found:
+        expected = "a MatMul or Gemm with a weight of 16 rows and columns or more"
+        raise BadInput(path, "no Linear", expected, "leave out linears and smooth, or exclude fewer nodes")
+    return found
 
 
 def _check_choice(name, value, choices):

@@ -67,6 +67,7 @@ class _View:
         settings = {entry.key: entry.value for entry in quantized.metadata_props}.get(METADATA, "{}")
         settings = {"mode": "int8", "excluded": [], "excluded_nodes": [], "simplified": False} | json.loads(settings)
         self.mode, self.excluded, self.simplified = settings["mode"], settings["excluded"], settings["simplified"]
+        self.linears = set(settings.get("linears", ()))
         self.excluded_nodes = [re.compile(pattern) for pattern in settings["excluded_nodes"]]
         self.shapes = {row["tensor"]: row["shape"] for row in graph.shapes(original)}
         self.constants = constants(original)
@@ -129,6 +130,8 @@ class _View:
         return "network output" if node.output[0] in self.outputs else "no quantized operator to fuse with"
 
     def _excluded(self, node):
+        if node.output[0] in self.linears:
+            return ""
         if node.op_type in self.excluded:
             return "operator type excluded"
         return "node excluded" if any(pattern.match(node.name) for pattern in self.excluded_nodes) else ""

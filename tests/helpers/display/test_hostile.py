@@ -32,6 +32,7 @@ PICTURES = {
     "matrices": lambda: display.matrices({EVIL: np.eye(2)}, EVIL, EVIL, EVIL),
     "module_tree": lambda: display.module_tree([{"module": EVIL, "depth": 0, "tensors": 1, "bytes": 4}], EVIL),
     "op_chart": lambda: display.op_chart([{"op": EVIL, "count": 1, "domain": EVIL}], title=EVIL),
+    "outliers": lambda: display.outliers(([1.0, 9.0], [1.0, 1.0]), ([2.0, 2.0], [2.0, 3.0]), EVIL),
     "requests": lambda: display.requests([display.Request(0, 1, 200)], EVIL),
     "roofline": lambda: display.roofline({EVIL: 1e12}, 1e9, {EVIL: (1.0, 1e9)}, EVIL),
     "schedule": lambda: display.schedule({EVIL: [{EVIL: (0, 1)}, {EVIL: (1, 2)}]}, EVIL),

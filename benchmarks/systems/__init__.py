@@ -3,5 +3,6 @@
 from benchmarks.systems.base import System
 from benchmarks.systems.bevformer import BEVFormer
 from benchmarks.systems.fbocc import FBOCC
+from benchmarks.systems.omnidrive import OmniDrive
 
-SYSTEMS: dict[str, System] = {system.name: system for system in (BEVFormer(), FBOCC())}
+SYSTEMS: dict[str, System] = {system.name: system for system in (BEVFormer(), FBOCC(), OmniDrive())}

@@ -20,7 +20,8 @@ Score a network over a split. Every frame's result is saved to --out when it is 
 whatever interruption, goes on, and prints the metrics when all is done. Scenes are shared out over processes,
   python -m helpers evaluate SYSTEM --engine FILE --out FOLDER --workers 4
   torchrun --nproc-per-node 4 -m helpers evaluate SYSTEM --engine FILE --out FOLDER
-or over hosts that share the folder. The metrics do not depend on how many there are."""
+or over hosts that share the folder. The metrics do not depend on how many there are.
+With --language a planner is asked for the path of every frame: the answers are in OUT/answers, and scored too."""
 Run = Callable[[Arrays], Arrays]
 
 
@@ -33,11 +34,17 @@ def main(argv: list[str]) -> int:
     from helpers.dataset import open_dataset
 
     task, worker = evaluate.task_of(config), evaluate.Worker.from_environment()
+    spoken: dict[str, str] = {}
+    if options.language_graph and not options.language:
+        raise BadInput("--language-graph", "no --language", "its folder, with the tokenizer", "pass --language as well")
+    if options.language:
+        _seeing(config)  # refuses a system that has no table, before anything is written
+        task, spoken = _planning(options)
     if options.workers > 1 and worker.count > 1:
         raise BadInput("--workers", options.workers, "1 where torchrun starts the processes", "leave it out")
     dataset = open_dataset(options.dataroot, options.version, options.split)
     about = {"system": options.system, "config": config.name, "file": path.name, "sha256": sha256(path)}
-    store = evaluate.Store(options.out, dataset, about | {"task": config.task})
+    store = evaluate.Store(options.out, dataset, about | {"task": config.task} | spoken)
     if options.workers > 1:
         from helpers.evaluate.local import run_workers
 
@@ -46,16 +53,40 @@ def main(argv: list[str]) -> int:
     run: Callable[[], Run] = _unused
     if store.done() < len(dataset):
         run, config = _network(options, config, path)
+    driven = _seeing(config) if options.language else config
     if options.no_metrics:
-        evaluate.work(run, dataset, config, store, worker, task, not options.quiet)
+        evaluate.work(run, dataset, driven, store, worker, task, not options.quiet)
         return 0
-    outcome = evaluate.evaluate(run, dataset, config, store, worker, task, not options.quiet)
+    outcome = evaluate.evaluate(run, dataset, driven, store, worker, task, not options.quiet)
     if outcome.metrics is None:
         told = f"{outcome.missing} of {len(dataset)} frames are still missing"
         print(f"{worker}: its share is done; {told}", file=sys.stderr)
         return 0
     print("\n".join(f"{name:<28}{value:>12.6g}" for name, value in outcome.metrics.items()))
     return 0
+
+
+def _planning(options):
+    """The task with a planner, and what tells this evaluation from others."""
+    from helpers import planner
+    from helpers.planner.evaluated import Planning
+
+    graph = options.language_graph
+    weights = [graph] if graph else sorted(as_path(options.language).glob("*.safetensors"))
+    own = [options.language / name for name in ("config.json", "tokenizer.json")]
+    files = [as_path(each) for each in (*own, *weights)]
+    if absent := [each for each in files if not each.is_file()]:
+        fix = "give the folder of a language model, as its training wrote it"
+        raise BadInput(absent[0], found_at(absent[0]), "a file of the language model", fix)
+    about = {"language": options.language.name, "language_sha256": sha256(*files)}
+    return Planning(lambda: planner.load(options.language, graph), options.out), about
+
+
+def _seeing(config: Config) -> Any:
+    """The configuration that gives the planner its table."""
+    from helpers.planner.evaluated import Seeing
+
+    return Seeing(config)
 
 
 def _unused():
@@ -69,6 +100,8 @@ def _parser():
     parser.add_argument("--config", help="a configuration of the system (published, or the first)")
     parser.add_argument("--engine", type=Path, metavar="FILE", help="an engine, or an ONNX file for ONNX Runtime")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint, which PyTorch runs")
+    parser.add_argument("--language", type=Path, metavar="FOLDER", help="of a language model, asked for the path")
+    parser.add_argument("--language-graph", type=Path, metavar="FILE", help="ONNX, in the place of its weights")
     engine_options.add_plugins(parser)
     parser.add_argument("--dataroot", type=Path, default="data/minidrive", help="MiniDrive or nuScenes")
     parser.add_argument("--version", default="v1.0-mini", help="the folder of its tables (v1.0-mini)")

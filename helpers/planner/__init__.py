@@ -11,11 +11,12 @@ import numpy as np
 from helpers.arguments import typed
 from helpers.dataset.questions import PLANNING_QUESTION, parse_path
 from helpers.errors import BadInput
-from helpers.files import PathLike
+from helpers.files import PathLike, as_path
 from helpers.llm import folder as hugging_face
 from helpers.llm import tokenizer
 from helpers.llm.generate import GREEDY, Sampling, generate
 from helpers.llm.language_model import LanguageModel
+from helpers.llm.onnx import OnnxModel
 from helpers.llm.pytorch import TorchModel
 from helpers.llm.tokenizer import Tokenizer
 from helpers.systems.omnidrive.language import ANSWER, prompt_ids
@@ -90,6 +91,23 @@ class Planner:
 
 
 @typed
-def load(folder: PathLike) -> Planner:
-    """The planner of a folder in Hugging Face's form, in PyTorch; raises BadInput as `helpers.llm.folder.load`."""
-    return Planner(tokenizer.read(folder), TorchModel(hugging_face.load(folder)))
+def load(folder: PathLike, graph: PathLike | None = None) -> Planner:
+    """The planner of a folder in Hugging Face's form.
+
+    Args:
+        graph: what generates in the place of the folder's weights in PyTorch: an ONNX file of `helpers.llm.onnx.export`
+            with inputs "table".
+
+    Raises:
+        BadInput: as `helpers.llm.folder.load`, or a graph of another model, or one that takes no table.
+    """
+    words = tokenizer.read(folder)
+    if graph is None:
+        return Planner(words, TorchModel(hugging_face.load(folder)))
+    sizes, _ = hugging_face.read_config(folder)
+    language = OnnxModel(graph)
+    found, expected = (language.vocab_size, language.hidden_size), (sizes.vocab_size, sizes.hidden_size)
+    if found != expected or language.rows == 0:
+        told = f"vocabulary and width {found}" + " without a table" * (language.rows == 0)
+        raise BadInput(as_path(graph), told, f"{expected} with a table", "export the folder's model, inputs='table'")
+    return Planner(words, language)

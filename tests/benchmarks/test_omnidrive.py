@@ -1,0 +1,40 @@
+"""OmniDrive as a system to measure: the backbone alone in half precision, a score in ego, words for a diagram."""
+
+import numpy as np
+import torch
+
+from benchmarks.systems import SYSTEMS
+from benchmarks.systems.omnidrive import with_half_backbone
+from helpers.display import diagram
+from helpers.sequence import rollout
+from helpers.systems.omnidrive.config import CONFIGS
+from helpers.systems.omnidrive.stages import stages
+from tests.helpers.systems.omnidrive.tiny import TINY, drive, driven, network, runner
+
+SYSTEM = SYSTEMS["omnidrive"]
+
+
+def test_the_backbone_alone_is_in_half_precision():
+    steps = drive()[:2]
+    expected, half = driven(network(), steps), with_half_backbone(network())
+    assert {p.dtype for p in half.img_backbone.parameters()} == {torch.float16}
+    others = {p.dtype for name, p in half.named_parameters() if not name.startswith("img_backbone")}
+    assert others == {torch.float32} and set(SYSTEM.keep_fp32) == set(TINY.input_shapes())
+    states = TINY.initial_states()
+    found = [outputs for _, _, outputs in rollout(runner(half), steps, TINY.states, states)]
+    for name in TINY.decoded:
+        difference = np.abs(found[0][name] - expected[0][name]).max()
+        assert 0 < difference < 0.05 * np.abs(expected[0][name]).max(), name
+
+
+def test_the_pictures_of_its_stages_hold_for_both_sizes():
+    for config in CONFIGS.values():
+        rows, memory = stages(config)
+        shown = diagram.network_diagram(rows, memory).data
+        assert str(config.queries) in shown and str(config.vision_tokens) in shown
+    assert SYSTEM.config("mini") == CONFIGS["mini"] and abs(SYSTEM.goals["fp16"] - 75.66 / 25.92) < 0.005
+    outputs = {name: np.zeros(shape, np.float32) for name, shape in CONFIGS["mini"].output_shapes().items()}
+    kept = SYSTEM.kept(CONFIGS["mini"], outputs)
+    assert SYSTEM.finite(kept) and SYSTEM.decoded(CONFIGS["mini"], kept).frame == "ego"
+    kept["all_bbox_preds"][-1, 0, 0, 0] = np.nan
+    assert not SYSTEM.finite(kept)

@@ -6,7 +6,7 @@ Every measure is a module, which is there as an attribute too: `from helpers imp
 from importlib import import_module
 from types import ModuleType
 
-MEASURES = ("actions", "detection", "driven", "occupancy")
+MEASURES = ("actions", "detection", "driven", "future_occupancy", "lanes", "motion", "occupancy")
 
 
 def __getattr__(name: str) -> ModuleType:

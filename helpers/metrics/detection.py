@@ -43,20 +43,28 @@ ATTRIBUTES = {
 
 @typed
 def to_global(boxes: Boxes, frame: Frame) -> Boxes:
-    """Lidar or ego Boxes of `frame` -> global Boxes, without those beyond their class's range (radius around the ego).
+    """Lidar or ego Boxes of `frame` -> global Boxes, without those beyond their class's range (`within`).
 
     Raises BadInput for boxes in another frame, of another class set than the ten of `ATTRIBUTES`, or not finite.
     """
+    near = within(boxes, frame)
+    return transform(_in_ego(boxes, frame)[near], frame.ego2global, "global")
+
+
+@typed
+def within(boxes: Boxes, frame: Frame) -> np.ndarray:
+    """Which Boxes of `frame` are within their class's range, a radius around the ego: bool [N]; raises so too."""
     _require_classes(boxes, "boxes")
     _require_numbers(boxes, "boxes")
-    ego = boxes
-    if boxes.frame != "ego":
-        require_frame(boxes, "lidar")
-        ego = transform(boxes, frame.lidar2ego, "ego")
-    ranges = config_factory(CONFIG).class_range
-    limits = np.array([ranges[name] for name in ego.names])
-    near = np.hypot(*ego.centers[:, :2].T) <= limits
-    return transform(ego[near], frame.ego2global, "global")
+    ego, ranges = _in_ego(boxes, frame), config_factory(CONFIG).class_range
+    return np.hypot(*ego.centers[:, :2].T) <= np.array([ranges[name] for name in ego.names])
+
+
+def _in_ego(boxes, frame):
+    if boxes.frame == "ego":
+        return boxes
+    require_frame(boxes, "lidar")
+    return transform(boxes, frame.lidar2ego, "ego")
 
 
 def submission(results: dict[str, Boxes]) -> dict:
@@ -121,7 +129,7 @@ def score(results: dict[str, Boxes], dataset: Dataset) -> dict[str, float]:
         BadInput: an unknown token, no token, boxes in another frame or of other classes, more than 500 in a sample,
             boxes or scores that are not finite, sizes not above 0, no annotation to score against.
     """
-    _check(results, dataset)
+    check(results, dataset)
     with contextlib.redirect_stderr(io.StringIO()):  # the devkit draws its own progress bar
         metrics, _ = _Evaluation(dataset.nusc, results).evaluate()
     errors = metrics.tp_errors
@@ -134,7 +142,8 @@ def score(results: dict[str, Boxes], dataset: Dataset) -> dict[str, float]:
     }
 
 
-def _check(results, dataset):
+def check(results: dict[str, Boxes], dataset: Dataset) -> None:
+    """BadInput for what `score` refuses of its arguments."""
     unknown = [token for token in results if token not in set(dataset.tokens)]
     if unknown or not results:
         found = f"{len(unknown)} tokens not in the split, first {unknown[0]!r}" if unknown else "no sample"

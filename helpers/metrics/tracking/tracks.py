@@ -1,0 +1,88 @@
+"""Boxes with identities, and nuScenes' file of them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nuscenes.eval.common.config import config_factory
+
+from helpers.arguments import array, typed
+from helpers.boxes import Boxes
+from helpers.dataset import Frame
+from helpers.errors import BadInput
+from helpers.files import PathLike, as_path, atomic
+from helpers.metrics import detection
+
+CONFIG = "tracking_nips_2019"
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """Boxes and the identity of each, int64 [N], which an object keeps throughout a scene.
+
+    Raises BadInput for ids of another number or kind, or an id twice.
+    """
+
+    boxes: Boxes
+    ids: np.ndarray
+
+    def __post_init__(self):
+        ids = np.asarray(self.ids) if len(self.ids) else np.zeros(0, np.int64)
+        ids = array("Tracks.ids", ids, (len(self.boxes),), "whole")
+        values, times = np.unique(ids, return_counts=True)
+        if (times > 1).any():
+            found = f"id {values[times > 1][0]} on {times.max()} boxes"
+            raise BadInput("Tracks.ids", found, "each id once in a frame", "give every box an id of its own")
+        object.__setattr__(self, "ids", ids.astype(np.int64))
+
+
+@typed
+def to_global(tracks: Tracks, frame: Frame) -> Tracks:
+    """Lidar or ego Tracks of `frame` -> global ones, without those beyond their class's range of detection."""
+    near = detection.within(tracks.boxes, frame)
+    return Tracks(detection.to_global(tracks.boxes, frame), tracks.ids[near])
+
+
+def submission(results: Mapping[str, Tracks]) -> dict[str, Any]:
+    """Global Tracks per sample token -> dict in the nuScenes tracking result format (camera only), ready for json.
+
+    Boxes of classes that are not tracked (barriers, cones, construction vehicles) are left out.
+    """
+    names = config_factory(CONFIG).tracking_names
+    return {
+        "meta": {f"use_{name}": name == "camera" for name in ("camera", "lidar", "radar", "map", "external")},
+        "results": {token: _rows(token, tracks, names) for token, tracks in results.items()},
+    }
+
+
+def _rows(token, tracks, names):
+    boxes = tracks.boxes
+    if boxes.frame != "global":
+        raise BadInput(f"results[{token}]", f"boxes in the {boxes.frame} frame", "the global frame", "use to_global()")
+    return [
+        {
+            "sample_token": token,
+            "translation": boxes.centers[i].tolist(),
+            "size": boxes.sizes[i].tolist(),
+            "rotation": [np.cos(boxes.yaws[i] / 2), 0.0, 0.0, np.sin(boxes.yaws[i] / 2)],
+            "velocity": boxes.velocities[i].tolist(),
+            "tracking_id": str(tracks.ids[i]),
+            "tracking_name": name,
+            "tracking_score": float(boxes.scores[i]),
+        }
+        for i, name in enumerate(boxes.names)
+        if name in names
+    ]
+
+
+@typed
+def write(results: Mapping, out: PathLike) -> Path:
+    """Write `submission(results)` as the JSON file that nuscenes-devkit's `TrackingEval` reads; returns its path."""
+    out = as_path(out)
+    content = json.dumps(submission(results))
+    with atomic(out) as part:
+        part.write_text(content)
+    return out

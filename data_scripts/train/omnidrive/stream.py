@@ -1,50 +1,25 @@
 """New scenes, rendered by worker processes while the training goes on, and the store that streams walk through."""
 
-import itertools
-import os
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+import functools
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from data_scripts.train import recipe
+from data_scripts.train.ahead import Ahead
 from data_scripts.train.omnidrive.worlds import Arrays, scene
 from helpers.dataset.questions import Question
 
 Scene = tuple[Arrays, list[list[Question]]]
-AHEAD = 2  # scenes at a time, for each worker
 AGAIN = 0.03  # of all frames, before which a stream forgets
 
 
-class Stream:
+class Stream(Ahead):
     """Ever new scenes, from number `first` on. `taken` counts those that were handed out."""
 
     def __init__(self, config: Any, workers: int, seed: int, frames: int, first: int = 0) -> None:
-        self.config, self.seed, self.frames, self.taken = config, seed, frames, 0
-        self._numbers = itertools.count(first)
-        self._pool = ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=recipe.begin_worker, initargs=(os.getpid(),)
-        )
-        self._running = {self._submit() for _ in range(AHEAD * workers)}
-
-    def _submit(self) -> Future:
-        return self._pool.submit(scene, next(self._numbers), self.seed, self.frames, self.config)
-
-    def ready(self, block: bool = False) -> Iterator[Scene]:
-        """What is done; with `block` at least one."""
-        done, self._running = wait(self._running, None if block else 0, FIRST_COMPLETED)
-        for each in done:
-            self._running.add(self._submit())
-            self.taken += 1
-            yield each.result()
-
-    def close(self) -> None:
-        """End the workers; what they are at is finished and dropped."""
-        self._pool.shutdown(cancel_futures=True)
+        super().__init__(functools.partial(scene, seed=seed, frames=frames, config=config), workers, first)
 
 
 class Store:

@@ -45,12 +45,12 @@ class Run:
     def __init__(self, args):
         self.args, self.config, self.spent, first = args, CONFIGS["mini"], 0.0, 0
         self.data = dataset.open_dataset(args.val, split=args.split)
-        self.steps = steps_of(self.data, self.config)
         left = torch.load(args.state, weights_only=True, map_location=args.device) if self.goes_on() else None
         if left:
             self.spent, first = left["spent"], left["scenes"]
         self.first, self.began = first, time.time() - self.spent
         self.stream = Stream(self.config, args.workers or max(1, cores.count() - 2), args.seed, args.frames, first)
+        self.steps = steps_of(self.data, self.config)  # while the workers are at their first scenes
         self.store = Store(args.keep, args.device)
         while self.store.held < min(args.least, args.keep):
             self.take(block=True)

@@ -1,52 +1,33 @@
 """New tables, rendered by worker processes while the training goes on, and the store that batches are drawn of."""
 
-import itertools
-import os
+import functools
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
-from typing import Any
 
 import numpy as np
 import torch
 
-from data_scripts.train import recipe
+from data_scripts.train.ahead import Ahead
 from data_scripts.train.openvla.samples import Samples, Task, fresh
 
 EPISODES = 24  # that a worker makes at a time
-AHEAD = 2  # of such tasks, for each worker
 
 
-def made(*arguments: Any) -> list[np.ndarray]:
+def made(number: int, task: Task, episodes: int, seed: int, wander: float) -> list[np.ndarray]:
     """`samples.fresh` as arrays: they go through a pipe, where tensors would take a file each of shared memory."""
-    return [tensor.numpy() for tensor in vars(fresh(*arguments)).values()]
+    return [tensor.numpy() for tensor in vars(fresh(task, number, episodes, seed, wander)).values()]
 
 
-class Stream:
+class Stream(Ahead):
     """Samples of ever new episodes, from number `first` on. `taken` counts the episodes that were handed out."""
 
     def __init__(self, task: Task, workers: int, seed: int, wander: float, first: int = 0) -> None:
-        self.task, self.seed, self.wander, self.taken = task, seed, wander, 0
-        self._numbers = itertools.count(first, EPISODES)
-        self._pool = ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=recipe.begin_worker, initargs=(os.getpid(),)
-        )
-        self._running = {self._submit() for _ in range(AHEAD * workers)}
-
-    def _submit(self) -> Future:
-        return self._pool.submit(made, self.task, next(self._numbers), EPISODES, self.seed, self.wander)
+        make = functools.partial(made, task=task, episodes=EPISODES, seed=seed, wander=wander)
+        super().__init__(make, workers, first, EPISODES)
 
     def ready(self, block: bool = False) -> Iterator[Samples]:
         """What is done; with `block` at least one."""
-        done, self._running = wait(self._running, None if block else 0, FIRST_COMPLETED)
-        for each in done:
-            self._running.add(self._submit())
-            self.taken += EPISODES
-            yield Samples(*map(torch.from_numpy, each.result()))
-
-    def close(self) -> None:
-        """End the workers; what they are at is dropped."""
-        self._pool.shutdown(cancel_futures=True)
+        for arrays in super().ready(block):
+            yield Samples(*map(torch.from_numpy, arrays))
 
 
 class Store:

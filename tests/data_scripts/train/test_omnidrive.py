@@ -164,6 +164,18 @@ def test_a_faster_motion_leads_farther_along_the_same_road():
     assert after == pytest.approx(1.25 * before) and after > 0
 
 
+def test_every_number_is_a_scene_of_its_own_and_comes_with_motions(scene, monkeypatch):
+    written = []
+    monkeypatch.setattr(worlds, "write", lambda root, name, frames, seed: written.append((name, frames, seed)))
+    monkeypatch.setattr(
+        worlds, "read", lambda root, split, config: ({"picture": scene[0]["picture"][:2]}, scene[1][:2])
+    )
+    first, again, later = (worlds.scene(number, 5, 2, SMALL)[0] for number in (0, 0, worlds.NAMES + 103))
+    assert written == [("scene-1000", 2, 5)] * 2 + [("scene-1103", 2, 6)]
+    assert first["driven"].shape == (2, worlds.VARIANTS, 74) and first["ways"].shape == (2, worlds.VARIANTS, 6, 2)
+    assert np.array_equal(first["driven"], again["driven"]) and not np.array_equal(first["ways"], later["ways"])
+
+
 def test_streams_walk_through_scenes_and_the_newest_scenes_are_kept(scene):
     arrays, asked = scene
     made = stream.Store(2, CPU)

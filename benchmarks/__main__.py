@@ -104,7 +104,8 @@ def parse(argv):
         "--only",
         nargs="+",
         metavar="PATTERN",
-        help="pieces whose name, as it is printed, has one of these shell patterns in it: mini/build/fp16",
+        help="pieces whose name, as it is printed, has one of these shell patterns in it: mini/build/fp16, "
+        "or 'mini/ends$' without mini/ends_qdq",
     )
     parser.add_argument("--budget", type=_positive, metavar="SECONDS", help="stop before so many seconds have passed")
     parser.add_argument("--commit", metavar="SHA", help="of this code, where the folder is a copy without git")

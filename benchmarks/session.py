@@ -38,7 +38,7 @@ class Session:
 
     Args:
         work: the work folder.
-        only: patterns; a piece runs if one of them occurs in its name. None runs all.
+        only: patterns; a piece runs if one of them occurs in its name, behind which stands a $. None runs all.
         budget: seconds after the start in which pieces may run; a piece that is expected to take longer than what is
             left of them is left for the next call.
         retry: repeat the pieces that failed.
@@ -96,7 +96,7 @@ class Session:
 
     def wants(self, name):
         """Whether the patterns let a piece of this name run."""
-        wanted = not self.only or any(fnmatch.fnmatchcase(name, f"*{pattern}*") for pattern in self.only)
+        wanted = not self.only or any(fnmatch.fnmatchcase(f"{name}$", f"*{pattern}*") for pattern in self.only)
         self.met |= wanted
         return wanted
 

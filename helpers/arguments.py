@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 MANY = 1000  # elements of a sequence that are looked at
 TEXT = (str, bytes)
+KINDS = {"number": ("numbers", "iuf"), "whole": ("wholes", "iu"), "truth": ("truths", "b")}  # said, dtype.kind
 NUMBERS = {int: numbers.Integral, float: numbers.Real}
 NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", bytes: "bytes",
          type(None): "None"}  # fmt: skip
@@ -63,20 +64,22 @@ def array(where: object, value: Any, shape: Sequence[int | None], kind: str = "n
 
     Args:
         where: what an error names.
-        kind: "number", or "whole" for whole numbers alone.
+        kind: "number", "whole" for whole numbers alone, or "truth" for True and False.
 
     Raises: BadInput for another shape, for what is no number, and for NaN and infinity.
     """
     import numpy as np  # what needs no array has to start where NumPy does not
 
-    fix = f"pass {'whole' if kind == 'whole' else 'finite'} numbers of that shape"
-    expected = f"{kind}s [{', '.join('any' if size is None else str(size) for size in shape)}]"
+    said, allowed = KINDS[kind]
+    what = {"number": "finite numbers", "whole": "whole numbers", "truth": "True or False"}[kind]
+    fix = f"pass {what} of that shape"
+    expected = f"{said} [{', '.join('any' if size is None else str(size) for size in shape)}]"
     try:
         found = np.asarray(value)
     except ValueError as error:  # rows of several lengths
         raise BadInput(where, error, expected, fix) from error
     fits = found.ndim == len(shape) and all(want in (None, size) for want, size in zip(shape, found.shape, strict=True))
-    if not fits or found.dtype.kind not in ("iu" if kind == "whole" else "iuf"):
+    if not fits or found.dtype.kind not in allowed:
         raise BadInput(where, f"{found.dtype} {list(found.shape)}", expected, fix)
     if bad := np.count_nonzero(~np.isfinite(found)):
         raise BadInput(where, f"{bad} of {found.size} values that are NaN or infinite", expected, fix)

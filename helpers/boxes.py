@@ -123,6 +123,7 @@ def project(points: np.ndarray, lidar2img: np.ndarray) -> tuple[np.ndarray, np.n
     return image[:, :2] / np.maximum(depth, MIN_DEPTH)[:, None], depth
 
 
+@typed
 def in_picture(points: np.ndarray, lidar2img: np.ndarray, width: int, height: int) -> np.ndarray:
     """Whether a picture of width x height pixels holds lidar points [N,3] m: bool [N], by lidar2img [4,4]."""
     pixels, depth = project(points, lidar2img)

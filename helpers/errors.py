@@ -40,6 +40,13 @@ def check_config(config: object, *fields: str) -> None:
         raise BadInput("config", found, "the configuration of a system", "pass helpers.models.config(SYSTEM, NAME)")
 
 
+def check_network(model: object) -> None:
+    """BadInput unless `model` is a module of PyTorch, which this need not import."""
+    if not (hasattr(model, "state_dict") and hasattr(model, "parameters")) or isinstance(model, type):
+        found = f"{model!r:.80}, a {type(model).__name__}"
+        raise BadInput("model", found, "a module of PyTorch", "pass what helpers.models.create returns")
+
+
 def entry(table: Mapping[str, Any], key: str, usual: Any, where: object, fix: object) -> Any:
     """What a file's table has under `key`: `usual` where it has nothing or null, BadInput where it is no such type."""
     value = table.get(key)

@@ -106,6 +106,7 @@ def by_hand() -> str:
     return f"cell by cell in {page.removeprefix(f'{ROOT}/')}"
 
 
+@typed
 def cpu(cpuinfo: PathLike = "/proc/cpuinfo") -> str:
     """The CPU's model name and the number of cores, such as "AMD EPYC 7763, 2 cores", or "..., 4 cores, 1 used"."""
     model = platform.machine()
@@ -229,6 +230,7 @@ def _is_date(text: str) -> bool:
     return date.tzinfo is not None
 
 
+@typed
 def compare(a: Record, b: Record) -> list[dict[str, Any]]:
     """The numeric metrics that records `a` and `b` share.
 

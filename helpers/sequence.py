@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 
 Arrays = dict[str, np.ndarray]
@@ -22,6 +23,7 @@ class Step(NamedTuple):
     frame: object = None
 
 
+@typed
 def zeros(inputs: Mapping[str, tuple[Any, Any]], names: Iterable[str]) -> Arrays:
     """Zeros for these of an engine's inputs, name -> (shape, dtype), such as its states where a sequence begins."""
     return {name: np.zeros(*inputs[name]) for name in names}

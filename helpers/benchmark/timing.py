@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.errors import BadInput, foreign
 
 LEAST = {"p90": 10, "p99": 100}  # calls from which a percentile says something: one of them lies above it
@@ -40,6 +41,7 @@ class Timing(dict[str, float]):
         return {f"{prefix}_{name}": self[name] for name in (*self.told(), "mean", "min", "n")}
 
 
+@typed
 def pace(frames: Sequence[Mapping[str, tuple[float, float]]]) -> tuple[float, float]:
     """(latency, period) of frames one after the other, in ms: how long one takes, and how long until the next.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.boxes import Boxes
 from helpers.dataset.images import in_threads, read_image
 from helpers.errors import BadInput, check_config
@@ -101,6 +102,7 @@ class Frame:
         return np.stack(pictures)
 
 
+@typed
 def stream(frames: Iterable[Frame], config: Any) -> Iterator[Step]:
     """The steps of `frames` in time order, read as they are asked for; a sequence begins with every scene.
 

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from helpers.arguments import typed
 from helpers.display.pictures import Picture
 from helpers.errors import BadInput
 
@@ -42,6 +43,7 @@ def class_color(name: str, classes: Iterable[str]) -> str:
     return CLASS_COLORS.get(name) or PALETTE[list(classes).index(name) % len(PALETTE)]
 
 
+@typed
 def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
     """A figure of `width` x `height` inches and its axes, unknown to pyplot: nothing to close, nothing shown twice."""
     from matplotlib.figure import Figure
@@ -71,6 +73,7 @@ def _png(figure, alt):
     return Picture(data=stream.getvalue(), format="png", alt=alt)
 
 
+@typed
 def figure(drawn: "Figure", alt: str) -> Picture:
     """A figure drawn with matplotlib as a picture; a cell that draws one ends in this instead of `plt.show()`.
 
@@ -83,6 +86,8 @@ def figure(drawn: "Figure", alt: str) -> Picture:
     """
     from matplotlib import pyplot
 
+    if not hasattr(drawn, "savefig"):
+        raise BadInput("figure", f"{drawn!r:.60}", "a figure of matplotlib", "pass what pyplot.figure() returns")
     if not alt.strip():
         raise BadInput("figure", "no alternative text", "a sentence that says what it shows", "pass it as alt")
     pyplot.close(drawn)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.display.pictures import escaped
 from helpers.display.told import told
 
@@ -88,6 +89,7 @@ def number(value: float) -> str:
     return f"{value:.1e}" if abs(value) < 1e-3 else f"{value:.4g}"
 
 
+@typed
 def progress(iterable: Iterable[T], description: str = "", total: int | None = None) -> Iterable[T]:
     """Iterate over `iterable` under a progress bar.
 

@@ -4,6 +4,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from helpers.arguments import typed
 from helpers.display.graphs import graph_picture
 from helpers.display.pictures import Picture, tag
 from helpers.errors import BadInput
@@ -24,6 +25,7 @@ THIRD_PARTIES = (
 )
 
 
+@typed
 def netron(path: "PathLike", height: int = 500, nodes: "Collection[str] | None" = None) -> "Picture | VBox":
     """Show the graph in `path` as `graph_picture(path, nodes)`, with a button for Netron where one can be clicked.
 

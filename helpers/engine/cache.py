@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, atomic, check_distinct, found_at, read_json, sha256, stays_inside
 
@@ -67,6 +68,7 @@ def key(made_from: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
+@typed
 def metadata_file(engine: PathLike) -> Path:
     """Path of the JSON metadata file of `engine`."""
     engine = Path(engine)
@@ -190,6 +192,7 @@ def files_of(engine: PathLike) -> list[Path]:
     return [metadata_file(engine)]
 
 
+@typed
 def save_as(engine: PathLike, path: PathLike) -> Path:
     """Copy an engine of the cache, its metadata file and its external files to `path`; returns `path`.
 

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import onnx
 
+from helpers.arguments import typed
 from helpers.graph import walk
 
 
+@typed
 def node_with(model: onnx.ModelProto, **changes: Any) -> onnx.ModelProto:
     """A copy of the model whose first node has another `op_type` or other attributes; None takes an attribute away."""
     changed = walk.copy(model)
@@ -24,6 +26,7 @@ def node_with(model: onnx.ModelProto, **changes: Any) -> onnx.ModelProto:
     return changed
 
 
+@typed
 def ask(model: onnx.ModelProto, fields: Sequence[str] | None, name: str = "") -> tuple[str, dict[str, list] | None]:
     """Parse the model with a stand-in creator registered, in version 1 and no namespace.
 

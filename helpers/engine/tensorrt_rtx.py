@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from helpers.engine import cache, cuda
+from helpers.arguments import typed
+from helpers.engine import cache, cuda, signals
 from helpers.engine.base import Engine, Runtime
 from helpers.engine.tensorrt import messages, profiles
 from helpers.engine.tensorrt.options import check_numbers
@@ -89,7 +90,8 @@ class TensorRtRtx(Runtime):
         with _network(onnx_path) as (builder, network, log):
             table, config = _layers(network), _config(builder, options)
             profiles.add(builder, network, config, options.shapes or {})
-            engine = builder.build_serialized_network(network, config)
+            with signals.deferred():
+                engine = builder.build_serialized_network(network, config)
             if engine is None:
                 capabilities = ", ".join(options.compute_capability)
                 raise BadInput(onnx_path, f"the builder refused the network:\n{log}", f"a network that TensorRT-RTX "
@@ -119,6 +121,7 @@ class TensorRtRtx(Runtime):
         return found if here in targets() else f"{found}, which TensorRT-RTX {self.version()} does not target"
 
 
+@typed
 def layers(onnx_path: PathLike) -> list[dict[str, Any]]:
     """The network's layers as the parser makes them, before the builder fuses them.
 
@@ -158,7 +161,9 @@ def _network(onnx_path):
     builder = trt.Builder(logger)
     network = builder.create_network(0)
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse_from_file(str(onnx_path)):
+    with signals.deferred():
+        parsed = parser.parse_from_file(str(onnx_path))
+    if not parsed:
         errors = _reasons(map(parser.get_error, range(parser.num_errors)))
         raise BadInput(onnx_path, "; ".join(errors) or f"the parser refused the file:\n{log}",
                        f"operators that TensorRT-RTX {trt.__version__} parses", "rewrite the node, or define it by a "

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tqdm.auto import tqdm
 
 from helpers.dataset import Dataset, stream
+from helpers.errors import BadInput, check_config
 from helpers.evaluate.share import Worker
 from helpers.evaluate.store import Store
 from helpers.evaluate.tasks import TASKS, Task, task_of
@@ -56,6 +57,10 @@ def evaluate(
     Raises:
         BadInput: as the metrics of the task, and for a result that is damaged.
     """
+    check_config(config, "states", "inputs", "decode", *(() if task else ("task",)))
+    if not callable(open_run) or not hasattr(dataset, "tokens") or not isinstance(store, Store):
+        found = ", ".join(f"a {type(one).__name__}" for one in (open_run, dataset, store))
+        raise BadInput("arguments of evaluate", found, "a function, a Dataset and a Store", "pass them in this order")
     task = task or task_of(config)
     driven = work(open_run, dataset, config, store, worker or Worker.from_environment(), task, progress)
     missing = len(store.frames) - store.done()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from helpers import graph
-from helpers.arguments import between, typed
+from helpers.arguments import typed
 from helpers.errors import BadInput, check_config
 from helpers.export import cache
 from helpers.export.names import name_after_modules
@@ -23,7 +23,7 @@ from helpers.graph.functions import attach_functions
 __all__ = ["OPSET", "assert_parity", "cached", "check", "difference", "export", "name_after_modules", "tidy"]
 
 OPSET = 18
-LEAST_OPSET, MOST_OPSET = 16, 24  # GridSample is one of ONNX's own from 16 on
+LEAST_OPSET, MOST_OPSET = 18, 24  # the exporter of PyTorch has no forms before 18, and would write them all the same
 
 
 @typed
@@ -62,7 +62,7 @@ def export(
         path: the file to write; it is whole or absent.
         plugin: False attaches the definitions of the custom operators (runs everywhere); True leaves the same nodes
             bare, for a TensorRT with the plugin library.
-        opset: ONNX opset version.
+        opset: ONNX opset version, from 18; `helpers.engine` brings the graph down to the 17 of TensorRT 8.6.
         pictures: (height, width) of the cameras' pictures, which the graph then takes as bytes and prepares itself.
         boxes: let the graph choose and decode its boxes. Both ends: `helpers.graph.ends`.
     Raises: BadInput for a model in training mode, or a graph that keeps other shapes than `model.config` states.
@@ -70,7 +70,10 @@ def export(
     if model.training:
         raise BadInput(type(model).__name__, "training mode", "eval mode", "call model.eval() before export")
     check_config(getattr(model, "config", None), "input_shapes", "output_shapes", "free_axes")
-    between("opset", opset, LEAST_OPSET, MOST_OPSET)
+    if not LEAST_OPSET <= opset <= MOST_OPSET:
+        expected = f"{LEAST_OPSET} to {MOST_OPSET}, which the exporter of PyTorch can write"
+        fix = f"export with {OPSET}, which helpers.engine builds for TensorRT 8.6 too"
+        raise BadInput("opset", opset, expected, fix)
     check_target(path)
     if pictures is not None:
         ends.check_pictures(pictures)

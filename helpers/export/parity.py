@@ -7,12 +7,14 @@ import numpy as np
 import torch
 
 from helpers import graph
-from helpers.errors import BadInput
+from helpers.arguments import typed
+from helpers.errors import BadInput, check_config
 from helpers.files import PathLike
 from helpers.graph import session
 from helpers.sequence import Arrays, Step, as_steps, rollout
 
 
+@typed
 def check(path: PathLike, model: torch.nn.Module, frames: Iterable[Step | Arrays]) -> list[dict]:
     """Run frames in ONNX Runtime (CPU) and in PyTorch, each carrying its own states, and compare outputs.
 
@@ -24,6 +26,7 @@ def check(path: PathLike, model: torch.nn.Module, frames: Iterable[Step | Arrays
         One row per frame and output: frame, output, max_abs, rel = max|a-b| / max|b|, mean_rel = mean|a-b| / mean|b|,
         where a is ONNX Runtime and b is PyTorch.
     """
+    check_config(getattr(model, "config", None), "states", "output_shapes", "initial_states")
     opened = session.open_session(graph.with_functions(graph.load(path)), where=path)
     names = list(model.config.output_shapes())
 
@@ -44,6 +47,7 @@ def check(path: PathLike, model: torch.nn.Module, frames: Iterable[Step | Arrays
     return rows
 
 
+@typed
 def difference(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     """max_abs, rel and mean_rel of array `a` against the reference `b` of the same shape, or BadInput.
 
@@ -62,6 +66,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     }
 
 
+@typed
 def assert_parity(rows: Sequence[dict], rel: float = 1e-4) -> None:
     """AssertionError naming the first frame and output of `check`'s rows whose relative error is above `rel` (or
     NaN).

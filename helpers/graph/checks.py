@@ -35,8 +35,7 @@ def check_structure(model: onnx.ModelProto, path: object) -> None:
     value, functions that call themselves or unfold without measure, element types that do not exist, sizes below 0 (but
     for -1, a free one) or beyond what any machine holds.
     """
-    if text := next(_garbled(model), None):
-        raise BadInput(path, f"the name {text!r:.80}", "names in UTF-8", EXPORT_AGAIN)
+    check_names(model, path)
     for node in all_nodes(model):
         if not any(node.output):
             where = f"{path}: node {node.name or '(without a name)'}"
@@ -58,6 +57,12 @@ def check_structure(model: onnx.ModelProto, path: object) -> None:
         _check_type(f"{path}: {name}", tensor.elem_type, [0 if size == -1 else size for size in sizes])
     for tensor in all_tensors(model):
         _check_type(f"{path}: tensor {tensor.name or '(of a node)'}", tensor.data_type, tensor.dims)
+
+
+def check_names(model: onnx.ModelProto, path: object) -> None:
+    """BadInput for a name of anything in `model`, also of a file of weights, that is no text."""
+    if text := next(_garbled(model), None):
+        raise BadInput(path, f"the name {text!r:.80}", "names in UTF-8", EXPORT_AGAIN)
 
 
 def _check_functions(model, path):

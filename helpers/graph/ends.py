@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from helpers.arguments import typed
 from helpers.errors import BadInput, check_config
 from helpers.files import PathLike, check_distinct
 from helpers.graph.file import load, save
@@ -24,6 +25,7 @@ SOURCE = (900, 1600)  # of nuScenes' cameras, height and width
 FP32 = (f"/{PICTURES}/*", f"/{BOXES}/*")
 
 
+@typed
 def add_ends(
     source: PathLike,
     out: PathLike,

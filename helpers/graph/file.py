@@ -16,6 +16,7 @@ from helpers.graph.checks import (
     EXPORT_AGAIN,
     LARGEST,
     check_model,
+    check_names,
     check_size,
     check_structure,
     check_weights,
@@ -161,7 +162,9 @@ def check_output(out: PathLike, path: PathLike) -> None:
     check_distinct(out, path)
     path = as_path(path)
     if as_path(out).exists():
-        check_distinct(out, *(path.parent / name for name in external_files(path, _message(path))))
+        model = _message(path)
+        check_names(model, path)
+        check_distinct(out, *(path.parent / name for name in external_files(path, model)))
 
 
 def _place(path, tensor):

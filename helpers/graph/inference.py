@@ -25,6 +25,7 @@ WHOLE = {onnx.TensorProto.INT64, onnx.TensorProto.INT32}
 VALUES = [field.name for field in onnx.TensorProto.DESCRIPTOR.fields if field.name.endswith("_data")]
 LIMITED = {"Clip", "Slice"}  # they take numbers beyond all sizes for "to the end"
 KERNELS = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "DeformConv": 1, "QLinearConv": 3}  # where a weight is
+CARRIES = {"Constant", "DequantizeLinear", *KERNELS}  # operators that a weight comes from, passes through or goes into
 
 
 def inferred(model: onnx.ModelProto, where: object = "the model") -> onnx.ModelProto:
@@ -179,8 +180,9 @@ def _take(graph, told):
         del getattr(graph, field)[:]
         getattr(graph, field).extend(getattr(told, field))
     for node, other in zip(graph.node, told.node, strict=True):
-        for body, inner in zip(bodies(node), bodies(other), strict=True):
-            _take(body, inner)
+        if node.attribute:
+            for body, inner in zip(bodies(node), bodies(other), strict=True):
+                _take(body, inner)
 
 
 def _vectors(graph):
@@ -214,6 +216,8 @@ def state_kernels(model: onnx.ModelProto) -> None:
     """
     sizes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
     for node in all_nodes(model):
+        if node.op_type not in CARRIES:
+            continue
         given = attributes(node)
         if node.op_type == "Constant" and isinstance(given.get("value"), onnx.TensorProto):
             sizes[node.output[0]] = list(given["value"].dims)

@@ -10,6 +10,7 @@ import onnx
 from onnx import helper
 
 from helpers import processes
+from helpers.arguments import typed
 from helpers.graph.functions import custom_nodes, definitions, is_defined
 from helpers.graph.inference import inferred
 from helpers.graph.session import open_session, run
@@ -21,6 +22,7 @@ MOST_BYTES = 2 << 30  # of zeros that a graph is run on
 MOST_SECONDS = 10  # of such a run
 
 
+@typed
 def tensor_types(model: onnx.ModelProto, where: object = "the model") -> dict[str, tuple[int, Shape]]:
     """Tensor -> (ONNX element type, shape) for all tensors of the main graph; what is no tensor is left out.
 
@@ -38,6 +40,7 @@ def types_of(whole: onnx.ModelProto) -> dict[str, tuple[int, Shape]]:
     return {name: type_of(value) for name, value in _values(whole).items() if kind_of(value) == "tensor"}
 
 
+@typed
 def values(model: onnx.ModelProto, where: object = "the model") -> dict[str, onnx.ValueInfoProto]:
     """Name -> what is known of every value of the main graph, as `tensor_types` finds it out."""
     return _values(inferred(model, where))

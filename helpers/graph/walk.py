@@ -1,14 +1,18 @@
 """What is in an ONNX graph and what depends on what: nodes, names, constants, ancestors. No torch."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from helpers.arguments import typed
+
 STANDARD = {"", "ai.onnx"}
 
 
+@typed
 def copy(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of `model`, to be changed."""
     made = onnx.ModelProto()
@@ -32,8 +36,8 @@ def bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
 
 def node_inputs(node: onnx.NodeProto) -> list[str]:
     """The names that a node reads, those that its bodies capture from outside included; each once."""
-    outside = [name for body in bodies(node) for name in captured(body)]
-    return list(dict.fromkeys(name for name in (*node.input, *outside) if name))
+    outside = [name for body in bodies(node) for name in captured(body)] if node.attribute else []
+    return list(filter(None, dict.fromkeys((*node.input, *outside))))
 
 
 def captured(body: onnx.GraphProto) -> list[str]:
@@ -47,7 +51,12 @@ def captured(body: onnx.GraphProto) -> list[str]:
 
 def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Every node: of the main graph, of bodies, of local functions, and of what is kept for training."""
-    return nested(node for part in (*_roots(model), *model.functions) for node in part.node)
+    return nested(_outer_nodes(model))
+
+
+def _outer_nodes(model):
+    """The nodes that are in no body."""
+    return chain.from_iterable(part.node for part in (*_roots(model), *model.functions))
 
 
 def nested(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
@@ -55,7 +64,8 @@ def nested(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     todo = list(nodes)
     for node in todo:
         yield node
-        todo += [inner for body in bodies(node) for inner in body.node]
+        if node.attribute:  # most nodes of a graph with very many have none
+            todo += chain.from_iterable(body.node for body in bodies(node))
 
 
 def _roots(model):
@@ -64,8 +74,15 @@ def _roots(model):
     return [model.graph, *trained]
 
 
-def _all_graphs(model):
-    return [*_roots(model), *(body for node in all_nodes(model) for body in bodies(node))]
+def _all_parts(model):
+    """(every graph, every attribute) of a model, of one walk over its nodes."""
+    graphs, found, todo = list(_roots(model)), [], list(_outer_nodes(model))
+    for node in todo:
+        if held := node.attribute:
+            found += held
+            graphs += (inside := bodies(node))
+            todo += chain.from_iterable(body.node for body in inside)
+    return graphs, [*found, *(attribute for function in model.functions for attribute in function.attribute_proto)]
 
 
 def inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
@@ -131,19 +148,19 @@ def ancestors(model: onnx.ModelProto, names: Iterable[str]) -> dict[str, frozens
 
 def all_attributes(model: onnx.ModelProto) -> Iterator[onnx.AttributeProto]:
     """Every attribute of every node, at every depth, and what functions take for one that is not given."""
-    yield from (attribute for node in all_nodes(model) for attribute in node.attribute)
-    yield from (attribute for function in model.functions for attribute in function.attribute_proto)
+    yield from _all_parts(model)[1]
 
 
 def all_types(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TypeProto.Tensor]]:
     """(name of the value, type) of every tensor that the file states, also of those in a sequence or an optional."""
-    for part in _all_graphs(model):
+    graphs, held = _all_parts(model)
+    for part in graphs:
         for value in (*part.input, *part.output, *part.value_info):
             yield from ((value.name, tensor) for tensor in _tensor_types(value.type))
     for function in model.functions:
         for value in function.value_info:
             yield from ((value.name, tensor) for tensor in _tensor_types(value.type))
-    for attribute in all_attributes(model):
+    for attribute in held:
         for stated in (attribute.tp, *attribute.type_protos):
             yield from ((attribute.name, tensor) for tensor in _tensor_types(stated))
 
@@ -160,10 +177,11 @@ def _tensor_types(stated):
 
 def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Every tensor that the file holds: initializers and tensor attributes, of functions and bodies too."""
-    for graph in _all_graphs(model):
+    graphs, held = _all_parts(model)
+    for graph in graphs:
         yield from graph.initializer
         yield from _dense(graph.sparse_initializer)
-    for attribute in all_attributes(model):
+    for attribute in held:
         if attribute.HasField("t"):
             yield attribute.t
         yield from attribute.tensors

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from helpers import processes
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import NOTHING, PathLike, as_path, check_distinct, check_target, found_at, read_json
 
@@ -76,6 +77,7 @@ def parser() -> dict[str, Any]:
     return tomllib.loads(PARSER.read_text())
 
 
+@typed
 def compose(description: Description, checkpoint: PathLike, engine: PathLike, tp: int = 1) -> list[Option]:
     """The options of a build, in the order of the command, each known to the recorded parser.
 
@@ -140,6 +142,7 @@ def command(options: Sequence[Option]) -> list[str]:
     return [PROGRAM, *(word for option in options for word in (f"--{option.name}", option.value))]
 
 
+@typed
 def check_checkpoint(description: Description, checkpoint: PathLike) -> int:
     """The GPUs that a checkpoint is for; BadInput if an engine of that description cannot be built from it."""
     path = as_path(checkpoint) / "config.json"

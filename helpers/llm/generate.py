@@ -88,6 +88,7 @@ class Paced(NamedTuple):
     steps: list[float]
 
 
+@typed
 def paced(steps: Iterator[list[int | None]]) -> Paced:
     """Go through what `stream` gives and take the time of every step."""
     found, times = [], [time.perf_counter()]

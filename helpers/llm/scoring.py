@@ -16,18 +16,21 @@ from helpers.llm.tensorrt_llm.quantized import check_ids
 LONGEST = 6  # tokens of a decision
 
 
+@typed
 def decisions(model: LanguageModel, scenes: Sequence[sentences.Scene]) -> list[str]:
     """What the model goes on with after each scene."""
     prompts = [sentences.encode(sentences.prompt(scene)) for scene in scenes]
     return [sentences.decode(ids) for ids in generate(model, prompts, LONGEST, {sentences.IDS[sentences.END]})]
 
 
+@typed
 def right(model: LanguageModel, scenes: Sequence[sentences.Scene], yellow: str = "slow") -> float:
     """Share of the scenes whose decision is the right one, word for word."""
     wanted = [sentences.decision(scene, yellow) for scene in scenes]
     return float(np.mean([found == text for found, text in zip(decisions(model, scenes), wanted, strict=True)]))
 
 
+@typed
 def rows(scenes: Sequence[sentences.Scene], yellow: str = "slow") -> tuple[np.ndarray, np.ndarray]:
     """Sentences with their decisions, ids [B, T] int64, and which of these are to be foretold, [B, T] bool."""
     end = sentences.IDS[sentences.END]

@@ -65,6 +65,7 @@ def scenes(count: int, seed: int) -> list[Scene]:
     ]
 
 
+@typed
 def prompt(scene: Scene) -> str:
     """The scene in words, up to `so`."""
     things = " ".join(f"{thing} {place}" for thing, place in scene.things)

@@ -48,6 +48,7 @@ def errors(found: Sequence[np.ndarray | None], right: np.ndarray) -> Errors:
     return Errors(np.abs(actions - right[there]).mean(0), 1 - len(there) / len(right))
 
 
+@typed
 def reach(act: Act, scenes: Sequence[Any], render: Callable[[Any, int], np.ndarray], steps: int = 7) -> Reached:
     """Let a policy move the arm in each scene until it closes the gripper, or for `steps` actions.
 

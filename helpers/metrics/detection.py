@@ -177,6 +177,7 @@ def _require_numbers(boxes, where):
             raise BadInput(where, found, expected, "look at the network's outputs and how they are decoded")
 
 
+@typed
 def detect(
     run: Run, steps: Iterable[Step], config: Any, progress: bool = True, total: int | None = None
 ) -> Iterator[tuple[Frame, Boxes]]:
@@ -187,6 +188,7 @@ def detect(
     return decoded(run, steps, config, progress, total)
 
 
+@typed
 def evaluate(
     run: Run, dataset: Dataset, config: Any, steps: Iterable[Step] | None = None, progress: bool = True
 ) -> dict[str, float]:

@@ -55,6 +55,7 @@ def lidar_directions() -> np.ndarray:
     return rays.reshape(-1, 3)
 
 
+@typed
 def first_hits(classes: np.ndarray, origin: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Class of the first filled voxel on each ray, `FREE` if there is none, and the distance in m to where it enters.
 
@@ -135,6 +136,7 @@ def score(pairs: Iterable[tuple[Frame, np.ndarray]], dataset: Dataset, rays: boo
     return mean_iou(counts) | (ray_iou(met) if rays else {}) | {"frames": frames}
 
 
+@typed
 def evaluate(
     run: Run,
     dataset: Dataset,

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from helpers.arguments import between, typed
-from helpers.errors import BadInput
+from helpers.errors import BadInput, check_network
 from helpers.models.checkpoints import dtype_of, load_checkpoint, shape_of
 
 if TYPE_CHECKING:
@@ -103,13 +103,17 @@ def overview(system: str | None = None, config: str | None = None) -> list[dict]
     return rows
 
 
+@typed
 def parameter_count(model: nn.Module) -> int:
     """Number of parameters (buffers such as running statistics not included)."""
+    check_network(model)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+@typed
 def keys(model: nn.Module) -> list[str]:
     """One line `name [shape] dtype` per tensor of the state dict, in its order."""
+    check_network(model)
     return [f"{name} {shape_of(tensor)} {dtype_of(tensor)}" for name, tensor in model.state_dict().items()]
 
 

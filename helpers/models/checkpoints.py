@@ -9,7 +9,8 @@ import zipfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from helpers.errors import BadInput, foreign
+from helpers.arguments import typed
+from helpers.errors import BadInput, check_network, foreign
 from helpers.files import PathLike, as_path, found_at
 from helpers.models import layered
 from helpers.repository import is_lfs_pointer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+@typed
 def load_checkpoint(model: nn.Module, path: PathLike) -> nn.Module:
     """Load weights into `model` and return it. Nothing is loaded unless everything fits.
 
@@ -29,6 +31,7 @@ def load_checkpoint(model: nn.Module, path: PathLike) -> nn.Module:
         BadInput: a file that cannot be read or is a git-lfs pointer, or tensors that are missing, unexpected, of
             another shape or kind of number, or not finite, all of them by name.
     """
+    check_network(model)
     if any(tensor.is_meta for tensor in model.state_dict().values()):
         fix = "make it with helpers.models.create; skeleton gives names and shapes only"
         raise BadInput(type(model).__name__, "a network without storage, on the device meta", "one with storage", fix)

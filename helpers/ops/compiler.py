@@ -88,6 +88,7 @@ def kernels(source: PathLike, arch: str = "sm_87", include: Iterable[PathLike] =
         return parse(report, _run(source, "nvdisasm", "-c", cubin))
 
 
+@typed
 def facts(source: str, folder: PathLike, arch: str = "sm_87") -> dict[str, int]:
     """`Kernel.facts` of the only kernel in a CUDA source of plugins/, which is written into `folder`; {} without nvcc.
 
@@ -103,6 +104,7 @@ def facts(source: str, folder: PathLike, arch: str = "sm_87") -> dict[str, int]:
     return kernel.facts()
 
 
+@typed
 def host(source: str, folder: PathLike) -> ctypes.CDLL:
     """A CUDA source of plugins/ compiled as host code into `folder` and loaded.
 

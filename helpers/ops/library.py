@@ -40,6 +40,7 @@ _packed = False
 # ---------------------------------------------------------------------------------------------------- build and find
 
 
+@typed
 def build(target: str = "plugins", out: PathLike | None = None, **variables: PathLike) -> Path:
     """Compile with plugins/Makefile; returns the path of the library.
 

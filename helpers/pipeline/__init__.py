@@ -35,6 +35,8 @@ class Pipeline:
 
     def __init__(self, engine: Engine, config: Any, decoder: Decoder | None = None, depth: int = 3) -> None:
         check_config(config, "states", "decode")
+        if not isinstance(engine, Engine):
+            raise BadInput("engine", f"a {type(engine).__name__}", "an engine", "pass what helpers.engine.load returns")
         if PICTURES not in engine.inputs:
             raise BadInput(engine.path, f"inputs {', '.join(engine.inputs)}", f"an input {PICTURES!r}",
                            "export the graph with pictures=(height, width)")  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.dataset.images import decode_image, in_threads, preprocess
 from helpers.engine import Engine
 from helpers.pipeline.shots import Done, Shot
@@ -21,6 +22,7 @@ class Serial:
         config: of the system.
     """
 
+    @typed
     def __init__(self, engine: Engine, config: Any) -> None:
         self.engine, self.config = engine, config
 

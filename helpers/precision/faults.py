@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from helpers import graph
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.graph import walk
 from helpers.graph.inference import infer
@@ -20,6 +21,7 @@ from helpers.graph.inference import infer
 SWAPPABLE = ("Transpose", "Concat", "Gather", "Softmax")
 
 
+@typed
 def half(model: onnx.ModelProto, pattern: str, keep: Iterable[str] = ()) -> onnx.ModelProto:
     """Compute the nodes whose name matches `pattern` (such as "*/encoder/projection/*") in FP16.
 
@@ -72,6 +74,7 @@ def swap_axis(model: onnx.ModelProto, name: str, **attributes: Any) -> onnx.Mode
     )
 
 
+@typed
 def align_corners(model: onnx.ModelProto, operator: str | None = None) -> onnx.ModelProto:
     """Toggle `align_corners` in the first GridSample of the graph, or in the body of a custom `operator`."""
     made = walk.copy(model)

@@ -11,7 +11,7 @@ from helpers.graph.functions import definitions
 from helpers.graph.walk import initializers, node_inputs
 
 Arrays = dict[str, np.ndarray]
-NODES = 2048  # of a group
+NODES = 1024  # of a group
 
 
 def probe(model: onnx.ModelProto, names: list[str], where: object) -> Callable[[Arrays], Arrays]:

@@ -13,6 +13,7 @@ import onnx
 from onnx import helper
 
 from helpers import engine, graph, temporary
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.graph import edit, session, walk
 from helpers.graph.file import name_of
@@ -69,12 +70,13 @@ class OnnxRunner(Runner):
     any_tensor = True
     model: onnx.ModelProto
 
+    @typed
     def __init__(self, model: str | Path | onnx.ModelProto, inside: bool = False):
         self.where = name_of(model)
         whole = graph.with_functions(model if isinstance(model, onnx.ModelProto) else graph.load(model))
         self.model = edit.inlined(whole, self.where) if inside else whole
         others, values = non_tensors(self.model, self.where), walk.inputs(self.model)
-        self._others = others  # a group of nodes is handed no sequence
+        self._others = others
         for value in values:
             kind = kind_of(value)
             if kind != "tensor" or not value.type.tensor_type.elem_type:
@@ -84,11 +86,16 @@ class OnnxRunner(Runner):
         self.types = {v.name: helper.tensor_dtype_to_np_dtype(v.type.tensor_type.elem_type) for v in values}
         self.outputs = [value.name for value in self.model.graph.output if value.name not in others]
         self.names = [name for node in self.model.graph.node for name in node.output if name and name not in others]
-        session.open_session(self.model, "disable", where=self.where)  # a graph that mixes types is refused here
+        if not self._in_groups(self.names):  # each group is opened when its time comes, and refused then
+            session.open_session(self.model, "disable", where=self.where)  # a graph that mixes types is refused here
         self._exact = edit.rounding_kept(self.model, self.where)
 
+    def _in_groups(self, names):
+        """Whether so many tensors are computed by groups of nodes, which sequences cannot be handed between."""
+        return len(names) > groups.NODES and not self._others
+
     def probe(self, names: list[str]) -> Callable[[Arrays], Arrays]:
-        if len(names) > groups.NODES and not self._others:
+        if self._in_groups(names):
             run_groups = groups.probe(self._exact, names, self.where)
             return lambda feeds: run_groups({name: as_type(feeds[name], self.types[name]) for name in self.inputs})
         part = edit.cut(self._exact, self.inputs, names)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from helpers import graph
+from helpers.arguments import typed
 from helpers.graph.walk import constants, producers
 
 METADATA = "onramp.quantization"
@@ -31,6 +32,7 @@ PASSIVE = (
 MIN_SIZE = 16  # ModelOpt leaves matrices and channels below 16: no tensor core kernel is faster there
 
 
+@typed
 def report(path: str | Path, reference: str | Path) -> list[dict]:
     """One row for each node of `reference` that could be quantized, that is custom, or that reads quantized data.
 
@@ -48,6 +50,7 @@ def report(path: str | Path, reference: str | Path) -> list[dict]:
     return rows
 
 
+@typed
 def counts(rows: Iterable[dict]) -> list[dict]:
     """Rows of `report` by operator: {op, nodes, quantized, left, why left}, most nodes first."""
     table = []

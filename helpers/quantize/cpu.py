@@ -6,11 +6,13 @@ import numpy as np
 from onnx import numpy_helper
 
 from helpers import graph
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.graph.file import check_output
 from helpers.graph.walk import constants, producers, users
 
 
+@typed
 def for_cpu(path: str | Path, out: str | Path) -> Path:
     """Write an INT8 file in the form that ONNX Runtime's CPU kernels take, and return `out`.
 

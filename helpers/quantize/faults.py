@@ -4,9 +4,11 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 
 
+@typed
 def outlier(model: onnx.ModelProto, first: str, second: str, channel: int, factor: float = 300.0) -> None:
     """Make one channel between two convolutions `factor` times as large, and the weights that read it as much smaller.
 
@@ -33,6 +35,7 @@ def outlier(model: onnx.ModelProto, first: str, second: str, channel: int, facto
         held[name].CopyFrom(numpy_helper.from_array(array, name))
 
 
+@typed
 def another_range(picture: np.ndarray, scale: float = 57.0, shift: float = 117.0) -> np.ndarray:
     """The same picture with other values, as another preprocessing leaves them: float32 of the same shape.
 

@@ -19,6 +19,7 @@ DIMENSIONS = 8
 FIX = "encode it with json_numpy.dumps(array), or helpers.serve.arrays.encode(array)"
 
 
+@typed
 def encode(array: np.ndarray) -> dict[str, object]:
     """An array of numbers as an object for JSON, with its values in C order."""
     array = np.asarray(array)

@@ -135,6 +135,7 @@ class Client:
             return BadInput(self.url, f"HTTP {status}: {_short(body)}", "an action", "look at the server")
 
 
+@typed
 def body(image: np.ndarray, instruction: str, unnorm_key: str | None = None, return_ids: bool = False,
          form: Form = "tensorrt-openvla") -> bytes:  # fmt: skip
     """The bytes of a request in a form of the protocol; arguments as of `Client.act`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Config:
         chosen: dict[str, Any] = {name: (size, size, size) for name, size in (known | dict(sizes or {})).items()}
         return dataclasses.replace(self, **chosen)
 
+    @typed
     def padded(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """`feeds` with every input that `padding` names filled up at the end to the size that is fixed.
 
@@ -136,6 +138,10 @@ class Config:
         shapes, free, filled = self.input_shapes(), self.free_axes(), dict(feeds)
         for name in self.padding.keys() & filled.keys():
             array, kept = np.asarray(filled[name]), free.get(name, {})
+            if array.ndim != len(shapes[name]):
+                raise BadInput(
+                    f"input {name}", f"shape {array.shape}", f"{len(shapes[name])} axes", "pass such an array"
+                )
             room = [0 if axis in kept else size - array.shape[axis] for axis, size in enumerate(shapes[name])]
             if min(room) < 0:
                 fix = "fix a larger size: config.fixed(sizes)"

@@ -163,6 +163,8 @@ def test_only_takes_names_with_the_pattern(tmp_path):
     session = Session(tmp_path, only=["build/fp*"])
     assert session.piece("tensorrt/mini/build/fp16", lambda: {"x": 1}) == {"x": 1}
     assert session.piece("tensorrt/mini/build/qdq", lambda: {"x": 1}) is None and not session.left
+    session = Session(tmp_path, only=["mini/ends$"])
+    assert session.wants("prepare/mini/ends") and not session.wants("prepare/mini/ends_qdq")
 
 
 # ------------------------------------------------------------------------------------------------------------ stages

@@ -165,7 +165,7 @@ DOORS: dict[str, Callable[[], object]] = {
     "threads": lambda: Turbo("2"),
     "feeds": lambda: check_feeds("the engine", None, {}),
     "name of a metric": lambda: records.write(dataclasses.replace(RECORD, metrics={("a", 1): 3.0}), "results"),
-    "opset": lambda: export.export(NETWORK, "a.onnx", opset=5),
+    "opset of TensorRT 8.6": lambda: export.export(NETWORK.eval(), "a.onnx", opset=17),
     "pictures": lambda: export.export(NETWORK, "a.onnx", pictures=(1,)),
     "folder to write to": lambda: export.export(NETWORK, "."),
     "network without a configuration": lambda: export.export(torch.nn.Linear(2, 2).eval(), "a.onnx"),

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from helpers.engine import cuda
+from helpers.engine import cuda, signals
 from helpers.engine.tensorrt import graph, messages, plugins, profiles, versions
 from helpers.engine.tensorrt.calibrator import entropy_calibrator
 from helpers.engine.tensorrt.options import BuilderOptions
@@ -65,7 +65,8 @@ def build(
         if calibrator:
             stack.callback(calibrator.close)
         _open_timing_cache(config, options.timing_cache, known)
-        plan = builder.build_serialized_network(network, config)
+        with signals.deferred():
+            plan = builder.build_serialized_network(network, config)
         if calibrator and calibrator.error:
             raise calibrator.error
         if plan is None:
@@ -100,7 +101,9 @@ def _mask(enum, names):
 def _parse(trt, onnx_path, model, network, known):
     """Parse `model`; BadInput with the first reason for every operator that the parser refuses."""
     parser = trt.OnnxParser(network, messages.logger())
-    if parser.parse(model.SerializeToString(), str(onnx_path)):
+    with signals.deferred():
+        parsed = parser.parse(model.SerializeToString(), str(onnx_path))
+    if parsed:
         return
     reasons = {}
     for error in map(parser.get_error, range(parser.num_errors)):

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from helpers.arguments import typed
 from helpers.environment.doctor import checks, gpu, packages, plugins
 from helpers.environment.doctor.report import FAIL, OK, WARN, Check, Report, text, why
 from helpers.environment.machine import Machine
@@ -20,6 +21,7 @@ BUDGET = 9.0  # seconds for all tools and probes together
 Visit = tuple[Any, ...]  # topic, function, and the function's arguments
 
 
+@typed
 def examine(
     lessons: str | Iterable[str] | None = None,
     root: PathLike = ROOT,

@@ -7,6 +7,7 @@ import dataclasses
 import struct
 from pathlib import Path
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import PathLike
 
@@ -37,6 +38,7 @@ class Library:
     ptx: frozenset[str]
 
 
+@typed
 def read(path: PathLike) -> Library:
     """The Library in a file; BadInput if it is not an ELF-64 shared library or is cut short."""
     data = Path(path).read_bytes()

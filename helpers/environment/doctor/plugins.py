@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from helpers.arguments import typed
 from helpers.environment.doctor import elf
 from helpers.environment.doctor.gpu import runs_on
 from helpers.environment.doctor.report import FAIL, OK, WARN, Check
@@ -14,6 +15,7 @@ from helpers.ops.library import LARGEST
 from helpers.ops.library import MAKE as BUILD
 
 
+@typed
 def library(machine: Machine, tier: str, path: Path | None, gpus: Collection[str]) -> list[Check]:
     """Checks of the library at `path` (None: none found) for GPUs of the compute capabilities `gpus`."""
     if path is None:

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from helpers.arguments import typed
+
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
 GROUNDS = {OK: "#00664A", WARN: "#7A4A00", FAIL: "#A33F00"}  # white on them can be read on any page
 
@@ -69,11 +71,13 @@ class Report(list[Check]):
         return ", ".join(f"{self.count(status)} {status}" for status in (OK, WARN, FAIL))
 
 
+@typed
 def why(topic: str) -> str:
     """What the line of that topic guards against; "" for a topic that is not known."""
     return WHY.get(topic.split(":")[0], "")
 
 
+@typed
 def text(report: Report, seconds: float | None = None) -> str:
     """The report as text: a line for each check, the cure below what is not OK, and a summary."""
     width = max(len(check.topic) for check in report)

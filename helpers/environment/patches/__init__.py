@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers import temporary
+from helpers.arguments import typed
 from helpers.environment.machine import normalized
 from helpers.errors import BadInput
 from helpers.files import ROOT, PathLike, as_path, atomic, sha256
@@ -32,6 +33,7 @@ def manifest(patches: PathLike = PATCHES) -> dict[str, Entry]:
     return {entry["id"]: entry for entry in content["patch"]}
 
 
+@typed
 def patch(id: str, site: PathLike | None = None, dry_run: bool = False, patches: PathLike = PATCHES) -> dict[str, Any]:
     """Apply a patch; nothing is written unless every file can be.
 
@@ -52,6 +54,7 @@ def patch(id: str, site: PathLike | None = None, dry_run: bool = False, patches:
     return _switch(id, "after", site, dry_run, patches)
 
 
+@typed
 def unpatch(
     id: str, site: PathLike | None = None, dry_run: bool = False, patches: PathLike = PATCHES
 ) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from helpers.arguments import typed
 from helpers.environment.patches import PATCHES, Entry
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, atomic, found_at, read_json, sha256, stays_inside
@@ -36,6 +37,7 @@ def procedures(patches: PathLike = PATCHES) -> dict[str, Entry]:
     return {entry["id"]: entry for entry in content["procedure"]}
 
 
+@typed
 def apply_to_clone(repo: PathLike, patch_file: PathLike, commit: str, directory: str = "") -> dict[str, Any]:
     """Check out `commit` in the clone `repo` and apply `patch_file` to it; on any failure the clone is as it was.
 
@@ -75,6 +77,7 @@ def apply_to_clone(repo: PathLike, patch_file: PathLike, commit: str, directory:
     return result | {"changed": [*record["files"]], "notes": _submodules(repo)}
 
 
+@typed
 def revert_clone(repo: PathLike) -> dict[str, Any]:
     """Take back what `apply_to_clone` did, finished or interrupted: files byte for byte, then the former branch.
 

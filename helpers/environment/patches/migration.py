@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from helpers.arguments import typed
 from helpers.environment.patches import PATCHES, manifest
 from helpers.errors import BadInput
 from helpers.files import ROOT, PathLike, as_path
@@ -27,6 +28,7 @@ PARTS = ("MAJOR", "MINOR", "PATCH")
 CUDA = ("/usr/local/cuda/include", "/usr/local/cuda/targets/x86_64-linux/include", "/usr/include")
 
 
+@typed
 def changes(patches: PathLike = PATCHES) -> list[dict[str, str]]:
     """What each part of the port is for: a list of dicts of `old` (8.6), `new` (10 and 11) and `why`."""
     return manifest(patches)[PATCH]["hunks"]
@@ -54,6 +56,7 @@ def headers_version(headers: PathLike) -> tuple[int, ...]:
     return tuple(parts)
 
 
+@typed
 def compile_check(
     headers: PathLike | None = None, cuda_headers: PathLike | None = None, source: PathLike = ROOT
 ) -> dict[str, Any]:

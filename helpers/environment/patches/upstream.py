@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from helpers.arguments import typed
 from helpers.environment import patches as patching
 from helpers.environment.patches import PATCHES
 from helpers.errors import BadInput
@@ -19,6 +20,7 @@ from helpers.files import ROOT, PathLike
 SECONDS = 120
 
 
+@typed
 def scratch(id: str, folder: PathLike, site: PathLike | None = None, patches: PathLike = PATCHES) -> Path:
     """Copy what an entry of the manifest is about into `folder`, unpatched, and return the folder.
 
@@ -52,6 +54,7 @@ def _sources(entry, site):
     return [(Path(str(found.locate_file(top))), top) for top in sorted(tops)]
 
 
+@typed
 def probe(id: str, site: PathLike | None = None, patches: PathLike = PATCHES) -> tuple[bool, str]:
     """Run an entry's probe with the packages of `site` in front; returns (is the fault there, what it printed).
 

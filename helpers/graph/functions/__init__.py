@@ -82,6 +82,7 @@ def with_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     return attach_functions(copy(model)) if lacking & FUNCTIONS.keys() else copy(model)
 
 
+@typed
 def attach_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """Add to `model` the definition of every `trt.plugins` node that lacks one; returns the model.
 

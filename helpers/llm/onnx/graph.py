@@ -90,6 +90,7 @@ def export(model: Llama, path: PathLike, flavor: str = "scatter", inputs: str = 
     return _save(proto, b, as_path(path))
 
 
+@typed
 def profile(model: onnx.ModelProto, batch: int, tokens: int, rows: int = 1) -> dict[str, list[list[int]]]:
     """{input: [min, opt, max]} of a graph for TensorRT: a token at a time up to a prompt of `tokens`, the cache filled
     from nothing up to its end, `rows` of the prompt table at most."""

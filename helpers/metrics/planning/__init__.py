@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from helpers.arguments import typed
 from helpers.dataset import Dataset, Frame
 from helpers.dataset.questions import POINTS, parse_path
 from helpers.errors import BadInput
@@ -60,6 +61,7 @@ def summary(rows: Iterable[Row]) -> dict[str, float]:
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]} | {"samples": len(rows)}
 
 
+@typed
 def score(paths: dict[str, np.ndarray | None], dataset: Dataset, progress: bool = False) -> dict[str, float]:
     """Metrics of planned paths by sample token; None stands for an answer without a path.
 

@@ -7,16 +7,20 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
-from helpers.files import as_path, atomic, read_json
+from helpers.files import as_path, atomic, read_json, stays_inside
 
 EXPECTED = 'JSON [{"Q": question, "A": [text, ...]}, ...]'
 FIX = "remove the file and run its sample again"
 
 
+@typed
 def save(folder: str | Path, token: str, pairs: Iterable[tuple[str, str]]) -> Path:
     """Write the (question, answer) pairs of a sample, whole or not at all; returns the file's path."""
     path = as_path(folder) / token
+    if not stays_inside(token, folder):
+        raise BadInput("token", repr(token), "the name of a file", "pass the token of a sample")
     with atomic(path) as part:
         content = [{"Q": question, "A": [answer]} for question, answer in pairs]
         part.write_text(json.dumps(content), encoding="utf-8")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.boxes import Boxes, require_frame, wrap
 from helpers.dataset import CLASSES
 from helpers.errors import BadInput
@@ -34,6 +35,7 @@ def encode_boxes(boxes: Boxes) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
+@typed
 def decode_boxes(code: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> Boxes:
     """Inverse of `encode_boxes`: code [N,10], labels [N], scores [N] -> Boxes in the lidar frame, yaw in (-pi, pi].
 

@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from helpers.arguments import array
+from helpers.arguments import array, typed
 from helpers.dataset import Frame, preprocess
+from helpers.errors import check_config
 from helpers.systems.bevformer.projection import PROJECTED, pillars, project
 
 
+@typed
 def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.ndarray]:
     """Network inputs of one frame, float32, all but the state prev_bev.
 
@@ -20,6 +22,7 @@ def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.nd
         to the previous frame, zero without history; lidar2img [1,6,4,4] into pixels of the scaled picture, or where
         `config.projection` is "inputs" what `projection.project` makes of it.
     """
+    check_config(config, "image_scale", "projection")
     scale = config.image_scale
     before = previous if previous is not None and previous.scene == frame.scene else None
     can_bus = frame.can_bus.copy()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.arguments import array
+from helpers.arguments import array, typed
 from helpers.errors import BadInput
 
 NEAREST = 1e-5  # m; what is nearer does not count as in front of a camera
@@ -45,6 +45,7 @@ class Cameras:
                 raise BadInput(f"{name} of cameras", "a singular matrix", expected, "take the calibration of the frame")
 
 
+@typed
 def mlp_input(cameras: Cameras) -> np.ndarray:
     """What the depth network is told about each camera, float32 [1,N,27]."""
     k, rotation, translation = cameras.intrinsics, cameras.post_rotations, cameras.post_translations
@@ -56,6 +57,7 @@ def mlp_input(cameras: Cameras) -> np.ndarray:
     return np.concatenate([np.stack(columns, 1), pose], 1).astype(np.float32)[None]
 
 
+@typed
 def pooling(cameras: Cameras, config: Any) -> dict[str, np.ndarray]:
     """Which depth bin of which pixel falls into which voxel; all int32.
 
@@ -127,6 +129,7 @@ def _transposed(matrices):
     return np.swapaxes(matrices, -1, -2)
 
 
+@typed
 def projection(cameras: Cameras, config: Any) -> dict[str, np.ndarray]:
     """Where the anchors of every cell of the map stand in every picture.
 
@@ -174,6 +177,7 @@ def _centers(config):
     return [a + (np.arange(n) + 0.5) * (b - a) / n for a, b, n in zip(low, high, counts, strict=True)]
 
 
+@typed
 def gathering(mask: np.ndarray, config: Any) -> dict[str, np.ndarray]:
     """Which cells of the map each camera is asked for, and the empty buffers that the graph gathers them into.
 
@@ -183,6 +187,7 @@ def gathering(mask: np.ndarray, config: Any) -> dict[str, np.ndarray]:
         indexes int64 [1,N,M], ascending, then zeros; M is the largest number of cells that a camera sees, at least 1.
         queries_rebatch [1,N,M,C], reference_points_rebatch [1,N,M,A,2], bev_query_depth_rebatch [1,N,M,A,1]: zeros.
     """
+    mask = array("mask", mask, (None, 1, None, None), "truth")
     seen = mask[:, 0].any(-1)
     counts, anchors = seen.sum(1), config.pillar_points
     most = max(int(counts.max()), 1)
@@ -205,6 +210,7 @@ def map_references(rows: int, columns: int) -> np.ndarray:
     return np.stack([x, y], -1).reshape(1, -1, 1, 2).astype(np.float32)
 
 
+@typed
 def history_grid(
     motion: np.ndarray, config: Any, bda: np.ndarray | None = None, history_bda: np.ndarray | None = None
 ) -> np.ndarray:

@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from helpers.arguments import typed
 from helpers.dataset import CAMERAS, Frame
 from helpers.dataset.images import in_threads
-from helpers.errors import BadInput
+from helpers.errors import BadInput, check_config
 from helpers.systems.fbocc import geometry
 
 ORDER = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
 
 
+@typed
 def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.ndarray]:
     """Network inputs of one frame, all but the states history_bev and history_sweep_time.
 
@@ -21,6 +23,7 @@ def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.nd
         frame: `helpers.dataset.Frame`.
         previous: the frame before, or None; a sequence starts where its id is another one than this frame's.
     """
+    check_config(config, "image_scale", "key_sensor", "bev_size")
     first = previous is None or sequence_id(previous) != sequence_id(frame)
     motion = np.eye(4)
     if previous is not None and not first:
@@ -46,6 +49,7 @@ def sequence_id(frame: Frame) -> int:
     return zlib.crc32(frame.scene.encode()) & 0x7FFFFFFF
 
 
+@typed
 def cameras_of(frame: Frame, config: Any) -> geometry.Cameras:
     """The six cameras in FB-OCC's order, to the vehicle at the time stamp of `config.key_sensor`."""
     order = [CAMERAS.index(name) for name in ORDER]
@@ -60,6 +64,7 @@ def cameras_of(frame: Frame, config: Any) -> geometry.Cameras:
     )
 
 
+@typed
 def preprocess(frame: Frame, config: Any) -> np.ndarray:
     """The pictures in FB-OCC's order, scaled by Pillow's bicubic filter and cropped, float32 [1,6,3,H,W], B, G, R.
 

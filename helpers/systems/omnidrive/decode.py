@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.boxes import Boxes, require_frame
 from helpers.dataset import CLASSES
 from helpers.errors import BadInput
@@ -31,6 +32,7 @@ def encode_boxes(boxes: Boxes) -> np.ndarray:
     return np.concatenate([boxes.centers, sizes, *angles, boxes.velocities], 1).astype(np.float32)
 
 
+@typed
 def decode_boxes(code: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> Boxes:
     """Inverse of `encode_boxes`: code [N,10], labels [N], scores [N] -> Boxes in the ego frame, yaw in (-pi, pi].
 

@@ -7,15 +7,17 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from helpers.arguments import typed
 from helpers.dataset import Frame
 from helpers.dataset.images import in_threads
-from helpers.errors import BadInput
+from helpers.errors import BadInput, check_config
 
 SOURCE = (900, 1600)  # (height, width) of the cameras' pictures
 
 _began: WeakKeyDictionary = WeakKeyDictionary()  # frame -> time stamp of the first frame of its sequence
 
 
+@typed
 def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.ndarray]:
     """Network inputs of one frame, float32, all but the states.
 
@@ -27,11 +29,14 @@ def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.nd
         As `Config.input_shapes` has them. `timestamp` counts seconds from the first frame of the sequence, which is
         told on from frame to frame: of a frame whose `previous` was never an argument itself, from that one.
     """
+    check_config(config, "image_scale", "image_size")
     return {"img": preprocess(frame, config)} | surroundings(frame, previous, config)
 
 
+@typed
 def surroundings(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.ndarray]:
     """What `inputs` gives besides the pictures."""
+    check_config(config, "image_scale", "image_size")
     before = previous if previous is not None and previous.scene == frame.scene else None
     pose = frame.ego2global
     found = {
@@ -87,6 +92,7 @@ def _corner(config):
     return max(0, width - config.image_crop[1]) // 2, height - config.image_crop[0]
 
 
+@typed
 def preprocess(frame: Frame, config: Any) -> np.ndarray:
     """The pictures scaled by Pillow's bicubic filter, cropped, stretched bilinearly, normalized: float32 [1,6,3,H,W].
 

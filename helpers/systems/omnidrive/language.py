@@ -6,12 +6,14 @@ The answer's path is read by `helpers.dataset.questions.parse_path`, and the lan
 
 from collections.abc import Callable
 
+from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.systems.base import VICUNA
 
 TEMPERATURE, TOP_P, ANSWER = 0.1, 0.75, 320  # of the published sampling; tokens of an answer at most
 
 
+@typed
 def prompt(question: str, location: str) -> tuple[str, str]:
     """The text before and after the vision tokens.
 

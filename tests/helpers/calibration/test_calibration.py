@@ -292,6 +292,11 @@ def test_the_sizes_of_free_dimensions_are_read_from_a_set(calibration):
         fixed_shapes(calibration, {"can_bus": ("numbers",)})
 
 
+def test_the_number_of_samples_is_that_of_the_one_input_that_tells_it(tmp_path):
+    np.savez(tmp_path / "set.npz", told=np.zeros((2, 3), np.float32), free=np.zeros((8, 5), np.float32))
+    assert fixed_shapes(tmp_path / "set.npz", {"told": (1, 3), "free": ("n", 5)}) == {"told": (1, 3), "free": (4, 5)}
+
+
 def test_an_input_may_have_any_name_that_a_graph_gives_it(tmp_path):
     """Exporters name tensors as paths; what is written on the way has names of its own."""
     shapes = {"/model/image": (1, 2), "a/../b": (1, 3), "c:d": (1,)}

@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from helpers import engine, graph
 from helpers.errors import BadInput
-from helpers.graph.file import check_size, check_weights
+from helpers.graph.file import check_output, check_size, check_weights
 from tests.builders.functions import image, run, with_plugins
 from tests.builders.graphs import captures, model
 
@@ -87,6 +87,15 @@ def test_load_points_to_postprocess(tmp_path):
 def test_graphs_need_no_torch(postprocessed):
     code = "import sys; from helpers import graph; graph.custom_ops(sys.argv[1]); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code, postprocessed[0]], check=True)
+
+
+def test_a_file_of_weights_whose_name_is_no_text_is_refused_before_it_is_compared(plain, tmp_path):
+    onnx.save(plain, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    damaged = (tmp_path / "m.onnx").read_bytes().replace(b"m.data", b"\xff.data", 1)
+    (tmp_path / "m.onnx").write_bytes(damaged)
+    (tmp_path / "out.onnx").touch()
+    with pytest.raises(BadInput, match="names in UTF-8"):
+        check_output(tmp_path / "out.onnx", tmp_path / "m.onnx")
 
 
 def test_absent_and_short_external_weights_are_named(plain, tmp_path):

@@ -114,6 +114,18 @@ def test_tensors_in_groups_are_those_of_the_whole(monkeypatch):
         assert max(asked) <= size and len(asked) == -(-len(whole._exact.graph.node) // size)
 
 
+def test_a_graph_in_groups_is_opened_by_its_groups_alone(monkeypatch):
+    """What ONNX Runtime does not take is refused all the same, when the group comes that holds it."""
+    mixed = parser.parse_model("""<ir_version: 9, opset_import: ["": 18]> m (float[2] x) => (float[2] y) {
+        a = Abs (x)  h = Cast <to = 10> (a)  b = Add (h, x)  y = Abs (b) }""")
+    with pytest.raises(BadInput, match="Add"):
+        OnnxRunner(mixed)
+    monkeypatch.setattr(groups, "NODES", 2)
+    runner = OnnxRunner(mixed)
+    with pytest.raises(BadInput, match="Add"):
+        runner.probe(runner.names)({"x": np.ones(2, np.float32)})
+
+
 def test_a_sequence_is_not_handed_from_group_to_group(monkeypatch):
     monkeypatch.setattr(groups, "NODES", 1)
     runner = OnnxRunner(sequences())

@@ -1,5 +1,6 @@
 """Training of the mini OmniDrive's vision part: its data, its losses by hand, a few steps, a run in pieces."""
 
+import dataclasses
 import functools
 import json
 
@@ -80,6 +81,8 @@ def test_what_is_learned_is_what_is_annotated_in_ego(data, scene):
     truth = frame.boxes.centers @ (frame.ego2global @ frame.lidar2ego)[:3, :3].T
     truth += (frame.ego2global @ frame.lidar2ego)[:3, 3]
     assert np.linalg.norm(places[:, None] - truth, axis=2).min(1).max() < 1e-6
+    untouched = dataclasses.replace(frame, num_lidar_pts=np.where(np.arange(len(truth)) < 2, 0, frame.num_lidar_pts))
+    assert len(worlds.learned_boxes(untouched, SMALL)) < len(boxes)
 
 
 def test_lanes_are_points_at_equal_distances(scene):
@@ -140,6 +143,18 @@ def test_patches_are_asked_where_the_cameras_see_a_center(data, store):
     with torch.no_grad():
         made.patch.bias[12] += float((depth[seen] / hints.DEPTH).log().median())
     assert made.patches(features, rows) < blind and seen.sum() > 10
+    few = dict(rows, labels=torch.where(torch.arange(128) < 3, rows["labels"], worlds.NONE))
+    cell, place, depth, seen = hints.centers(few, SMALL)
+    truth = torch.cat([torch.full((1, 6, 16, 10), -12.0), torch.zeros(1, 6, 16, 3)], 3)
+    for camera, box in seen[0].nonzero().tolist():
+        at = truth[0, camera, cell[0, camera, box]]
+        at[int(few["labels"][0, box])], at[10:12] = 12.0, place[0, camera, box]
+        at[12] = (depth[0, camera, box] / hints.DEPTH).log()
+    del made.patch
+    made.patch = lambda features: truth.flatten(1, 2)
+    assert seen.sum() > 1 and made.patches(features, few) < 1e-3
+    truth = truth.roll(1, 3)  # other classes
+    assert made.patches(features, few) > 1
 
 
 def test_what_is_heard_of_a_motion_is_what_the_network_hears(data, scene):

@@ -6,6 +6,7 @@ A piece that is there is not repeated, so a stage can be cut off and started aga
 import csv
 import datetime
 import fnmatch
+import functools
 import json
 import shlex
 import shutil
@@ -144,9 +145,12 @@ def _now():
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")  # noqa: UP017  (Python 3.10)
 
 
+_installed = functools.cache(records.installed)  # once for all pieces of a process: it reads the packages' metadata
+
+
 def provenance(state):
     """device (GPU and driver, None without one), cpu and versions, of this process."""
-    versions = records.installed()
+    versions = dict(_installed())
     torch = sys.modules.get("torch")
     if torch is not None and torch.version.cuda:
         versions["cuda"] = torch.version.cuda

@@ -1,6 +1,7 @@
 """PyTorch to ONNX: one tidy file with nodes named after their modules, and its check against PyTorch."""
 
 import contextlib
+import gc
 import logging
 import warnings
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from helpers import graph
+from helpers import graph, temporary
 from helpers.arguments import typed
 from helpers.errors import BadInput, check_config
 from helpers.export import cache
@@ -18,7 +19,7 @@ from helpers.export.parity import assert_parity, check, difference
 from helpers.export.rewrites import tidy
 from helpers.files import PathLike, check_target
 from helpers.graph import ends
-from helpers.graph.functions import attach_functions
+from helpers.graph.functions import attach_functions, drop_functions
 
 __all__ = ["OPSET", "assert_parity", "cached", "check", "difference", "export", "name_after_modules", "tidy"]
 
@@ -31,14 +32,26 @@ def cached(model: torch.nn.Module, path: PathLike, plugin: bool = False, opset: 
     """`export`, or a copy of what it wrote when the same network was exported before; returns the file's path.
 
     The same: classes, configuration, weights, source of `helpers`, and versions of packages (`helpers.export.cache`).
-    What holds code of another origin, such as a class of a notebook, is exported every time.
+    What holds code of another origin, such as a class of a notebook, is exported every time. With `plugin`, a portable
+    file that is kept serves too: without its definitions it is the one for plugins.
     """
     key = None if model.training else cache.key_of(model, plugin, opset, options)
-    if key is None or not cache.fetch(key, path):
+    if key is not None and cache.fetch(key, path):
+        return Path(path)
+    if not (key and plugin and not options and _bare(cache.key_of(model, False, opset, options), path)):
         export(model, path, plugin, opset, **options)
-        if key is not None:
-            cache.keep(key, path)
+    if key is not None:
+        cache.keep(key, path)
     return Path(path)
+
+
+def _bare(key, path):
+    """Write the kept portable export of this key without its definitions; whether there was one."""
+    with temporary.scratch() as folder:
+        found = cache.fetch(key, folder / "portable.onnx")
+        if found:
+            graph.save(drop_functions(graph.load(folder / "portable.onnx")), path)
+    return found
 
 
 @typed
@@ -79,7 +92,7 @@ def export(
         ends.check_pictures(pictures)
     shapes, types = model.config.input_shapes(), model.config.input_types()
     inputs = {name: torch.from_numpy(np.zeros(shape, types[name])) for name, shape in shapes.items()}
-    with _quiet(), torch.no_grad():
+    with _quiet(), _uncollected(), torch.no_grad():
         program = torch.onnx.export(
             model,
             kwargs=inputs,
@@ -120,6 +133,18 @@ def _check_interface(exported, inputs, outputs, free, path):
         }
         if list(found.items()) != list(expected.items()):
             raise BadInput(path, found, expected, "make the model's forward and its config agree")
+
+
+@contextlib.contextmanager
+def _uncollected():
+    """Millions of objects that live until the export ends: looking among them for garbage takes a seventh of it."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager

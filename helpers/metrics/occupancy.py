@@ -96,7 +96,9 @@ def ray_counts(found: np.ndarray, label: Occupancy, origin: np.ndarray) -> np.nd
     """
     _check(found)
     directions = lidar_directions()
-    true_class, true_way = first_hits(label.semantics, origin, directions)
+    true_class, true_way = _hits_of_label(
+        label.semantics.tobytes(), label.semantics.dtype.str, tuple(map(float, origin))
+    )
     met = true_class != FREE
     directions, true_class, true_way = directions[met], true_class[met], true_way[met]
     found_class, found_way = first_hits(found, origin, directions)
@@ -104,6 +106,13 @@ def ray_counts(found: np.ndarray, label: Occupancy, origin: np.ndarray) -> np.nd
         error = np.where(found_class == true_class, np.abs(found_way - true_way), np.inf)
     groups = [true_class, found_class, *(true_class[error < limit] for limit in THRESHOLDS)]
     return np.stack([np.bincount(group, minlength=len(CLASSES))[:FREE] for group in groups])
+
+
+@lru_cache(maxsize=32)
+def _hits_of_label(semantics, dtype, origin):
+    """`first_hits` of the rays of RayIoU in a label, which one scores many predictions against."""
+    classes = np.frombuffer(semantics, dtype).reshape(SHAPE)
+    return first_hits(classes, np.array(origin), lidar_directions())
 
 
 @typed

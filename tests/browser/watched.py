@@ -67,7 +67,7 @@ def thin_out_colors(page):
 def violations(page, colors):
     """What axe-core finds that is serious or critical, as "rule: element (why)".
 
-    `colors`: only the contrast of text to its ground, which takes axe-core longer than all other rules; else only those.
+    `colors`: the contrast of text to its ground alone, which takes axe-core longer than all other rules; else those.
     """
     rules = "runOnly: ['color-contrast']" if colors else "rules: {'color-contrast': {enabled: false}}"
     script = f"axe.run(document, {{resultTypes: ['violations'], preload: false, {rules}}}).then(r => r.violations)"

@@ -12,6 +12,7 @@ from plugins import check
 from plugins.check import __main__ as command
 from plugins.check import dispatch, record, times
 from plugins.check.common import Row
+from tests.builders.shared import once
 
 
 @pytest.mark.parametrize("one", check.CHECKS, ids=lambda one: one.name)
@@ -82,7 +83,7 @@ def test_a_record_holds_every_time_and_the_digest_of_the_kernels(host_library, t
 @pytest.fixture(scope="session")
 def straightforward(tmp_path_factory):
     """The kernels to compare times with, compiled for the host."""
-    return library.build("straightforward_host", out=tmp_path_factory.mktemp("straightforward"))
+    return once(tmp_path_factory, "straightforward", lambda out: library.build("straightforward_host", out=out))
 
 
 @pytest.mark.parametrize("one", check.CHECKS, ids=lambda one: one.name)

@@ -140,6 +140,22 @@ def test_a_network_is_exported_once_and_a_damaged_copy_again(toy, tmp_path, monk
     assert len(exported) == 2 and kept.read_bytes() == path.read_bytes()
 
 
+def test_the_graph_for_plugins_is_the_kept_portable_one_without_definitions(toy, tmp_path, monkeypatch):
+    """Byte for byte what an export writes, and without one; with other options it is exported."""
+    model, path = toy
+    expected = export.export(model, tmp_path / "expected.onnx", plugin=True).read_bytes()
+    monkeypatch.setattr(cache, "key_of", lambda model, plugin, opset, options: f"{plugin}{opset}{options}")
+    for function in (cache.fetch, cache.keep):
+        monkeypatch.setattr(function, "__defaults__", (tmp_path / "kept",))
+    cache.keep(cache.key_of(model, False, export.OPSET, {}), path)
+    monkeypatch.setattr(export, "export", lambda *a, **options: pytest.fail(f"exported {options}"))
+    for name in ("first.onnx", "second.onnx"):
+        assert export.cached(model, tmp_path / name, plugin=True).read_bytes() == expected
+    assert len(list((tmp_path / "kept").glob("*.onnx"))) == 2
+    with pytest.raises(pytest.fail.Exception, match="boxes"):
+        export.cached(model, tmp_path / "boxes.onnx", plugin=True, boxes=True)
+
+
 def test_a_network_without_a_key_is_exported_every_time_and_not_kept(toy, tmp_path, monkeypatch):
     model, path = toy
     monkeypatch.setattr(cache, "keep", lambda *a: pytest.fail("kept"))

@@ -70,6 +70,51 @@ def find(model: onnx.ModelProto, left: Iterable[str] = ()) -> dict[str, list[onn
     return found
 
 
+def fold_weights(model: onnx.ModelProto, where: object) -> None:
+    """Compute, in place, the weights of matrix products that are made of constants alone, such as a transposed one.
+
+    Raises:
+        BadInput: a graph that ONNX Runtime does not run.
+    """
+    held = set(walk.constants(model))
+    fixed, named = set(held), {output.name for output in model.graph.output}
+    for node in model.graph.node:
+        if node.input and set(walk.node_inputs(node)) <= fixed and node.domain in walk.STANDARD:
+            fixed.update(node.output)
+    products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
+    wanted = list(dict.fromkeys(node.input[1] for node in products if node.input[1] in fixed - held))
+    if not wanted:
+        return
+    part = edit.cut(model, [], wanted)
+    arrays = session.run(session.open_session(part, "basic", where=where), wanted, {}, where)
+    model.graph.initializer.extend(map(numpy_helper.from_array, arrays, wanted))
+    kept = [node for node in model.graph.node if not set(node.output) & set(wanted)]
+    computed = fixed - held
+    while (fewer := _read(kept, computed, named)) != kept:
+        kept = fewer
+    _replace(model.graph.node, kept)
+
+
+def _read(nodes, computed, outputs):
+    """The nodes without those that make something of `computed` that nothing reads."""
+    read = {name for node in nodes for name in walk.node_inputs(node)} | outputs
+    return [node for node in nodes if not set(node.output) <= computed - read]
+
+
+def drop_unread(model: onnx.ModelProto) -> None:
+    """Remove constants that nothing reads, in place, so that no weight is there twice."""
+    read = set(walk.users(model)) | {value.name for value in model.graph.output}
+    _replace(model.graph.initializer, [tensor for tensor in model.graph.initializer if tensor.name in read])
+    nodes = [node for node in model.graph.node if node.op_type != "Constant" or node.output[0] in read]
+    _replace(model.graph.node, nodes)
+
+
+def _replace(part, ours):
+    if len(part) > len(ours):
+        del part[:]
+        part.extend(ours)
+
+
 def rows(node: onnx.NodeProto, weight: np.ndarray) -> np.ndarray:
     """The weight of a Linear as [K, N], a view: what belongs to an input channel is a row."""
     return weight.T if walk.attributes(node).get("transB") else weight

@@ -101,6 +101,7 @@ def prepare(
 
     The nodes of all groups get names, so that they can be left out elsewhere.
     """
+    linears.fold_weights(model, where)
     found = linears.find(model, left)
     held = walk.constants(model)
     channels = {tensor: len(linears.rows(nodes[0], held[nodes[0].input[1]])) for tensor, nodes in found.items()}
@@ -116,8 +117,7 @@ def prepare(
             one = _apply(model, one, nodes, held, before)
         made.append(one)
     linears.insert(model, before)
-    if alpha is not None:
-        _drop_unread(model)
+    linears.drop_unread(model)
     return made
 
 
@@ -184,14 +184,3 @@ def _constant(model, held, array, name):
     held[name] = np.ascontiguousarray(array, np.float32)
     model.graph.initializer.append(numpy_helper.from_array(held[name], name))
     return name
-
-
-def _drop_unread(model):
-    """Remove constants that nothing reads any more, so that no weight is there twice."""
-    read = set(walk.users(model)) | {value.name for value in model.graph.output}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
-    nodes = [node for node in model.graph.node if node.op_type != "Constant" or node.output[0] in read]
-    for part, ours in ((model.graph.initializer, kept), (model.graph.node, nodes)):
-        if len(part) > len(ours):
-            del part[:]
-            part.extend(ours)

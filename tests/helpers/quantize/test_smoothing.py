@@ -198,6 +198,24 @@ def test_a_magnitude_that_is_not_finite_is_named(block, tmp_path):
         smoothing.groups(other, block.with_name("set.npz"))
 
 
+def test_a_weight_that_is_computed_of_constants_is_one(block, tmp_path):
+    turned = "turned1 = Transpose(w1)\n  again = Transpose(turned1)\n  h0 = MatMul(second, again)"
+    parted = "q2, k2 = Split<num_outputs=2>(wv)\n  one = Concat<axis=0>(q2, k2)\n  v0 = MatMul(first, one)"
+    edits = {"h0 = MatMul(second, w1)": turned, "v0 = MatMul(first, wv)": parted}
+    other = write_block(tmp_path / "other.onnx", **edits)
+    measured_on = block.with_name("set.npz")
+    assert tuple(one.linears for one in smoothing.groups(other, measured_on)) == LINEARS
+    out = [
+        smoothing.quantize_linears(path, tmp_path / f"{k}.onnx", measured_on) for k, path in enumerate((block, other))
+    ]
+    x = samples(1, seed=2)[0]
+    for ours, same in zip(*(outputs(path, x) for path in out), strict=True):
+        np.testing.assert_array_equal(ours, same)
+    model = onnx.load(out[1])
+    assert not {"Split", "Concat"} & {node.op_type for node in model.graph.node}
+    assert not {"w1", "wv"} & {tensor.name for tensor in model.graph.initializer}
+
+
 def test_an_older_opset_is_measured_too(block, tmp_path):
     old = write_block(tmp_path / "old.onnx", opset=17, **{
         "g = Gelu(h)": "g = Relu(h)",

@@ -210,14 +210,14 @@ def test_a_few_steps_lower_the_loss_and_a_run_goes_on(store, monkeypatch):
     kept = {name: each.clone() for name, each in first.average.state_dict().items()}
     first_parts = first.train_step(0.0)
     assert set(first_parts) == {"loss", *trainer.WEIGHTS} and first.states["memory_timestamp_map_in"].shape[0] == 2
-    found = [first.train_step(0.0)["loss"].item() for _ in range(14)]
-    assert np.isfinite(found).all() and np.mean(found[-4:]) < 0.8 * first_parts["loss"].item()
+    found = [first.train_step(0.0)["loss"].item() for _ in range(9)]
+    assert np.isfinite(found).all() and np.mean(found[-3:]) < 0.85 * first_parts["loss"].item()
     moved = {name for name, each in first.average.state_dict().items() if not torch.equal(each, kept[name])}
     assert {"pts_bbox_head.query_embedding.weight", "map_head.query_embedding.weight"} <= moved  # the hints' work
     assert not {"pts_bbox_head.pc_range", "pts_bbox_head.output_projection.weight", "coords_d"} & moved
     second = trainer.Trainer(SMALL, store, 2, 3e-3, 1)
     second.load_state_dict(first.state_dict())
-    assert second.step == 15
+    assert second.step == 10
     for name, each in second.average.state_dict().items():
         assert torch.equal(each, first.average.state_dict()[name])
 
@@ -240,7 +240,8 @@ def test_the_command_leaves_a_checkpoint_and_what_was_told(scene, minidrive, tmp
     monkeypatch.setattr(vision, "CONFIGS", {"mini": SMALL})
     monkeypatch.setattr(vision, "Stream", Flow)
     monkeypatch.setattr(vision, "steps_of", functools.cache(vision.steps_of))
-    monkeypatch.setattr(vision.dataset, "open_dataset", functools.cache(open_dataset))
+    one = open_dataset(minidrive, split=["scene-0916"])
+    monkeypatch.setattr(vision.dataset, "open_dataset", lambda root, split: one)
     paths = {name: tmp_path / name for name in ("out.safetensors", "state.pt", "told.pt")}
     options = ["vision", f"--out={paths['out.safetensors']}", f"--val={minidrive}", "--batch=2", "--device=cpu",
                f"--state={paths['state.pt']}", "--frames=4", "--least=1", "--report=0"]  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from helpers import temporary
 from helpers.arguments import typed
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 
 ROOT = Path(__file__).resolve().parents[1]
 PathLike = str | os.PathLike[str]
@@ -244,7 +244,7 @@ def sha256(*paths: PathLike) -> str:
     """Hex digest over the content of the given files, in order; raises as `open_file`."""
     digest = hashlib.sha256()
     for path in paths:
-        with open_file(path) as stream:
+        with open_file(path) as stream, foreign(path, "a file that can be read to its end", "check where it lies"):
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()

@@ -142,11 +142,12 @@ def commit(folder: PathLike = ROOT) -> str:
 
 @typed
 def write(record: Record, folder: PathLike = "results") -> Path:
-    """Write a Record as `<name>-<date>.json` into `folder`; returns its path.
-
-    Another record of that name and second stays: the file is then called `<name>-<date>-2.json`.
+    """Write a Record as `<name>-<date>.json` into `folder`; returns its path. Another record of that name and second
+    stays: the file is then called `<name>-<date>-2.json`.
     """
     _checked(dataclasses.asdict(record), f"record {record.name!r}")
+    if not os.fspath(folder):
+        raise BadInput("folder of records", "no name", "a folder", "name one, such as build/records")
     if other := [key for key in record.metrics if not isinstance(key, str)]:
         raise BadInput(f"record {record.name!r}", f"a metric of the name {other[0]!r}", "names as texts", "rename it")
     stamp = datetime.datetime.fromisoformat(record.date).astimezone(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -7,6 +7,8 @@ import inspect
 import os
 import pkgutil
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -14,15 +16,18 @@ import pytest
 import torch
 
 from ci.lessons import order
-from helpers import display, evaluate, export, models
+from helpers import display, evaluate, export, files, models, records
 from helpers.environment import doctor
 from helpers.errors import BadInput
+from helpers.metrics import planning
 from helpers.metrics.planning import answers
 from helpers.pipeline import Pipeline
+from helpers.systems.bevformer import decode as former
 from helpers.systems.fbocc import geometry
 from helpers.systems.fbocc.inputs import inputs
+from helpers.systems.omnidrive import decode as drive
 
-MINI, OCC = models.config("bevformer", "mini"), models.config("fbocc", "mini")
+MINI, OCC, DRIVE = models.config("bevformer", "mini"), models.config("fbocc", "mini"), models.config("omnidrive")
 # They look at what they are given in another way, take anything, or run where nothing but the standard library is.
 ASK_THEMSELVES = {
     "helpers.environment.patches.in_range", "helpers.environment.patches.status", "helpers.exercise.describe",
@@ -47,6 +52,15 @@ DOORS = {
     "network to list": lambda: models.keys([]),
     "figure": lambda: display.figure(None, "a picture"),
     "name of an answer": lambda: answers.save("saved", "../token", []),
+    "name of an answer in a folder": lambda: answers.save("saved", "a/b", []),
+    "answers that are no texts": lambda: answers.save("saved", "token", [("q", 5)]),
+    "outputs of OmniDrive": lambda: DRIVE.decode({}),
+    "arrays of OmniDrive": lambda: DRIVE.decode({name: [[1, 2], [3]] for name in DRIVE.decoded}),
+    "box code of texts": lambda: drive.decode_boxes(np.array(["a"]), np.zeros(1), np.zeros(1)),
+    "box code of rows": lambda: former.decode_boxes([[1, 2], [3]], np.zeros(1), np.zeros(1)),
+    "a path of texts": lambda: planning.measure(["a"], SimpleNamespace(token="t"), None),
+    "what cannot be read to its end": lambda: files.sha256("/proc/self/mem"),
+    "folder of records": lambda: records.write(records.read(next(Path(files.ROOT, "results").glob("*.json"))), ""),
     "what is evaluated": lambda: evaluate.evaluate(None, None, MINI, None),
 }
 

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from helpers.arguments import typed
 from helpers.dataset import Dataset, Frame
 from helpers.dataset.questions import POINTS, parse_path
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 from helpers.metrics.planning import answers
 from helpers.metrics.planning.baselines import BASELINES
 from helpers.metrics.planning.surroundings import Surroundings
@@ -109,7 +109,8 @@ def baseline(planner: str | Callable[[Frame], np.ndarray], dataset: Dataset) -> 
 
 
 def _path(path, where):
-    path = np.asarray(path, np.float64)
+    with foreign(where, f"finite numbers [{POINTS}, 2]", "look at how the answer is read"):
+        path = np.asarray(path, np.float64)
     if path.shape != (POINTS, 2) or not np.isfinite(path).all():
         found = f"shape {path.shape}" if path.shape != (POINTS, 2) else "a number that is not finite"
         raise BadInput(where, found, f"finite numbers [{POINTS}, 2]", "look at how the answer is read")

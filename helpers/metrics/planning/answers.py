@@ -9,7 +9,7 @@ from pathlib import Path
 
 from helpers.arguments import typed
 from helpers.errors import BadInput
-from helpers.files import as_path, atomic, read_json, stays_inside
+from helpers.files import as_path, atomic, read_json
 
 EXPECTED = 'JSON [{"Q": question, "A": [text, ...]}, ...]'
 FIX = "remove the file and run its sample again"
@@ -19,10 +19,16 @@ FIX = "remove the file and run its sample again"
 def save(folder: str | Path, token: str, pairs: Iterable[tuple[str, str]]) -> Path:
     """Write the (question, answer) pairs of a sample, whole or not at all; returns the file's path."""
     path = as_path(folder) / token
-    if not stays_inside(token, folder):
+    if Path(token).name != token:
         raise BadInput("token", repr(token), "the name of a file", "pass the token of a sample")
+    pairs = list(pairs)
+    for pair in pairs:
+        if not (isinstance(pair, list | tuple) and [type(text) for text in pair] == [str, str]):
+            raise BadInput(
+                f"answers of {token}", f"{pair!r:.60}", "(question, answer), two texts", "pass pairs of texts"
+            )
+    content = [{"Q": question, "A": [answer]} for question, answer in pairs]
     with atomic(path) as part:
-        content = [{"Q": question, "A": [answer]} for question, answer in pairs]
         part.write_text(json.dumps(content), encoding="utf-8")
     return path
 

@@ -7,7 +7,7 @@ import numpy as np
 from helpers.arguments import typed
 from helpers.boxes import Boxes, require_frame, wrap
 from helpers.dataset import CLASSES
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 
 MOST = 300  # boxes of a frame, before the range is looked at
 POST_CENTER_RANGE = (-61.2, -61.2, -10.0, 61.2, 61.2, 10.0)
@@ -41,7 +41,8 @@ def decode_boxes(code: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> Bo
 
     Raises BadInput if the code is not [N,10].
     """
-    code = np.asarray(code, np.float64)
+    with foreign("box code", "numbers [N,10]", "pass one decoder level of the outputs"):
+        code = np.asarray(code, np.float64)
     if code.ndim != 2 or code.shape[1] != 10:
         raise BadInput("box code", f"shape {code.shape}", "[N,10]", "pass one decoder level of outputs_coords")
     yaws = wrap(-np.arctan2(code[:, 6], code[:, 7]) - np.pi / 2)

@@ -167,6 +167,7 @@ class Config(base.Config):
         """Boxes of one frame in the ego frame: `helpers.systems.omnidrive.decode.decode_outputs`."""
         from helpers.systems.omnidrive.decode import decode_outputs
 
+        self.check_outputs(outputs)
         return decode_outputs(*(outputs[name] for name in self.decoded))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from helpers.arguments import typed
 from helpers.boxes import Boxes, require_frame
 from helpers.dataset import CLASSES
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 
 MOST = 300  # boxes of a frame, before the range is looked at
 POST_CENTER_RANGE = (-61.2, -61.2, -10.0, 61.2, 61.2, 10.0)
@@ -38,7 +38,8 @@ def decode_boxes(code: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> Bo
 
     Raises BadInput if the code is not [N,10].
     """
-    code = np.asarray(code, np.float64)
+    with foreign("box code", "numbers [N,10]", "pass one decoder level of the outputs"):
+        code = np.asarray(code, np.float64)
     if code.ndim != 2 or code.shape[1] != 10:
         raise BadInput("box code", f"shape {code.shape}", "[N,10]", "pass one decoder level of all_bbox_preds")
     sizes, yaws = np.exp(code[:, [4, 3, 5]]), np.arctan2(code[:, 6], code[:, 7])
@@ -77,7 +78,8 @@ def decode_lanes(logits: np.ndarray, lines: np.ndarray) -> Lanes:
 
 def _last(name, array, columns):
     """The last decoder level [N, columns] as float64; BadInput for another shape or values that are not finite."""
-    array = np.asarray(array)
+    with foreign(name, "numbers", "pass the network's output unchanged"):
+        array = np.asarray(array, np.float64)
     if array.ndim != 4 or array.shape[1] != 1 or array.shape[3] != columns:
         expected = f"[levels,1,queries,{columns}]"
         raise BadInput(name, f"shape {array.shape}", expected, "pass the network's output unchanged")

@@ -2,5 +2,6 @@
 
 import sys
 
-# nbformat asks jsonschema, which would compile grammars of addresses in every process: 1.6 s, and no notebook has one.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+# jsonschema, which nbformat brings along, builds a grammar of international addresses with it when it is imported: more
+# than a second for each process. No notebook is checked for such addresses, and jsonschema does without it.
+sys.modules.setdefault("rfc3987_syntax", None)

@@ -1,5 +1,7 @@
 """Export of BEVFormer mini and of a toy: interface, one file, plugin graph, what is refused."""
 
+import gc
+
 import onnx
 import onnxruntime
 import pytest
@@ -94,3 +96,16 @@ def test_ends_are_put_on_when_asked_for(tmp_path, toy, monkeypatch):
     keys = [export.cache.key_of(model, False, 18, options) for options in ({}, {"boxes": True}, {"pictures": (9, 16)})]
     assert keys[0] == export.cache.key_of(model, False, 18)
     assert keys[0] is None or len(set(keys)) == 3
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_garbage_is_collected_after_an_export_as_before_it(before):
+    """Also where it is refused on the way."""
+    (gc.enable if before else gc.disable)()
+    try:
+        with pytest.raises(KeyError), export._uncollected():
+            assert not gc.isenabled()
+            raise KeyError
+        assert gc.isenabled() == before
+    finally:
+        gc.enable()

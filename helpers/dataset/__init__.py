@@ -5,7 +5,7 @@ The devkit is imported when a data set is opened: pictures and boxes need none o
 
 from typing import TYPE_CHECKING, Any
 
-from helpers.dataset.frame import CAMERAS, CLASSES, Frame, stream
+from helpers.dataset.frame import CAMERAS, CLASSES, Frame, seconds_of_sequence, stream
 from helpers.dataset.images import preprocess, read_image
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ __all__ = [
     "open_dataset",
     "preprocess",
     "read_image",
+    "seconds_of_sequence",
     "stream",
 ]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -32,6 +33,8 @@ CLASSES = (
 )
 TURN = 2.0  # m aside, from which on a path is a turn
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_FRONT_LEFT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_BACK_RIGHT")
+
+_began: WeakKeyDictionary = WeakKeyDictionary()  # frame -> time stamp of the first frame of its sequence
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +103,16 @@ class Frame:
         if len(set(shapes.values())) > 1:
             raise BadInput("camera images", shapes, "one size for the six cameras", "restore the original images")
         return np.stack(pictures)
+
+
+def seconds_of_sequence(frame: Frame, before: Frame | None) -> float:
+    """Seconds from the first frame of the sequence to this one; `before` is the frame before it there, or None.
+
+    The beginning is told on from frame to frame: of a `before` that was never asked for itself, it is that one.
+    """
+    first = frame if before is None else before
+    _began[frame] = _began.setdefault(first, first.timestamp)
+    return (frame.timestamp - _began[frame]) / 1e6
 
 
 @typed

@@ -1,33 +1,48 @@
 """Attention and feed-forward layers of BEVFormer (arXiv:2203.17270), with the parameter names of its checkpoints.
 
-All layers are batch first, add the residual themselves and leave normalization to the caller.
+All layers are batch first, add the residual themselves and leave normalization to the caller. `Shape` is (H, W) of a
+map, or one such pair for each of its levels, whose cells then lie one level after the other.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from helpers.ops.ms_deform_attn import ms_deform_attn
 
+Shape = tuple[int, int] | Sequence[tuple[int, int]]
+HIDDEN = -1e4  # added to the logit of a key that a query may not look at: its weight is 0, in half precision as well
+
 
 class DeformableAttention(nn.Module):
-    """Deformable attention over one map.
+    """Deformable attention over one map, or over the levels of one.
 
     Args:
         dims: channels of query, value and output (C).
         query_dims: channels of the tensor that offsets and weights are predicted from.
         copies: sets of offsets and weights per query (2 for a queue of two maps).
         project: whether to end in a projection and the residual.
+        levels: of the map; a query has `points` points in each.
     """
 
     def __init__(
-        self, dims: int, heads: int, points: int, query_dims: int | None = None, copies: int = 1, project: bool = True
+        self,
+        dims: int,
+        heads: int,
+        points: int,
+        query_dims: int | None = None,
+        copies: int = 1,
+        project: bool = True,
+        levels: int = 1,
     ) -> None:
         super().__init__()
-        self.heads, self.points, self.copies = heads, points, copies
-        self.sampling_offsets = nn.Linear(query_dims or dims, copies * heads * points * 2)
-        self.attention_weights = nn.Linear(query_dims or dims, copies * heads * points)
+        self.heads, self.points, self.copies, self.levels = heads, points, copies, levels
+        entries = copies * heads * levels * points
+        self.sampling_offsets = nn.Linear(query_dims or dims, 2 * entries)
+        self.attention_weights = nn.Linear(query_dims or dims, entries)
         self.value_proj = nn.Linear(dims, dims)
         if project:
             self.output_proj = nn.Linear(dims, dims)
@@ -40,12 +55,12 @@ class DeformableAttention(nn.Module):
         rays = (rays / rays.abs().amax(-1, keepdim=True)).view(self.heads, 1, 1, 2)
         steps = torch.arange(1.0, self.points + 1).view(1, 1, self.points, 1)
         with torch.no_grad():
-            self.sampling_offsets.bias.copy_((rays * steps).expand(-1, self.copies, -1, -1).flatten())
+            self.sampling_offsets.bias.copy_((rays * steps).expand(-1, self.copies * self.levels, -1, -1).flatten())
         for parameter in (self.sampling_offsets.weight, *self.attention_weights.parameters()):
             nn.init.zeros_(parameter)
 
-    def attend(self, query: Tensor, value: Tensor, references: Tensor, shape: tuple[int, int]) -> Tensor:
-        """query [B, Q, query_dims], value [B*k, H*W, C], references [B*k, Q, 1, 2G], shape (H, W) -> [B*k, Q, C].
+    def attend(self, query: Tensor, value: Tensor, references: Tensor, shape: Shape) -> Tensor:
+        """query [B, Q, query_dims], value [B*k, cells, C], references [B*k, Q, 1, 2G] -> [B*k, Q, C].
 
         Each query serves k values: the copies of the offsets if there are any, else the same offsets for all.
         """
@@ -54,7 +69,7 @@ class DeformableAttention(nn.Module):
             self._per_value(layer(query), total) for layer in (self.sampling_offsets, self.attention_weights)
         )
         value = self.value_proj(value).view(total, cells, self.heads, dims // self.heads)
-        return ms_deform_attn(value, [shape], references, offsets, weights).flatten(2)
+        return ms_deform_attn(value, levels_of(shape), references, offsets, weights).flatten(2)
 
     def _per_value(self, entries, total):
         """[B, Q, heads*copies*n] -> [total, Q, heads, n]"""
@@ -66,11 +81,15 @@ class DeformableAttention(nn.Module):
             entries = entries.expand(-1, total // batch, -1, -1, -1)
         return entries.flatten(0, 1)
 
-    def forward(
-        self, query: Tensor, position: Tensor, value: Tensor, references: Tensor, shape: tuple[int, int]
-    ) -> Tensor:
-        """query and position [B, Q, C], value [B, H*W, C], references [B, Q, 1, 2] -> [B, Q, C]."""
+    def forward(self, query: Tensor, position: Tensor, value: Tensor, references: Tensor, shape: Shape) -> Tensor:
+        """query and position [B, Q, C], value [B, cells, C], references [B, Q, 1, 2] -> [B, Q, C]."""
         return self.output_proj(self.attend(query + position, value, references, shape)) + query
+
+
+def levels_of(shape: Shape) -> list[tuple[int, int]]:
+    """(H, W) of every level."""
+    pairs: Any = shape if isinstance(shape[0], Sequence) else [shape]
+    return [(h, w) for h, w in pairs]
 
 
 class TemporalSelfAttention(DeformableAttention):
@@ -79,9 +98,7 @@ class TemporalSelfAttention(DeformableAttention):
     def __init__(self, dims: int, heads: int, points: int) -> None:
         super().__init__(dims, heads, points, query_dims=2 * dims, copies=2)
 
-    def forward(
-        self, query: Tensor, position: Tensor, history: Tensor, references: Tensor, shape: tuple[int, int]
-    ) -> Tensor:
+    def forward(self, query: Tensor, position: Tensor, history: Tensor, references: Tensor, shape: Shape) -> Tensor:
         """query [B, Q, C], position [1, Q, C], history [B, 2, Q, C], references [B, 2, Q, 1, 2] -> [B, Q, C]."""
         feature = torch.cat([history[:, 0], query + position], -1)
         attended = self.attend(feature, history.flatten(0, 1), references.flatten(0, 1), shape)
@@ -91,13 +108,13 @@ class TemporalSelfAttention(DeformableAttention):
 class SpatialCrossAttention(nn.Module):
     """Deformable attention of every query over every camera, weighted by a visibility mask that sums to one or zero."""
 
-    def __init__(self, dims: int, heads: int, points: int) -> None:
+    def __init__(self, dims: int, heads: int, points: int, levels: int = 1) -> None:
         super().__init__()
-        self.deformable_attention = DeformableAttention(dims, heads, points, project=False)
+        self.deformable_attention = DeformableAttention(dims, heads, points, project=False, levels=levels)
         self.output_proj = nn.Linear(dims, dims)
 
-    def forward(self, query: Tensor, value: Tensor, references: Tensor, mask: Tensor, shape: tuple[int, int]) -> Tensor:
-        """query [B, Q, C], value [B*cameras, H*W, C], references [B*cameras, Q, 1, 2G], mask [B, cameras, Q, 1]."""
+    def forward(self, query: Tensor, value: Tensor, references: Tensor, mask: Tensor, shape: Shape) -> Tensor:
+        """query [B, Q, C], value [B*cameras, cells, C], references [B*cameras, Q, 1, 2G], mask [B, cameras, Q, 1]."""
         attended = self.deformable_attention.attend(query, value, references, shape)
         attended = attended.view(*mask.shape[:3], -1) * mask
         return self.output_proj(attended.sum(1)) + query
@@ -119,14 +136,19 @@ class SelfAttention(nn.Module):
         self.heads = heads
         self.attn = self.Projections(dims)
 
-    def forward(self, query: Tensor, position: Tensor) -> Tensor:
-        """query [B, Q, C], position [1, Q, C] -> [B, Q, C]; query and key carry the position, the value does not."""
+    def forward(self, query: Tensor, position: Tensor, visible: Tensor | None = None) -> Tensor:
+        """query [B, Q, C], position [1, Q, C] -> [B, Q, C]; query and key carry the position, the value does not.
+
+        visible: bool, broadcast to [B, heads, Q, Q]: which key a query may look at, one at least; None for all.
+        """
         dims = query.shape[-1]
         weight, bias = self.attn.in_proj_weight, self.attn.in_proj_bias
         query_key = nn.functional.linear(query + position, weight[: 2 * dims], bias[: 2 * dims])
         value = nn.functional.linear(query, weight[2 * dims :], bias[2 * dims :])
         q, k, v = (self._split_heads(tensor) for tensor in (*query_key.chunk(2, -1), value))
         scores = (q * (dims // self.heads) ** -0.5) @ k.transpose(-1, -2)
+        if visible is not None:
+            scores = torch.where(visible, scores, HIDDEN)
         attended = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
         return self.attn.out_proj(attended) + query
 

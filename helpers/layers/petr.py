@@ -10,10 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.layers.attention import SelfAttention
+from helpers.layers.attention import HIDDEN, SelfAttention
 from helpers.layers.encoding import inverse_sigmoid
-
-HIDDEN = -1e4  # added to the logit of a key that a query may not look at: its weight is 0, in half precision as well
 
 
 class Keys(NamedTuple):

@@ -36,6 +36,7 @@ SYSTEMS = {
     "fbocc": "helpers.systems.fbocc:FBOCC",
     "omnidrive": "helpers.systems.omnidrive:OmniDrive",
     "openvla": "helpers.systems.openvla:OpenVLA",
+    "uniad": "helpers.systems.uniad:UniAD",
 }
 
 

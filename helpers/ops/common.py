@@ -63,6 +63,15 @@ def register(schema: str, reference: Callable, takes: Callable, kernel: Callable
     compiled = getattr(torch.ops.onramp, f"{name}_compiled").default
 
 
+def define(schema: str, reference: Callable) -> None:
+    """Define the PyTorch operator `torch.ops.onramp.NAME` of a definition alone, for what has no compiled kernel.
+
+    A tracer sees the operators of `reference`, which takes the schema's arguments.
+    """
+    _LIBRARY.define(schema)
+    _LIBRARY.impl(schema.partition("(")[0], reference, "CompositeImplicitAutograd")
+
+
 def _contiguous(found):
     return found.contiguous() if isinstance(found, torch.Tensor) else tuple(each.contiguous() for each in found)
 

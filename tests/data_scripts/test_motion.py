@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from helpers.ops.rotate import rotate
-from helpers.systems.bevformer.encoder import ego_shift
+from helpers.systems.bevformer.motion import ego_shift
 
 CELL, SIZE = (2.048, 1.024), (50, 100)  # (y, x), unequal so that a swap shows
 meters = st.floats(-20, 20).filter(lambda value: abs(value) > 1e-3)

@@ -81,6 +81,11 @@ class Config(base.Config):
         """(H, W) of the feature map."""
         return self.image_size[0] // self.stride, self.image_size[1] // self.stride
 
+    @property
+    def feature_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(H, W) of every level of feature maps: there is one."""
+        return (self.feature_size,)
+
     def input_shapes(self) -> base.Shapes:
         """Name -> shape of the inputs in their order; all float32."""
         cameras, cells = self.num_cameras, self.bev_h * self.bev_w

@@ -7,7 +7,8 @@ import numpy as np
 from helpers.arguments import array, typed
 from helpers.dataset import Frame, preprocess
 from helpers.errors import check_config
-from helpers.systems.bevformer.projection import PROJECTED, pillars, project
+from helpers.layers.pillars import pillars
+from helpers.systems.bevformer.projection import PROJECTED, project
 
 
 @typed

@@ -3,53 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from helpers.layers.attention import DeformableAttention, FeedForward, SelfAttention
+from helpers.layers.bev import Decoder, Encoder
 from helpers.ops.common import full_precision
 from helpers.ops.rotate import rotate
 from helpers.systems.bevformer.config import Config
-from helpers.systems.bevformer.encoder import EPSILON, Encoder, ego_shift
-
-
-class DecoderLayer(nn.Module):
-    """Self-attention of the object queries, deformable attention over the map, feed-forward; a LayerNorm after each."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        dims, heads = config.embed_dims, config.num_heads
-        self.attentions = nn.ModuleList([SelfAttention(dims, heads), DeformableAttention(dims, heads, config.points)])
-        self.ffns = nn.ModuleList([FeedForward(dims, config.ffn_dims)])
-        self.norms = nn.ModuleList(nn.LayerNorm(dims) for _ in range(3))
-        self.bev_size = config.bev_h, config.bev_w
-
-    def forward(self, query: Tensor, position: Tensor, bev: Tensor, references: Tensor) -> Tensor:
-        query = self.norms[0](self.attentions[0](query, position))
-        query = self.norms[1](self.attentions[1](query, position, bev, references, self.bev_size))
-        return self.norms[2](self.ffns[0](query))
-
-
-class Decoder(nn.Module):
-    """Object queries that read the map; each layer refines the reference points of the next."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
-
-    def forward(
-        self, query: Tensor, position: Tensor, bev: Tensor, reference: Tensor, reg_branches: nn.ModuleList
-    ) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """query [B, Q, C], position [1, Q, C], bev [B, cells, C], reference [B, Q, 3] in 0..1.
-
-        Returns per layer the queries [B, Q, C], the reference points that it started from and its box regression.
-        """
-        results = []
-        for layer, branch in zip(self.layers, reg_branches, strict=True):
-            query = layer(query, position, bev, reference[..., None, :2])
-            delta = full_precision(branch(query))
-            results.append((query, reference, delta))
-            kept = reference.clamp(EPSILON, 1 - EPSILON)
-            moved = torch.cat([delta[..., :2], delta[..., 4:5]], -1) + torch.log(kept / (1 - kept))
-            reference = moved.sigmoid().detach()
-        return results
+from helpers.systems.bevformer.motion import ego_shift
 
 
 class Transformer(nn.Module):

@@ -1,20 +1,17 @@
 """A frame to the inputs of OmniDrive. Needs no torch."""
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from helpers.arguments import typed
-from helpers.dataset import Frame
+from helpers.dataset import Frame, seconds_of_sequence
 from helpers.dataset.images import in_threads
 from helpers.errors import BadInput, check_config
 
 SOURCE = (900, 1600)  # (height, width) of the cameras' pictures
-
-_began: WeakKeyDictionary = WeakKeyDictionary()  # frame -> time stamp of the first frame of its sequence
 
 
 @typed
@@ -45,17 +42,10 @@ def surroundings(frame: Frame, previous: Frame | None, config: Any) -> dict[str,
         "can_bus": frame.can_bus_pose[None],
         "is_first_frame": [before is None],
         "ego_pose": pose[None],
-        "timestamp": [(frame.timestamp - _beginning(frame, before)) / 1e6],
+        "timestamp": [seconds_of_sequence(frame, before)],
         "ego_pose_inv": np.linalg.inv(pose)[None],
     }
     return {name: np.ascontiguousarray(array, np.float32) for name, array in found.items()}
-
-
-def _beginning(frame, before):
-    """Microseconds at which the sequence of a frame began."""
-    first = frame if before is None else before
-    _began[frame] = _began.setdefault(first, first.timestamp)
-    return _began[frame]
 
 
 def vehicle_to_picture(frame: Frame, config: Any) -> np.ndarray:

@@ -3,7 +3,7 @@
 import torch
 
 from helpers.layers.attention import SelfAttention, SpatialCrossAttention, TemporalSelfAttention
-from helpers.systems.bevformer.encoder import Projection
+from helpers.layers.bev import Projection
 from tests.helpers.systems.bevformer.test_network import TINY, cameras
 
 

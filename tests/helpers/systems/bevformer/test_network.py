@@ -9,8 +9,9 @@ import torch
 
 from helpers import models
 from helpers.errors import BadInput
+from helpers.layers.bev import Projection
 from helpers.systems.bevformer.config import CONFIGS
-from helpers.systems.bevformer.encoder import Projection, ego_shift
+from helpers.systems.bevformer.motion import ego_shift
 from helpers.systems.bevformer.network import BEVFormer
 
 CAMERA_YAWS = (0, -55, 55, 180, 110, -110)  # degrees from straight ahead, in the models' camera order

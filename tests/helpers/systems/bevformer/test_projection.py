@@ -7,8 +7,8 @@ import torch
 from helpers import engine, export, graph, models, quantize
 from helpers.graph import walk
 from helpers.graph.session import open_session
+from helpers.layers.bev import Projection
 from helpers.sequence import Step, rollout
-from helpers.systems.bevformer.encoder import Projection
 from helpers.systems.bevformer.inputs import geometry
 from helpers.systems.bevformer.projection import PROJECTED, project
 from plugins.check.project_pillars import CASES, joined, operands, same_bits, wild

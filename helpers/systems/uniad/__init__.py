@@ -1,0 +1,1 @@
+"""UniAD (arXiv:2212.10156): tracks, map, motion, occupancy and plan of six cameras."""

@@ -1,0 +1,119 @@
+"""Outputs of UniAD to tracks, map, futures and occupancy, and the box code and its inverse. Needs no torch."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from helpers.arguments import typed
+from helpers.boxes import Boxes, require_frame, wrap
+from helpers.dataset import CLASSES
+from helpers.errors import BadInput
+
+LEAST_SCORE, MOST_OVERLAP, ON = 0.1, 0.4, 0.5  # of a lane that is painted, of a mask with what is, of a cell
+
+Outputs = Mapping[str, np.ndarray]
+
+
+class Tracked(NamedTuple):
+    """Tracks of one frame, best first: boxes in the lidar frame, ids [N] int64, rows [N] of the outputs, theirs."""
+
+    boxes: Boxes
+    ids: np.ndarray
+    rows: np.ndarray
+
+
+class Roads(NamedTuple):
+    """Map of one frame: lanes bool [kinds, H, W] (dividers, crossings, borders), instance int64 [H, W] of the lane that
+    was painted there, from 1 on, drivable bool [H, W].
+    """  # fmt: skip
+
+    lanes: np.ndarray
+    instance: np.ndarray
+    drivable: np.ndarray
+
+
+@typed
+def encode_boxes(boxes: Boxes) -> np.ndarray:
+    """Box code of the network, [N,10] float32: x, y, log w, log l, z, log h, sin yaw, cos yaw, vx, vy.
+
+    `boxes` are in the lidar frame. z is that of the bottom, and the yaw clockwise from -y: boxes of mmdet3d before 1.0.
+    """
+    require_frame(boxes, "lidar")
+    yaws, logs = -boxes.yaws - np.pi / 2, np.log(boxes.sizes)
+    (x, y, z), height = boxes.centers.T, boxes.sizes[:, 2]
+    columns = [x, y, *logs[:, :2].T, z - height / 2, logs[:, 2], np.sin(yaws), np.cos(yaws), *boxes.velocities.T]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+@typed
+def decode_tracks(outputs: Outputs) -> Tracked:
+    """The tracks that one frame hands on. Raises BadInput for other shapes and for values that are not finite."""
+    found, ids = _read(outputs, "bboxes_dict_bboxes", (None, 9)), np.asarray(outputs["obj_idxes"])
+    scores = _read(outputs, "bboxes_dict_scores", (len(found),))
+    rows = np.flatnonzero(ids >= 0)
+    x, y, z, width, length, height, yaw, *velocity = found[rows].T
+    boxes = Boxes(
+        np.stack([x, y, z + height / 2], 1), np.stack([width, length, height], 1), wrap(-yaw - np.pi / 2),
+        np.stack(velocity, 1), np.asarray(outputs["bboxes_dict_labels"])[rows], scores[rows], "lidar", CLASSES,
+    )  # fmt: skip
+    return Tracked(boxes, ids[rows].astype(np.int64), rows)
+
+
+@typed
+def decode_roads(outputs: Outputs, kinds: int = 3) -> Roads:
+    """Masks of the map head, painted one after the other, the surest first.
+
+    How sure a lane is: its score times the square of what its mask has on average where it is on. One that is less than
+    0.1, or that overlaps with what is painted by more than 0.4 of its area, is left out.
+    """
+    masks = _read(outputs, "lane_masks", (None, None, None))
+    scores, classes = _read(outputs, "lane_scores", (len(masks),)), np.asarray(outputs["lane_classes"])
+    on = masks > ON
+    sure = scores * ((masks * on).sum((1, 2)) / (on.sum((1, 2)) + 1)) ** 2
+    lanes, instance = np.zeros((kinds, *masks.shape[1:]), bool), np.zeros(masks.shape[1:], np.int64)
+    painted, number = np.zeros(masks.shape[1:], bool), 0
+    for index in np.argsort(-sure, kind="stable"):
+        area, free = on[index].sum(), on[index] & ~painted
+        if sure[index] < LEAST_SCORE or not area or (area - free.sum()) / area > MOST_OVERLAP:
+            continue
+        lanes[classes[index]][free] = True
+        number += 1
+        instance[free] = number
+        painted |= free & (classes[index] > 0)  # of the public code: what is painted of class 0 hinders nothing
+    return Roads(lanes, instance, _read(outputs, "drivable_mask", (1, None, None))[0] > ON)
+
+
+@typed
+def decode_futures(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
+    """Where the objects of `decode_tracks`, and last the vehicle, will be, of every row of the outputs.
+
+    Returns (paths [A + 1, modes, T, 2] m in the lidar frame, half a second apart; probabilities [A + 1, modes]). The
+    vehicle's path is counted from the sensor on.
+    """
+    paths = _read(outputs, "traj_preds", (None, None, None, 5))[..., :2]
+    centers = _read(outputs, "bboxes_dict_bboxes", (len(paths) - 1, 9))[:, :2]
+    starts = np.concatenate([centers, np.zeros((1, 2))])
+    return paths + starts[:, None, None], np.exp(_read(outputs, "traj_log_scores", paths.shape[:2]))
+
+
+@typed
+def decode_occupancy(outputs: Outputs) -> np.ndarray:
+    """Which vehicle occupies a cell, int64 [T, H, W], 0 where none does, numbered from 1 on without gaps."""
+    owner = np.asarray(outputs["ins_seg_out"])
+    if owner.ndim != 4 or owner.shape[0] != 1:
+        raise BadInput("ins_seg_out", f"shape {owner.shape}", "[1,T,H,W]", "pass the network's output unchanged")
+    found, numbers = np.unique(owner[0], return_inverse=True)
+    return numbers.reshape(owner.shape[1:]) + (found[0] != 0)
+
+
+def _read(outputs, name, shape):
+    """An output as float64; BadInput for another shape, in which None is any, and for values that are not finite."""
+    array = np.asarray(outputs[name])
+    if array.ndim != len(shape) or any(want not in (None, size) for want, size in zip(shape, array.shape, strict=True)):
+        expected = "[" + ",".join("any" if size is None else str(size) for size in shape) + "]"
+        raise BadInput(name, f"shape {array.shape}", expected, "pass the network's output unchanged")
+    if bad := np.count_nonzero(~np.isfinite(array)):
+        fix = "find the first bad tensor: python -m helpers divergence RIGHT.onnx YOURS.onnx"
+        raise BadInput(name, f"{bad} values that are NaN or infinite", "finite values", fix)
+    return array.astype(np.float64)

@@ -88,12 +88,13 @@ def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(tmp_path, right, 
         for worker in workers:
             worker.join(rng.uniform(0.0, 0.002 * 1.15**rounds))  # longer and longer: a busy machine gets on, too
             worker.kill()
+        for worker in workers:
             worker.join()
             killed += worker.exitcode < 0
         now = files(out) if out.exists() else {}
         assert before.items() <= now.items()
         before, rounds = now, rounds + 1
-    assert killed > 1
+    assert killed
     outcome = go(out)
     assert outcome.metrics == right and outcome.driven == 0 and files(out) == before
     assert list(out.rglob("*.part")) == []  # nor is anything left of what was being written

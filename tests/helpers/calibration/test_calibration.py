@@ -76,6 +76,7 @@ def test_same_seed_same_bytes(tmp_path):
     ]
     bytes_of = [path.read_bytes() for path in paths]
     assert bytes_of[0] == bytes_of[1] != bytes_of[2] == bytes_of[3]
+    assert collect(run, frames(3), tmp_path / "usual.npz", CONFIG).read_bytes() == (tmp_path / "0a.npz").read_bytes()
 
 
 def test_reader_gives_the_samples_back(calibration):

@@ -63,7 +63,6 @@ class Explanation(Message):
         )
 
 
-@typed
 def explain(text: str) -> list[Explanation]:
     """The known messages in an error or log, as a list of Explanation.
 

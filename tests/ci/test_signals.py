@@ -47,9 +47,11 @@ def test_a_file_that_is_half_written_is_a_fault(tmp_path):
 
 def test_processes_are_found_by_their_mark_alone(tmp_path):
     process = signals.start(["-c", "import time; time.sleep(9)"], tmp_path, "a mark")
-    time.sleep(0.2)
+    until = time.monotonic() + 5
     try:
-        assert process.pid in signals.living("a mark") and signals.living("a") == []
+        while process.pid not in (found := signals.living("a mark")) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert process.pid in found and signals.living("a") == []
     finally:
         assert signals.wait_for_none("a mark", 0)
         process.wait()

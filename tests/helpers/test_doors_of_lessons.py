@@ -30,10 +30,10 @@ from helpers.systems.omnidrive import decode as drive
 MINI, OCC, DRIVE = models.config("bevformer", "mini"), models.config("fbocc", "mini"), models.config("omnidrive")
 # They look at what they are given in another way, take anything, or run where nothing but the standard library is.
 ASK_THEMSELVES = {
-    "helpers.environment.patches.in_range", "helpers.environment.patches.status", "helpers.exercise.describe",
-    "helpers.export.tidy", "helpers.ops.bev_pool_v2.bev_pool_v2", "helpers.ops.bev_pool_v2.launch",
-    "helpers.ops.bev_pool_v2.reference", "helpers.ops.rotate.rotate", "helpers.processes.apart",
-    "helpers.sequence.rollout",
+    "helpers.environment.explain", "helpers.environment.patches.in_range", "helpers.environment.patches.status",
+    "helpers.exercise.describe", "helpers.export.tidy", "helpers.ops.bev_pool_v2.bev_pool_v2",
+    "helpers.ops.bev_pool_v2.launch", "helpers.ops.bev_pool_v2.reference", "helpers.ops.rotate.rotate",
+    "helpers.processes.apart", "helpers.sequence.rollout",
 }  # fmt: skip
 DOORS = {
     **{f"frame of {name}": partial(models.config(name).inputs, None, None) for name in models.SYSTEMS},

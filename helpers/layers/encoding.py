@@ -1,4 +1,4 @@
-"""Numbers as vectors of sines, and the inverse of the sigmoid: how the PETR family encodes positions and times."""
+"""Numbers as vectors of sines, and the inverse of the sigmoid: how detectors encode positions, times and references."""
 
 import math
 

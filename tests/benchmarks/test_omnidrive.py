@@ -6,10 +6,12 @@ import torch
 from benchmarks.systems import SYSTEMS
 from benchmarks.systems.omnidrive import with_half_backbone
 from helpers.display import diagram
+from helpers.models.runner import runner
 from helpers.sequence import rollout
 from helpers.systems.omnidrive.config import CONFIGS
 from helpers.systems.omnidrive.stages import stages
-from tests.helpers.systems.omnidrive.tiny import TINY, drive, driven, network, runner
+from tests.helpers.systems.driven import driven
+from tests.helpers.systems.omnidrive.tiny import TINY, drive, network
 
 SYSTEM = SYSTEMS["omnidrive"]
 
@@ -21,7 +23,7 @@ def test_the_backbone_alone_is_in_half_precision():
     others = {p.dtype for name, p in half.named_parameters() if not name.startswith("img_backbone")}
     assert others == {torch.float32} and set(SYSTEM.keep_fp32) == set(TINY.input_shapes())
     states = TINY.initial_states()
-    found = [outputs for _, _, outputs in rollout(runner(half), steps, TINY.states, states)]
+    found = [outputs for _, _, outputs in rollout(runner(half, "cpu"), steps, TINY.states, states)]
     for name in TINY.decoded:
         difference = np.abs(found[0][name] - expected[0][name]).max()
         assert 0 < difference < 0.05 * np.abs(expected[0][name]).max(), name

@@ -12,6 +12,7 @@ from data_scripts.train.omnidrive.trainer import feeds_of, initial_states, liste
 from helpers import files
 from helpers.dataset import Dataset
 from helpers.dataset.questions import POINTS, questions
+from helpers.models.runner import runner
 from helpers.sequence import Step, rollout
 
 TOGETHER = 64  # scenes that are driven side by side
@@ -54,13 +55,7 @@ def of_steps(network: nn.Module, data: Dataset, steps: list[Step]) -> dict[str, 
     heard, config = heard_by(network), network.config
     device = next(network.parameters()).device
     extras, driven, ways = [], [], []
-
-    @torch.no_grad()
-    def run(inputs):
-        outputs = network(**{name: torch.from_numpy(np.asarray(array)).to(device) for name, array in inputs.items()})
-        return {name: out.cpu().numpy() for name, out in zip(config.output_shapes(), outputs, strict=True)}
-
-    for step, _, _ in rollout(run, steps, config.states, config.initial_states()):
+    for step, _, _ in rollout(runner(network, device), steps, config.states, config.initial_states()):
         path = step.frame.future_path
         extras.append(_extras(heard))
         driven.append(heard["driven"][:, None].cpu())

@@ -5,12 +5,12 @@ of the public checkpoint `bevformer_tiny_epoch_24.pth`; the arithmetic is that o
 every camera sees every query and a mask takes the place of the data-dependent gather.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from helpers.layers.attention import PositionalEncoding
+from helpers.layers.branches import class_branch, regression_branch
+from helpers.layers.encoding import inverse_sigmoid
 from helpers.layers.resnet import FPN, ResNet
 from helpers.systems.bevformer.config import Config
 from helpers.systems.bevformer.transformer import Transformer
@@ -28,8 +28,8 @@ class Head(nn.Module):
         self.register_buffer("high", torch.tensor(config.pc_range[3:]), persistent=False)
         self.positional_encoding = PositionalEncoding(config.bev_h, config.bev_w, dims)
         self.transformer = Transformer(config)
-        self.cls_branches = nn.ModuleList(_class_branch(dims, config.num_classes) for _ in range(layers))
-        self.reg_branches = nn.ModuleList(_box_branch(dims, config.code_size) for _ in range(layers))
+        self.cls_branches = nn.ModuleList(class_branch(dims, config.num_classes) for _ in range(layers))
+        self.reg_branches = nn.ModuleList(regression_branch(dims, config.code_size) for _ in range(layers))
         self.bev_embedding = nn.Embedding(config.bev_h * config.bev_w, dims)
         self.query_embedding = nn.Embedding(config.num_query, 2 * dims)
 
@@ -101,21 +101,3 @@ class BEVFormer(nn.Module):
         geometry = tuple(tensor for tensor in given if tensor is not None)
         features = self.img_neck(self.img_backbone(image.flatten(0, 1))).unflatten(0, (batch, -1))
         return self.pts_bbox_head(features, prev_bev, use_prev_bev, can_bus.view(batch, 18), geometry)
-
-
-def inverse_sigmoid(x: Tensor) -> Tensor:
-    """Logit with both arguments of the quotient kept above 1e-5."""
-    x = x.clamp(0, 1)
-    return torch.log(x.clamp(min=1e-5) / (1 - x).clamp(min=1e-5))
-
-
-def _class_branch(dims, classes):
-    """Two hidden layers with LayerNorm; the bias starts at a probability of 0.01 (focal loss, arXiv:1708.02002)."""
-    hidden = [module for _ in range(2) for module in (nn.Linear(dims, dims), nn.LayerNorm(dims), nn.ReLU())]
-    branch = nn.Sequential(*hidden, nn.Linear(dims, classes))
-    nn.init.constant_(branch[-1].bias, -math.log(0.99 / 0.01))
-    return branch
-
-
-def _box_branch(dims, code_size):
-    return nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, code_size))

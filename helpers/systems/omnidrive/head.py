@@ -1,10 +1,9 @@
 """What the detection head and the map head share: the decoder, its branches, positions and the past as keys."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
+from helpers.layers.branches import class_branch, regression_branch
 from helpers.layers.encoding import fourier, sine
 from helpers.layers.petr import ConditionedNorm, Keys, Transformer
 from helpers.systems.omnidrive.config import Config
@@ -36,8 +35,8 @@ class Head(nn.Module):
             setattr(self, name, nn.Parameter(torch.tensor(weights), requires_grad=False))
         self.pc_range = nn.Parameter(torch.tensor(config.pc_range), requires_grad=False)
         self.transformer = Transformer(config.decoder_layers, dims, config.decoder_heads, config.ffn_dims)
-        self.cls_branches = nn.ModuleList([_class_branch(dims, classes)] * config.decoder_layers)
-        self.reg_branches = nn.ModuleList([_point_branch(dims, code)] * config.decoder_layers)
+        self.cls_branches = nn.ModuleList([class_branch(dims, classes)] * config.decoder_layers)
+        self.reg_branches = nn.ModuleList([regression_branch(dims, code)] * config.decoder_layers)
         self.input_projection = nn.Linear(config.width, dims)
         self.output_projection = nn.Linear(dims, config.tokens)
         self.query_embedding = nn.Embedding(config.extra, dims)
@@ -81,15 +80,3 @@ class Head(nn.Module):
         results = self.transformer(content, positions, past, cameras, visible)
         count = self.config.extra
         return self.output_projection(results[-1, :, :count]), results[:, :, count:]
-
-
-def _class_branch(dims, classes):
-    """Two hidden layers with LayerNorm; the bias starts at a probability of 0.01 (focal loss, arXiv:1708.02002)."""
-    hidden = [module for _ in range(2) for module in (nn.Linear(dims, dims), nn.LayerNorm(dims), nn.ReLU())]
-    branch = nn.Sequential(*hidden, nn.Linear(dims, classes))
-    nn.init.constant_(branch[-1].bias, -math.log(0.99 / 0.01))
-    return branch
-
-
-def _point_branch(dims, code):
-    return nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, code))

@@ -1,6 +1,5 @@
 """The head that makes the map from the bird's eye and finds objects on it."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 
 from helpers.layers.attention import PositionalEncoding
 from helpers.layers.bev import Decoder, Encoder
+from helpers.layers.branches import class_branch, regression_branch
 from helpers.layers.encoding import inverse_sigmoid
 from helpers.ops.common import full_precision
 from helpers.ops.rotate import rotate
@@ -99,9 +99,10 @@ class TrackHead(nn.Module):
         self.register_buffer("bounds", torch.tensor(config.pc_range), persistent=False)
         self.positional_encoding = PositionalEncoding(config.bev_h, config.bev_w, dims)
         self.transformer = Transformer(config)
-        self.cls_branches = nn.ModuleList(_class_branch(dims, config.num_classes) for _ in range(layers))
-        self.reg_branches = nn.ModuleList(_branch(dims, config.code_size) for _ in range(layers))
-        self.past_traj_reg_branches = nn.ModuleList(_branch(dims, 2 * config.path_steps) for _ in range(layers))
+        self.cls_branches = nn.ModuleList(class_branch(dims, config.num_classes) for _ in range(layers))
+        self.reg_branches = nn.ModuleList(regression_branch(dims, config.code_size) for _ in range(layers))
+        paths = 2 * config.path_steps
+        self.past_traj_reg_branches = nn.ModuleList(regression_branch(dims, paths) for _ in range(layers))
         self.bev_embedding = nn.Embedding(config.bev_h * config.bev_w, dims)
 
     def encode(self, features: list[Tensor], *motion: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,15 +131,3 @@ class TrackHead(nn.Module):
         meters = center * (high - low) + low
         boxes = torch.cat([meters[:, :2], delta[:, 2:4], meters[:, 2:], delta[:, 5:]], 1)
         return Found(output, classes(output), boxes, inverse_sigmoid(center), path(output).unflatten(1, (-1, 2)))
-
-
-def _class_branch(dims, classes):
-    """The bias starts at a probability of 0.01 (focal loss, arXiv:1708.02002)."""
-    hidden = [module for _ in range(2) for module in (nn.Linear(dims, dims), nn.LayerNorm(dims), nn.ReLU())]
-    branch = nn.Sequential(*hidden, nn.Linear(dims, classes))
-    nn.init.constant_(branch[-1].bias, -math.log(0.99 / 0.01))
-    return branch
-
-
-def _branch(dims, outputs):
-    return nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, outputs))

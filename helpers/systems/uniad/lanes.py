@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.layers.attention import DeformableAttention, FeedForward, SelfAttention
+from helpers.layers.branches import regression_branch
 from helpers.layers.encoding import inverse_sigmoid, sine
 from helpers.layers.pillars import cells
 from helpers.ops.common import full_precision
@@ -164,13 +165,13 @@ class MapHead(nn.Module):
         dims, kinds = config.embed_dims, config.map_classes
         self.kinds, self.count, self.shape = kinds, config.map_masks, (config.bev_h, config.bev_w)
         self.transformer = Transformer(config)
-        self.bev_embedding = nn.Embedding(
-            config.bev_h * config.bev_w, dims
-        )  # of the public checkpoint; read by nothing
+        # Of the public checkpoint; read by nothing.
+        self.bev_embedding = nn.Embedding(config.bev_h * config.bev_w, dims)
         self.query_embedding, self.stuff_query = nn.Embedding(config.map_queries, 2 * dims), nn.Embedding(1, 2 * dims)
         self.cls_branches = _copies(config.map_layers, lambda: nn.Linear(dims, kinds))
-        self.reg_branches = _copies(config.map_layers, lambda: _box_branch(dims))
-        self.reg_branches2 = _copies(config.things_layers, lambda: _box_branch(dims))  # of training, as the next two
+        self.reg_branches = _copies(config.map_layers, lambda: regression_branch(dims, 4))
+        # The next three are of training.
+        self.reg_branches2 = _copies(config.things_layers, lambda: regression_branch(dims, 4))
         self.cls_thing_branches = _copies(config.things_layers, lambda: nn.Linear(dims, kinds))
         self.cls_stuff_branches = _copies(config.stuff_layers, lambda: nn.Linear(dims, 1))
         self.things_mask_head = MaskHead(config, config.things_layers)
@@ -192,7 +193,3 @@ class MapHead(nn.Module):
 
 def _copies(count, make):
     return nn.ModuleList(make() for _ in range(count))
-
-
-def _box_branch(dims):
-    return nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, 4))

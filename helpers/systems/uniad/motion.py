@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.layers.attention import FeedForward
+from helpers.layers.branches import class_branch, regression_branch
 from helpers.layers.encoding import sine
 from helpers.layers.transformer import DecoderLayer, EncoderLayer
 from helpers.ops.ms_deform_attn import ms_deform_attn
@@ -147,9 +148,9 @@ class MotionHead(nn.Module):
         for name in ("agent_level", "scene_level_ego", "scene_level_offset"):
             setattr(self, f"{name}_embedding_layer", fuser(dims, 2 * dims, dims))
         self.boxes_query_embedding_layer = fuser(dims, 2 * dims, dims)
-        self.traj_cls_branches = nn.ModuleList(_class_branch(dims) for _ in range(layers))
+        self.traj_cls_branches = nn.ModuleList(class_branch(dims, 1, rare=False) for _ in range(layers))
         steps = 5 * config.motion_steps
-        self.traj_reg_branches = nn.ModuleList(_path_branch(dims, steps) for _ in range(layers))
+        self.traj_reg_branches = nn.ModuleList(regression_branch(dims, steps) for _ in range(layers))
         self.register_buffer("anchors", torch.from_numpy(anchors.plain(config)), persistent=False)
         bounds = torch.tensor(config.pc_range)
         self.register_buffer("low", bounds[:2], persistent=False)
@@ -209,12 +210,3 @@ def rotated(points: Tensor, angles: Tensor) -> Tensor:
 def fuser(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     """Linear, ReLU, linear."""
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
-
-
-def _class_branch(dims):
-    hidden = [module for _ in range(2) for module in (nn.Linear(dims, dims), nn.LayerNorm(dims), nn.ReLU())]
-    return nn.Sequential(*hidden, nn.Linear(dims, 1))
-
-
-def _path_branch(dims, outputs):
-    return nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, outputs))

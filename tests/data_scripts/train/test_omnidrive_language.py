@@ -19,7 +19,7 @@ from helpers.llm.tokenizer import Tokenizer
 from helpers.models.checkpoints import read_checkpoint, write_tensors
 from helpers.systems.omnidrive.language import prompt, prompt_ids
 from tests.data_scripts.train.small_omnidrive import SMALL
-from tests.helpers.systems.omnidrive.tiny import driven
+from tests.helpers.systems.driven import driven
 
 CPU = torch.device("cpu")
 SIZES = {"intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,

@@ -13,7 +13,8 @@ from helpers.llm.merge import take
 from helpers.llm.pytorch import TorchModel
 from helpers.models.checkpoints import read_checkpoint
 from helpers.systems.omnidrive.language import prompt, prompt_ids
-from tests.helpers.systems.omnidrive.tiny import TINY, drive, driven, network
+from tests.helpers.systems.driven import driven
+from tests.helpers.systems.omnidrive.tiny import TINY, drive, network
 
 SIZES = LlamaConfig(vocab_size=40, hidden_size=TINY.tokens, intermediate_size=32, num_hidden_layers=2,
                     num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=400)  # fmt: skip

@@ -12,7 +12,9 @@ import torch
 
 from helpers import models
 from helpers.errors import BadInput
-from tests.helpers.systems.omnidrive.tiny import DRIVE, TINY, drive, driven, feeds, network, pose, runner
+from helpers.models.runner import runner
+from tests.helpers.systems.driven import driven
+from tests.helpers.systems.omnidrive.tiny import DRIVE, TINY, drive, feeds, network, pose
 
 RECORDED = json.loads(Path(__file__).with_name("public_record.json").read_text())
 
@@ -30,7 +32,7 @@ def frames(model):
 def first(model, **changes):
     """Outputs of one frame without a past."""
     given = feeds(first=True) | TINY.initial_states() | changes
-    return runner(model)(given)
+    return runner(model, "cpu")(given)
 
 
 def changed_by(model, name, outputs):
@@ -106,7 +108,7 @@ def test_the_map_may_lie_anywhere(model, frames):
 def test_a_scene_and_a_long_gap_begin_anew_and_a_short_one_does_not(model):
     past = driven(model, drive(DRIVE[:2]))[-1]
     kept = {name: past[source] for name, source in TINY.states.items()}
-    none, run = TINY.initial_states(), runner(model)
+    none, run = TINY.initial_states(), runner(model, "cpu")
     for seconds, begins, forgets in ((1.0, False, False), (2.4, False, False), (2.6, False, True), (1.0, True, True)):
         given = feeds(seconds, begins, seed=5)
         differ = np.abs(
@@ -167,7 +169,7 @@ def test_streams_of_a_batch_do_not_touch_each_other(model):
     ]
     both = model(**{name: torch.from_numpy(np.concatenate([s[name] for s in streams])) for name in streams[0]})
     for stream, given in enumerate(streams):
-        for (name, alone), together in zip(runner(model)(given).items(), both, strict=True):
+        for (name, alone), together in zip(runner(model, "cpu")(given).items(), both, strict=True):
             axis = 1 if name.startswith(("all_", "outs_")) else 0
             found = together.numpy().take([stream], axis)
             np.testing.assert_allclose(found, alone, rtol=1e-4, atol=1e-3, err_msg=name)

@@ -15,9 +15,10 @@ from helpers.llm import folder, onnx
 from helpers.llm.language_model import LanguageModel
 from helpers.llm.pytorch import TorchModel
 from helpers.llm.tokenizer import Tokenizer
+from helpers.models.runner import runner
 from helpers.sequence import rollout
 from helpers.systems.omnidrive.language import prompt
-from tests.helpers.systems.omnidrive.tiny import TINY, runner
+from tests.helpers.systems.omnidrive.tiny import TINY
 
 PATH = np.stack([np.arange(1, 7) * 2.5, np.arange(6) * 0.25], -1)
 
@@ -101,7 +102,7 @@ def test_pictures_become_a_path_alike_by_both_roads(words, llama, minidrive, tin
     onnx.export(folder.load(said), tmp_path / "llm.onnx", inputs="table")
     other = planner.Planner(own.tokenizer, onnx.OnnxModel(tmp_path / "llm.onnx"))
     answers = {}
-    for name, run, made in (("torch", runner(vision), own), ("onnx", engine.load(graph).run, other)):
+    for name, run, made in (("torch", runner(vision, "cpu"), own), ("onnx", engine.load(graph).run, other)):
         made.most = 12
         driven = rollout(run, steps, config.states, config.initial_states())
         answers[name] = [made.answer(outputs[config.table][0], step.frame.location) for step, _, outputs in driven]

@@ -7,28 +7,24 @@ import numpy as np
 import torch
 
 from helpers import models
-from helpers.sequence import Step, rollout
+from helpers.sequence import Step
 from helpers.systems.omnidrive.config import CONFIGS
 
+SIZES = {
+    "image_scale": 0.04,
+    "image_size": (64, 64),
+    "image_crop": (32, 64),
+    "width": 32,
+    "depth": 2,
+    "heads": 2,
+    "global_blocks": (1,),
+    "window": 3,
+    "decoder_layers": 2,
+    "ffn_dims": 64,
+    "propagated": 8,
+}
 TINY = dataclasses.replace(
-    CONFIGS["published"],
-    name="tiny",
-    image_scale=0.04,
-    image_size=(64, 64),
-    image_crop=(32, 64),
-    width=32,
-    depth=2,
-    heads=2,
-    global_blocks=(1,),
-    window=3,
-    decoder_layers=2,
-    ffn_dims=64,
-    extra=6,
-    tokens=24,
-    learned=20,
-    propagated=8,
-    lanes=(12, 9),
-    depths=16,
+    CONFIGS["published"], name="tiny", **SIZES, extra=6, tokens=24, learned=20, lanes=(12, 9), depths=16
 )
 FIXED = ("pc_range", "coords_d", "position_range", "code_weights", "match_costs")
 YAWS = (0, -56, 56, 180, 108, -110)  # degrees, in the order of cameras
@@ -95,20 +91,3 @@ def feeds(seconds=0.0, first=False, seed=0, config=TINY, place=None):
 def drive(times=DRIVE, **options):
     """Steps of (seconds, whether a scene begins)."""
     return [Step(feeds(at, first, seed, **options), first) for seed, (at, first) in enumerate(times)]
-
-
-def runner(model):
-    """What `rollout` runs: arrays to arrays."""
-
-    @torch.no_grad()
-    def run(given):
-        outputs = model(**{name: torch.from_numpy(np.asarray(array)) for name, array in given.items()})
-        return {name: each.numpy() for name, each in zip(model.config.output_shapes(), outputs, strict=True)}
-
-    return run
-
-
-def driven(model, steps):
-    """Outputs of every step."""
-    config = model.config
-    return [outputs for _, _, outputs in rollout(runner(model), steps, config.states, config.initial_states())]

@@ -12,9 +12,11 @@ import pytest
 
 from helpers import models
 from helpers.errors import BadInput
+from helpers.models.runner import runner
 from helpers.sequence import rollout
 from helpers.systems.uniad.config import CONFIGS
-from tests.helpers.systems.uniad.tiny import LARGE, SMALL, drive, driven, feeds, network, runner
+from tests.helpers.systems.driven import driven
+from tests.helpers.systems.uniad.tiny import LARGE, SMALL, drive, feeds, network
 
 RECORDED = json.loads(Path(__file__).with_name("public_record.json").read_text())
 KEYS = {  # tensors of each part: base, tiny
@@ -146,7 +148,7 @@ def test_tracks_are_born_missed_found_again_and_forgotten(driving):
 def test_a_scene_begins_with_nothing_but_the_next_identity(driving):
     """Whatever the states hold, and zeros as well as what `fresh` makes."""
     model, frames = driving
-    config, run = model.config, runner(model)
+    config, run = model.config, runner(model, "cpu")
     past = {name: frames[-1][source] for name, source in config.states.items()}
     none, given = config.initial_states(), feeds(0, config)
     first, later = (observed(config, run(given | states)) for states in (none, past))
@@ -158,7 +160,7 @@ def test_a_scene_begins_with_nothing_but_the_next_identity(driving):
 def test_rows_without_a_track_are_seen_by_nothing(driving):
     """Noise where nothing is carried changes no output but those rows themselves."""
     model, frames = driving
-    config, run, random = model.config, runner(model), np.random.RandomState(0)
+    config, run, random = model.config, runner(model, "cpu"), np.random.RandomState(0)
     past = {name: frames[1][source] for name, source in config.states.items()}
     empty = past["prev_track_intances3"] < 0
     other = {name: array.copy() for name, array in past.items()}

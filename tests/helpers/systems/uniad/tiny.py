@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from helpers import models
-from helpers.sequence import Step, rollout
+from helpers.sequence import Step
 from helpers.systems.uniad.config import CONFIGS
 
 SIZES = {
@@ -127,20 +127,3 @@ def feeds(frame, config=LARGE, seed=4):
 def drive(frames=4, config=LARGE, seed=4):
     """Steps of one scene."""
     return [Step(feeds(frame, config, seed), frame == 0) for frame in range(frames)]
-
-
-def runner(model):
-    """What `rollout` runs: arrays to arrays."""
-
-    @torch.no_grad()
-    def run(given):
-        outputs = model(**{name: torch.from_numpy(np.asarray(array)) for name, array in given.items()})
-        return {name: each.numpy() for name, each in zip(model.config.output_shapes(), outputs, strict=True)}
-
-    return run
-
-
-def driven(model, steps):
-    """Outputs of every step."""
-    config = model.config
-    return [outputs for _, _, outputs in rollout(runner(model), steps, config.states, config.initial_states())]

@@ -1,0 +1,21 @@
+"""The small networks behind the queries of a decoder, with the parameter names of the DETR family's checkpoints."""
+
+import math
+
+from torch import nn
+
+RARE = 0.01  # probability at which a class begins (focal loss, arXiv:1708.02002)
+
+
+def class_branch(dims: int, classes: int, rare: bool = True) -> nn.Sequential:
+    """[..., dims] -> logits [..., classes]: two hidden layers with LayerNorm; `rare`: the bias starts at `RARE`."""
+    hidden = [module for _ in range(2) for module in (nn.Linear(dims, dims), nn.LayerNorm(dims), nn.ReLU())]
+    last = nn.Linear(dims, classes)
+    if rare:
+        nn.init.constant_(last.bias, -math.log((1 - RARE) / RARE))
+    return nn.Sequential(*hidden, last)
+
+
+def regression_branch(dims: int, outputs: int) -> nn.Sequential:
+    """[..., dims] -> [..., outputs]: two hidden layers."""
+    return nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, outputs))

@@ -50,7 +50,7 @@ def groups(
     Raises:
         BadInput: as `quantize`, for the file, the set and alpha.
     """
-    model, reader = _opened(Path(path), calibration)
+    model, reader = opened(Path(path), calibration)
     return prepare(model, reader, alpha, left, path)
 
 
@@ -62,7 +62,7 @@ def smooth(path: str | Path, out: str | Path, calibration: str | Path, alpha: fl
         BadInput: as `groups`, or an output that is the input.
     """
     check_output(Path(out), path)
-    model, reader = _opened(Path(path), calibration)
+    model, reader = opened(Path(path), calibration)
     prepare(model, reader, alpha, (), path)
     return save(model, out)
 
@@ -78,12 +78,13 @@ def quantize_linears(path: str | Path, out: str | Path, calibration: str | Path,
         BadInput: as `smooth`.
     """
     check_output(Path(out), path)
-    model, reader = _opened(Path(path), calibration)
+    model, reader = opened(Path(path), calibration)
     linears.place(model, prepare(model, reader, alpha, (), path), path)
     return save(model, out)
 
 
-def _opened(path, calibration):
+def opened(path: Path, calibration: str | Path) -> tuple[onnx.ModelProto, CalibrationReader]:
+    """The model of a file and the reader of a calibration set that fits it; raises BadInput."""
     model = source.load(path)
     types, shapes = source.types_of(model, path), source.shapes_of(model, path, calibration)
     check_calibration(calibration, shapes, types)
@@ -101,21 +102,38 @@ def prepare(
 
     The nodes of all groups get names, so that they can be left out elsewhere.
     """
+    found = measure(model, reader, left, where)
+    return found if alpha is None else apply(model, found, alpha)
+
+
+def measure(model: onnx.ModelProto, reader: CalibrationReader, left: Iterable[str], where: object) -> list[Group]:
+    """The Linears of `model` with their channels' maxima over a set, not smoothed.
+
+    In place, nodes get names and weights that are computed of constants become constants: a copy of `model` is what
+    `apply` and `linears.place` take.
+    """
     linears.fold_weights(model, where)
-    found = linears.find(model, left)
-    held = walk.constants(model)
+    linears.drop_unread(model)
+    found, held = linears.find(model, left), walk.constants(model)
     channels = {tensor: len(linears.rows(nodes[0], held[nodes[0].input[1]])) for tensor, nodes in found.items()}
     most = linears.measure(model, channels, reader, where) if found else {}
-    made, before = [], {}
+    made = []
     for tensor, nodes in found.items():
         for node in nodes:
             node.name = node.name or f"linear/{node.output[0]}"
         weight = np.max([np.abs(linears.rows(node, held[node.input[1]])).max(axis=1) for node in nodes], axis=0)
-        one = Group(tensor, tuple(node.output[0] for node in nodes), most[tensor], weight, np.ones_like(weight))
-        if alpha is not None:
-            one = dataclasses.replace(one, scale=scales(one.activation, weight, alpha))
-            one = _apply(model, one, nodes, held, before)
-        made.append(one)
+        names = tuple(node.output[0] for node in nodes)
+        made.append(Group(tensor, names, most[tensor], weight, np.ones_like(weight)))
+    return made
+
+
+def apply(model: onnx.ModelProto, groups: Iterable[Group], alpha: float) -> list[Group]:
+    """Smooth measured Linears in place: the groups with their scales and with what divides."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    held, before, made = walk.constants(model), {}, []
+    for one in groups:
+        one = dataclasses.replace(one, scale=scales(one.activation, one.weight, alpha))
+        made.append(_apply(model, one, [makers[name] for name in one.linears], held, before))
     linears.insert(model, before)
     linears.drop_unread(model)
     return made

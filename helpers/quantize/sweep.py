@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from helpers import temporary
-from helpers.arguments import typed
+from helpers.arguments import between, typed
 from helpers.calibration import CalibrationReader
 from helpers.errors import BadInput
-from helpers.graph import session
-from helpers.quantize import smoothing, source
+from helpers.graph import session, walk
+from helpers.graph.file import save
+from helpers.quantize import linears, smoothing, source
 
 ALPHAS = (None, 0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -38,18 +39,21 @@ def sweep(
     """
     if not alphas:
         raise BadInput("alphas", "none", "one at least", "pass numbers from 0 to 1, and None for plain INT8")
+    for alpha in alphas:
+        if alpha is not None:
+            between("alpha", alpha, 0.0, 1.0)
     path = Path(path)
-    model = source.load(path)
-    types, scored = source.types_of(model, path), calibration if judged is None else judged
-    shapes = source.shapes_of(model, path, scored)
-    reader = CalibrationReader(scored, shapes, samples, False, types)
-    names = [value.name for value in model.graph.output]
+    model, reader = smoothing.opened(path, calibration)
+    types, names = source.types_of(model, path), [value.name for value in model.graph.output]
+    scored = calibration if judged is None else judged
+    judge = CalibrationReader(scored, source.shapes_of(model, path, scored), samples, False, types)
+    reference, groups = _outputs(path, judge, names), smoothing.measure(model, reader, (), path)
+    rows = []
     with temporary.scratch() as folder:
-        reference = _outputs(path, reader, names)
-        rows = []
         for alpha in alphas:
-            quantized = smoothing.quantize_linears(path, folder / "quantized.onnx", calibration, alpha)
-            found = _outputs(quantized, reader, names)
+            quantized = walk.copy(model)
+            linears.place(quantized, groups if alpha is None else smoothing.apply(quantized, groups, alpha), path)
+            found = _outputs(save(quantized, folder / "quantized.onnx"), judge, names)
             errors = {name: _distance(found[name], reference[name]) for name in names}
             each = {f"error/{name}": error for name, error in errors.items()}
             rows.append({"alpha": alpha, "error": max(errors.values())} | each)

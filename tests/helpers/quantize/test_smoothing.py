@@ -144,6 +144,18 @@ def test_alpha_is_swept(block):
     assert sweep(block, block.with_name("judged.npz"), alphas=(0.5,), samples=1)[0]["error"] > 0
     with pytest.raises(BadInput, match="alphas"):
         sweep(block, block.with_name("set.npz"), alphas=())
+    with pytest.raises(BadInput, match="alpha"):
+        sweep(block, block.with_name("set.npz"), alphas=(0.5, 1.5))
+
+
+def test_a_sweep_measures_the_set_once_and_finds_what_each_alpha_alone_gives(block, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(linears, "measure", lambda *given, real=linears.measure: seen.append(1) or real(*given))
+    rows = sweep(block, block.with_name("set.npz"), block.with_name("judged.npz"), (0.5, None, 1.0))
+    assert len(seen) == 1
+    for row in rows:
+        alone = smoothing.quantize_linears(block, tmp_path / "q.onnx", block.with_name("set.npz"), row["alpha"])
+        assert row["error/y"] == pytest.approx(error(alone, block), rel=1e-4)
 
 
 def test_the_command_quantizes_linears_and_the_report_counts_them(block, tmp_path, capsys):

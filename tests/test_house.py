@@ -21,6 +21,7 @@ FLOORS = (
         "helpers.processes",
         "helpers.repository",
         "helpers.temporary",
+        "helpers.turns",
     ),
     (
         "helpers.boxes",

@@ -2,6 +2,7 @@
 
 import itertools
 
+TIMED = "timed"  # the tag of a cell that measures time
 MADE = {"injected-parameters", "papermill-error-cell-tag"}  # papermill's own cells
 
 

@@ -4,7 +4,7 @@ Run by ci.lessons.run, which holds the clock. With `--prove-checks` every exerci
 cleared, in the same kernel: its check must then fail with an AssertionError whose message helps. The same holds for
 each of the typical wrong answers (ci.lessons.wrong), whose message must name the mistake. Other right answers that
 stand beside them must pass, and last the solution. With `--turns` the cells take turns with those of other lessons
-(ci.lessons.turns).
+(helpers.turns): one tagged `timed` runs while no cell of another lesson does.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
 from ci.lessons import wrong
-from ci.lessons.cells import tags
+from ci.lessons.cells import TIMED, tags
 from ci.lessons.learner import clear, exercises
-from ci.lessons.turns import TAG, Turns
+from helpers.turns import VARIABLE, Turns
 
 REFUSALS = ("AssertionError", "Wrong")  # Wrong is the AssertionError of helpers.exercise
 LEAST_MESSAGE = 20  # characters of help in a failing check
@@ -69,7 +69,7 @@ class ReportingClient(PapermillNotebookClient):
     def in_turn(self, cell, index):
         """Run `cell` in the place of the one at `index`, alone if that one is timed."""
         if self.turns and cell.cell_type == "code":
-            self.turns.take(TAG in tags(self.nb.cells[index]))
+            self.turns.take(TIMED in tags(self.nb.cells[index]))
         return super().execute_cell(cell, index)
 
     def prove(self, exercise, check, title):
@@ -109,7 +109,11 @@ class ReportingEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, **options):
         options = {key: value for key, value in options.items() if key in ("timeout", "iopub_timeout")}
-        return ReportingClient(nb_man, kernel_name=kernel_name, **options).execute()
+        turns = ReportingClient.turns
+        environment = os.environ | {VARIABLE: turns.variable() if turns else ""}
+        descriptors = turns.descriptors if turns else ()
+        client = ReportingClient(nb_man, kernel_name=kernel_name, **options)
+        return client.execute(env=environment, pass_fds=descriptors)
 
 
 def describe(error):

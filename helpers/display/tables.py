@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from helpers import turns
 from helpers.arguments import typed
 from helpers.display.pictures import escaped
 from helpers.display.told import told
@@ -94,7 +95,8 @@ def progress(iterable: Iterable[T], description: str = "", total: int | None = N
     """Iterate over `iterable` under a progress bar.
 
     In a notebook the bar is one HTML output, updated in place, whose last state stays in the executed copy. In a
-    terminal it is tqdm's; where nobody watches (a log file) nothing is written.
+    terminal it is tqdm's; where nobody watches (a log file) nothing is written. Between two items, a lesson that runs
+    beside others lets their timed cells pass (helpers.turns).
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
@@ -121,6 +123,7 @@ def _notebook_progress(iterable, description, total, interval=0.2):
     try:
         for item in iterable:
             yield item
+            turns.pause()
             done += 1
             if time.monotonic() - shown >= interval:
                 shown = time.monotonic()

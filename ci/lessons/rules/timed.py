@@ -1,10 +1,9 @@
-"""A cell that measures time is tagged `timed`: it runs while no cell of another lesson does (ci.lessons.turns)."""
+"""A cell that measures time is tagged `timed`: it runs while no cell of another lesson does (helpers.turns)."""
 
 import ast
 
-from ci.lessons.cells import tags
+from ci.lessons.cells import TIMED, tags
 from ci.lessons.rules.code import parse
-from ci.lessons.turns import TAG
 
 CLOCKS = {"latency", "compare", "compare_engines", "end_to_end"}  # of helpers.benchmark
 CLOCKS |= {
@@ -55,5 +54,5 @@ def breaches(lesson, course):
     clocks = clocks_of(trees.values())
     for number, tree in trees.items():
         found = sorted(set(clocks_in(tree.body, clocks)))
-        if found and TAG not in tags(lesson.notebook.cells[number - 1]):
-            yield f"cell {number}: measures time ({', '.join(found)}): tag it '{TAG}', and it runs alone"
+        if found and TIMED not in tags(lesson.notebook.cells[number - 1]):
+            yield f"cell {number}: measures time ({', '.join(found)}): tag it '{TIMED}', and it runs alone"

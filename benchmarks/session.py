@@ -8,6 +8,7 @@ import datetime
 import fnmatch
 import functools
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -159,7 +160,7 @@ def provenance(state):
 
 
 def gpu_state():
-    """What nvidia-smi says of the first GPU (dict of query name to text), None without it. Reads, never sets."""
+    """What nvidia-smi says of the first GPU that CUDA is shown, a dict of query name to text; None without it."""
     if not shutil.which("nvidia-smi"):
         return None
     answers = (_ask((*STATE, *reason)) for reason in (REASONS[:1], REASONS[1:], ()))
@@ -167,7 +168,8 @@ def gpu_state():
 
 
 def _ask(names):
-    query = ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader,nounits", "--id=0"]
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
+    query = ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader,nounits", f"--id={shown}"]
     answer = subprocess.run(query, capture_output=True, text=True)
     values = next(csv.reader(answer.stdout.splitlines(), skipinitialspace=True), [])
     return dict(zip(names, values)) if not answer.returncode and len(values) == len(names) else None  # noqa: B905

@@ -159,6 +159,21 @@ def test_gpu_state_does_without_what_nvidia_smi_does_not_know(tmp_path, monkeypa
     assert gpu_state() is None and provenance(None)["device"] is None
 
 
+@pytest.mark.parametrize(("shown", "asked"), [(None, "0"), ("1", "1"), ("3,1", "3"), ("", "0")])
+def test_gpu_state_is_that_of_the_gpu_that_cuda_is_shown(tmp_path, monkeypatch, shown, asked):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        '#!/bin/sh\nfor given; do case $given in --id=*) echo "${given#--id=}, 0, 0, 0, 0, 0, 0, 0"; esac; done\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    if shown is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    assert gpu_state()["name"] == asked
+
+
 def test_only_takes_names_with_the_pattern(tmp_path):
     session = Session(tmp_path, only=["build/fp*"])
     assert session.piece("tensorrt/mini/build/fp16", lambda: {"x": 1}) == {"x": 1}

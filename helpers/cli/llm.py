@@ -24,6 +24,11 @@ def main(argv: list[str]) -> int:
     one.add_argument("--alpha", type=numbers.real(0, 1e6), help="of LoRA (default: adapter_config.json's)")
     one.add_argument("--shard", type=numbers.whole(1, 1 << 50), help="bytes of a file at most (5 GiB)")
     one.add_argument("--test-load", action="store_true", help="load the folder again")
+    one = actions.add_parser("join", help="put a network and its language model into one file, as published")
+    one.add_argument("model", type=Path, metavar="FOLDER", help="of Hugging Face, a plain Llama")
+    one.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="the network without it")
+    one.add_argument("--prefix", default="lm_head.", help="of the language model's tensors (lm_head.)")
+    one.add_argument("--out", type=Path, required=True, metavar="FILE", help=".safetensors to write")
     one = actions.add_parser("convert", help="write a TensorRT-LLM checkpoint")
     one.add_argument("model", type=Path, metavar="FOLDER", help="of Hugging Face, a plain Llama")
     one.add_argument("--format", choices=FORMATS, default="fp16")
@@ -50,7 +55,7 @@ def main(argv: list[str]) -> int:
     one.add_argument("--output_dir", type=Path, required=True, metavar="FOLDER")
     one.add_argument("--run", action="store_true", help="build the engine")
     options = parser.parse_args(argv)
-    verbs = {"save": _save, "convert": _convert, "read": _read, "prove": _prove, "build": _build}
+    verbs = {"save": _save, "join": _join, "convert": _convert, "read": _read, "prove": _prove, "build": _build}
     return (verbs | llm_onnx.VERBS)[options.action](options)
 
 
@@ -64,6 +69,13 @@ def _save(options: Namespace) -> int:
         count = sum(tensor.numel() for tensor in folder.load(out).state_dict().values())
         print(f"loaded again: {count:,} parameters")
     print(out)
+    return 0
+
+
+def _join(options: Namespace) -> int:
+    from helpers.llm.whole import save_whole
+
+    print(save_whole(options.checkpoint, options.model, options.out, options.prefix))
     return 0
 
 

@@ -19,7 +19,9 @@ from helpers.llm.language_model import LanguageModel
 from helpers.llm.onnx import OnnxModel
 from helpers.llm.pytorch import TorchModel
 from helpers.llm.tokenizer import Tokenizer
-from helpers.systems.omnidrive.language import ANSWER, prompt_ids
+from helpers.systems.omnidrive.language import ANSWER, TEMPERATURE, TOP_P, prompt_ids
+
+PUBLISHED = Sampling(TEMPERATURE, None, TOP_P)  # how the published system draws its answers; GREEDY is the usual here
 
 
 class Answer(NamedTuple):

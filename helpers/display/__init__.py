@@ -6,6 +6,7 @@ ending in it. A figure drawn with matplotlib becomes one by `figure`. Colors are
 palette for color-blind readers, with three more from Paul Tol's.
 """
 
+from helpers.display.conversation import conversation
 from helpers.display.diagram import network_diagram
 from helpers.display.environment import diff, messages, stack, statuses
 from helpers.display.graphs import graph_picture
@@ -14,6 +15,7 @@ from helpers.display.modules import module_tree
 from helpers.display.mosaic import cameras
 from helpers.display.operators import op_chart, shares
 from helpers.display.outliers import outliers
+from helpers.display.parts import parts
 from helpers.display.plots import bars, frontier, histogram, lines
 from helpers.display.reading import reading
 from helpers.display.requests import Request, requests
@@ -32,6 +34,7 @@ __all__ = [
     "bev_row",
     "cameras",
     "cards",
+    "conversation",
     "diff",
     "figure",
     "frontier",
@@ -45,6 +48,7 @@ __all__ = [
     "network_diagram",
     "op_chart",
     "outliers",
+    "parts",
     "progress",
     "reading",
     "requests",

@@ -1,13 +1,16 @@
 """The cameras of a frame side by side, with boxes drawn in."""
 
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from helpers.boxes import Boxes, corners, require_frame
 from helpers.display.pictures import Picture, tally
 from helpers.display.scenes import above, colors_of
-from helpers.display.style import INK, class_color, ink_on, photo
+from helpers.display.style import INK, class_color, ink_on, line_colors, photo
 from helpers.display.told import told
 
 LAYOUT = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
@@ -21,7 +24,13 @@ EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4),
 
 
 @told
-def cameras(frame: Any, boxes: Boxes | None = None, detections: Boxes | None = None, threshold: float = 0.3) -> Picture:
+def cameras(
+    frame: Any,
+    boxes: Boxes | None = None,
+    detections: Boxes | None = None,
+    threshold: float = 0.3,
+    lines: Mapping[str, Iterable[ArrayLike]] | None = None,
+) -> Picture:
     """The camera images of `frame` as a mosaic of three columns about 1600 pixels wide, boxes drawn in.
 
     Args:
@@ -29,6 +38,7 @@ def cameras(frame: Any, boxes: Boxes | None = None, detections: Boxes | None = N
         boxes: ground truth, `Boxes` in the lidar frame: colored by class, or thin and white beneath `detections`.
         detections: `Boxes` in the lidar frame, colored by class and labeled with their score.
         threshold: detections that score less are left out.
+        lines: what they are -> lines [n, 3] in m in the ego frame, such as lanes and a planned path.
 
     The shaded face of a box is its front. Returns a `Picture` (JPEG).
     """
@@ -38,27 +48,33 @@ def cameras(frame: Any, boxes: Boxes | None = None, detections: Boxes | None = N
     for group, _ in groups:
         require_frame(group, "lidar")
     views = zip(frame.image_paths, frame.images(reduce=2), frame.lidar2img, strict=True)
-    tiles = {camera: _tile(image, lidar2img, camera, groups) for camera, image, lidar2img in views}
+    ground = {name: [np.asarray(line, np.float64) for line in each] for name, each in (lines or {}).items()}
+    from_ego, ink = np.linalg.inv(frame.lidar2ego), line_colors(ground)
+    drawn = [(_homogeneous(line) @ from_ego.T, ink[name]) for name in reversed(ground) for line in ground[name]]
+    tiles = {camera: _tile(image, lidar2img, camera, groups, drawn) for camera, image, lidar2img in views}
     order = sorted(tiles, key=lambda camera: LAYOUT.index(camera) if camera in LAYOUT else len(LAYOUT))
     rows = [_row([tiles[camera] for camera in order[k : k + COLUMNS]]) for k in range(0, len(order), COLUMNS)]
     strip = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
     shown = [group for group, is_plain in groups if not is_plain]
-    key = _key(colors_of(*shown), strip.shape[1], plain and boxes is not None)
+    key = _key(colors_of(*shown) | ink, strip.shape[1], plain and boxes is not None)
     parts = [part for row in rows for part in (row, strip)]
     mosaic = np.concatenate([*parts[:-1], key])
-    drawn = [f"{len(group.labels)} boxes drawn in{tally(group.names)}" for group in shown]
-    drawn += [f"ground truth in white: {len(boxes.labels)} boxes"] if plain and boxes is not None else []
+    told = [f"{len(group.labels)} boxes drawn in{tally(group.names)}" for group in shown]
+    told += [f"ground truth in white: {len(boxes.labels)} boxes"] if plain and boxes is not None else []
+    told += [f"lines on the ground: {', '.join(f'{len(each)} {name}' for name, each in ground.items())}"] * bool(ground)
     what = f"Pictures of {len(tiles)} cameras of {frame.scene}, frame {frame.index}"
-    return photo(mosaic, "; ".join([what, *drawn]))
+    return photo(mosaic, "; ".join([what, *told]))
 
 
-def _tile(image, lidar2img, camera, groups):
-    """One camera, from half its size shrunk to `TILE`, with its boxes, labels and name."""
+def _tile(image, lidar2img, camera, groups, lines):
+    """One camera, from half its size shrunk to `TILE`, with its lines, boxes, labels and name."""
     import cv2
     from PIL import Image, ImageDraw
 
     scale = np.diag([TILE[0] / image.shape[1] / 2, TILE[1] / image.shape[0] / 2, 1.0, 1.0])
     tile = cv2.resize(image, TILE, interpolation=cv2.INTER_AREA)
+    for points, color in lines:
+        _draw_line(tile, points @ (scale @ lidar2img).T, color)
     labels = []
     for boxes, plain in groups:
         labels += _draw_boxes(tile, boxes, scale @ lidar2img, plain)
@@ -74,13 +90,12 @@ def _draw_boxes(tile, boxes, lidar2img, plain):
     """Draw boxes into `tile`, far ones first; return the labels to write in that order: (text, (u, v), color)."""
     import cv2
 
-    points = corners(boxes)
-    homogeneous = np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2) @ lidar2img.T
+    homogeneous = _homogeneous(corners(boxes)) @ lidar2img.T
     labels = []
     for k in np.argsort(-homogeneous[:, :, 2].mean(axis=1)):
         name = boxes.names[k]
         color = "#FFFFFF" if plain else class_color(name, boxes.classes)
-        rgb = tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+        rgb = _rgb(color)
         face = homogeneous[k, FRONT, :3]
         if not plain and (face[:, 2] > NEAR).all():
             _shade(tile, _pixels(face), rgb)
@@ -94,6 +109,27 @@ def _draw_boxes(tile, boxes, lidar2img, plain):
             label = _label(name, boxes.scores[k], np.concatenate(ends), color)
             labels += [label] if label else []
     return labels
+
+
+def _draw_line(tile, points, color):
+    """Draw a line of points [n, 4], (u·depth, v·depth, depth, 1), into `tile`."""
+    import cv2
+
+    for a, b in itertools.pairwise(points[:, :3]):
+        if (ends := _clip(a, b)) is not None:
+            (u, v), (x, y) = np.rint(_pixels(ends)).astype(int).tolist()
+            seen, start, end = cv2.clipLine((0, 0, *TILE), (u, v), (x, y))
+            if seen:
+                cv2.line(tile, start, end, _rgb(color), 3, cv2.LINE_AA)
+
+
+def _homogeneous(points):
+    """Points [..., 3] with a one behind each."""
+    return np.concatenate([points, np.ones((*points.shape[:-1], 1))], axis=-1)
+
+
+def _rgb(color):
+    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
 
 
 def _clip(a, b):

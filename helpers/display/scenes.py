@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from helpers.boxes import Boxes, require_frame
 from helpers.display.pictures import Picture, listed, tally
-from helpers.display.style import GRID, INK, MUTED, PALETTE, class_color, new_figure, picture
+from helpers.display.style import GRID, INK, MUTED, PALETTE, class_color, line_colors, new_figure, picture
 from helpers.display.tables import number
 from helpers.display.told import told
 from helpers.errors import BadInput
@@ -19,7 +19,7 @@ def bev(
     frame: Any,
     ground_truth: Boxes | None = None,
     detections: Boxes | None = None,
-    path: ArrayLike | None = None,
+    path: ArrayLike | Mapping[str, Iterable[ArrayLike]] | None = None,
     threshold: float = 0.1,
     extent: float = 51.2,
 ) -> Picture:
@@ -29,7 +29,8 @@ def bev(
         frame: `helpers.dataset.Frame`.
         ground_truth: `Boxes` in the lidar frame, outlined.
         detections: `Boxes` in the lidar frame, filled by class and the fuller the higher the score.
-        path: future positions of the ego vehicle [T, 2], m, in the ego frame.
+        path: future positions of the ego vehicle [T, 2], m, in the ego frame; or what they are -> lines [n, 2 or 3] of
+            that frame, such as lanes and several paths, which are drawn in colors of their own.
         threshold: detections that score less are left out.
 
     A stroke points ahead of each box; an arrow is where it will be in one second. Returns a `Picture`.
@@ -52,7 +53,9 @@ def bev(
         _footprints(axes, ground_truth, filled=False, ink=None if colored is ground_truth else INK)
         if colored is not ground_truth:
             handles.append(Patch(facecolor="none", edgecolor=INK, label="ground truth"))
-    if path is not None:
+    if isinstance(path, Mapping):
+        handles += _lines(axes, frame, path)
+    elif path is not None:
         x, y = _ego_to_lidar(np.asarray(path), frame.lidar2ego).T
         axes.plot(x, y, color=PALETTE[3], linewidth=2, linestyle=(0, (4, 2)), zorder=5)
         handles.append(Line2D([], [], color=PALETTE[3], linewidth=2, linestyle=(0, (4, 2)), label="future path"))
@@ -61,7 +64,10 @@ def bev(
     axes.set_title(f"{frame.scene}, frame {frame.index}", loc="left", fontsize=11, fontweight="bold", color=INK)
     groups = ((ground_truth, "true"), (detections, "detected"))
     shown = [f"{len(b.labels)} {what}{tally(b.names)}" for b, what in groups if b is not None]
-    shown += ["the future path of the vehicle"] if path is not None else []
+    if isinstance(path, Mapping):
+        shown += [f"{len(list(lines))} {name}" for name, lines in path.items()]
+    elif path is not None:
+        shown += ["the future path of the vehicle"]
     what = f"Bird's-eye view of {frame.scene}, frame {frame.index}"
     return picture(figure, f"{what}: {', '.join(shown) or 'the vehicle alone'}")
 
@@ -172,6 +178,18 @@ def _footprints(axes, boxes, filled, ink=None):
             color=np.array(colors)[moving],
             zorder=4,
         )
+
+
+def _lines(axes, frame, groups):
+    """Draw name -> lines of the ego frame, the first on top; returns what names them in the key."""
+    from matplotlib.lines import Line2D
+
+    colors = line_colors(groups)
+    for depth, (name, lines) in enumerate(groups.items()):
+        for line in lines:
+            x, y = _ego_to_lidar(np.asarray(line)[:, :2], frame.lidar2ego).T
+            axes.plot(x, y, color=colors[name], linewidth=2, marker="o", markersize=2.5, zorder=8 - 0.1 * depth)
+    return [Line2D([], [], color=color, linewidth=2, label=name) for name, color in colors.items()]
 
 
 def _ego_to_lidar(points, lidar2ego):

@@ -48,8 +48,8 @@ def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None, t
 
     Args:
         name: what the slider changes, as its label.
-        pages: value -> (sentence, picture), in the slider's order; a picture is what the other functions return, or a
-            list of them, which stand side by side where there is room.
+        pages: value -> (sentence, picture), in the slider's order; a picture is what the other functions return, also
+            their HTML, or a list of pictures, which stand side by side where there is room.
         start: the value shown first; the first one by default.
         turns: dragging a picture to the right or left moves the slider too, from the last page to the first.
 
@@ -75,7 +75,10 @@ def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None, t
 def _page(value, sentence, image, visible):
     hidden = "" if visible else "display:none"
     text = f"<p><b>{escaped(value)}</b>: {escaped(sentence)}</p>"
-    shown = tag(image, sentence) if not isinstance(image, list) else _row(tag(each, sentence) for each in image)
+    if isinstance(image, list):
+        shown = _row(tag(each, sentence) for each in image)
+    else:
+        shown = image.data if isinstance(image.data, str) else tag(image, sentence)
     return f'<div data-page="{escaped(value)}" style="{hidden}">{text}{shown}</div>'
 
 

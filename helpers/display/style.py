@@ -35,12 +35,18 @@ CLASS_COLORS = {
     "vegetation": "#4C8B3B",
     "this vehicle": "#E6007E",
 }
+LINE_COLORS = ("#E6007E", "#00A08A", "#7A4FBF", "#D55E00")  # of lines on the ground, on asphalt and on white
 DPI = 110
 
 
 def class_color(name: str, classes: Iterable[str]) -> str:
     """The color of a class: that of `CLASS_COLORS`, or the palette's by its place in the class set."""
     return CLASS_COLORS.get(name) or PALETTE[list(classes).index(name) % len(PALETTE)]
+
+
+def line_colors(names: Iterable[str]) -> dict[str, str]:
+    """Name -> color of lines on the ground, in the order of their names."""
+    return {name: LINE_COLORS[k % len(LINE_COLORS)] for k, name in enumerate(names)}
 
 
 @typed

@@ -15,6 +15,7 @@ EVIL = """"'><script>alert(1)</script><img src=x onerror='alert(1)'>&\x1b[31m\u2
 ROWS = [{"name": EVIL, EVIL: 1.0, "a": 2}]
 MESSAGE = dict.fromkeys(("topic", "message", "cause", "cure", "source"), EVIL)
 TEXTS = {
+    "conversation": lambda: display.conversation(display.bars(ROWS, "name", EVIL), [(EVIL, EVIL)]),
     "cards": lambda: display.cards({EVIL: [EVIL, EVIL]}),
     "diff": lambda: display.diff(f"+{EVIL}\n-{EVIL}\n--- {EVIL}"),
     "messages": lambda: display.messages([MESSAGE]),
@@ -33,6 +34,7 @@ PICTURES = {
     "module_tree": lambda: display.module_tree([{"module": EVIL, "depth": 0, "tensors": 1, "bytes": 4}], EVIL),
     "op_chart": lambda: display.op_chart([{"op": EVIL, "count": 1, "domain": EVIL}], title=EVIL),
     "outliers": lambda: display.outliers(([1.0, 9.0], [1.0, 1.0]), ([2.0, 2.0], [2.0, 3.0]), EVIL),
+    "parts": lambda: display.parts({EVIL: [EVIL]}, {EVIL: EVIL}, {EVIL: EVIL}, EVIL),
     "requests": lambda: display.requests([display.Request(0, 1, 200)], EVIL),
     "roofline": lambda: display.roofline({EVIL: 1e12}, 1e9, {EVIL: (1.0, 1e9)}, EVIL),
     "schedule": lambda: display.schedule({EVIL: [{EVIL: (0, 1)}, {EVIL: (1, 2)}]}, EVIL),
@@ -110,7 +112,8 @@ def test_scenes_and_figures(frame):  # noqa: F811
     found = Boxes([(0, 20, 0)], [(2, 4, 1.6)], [0.0], np.zeros((1, 2)), [0], [1.0], "lidar", (EVIL,))
     for picture in (
         display.cameras(frame, found),
-        display.bev(frame, found),
+        display.cameras(frame, lines={EVIL: [[(5, 0, 0), (9, 0, 0)]]}),
+        display.bev(frame, found, path={EVIL: [[(0, 0), (9, 0)]]}),
         display.bev_row(frame, {EVIL: found}, found),
     ):
         assert harmless(tag(picture))

@@ -9,7 +9,7 @@ from helpers import display
 from helpers.boxes import Boxes
 from helpers.dataset import CAMERAS, CLASSES
 from helpers.display import mosaic
-from helpers.display.style import CLASS_COLORS, PALETTE, class_color
+from helpers.display.style import CLASS_COLORS, LINE_COLORS, PALETTE, class_color
 from helpers.errors import BadInput
 from tests.helpers.display.pictures import near, pixels
 
@@ -71,6 +71,26 @@ class TestScenes:
         faint, clear = boxes((0, 20, 0), score=0.2), boxes((0, 20, 0), score=0.7)
         assert not near(display.cameras(frame, detections=faint), CLASS_COLORS["car"]).any()
         assert near(display.cameras(frame, detections=clear), CLASS_COLORS["car"]).any()
+
+    def test_lines_lie_on_the_ground_that_a_camera_sees(self, frame):
+        """Ego is turned by a quarter against the lidar: ahead of ego is ahead of the camera, y is to the left."""
+        given = {
+            "path": [[(10, 0, -2), (60, 0, -2)]],
+            "lane": [[(-60, 3, -2), (60, 3, -2)], [(20, 9, -2), (21, 9, -2)]],
+        }
+        image = display.cameras(frame, lines=given)
+        path, lane = (near(image, color)[:600] for color in LINE_COLORS[:2])
+        at = np.argwhere(path)
+        assert ((at[:, 1] > 534 + 250) & (at[:, 1] < 534 + 282) & (at[:, 0] > 150) & (at[:, 0] < 300)).all()
+        assert lane[:300, 534 : 534 + 250].any() and lane[302:, 534:1066].any()  # it passes the vehicle on its left
+        assert near(image, LINE_COLORS[1])[600:].any() and "lines on the ground: 1 path, 2 lane" in image.alt
+
+    def test_from_above_lines_have_names_and_the_first_is_on_top(self, frame):
+        lines = {"planned": [[(0, 0), (30, 0)]], "lane": [[(0, 0, 0), (30, 0, 0)], [(0, -20, 0), (30, -20, 0)]]}
+        image = display.bev(frame, path=lines)
+        assert all(near(image, color, 10).any() for color in LINE_COLORS[:2]) and "1 planned, 2 lane" in image.alt
+        left, right = np.split(near(image, LINE_COLORS[1], 10)[:, : int(pixels(image).shape[1] * 0.78)], [400], 1)
+        assert right.any() and left[:360].sum() < 40  # of the lane under the path nearly nothing is seen
 
     def test_from_above_right_is_right_and_ahead_is_up(self, frame):
         image = display.bev(frame, detections=boxes((30, 20, 0), label="bus", size=(4, 4, 2)))

@@ -48,6 +48,20 @@ def test_a_start_that_is_no_page_is_refused():
         display.slider("threshold", {}, start=0.4)
 
 
+def test_a_page_may_hold_html():
+    asked = display.conversation(page("", "a road")[1], [("Where <to>?", "Ahead.")])
+    found = display.slider("frame", {1: ("a", asked), 2: page("b")}).data
+    assert found.count("Where &lt;to&gt;?") == 1 and asked.data in found and found.count("<img") == 2
+
+
+def test_a_conversation_stands_beside_its_picture():
+    found = display.conversation(
+        page("", "a road")[1], [("Where?", "Ahead."), ("Why?", "It is green.")], wide=True
+    ).data
+    places = [found.index(text) for text in ('alt="a road"', "Where?", "Ahead.", "Why?", "It is green.")]
+    assert places == sorted(places) and "flex:2 1" in found and found.count(">question<") == 2
+
+
 def test_pages_may_hold_several_pictures_and_be_turned_by_dragging():
     pages = {n: ("both", [page("", "left")[1], page("", "right")[1]]) for n in (0, 1)}
     still, turning = (display.slider("turn", pages, turns=turns).data for turns in (False, True))

@@ -1,0 +1,82 @@
+"""The parts of a network in rows, as data flows through them, each in the color of what was measured or chosen."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from helpers.display.pictures import listed
+from helpers.display.style import DPI, INK, MUTED, PALETTE, ink_on, picture
+from helpers.display.tables import number
+from helpers.display.told import told
+from helpers.errors import BadInput
+
+if TYPE_CHECKING:
+    from helpers.display.pictures import Picture
+
+WIDTH, HEIGHT = 1.0, 0.62  # of a part's box, in units of the distance between two
+Value = float | str
+
+
+@told
+def parts(
+    rows: Mapping[str, Sequence[str]], values: Mapping[str, Value], notes: Mapping[str, str], title: str
+) -> "Picture":
+    """Boxes of the parts of a network, row by row, with arrows from each to the next of its row.
+
+    Args:
+        rows: name of a row -> its parts, in the order of the data.
+        values: part -> a positive number, on a logarithmic scale of color, or a text, of which each has its color.
+        notes: part -> what stands below its name.
+    """
+    from matplotlib.figure import Figure
+
+    names = [name for row in rows.values() for name in row]
+    if not names or set(names) - set(values):
+        missing = ", ".join(sorted(set(names) - set(values))) or "no part"
+        raise BadInput("parts", missing, "a value for every part", "measure each part that a row names")
+    longest = max(map(len, rows.values()))
+    figure = Figure(figsize=(1.6 + 1.62 * longest, 0.75 + 0.86 * len(rows)), dpi=DPI, layout="constrained")
+    figure.set_facecolor("white")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+    colors = _colors(figure, axes, {name: values[name] for name in names})
+    for depth, (row, inside) in enumerate(rows.items()):
+        axes.text(-0.22, -depth, row, ha="right", va="center", fontsize=10, fontweight="bold", color=INK)
+        for at, name in enumerate(inside):
+            _box(axes, (1.25 * at, -depth), colors[name], [name, notes.get(name, "")])
+            if at:
+                ends = (1.25 * at, -depth), (1.25 * at - 0.25, -depth)
+                axes.annotate("", *ends, arrowprops={"arrowstyle": "-|>", "color": MUTED, "linewidth": 1.2})
+    axes.set(xlim=(-1.05, 1.25 * longest), ylim=(0.5 - len(rows), 0.5))
+    axes.set_axis_off()
+    told = (f"{name} {value if isinstance(value, str) else number(value)}" for name, value in values.items())
+    return picture(figure, f"{title}. {listed(told, len(names))}.")
+
+
+def _colors(figure, axes, values):
+    """Part -> color, and the key to them."""
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm, to_hex
+    from matplotlib.patches import Patch
+
+    if all(isinstance(value, str) for value in values.values()):
+        kinds = dict(zip(sorted(set(values.values())), PALETTE, strict=False))
+        handles = [Patch(color=color, label=kind) for kind, color in kinds.items()]
+        axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(kinds), frameon=False)
+        return {name: kinds[value] for name, value in values.items()}
+    least = min((value for value in values.values() if value > 0), default=1e-9)
+    scale = LogNorm(least, max(*values.values(), least * 1.01), clip=True)
+    shades = ScalarMappable(scale, colormaps["YlOrRd"])
+    figure.colorbar(shades, ax=axes, shrink=0.8, pad=0.01).ax.tick_params(labelsize=8)
+    return {name: to_hex(shades.to_rgba(max(value, least))) for name, value in values.items()}
+
+
+def _box(axes, at, color, words):
+    from matplotlib.patches import FancyBboxPatch
+
+    shape = FancyBboxPatch((at[0], at[1] - HEIGHT / 2), WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.08")
+    shape.set(facecolor=color, edgecolor=MUTED, linewidth=0.8)
+    axes.add_patch(shape)
+    ink, middle = ink_on(color), at[0] + WIDTH / 2
+    axes.text(middle, at[1] + 0.11, words[0], ha="center", va="center", fontsize=9, color=ink)
+    axes.text(middle, at[1] - 0.15, words[1], ha="center", va="center", fontsize=8, color=ink)

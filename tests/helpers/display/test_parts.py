@@ -1,0 +1,37 @@
+"""The map of a network's parts: colors by value or by kind, one box for each, and all of it in words."""
+
+import pytest
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
+from helpers import display
+from helpers.display.style import PALETTE
+from helpers.errors import BadInput
+from tests.helpers.display.pictures import near
+
+ROWS = {"backbone": ["block 0", "block 1"], "head": ["memory"]}
+
+
+def test_numbers_are_on_a_logarithmic_scale():
+    found = display.parts(ROWS, {"block 0": 1e-4, "block 1": 1e-2, "memory": 1.0}, {"memory": "3 %"}, "Errors")
+    for place in (0.0, 0.5, 1.0):
+        assert near(found, to_hex(colormaps["YlOrRd"](place)), 6).sum() > 3000
+    assert found.alt == "Errors. block 0 1.0e-04; block 1 0.01; memory 1."
+
+
+def test_kinds_have_colors_and_a_key():
+    found = display.parts(ROWS, {"block 0": "FP16", "block 1": "FP16", "memory": "FP32"}, {}, "Border")
+    counts = [near(found, color, 6).sum() for color in PALETTE[:3]]
+    assert counts[0] > 1.5 * counts[1] > 3000 and counts[2] == 0
+    assert "block 1 FP16; memory FP32" in found.alt
+
+
+def test_a_part_that_nothing_changes_is_drawn():
+    assert "memory 0" in display.parts(ROWS, {"block 0": 0.5, "block 1": 0.0, "memory": 0.0}, {}, "Errors").alt
+
+
+def test_every_part_needs_a_value():
+    with pytest.raises(BadInput, match="block 1, memory"):
+        display.parts(ROWS, {"block 0": 1.0}, {}, "Errors")
+    with pytest.raises(BadInput, match="no part"):
+        display.parts({}, {}, {}, "Errors")

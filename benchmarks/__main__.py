@@ -12,6 +12,7 @@ Stages talk through files in the work folder, so each may run in the Python that
     gridsample  GridSample against its rewrite and ONNX Runtime                      TensorRT, onnx
     divergence  the first tensor of the mini that is wrong, by bisection             TensorRT, onnx; no torch
     evaluate    NDS and mAP                                                          nuscenes-devkit; no GPU
+    accuracy    the mini in FP32, mixed and INT8, with its language model in FP16 and W4A16, on a CPU; not among all
     records     results/*.json and the table                                         nothing
     all         each of them, in this order
 
@@ -40,6 +41,7 @@ STAGES = {  # stage: the modules that do it
     "gridsample": ("gridsample",),
     "divergence": ("divergence",),
     "evaluate": ("evaluate",),
+    "accuracy": ("accuracy",),
     "records": ("report",),
 }
 
@@ -70,10 +72,11 @@ def main(argv=None):
 
 
 def stages(options):
-    """The stages to run; "all" leaves out what the stand-in for TensorRT does not need."""
+    """The stages to run; "all" leaves out what is of a CPU alone, and what the stand-in for TensorRT does not need."""
     if options.stage != "all":
         return [options.stage]
-    return [stage for stage in STAGES if options.runtime == "tensorrt" or stage != "pytorch"]
+    left_out = ("accuracy",) if options.runtime == "tensorrt" else ("accuracy", "pytorch")
+    return [stage for stage in STAGES if stage not in left_out]
 
 
 def _positive(text):
@@ -97,6 +100,7 @@ def parse(argv):
     parser.add_argument("--data", type=Path, default=ROOT / "data/minidrive",
                         help="data root (data/minidrive, which is made if absent)")  # fmt: skip
     parser.add_argument("--checkpoint", help="of the mini (the one in checkpoints/)")
+    parser.add_argument("--language", type=Path, metavar="FOLDER", help="of the mini's language model (the one there)")
     parser.add_argument("--out", type=Path, help="folder of the records (results; WORK/records for a trial)")
     parser.add_argument("--shapes", nargs="+", choices=["published", "mini"], default=["published", "mini"],
                         help="the published size with random weights; the trained mini")  # fmt: skip
@@ -129,6 +133,7 @@ def parse(argv):
             parser.error(f"--projection {options.projection}: not one of its ways ({ways})")
         options.system = options.system.projected(options.projection)
     options.checkpoint = options.checkpoint or ROOT / "checkpoints" / options.system.checkpoint
+    options.language = options.language or ROOT / "checkpoints" / options.system.language
     if options.tactic_sources is not None:
         options.tactic_sources = [] if options.tactic_sources == "none" else options.tactic_sources.split(",")
     if options.tiny:

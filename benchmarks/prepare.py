@@ -23,8 +23,6 @@ MINIDRIVE = ROOT / "data/minidrive"  # made where it is absent; a data root that
 
 def run(session, options):
     work = session.work
-    if "mini" in options.shapes and not Path(options.checkpoint).is_file():
-        raise BadInput(options.checkpoint, "no such file", "the weights of the mini", "correct --checkpoint")
     if not Path(options.data).exists() and Path(options.data) == MINIDRIVE:
         from data_scripts.make_minidrive import make
 
@@ -37,18 +35,27 @@ def run(session, options):
             _prepare_variant(session, options.system, name)
 
 
-def _prepare_shape(session, options, shape):
+def network_and_frames(session, options, shape):
+    """The graph and the frames that it runs; returns what they depend on, (settings, weights)."""
     work, way = session.work, options.system.projection
+    if shape == "mini" and not Path(options.checkpoint).is_file():
+        raise BadInput(options.checkpoint, "no such file", "the weights of the mini", "correct --checkpoint")
     projection = {"projection": way} if way else {}
     settings = {"tiny": options.tiny} | projection
     onnx = work / "models" / f"{shape}.onnx"
     weights = {"weights": sha256(options.checkpoint) if shape == "mini" else "seed 0"} | projection
-    of_both = settings | weights
     session.piece(
         f"prepare/{shape}/export", lambda: _export(options.system.network(shape, options.checkpoint), onnx), 60, weights
     )
-    session.piece(f"prepare/{shape}/cost", lambda: _cost(onnx), 20, weights)
     session.piece(f"prepare/{shape}/frames", lambda: _frames(work, options, shape), 60, settings)
+    return settings, weights
+
+
+def _prepare_shape(session, options, shape):
+    work, onnx = session.work, session.work / "models" / f"{shape}.onnx"
+    settings, weights = network_and_frames(session, options, shape)
+    of_both = settings | weights
+    session.piece(f"prepare/{shape}/cost", lambda: _cost(onnx), 20, weights)
     if options.system.config(shape).pictures:
         session.piece(f"prepare/{shape}/ends", lambda: _ends(work, options, shape), 30, of_both)
     session.piece(f"prepare/{shape}/preprocess", lambda: _preprocess_time(options, shape), 20, settings)

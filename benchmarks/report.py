@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks import comparison, measured, roofline
+from benchmarks import comparison, measured, planned, roofline
 from benchmarks.session import preparing
 from helpers import records
 from helpers.errors import BadInput
@@ -19,7 +19,8 @@ def run(session, options):
     system = options.system
     name = system.recorded
     found = [*engines(pieces, name), *scaling(pieces, name), *gridsample(pieces), *divergence(pieces),
-             *ceilings(pieces), *profiles(pieces, name, session.work), *end_to_end(pieces, name)]  # fmt: skip
+             *ceilings(pieces), *profiles(pieces, name, session.work), *end_to_end(pieces, name),
+             *planned.records(pieces, name)]  # fmt: skip
     for name, metrics, entry in found:
         print(records.write(_record(name, metrics, entry, kind), options.out))
     for shape in measured.SHAPES:

@@ -21,6 +21,10 @@ class System:
         sizes: shape -> sizes at which free dimensions are fixed, enough for every frame: a network without free
             dimensions runs as a CUDA graph, and needs no optimization profile.
         needs_plugin: TensorRT takes the network with the plugin library alone.
+        language: folder in `checkpoints/` of the language model that reads what the mini tells; "" without one.
+        parts: part -> patterns of node names that are marked together; none where nothing is marked so.
+        rule: the published marks.
+        on_the_map: the parts that compute with places on a map.
         projections: ways of the network's projection into the cameras; none if there is no choice.
         projection: the one that is measured.
     """
@@ -34,6 +38,10 @@ class System:
     accuracy: tuple[str, ...] = ()
     sizes: ClassVar[dict[str, dict[str, int]]] = {}
     needs_plugin = False
+    language = ""
+    parts: ClassVar[dict[str, tuple[str, ...]]] = {}
+    rule: ClassVar[dict[str, str]] = {}
+    on_the_map: tuple[str, ...] = ()
     projections: tuple[str, ...] = ()
     projection = ""
 
@@ -77,6 +85,14 @@ class System:
 
     def score(self, pairs, dataset):
         """Metrics of [(frame, what `decoded` gave)]."""
+        raise NotImplementedError
+
+    def seen(self, config, outputs):
+        """What two precisions are compared in, of the outputs of one frame."""
+        return outputs
+
+    def far(self, steps, meters):
+        """The same steps on a map whose origin is elsewhere."""
         raise NotImplementedError
 
     def on_gpu(self, model):

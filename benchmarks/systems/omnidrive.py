@@ -6,6 +6,7 @@ import numpy as np
 
 from benchmarks.systems.base import System
 from helpers import models
+from helpers.systems.omnidrive import parts
 
 BACKBONE = "img_backbone"
 
@@ -24,6 +25,8 @@ class OmniDrive(System):
     goals: ClassVar = {"fp16": 2.92}
     keep_fp32 = tuple(models.config("omnidrive").input_shapes())
     accuracy = ("NDS", "mAP")
+    language = "omnidrive_mini_llm"
+    parts, rule, on_the_map = parts.PARTS, parts.SEED, ("memory and poses",)
 
     def finite(self, kept):
         """Of the last decoder layer, whose boxes count."""
@@ -34,6 +37,14 @@ class OmniDrive(System):
         from helpers.metrics import detection  # the devkit: where engines run, there is none
 
         return detection.score({frame.token: detection.to_global(boxes, frame) for frame, boxes in pairs}, dataset)
+
+    def seen(self, config, outputs):
+        """What does not hang on the order of the memory's rows."""
+        return parts.seen(outputs, config)
+
+    def far(self, steps, meters):
+        """The same drive, so far from the map's origin."""
+        return parts.far(steps, meters)
 
     def half(self, model):
         """The backbone alone in half precision, as published: what comes behind it gets FP32."""

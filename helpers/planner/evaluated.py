@@ -67,17 +67,19 @@ class Planning(Detection):
         for token, arrays in results:
             paths[token] = parse_path(_answer(arrays, token))
             kept.append((token, arrays))
-        scored = planning.score(paths, dataset) if any(self._scored(paths, dataset)) else {"parsed": _parsed(paths)}
-        return super().total(kept, dataset) | {f"planning/{name}": value for name, value in scored.items()}
-
-    @staticmethod
-    def _scored(paths, dataset):
-        """Whether each frame has a path and a known future."""
-        return (paths.get(frame.token) is not None and len(frame.future_path) == planning.POINTS for frame in dataset)
+        found = scored(paths, dataset)
+        return super().total(kept, dataset) | {f"planning/{name}": value for name, value in found.items()}
 
 
-def _parsed(paths):
-    return sum(path is not None for path in paths.values()) / len(paths)
+def scored(paths: dict[str, np.ndarray | None], dataset: Dataset) -> dict[str, float]:
+    """As `helpers.metrics.planning.score`; the share that has a path alone, where none of them has a known future."""
+    if any(paths.get(token) is not None for token in _with_future(dataset)):
+        return planning.score(paths, dataset)
+    return {"parsed": sum(path is not None for path in paths.values()) / len(paths)}
+
+
+def _with_future(dataset):
+    return (frame.token for frame in dataset if len(frame.future_path) == planning.POINTS)
 
 
 def _answer(arrays, token):

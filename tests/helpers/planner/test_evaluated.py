@@ -53,7 +53,7 @@ def test_boxes_and_answers_are_kept_and_scored(data, tmp_path, monkeypatch):
     found = task.total(kept, data)  # no future of four frames is known to the end
     assert found["planning/parsed"] == 0.5 and found["mAP"] == 0 and "planning/samples" not in found
     scored = []
-    monkeypatch.setattr(evaluated.Planning, "_scored", staticmethod(lambda paths, dataset: [True]))
+    monkeypatch.setattr(evaluated, "_with_future", lambda dataset: dataset.tokens[:1])
     monkeypatch.setattr(planning, "score", lambda paths, dataset: scored.append(paths) or {"L2/mean@3s": 0.25})
     assert task.total(kept, data)["planning/L2/mean@3s"] == 0.25
     (paths,) = scored

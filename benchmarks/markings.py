@@ -1,0 +1,66 @@
+"""Which nodes of the mini go to FP16 in the rows of the stage `accuracy`: by rule, by search, and what must fail."""
+
+import numpy as np
+
+from helpers import calibration, engine, graph, quantize
+from helpers.dataset import open_dataset, stream
+from helpers.precision import marking, mixed
+
+TOLERANCE = 1e-2  # of the search: root mean square of an output's error over that of the output
+SEARCHED, CALIBRATED = 3, 8  # frames of training scenes: what is scored is looked at by neither
+SMOOTH = 0.5  # alpha of SmoothQuant
+
+
+class Markings:
+    """The marks of one graph.
+
+    Args:
+        source: the graph in FP32.
+        folder: where a calibration set and the quantized graph go.
+    """
+
+    def __init__(self, system, config, source, data, folder):
+        self.system, self.config, self.source, self.data, self.folder = system, config, source, data, folder
+
+    def of(self, name, kept=None):
+        """The marks of a row; `kept` are the parts that the search left in FP32."""
+        if name in ("mixed", "mixed_int8"):
+            return self.system.rule
+        nodes = marking.parts_of(graph.load(self.source), self.system.parts)
+        others = [part for part in nodes if part not in self.system.on_the_map]
+        return marking.keeping(nodes, {"smallest": kept, "fp16": [], "memory_fp16": others}[name])
+
+    def search(self):
+        """What each part does alone in FP16, and the fewest parts that have to stay in FP32."""
+        config, system = self.config, self.system
+        first = [frame for frame in self._training() if frame.index < SEARCHED][:SEARCHED]
+        made = mixed.Mixed(graph.load(self.source), system.parts, stream(first, config), config,
+                           lambda outputs: system.seen(config, outputs))  # fmt: skip
+        alone = mixed.sensitivity(made)
+        trials = mixed.smallest(made, TOLERANCE, list(alone))
+        return {
+            "tolerance": TOLERANCE,
+            "frames": len(first),
+            "file": self.source.name,
+            "kept": list(trials[-1].kept),
+            "error": trials[-1].error,
+            "trials": [[", ".join(trial.kept) or "nothing", _number(trial.error)] for trial in trials],
+            "alone": {part: _number(trial.error) for part, trial in alone.items()},
+        }
+
+    def quantized(self):
+        """The graph with Q/DQ nodes in the backbone, its Linears smoothed; ranges from training scenes."""
+        chosen = [frame for frame in self._training() if frame.index < 2][:CALIBRATED]
+        samples, out = self.folder / "calibration.npz", self.folder / "qdq.onnx"
+        with engine.load(self.source, "onnxruntime") as network:
+            calibration.collect(network.run, stream(chosen, self.config), samples, self.config)
+        options = quantize.Options(exclude_nodes=self.config.unquantized, linears=True, smooth=SMOOTH)
+        return quantize.quantize(self.source, out, "int8", "max", samples, options)
+
+    def _training(self):
+        return open_dataset(self.data, "v1.0-mini", "mini_train")
+
+
+def _number(error):
+    """JSON has no infinity."""
+    return error if np.isfinite(error) else "not finite"

@@ -90,6 +90,9 @@ class Shape:
             return  # what is timed in turns has to be complete
         if timed:
             self.piece("time", 20 if self.shape == "mini" else 60, timed, self.time, timed)
+        elif self.session.wants(f"{self.prefix}/time"):
+            print(f"{self.prefix}/time: no engine is built yet")
+            self.session.failed.append(f"{self.prefix}/time")
         if self.options.runtime == "tensorrt":
             for name, path in timed.items():
                 self.piece(f"profile/{name}", 15, path, self.profile, name, path)

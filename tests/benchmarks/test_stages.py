@@ -340,6 +340,12 @@ def test_an_engine_that_does_not_build_leaves_the_others(trt, work, minidrive, c
     assert "out of luck" in capsys.readouterr().out
 
 
+def test_times_without_an_engine_are_told_as_such(work, minidrive, capsys):
+    assert call("tensorrt", work, minidrive, "--runtime=onnxruntime", "--only=mini/time") == 1
+    told = capsys.readouterr()
+    assert "mini/time: no engine is built yet" in told.out and not told.err
+
+
 def test_options_that_could_do_nothing_are_refused(work, minidrive, tmp_path, capsys):
     assert call("evaluate", work, minidrive, "--only", "nowhere") == 2
     assert "fits no piece" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import evaluate, frames, prepare
-from benchmarks.markings import Markings
+from benchmarks.markings import AWAY, Markings
 from benchmarks.planned import FAR, FORMS, ROWS, SAMPLED, text
 from helpers import graph, planner
 from helpers.dataset import open_dataset
@@ -22,7 +22,6 @@ from helpers.precision import marking
 from helpers.precision.runners import OnnxRunner
 from helpers.sequence import rollout
 
-AWAY = 2000.0  # m from the origin of a map, in x and y
 TABLE = "table"  # of the kept arrays: the rows that the language model reads
 
 

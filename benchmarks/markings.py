@@ -1,13 +1,17 @@
 """Which nodes of the mini go to FP16 in the rows of the stage `accuracy`: by rule, by search, and what must fail."""
 
+import functools
+
 import numpy as np
 
 from helpers import calibration, engine, graph, quantize
 from helpers.dataset import open_dataset, stream
+from helpers.graph import cost
 from helpers.precision import marking, mixed
 
 TOLERANCE = 1e-2  # of the search: root mean square of an output's error over that of the output
 SEARCHED, CALIBRATED = 3, 8  # frames of training scenes: what is scored is looked at by neither
+AWAY = 2000.0  # m from the origin of a map, in x and y
 SMOOTH = 0.5  # alpha of SmoothQuant
 
 
@@ -31,22 +35,39 @@ class Markings:
         return marking.keeping(nodes, {"smallest": kept, "fp16": [], "memory_fp16": others}[name])
 
     def search(self):
-        """What each part does alone in FP16, and the fewest parts that have to stay in FP32."""
-        config, system = self.config, self.system
+        """What each part does alone in FP16, and the fewest parts that have to stay in FP32 wherever the map begins.
+
+        So the search is on a map whose origin is far away, as that of a real one.
+        """
         first = [frame for frame in self._training() if frame.index < SEARCHED][:SEARCHED]
-        made = mixed.Mixed(graph.load(self.source), system.parts, stream(first, config), config,
-                           lambda outputs: system.seen(config, outputs))  # fmt: skip
-        alone = mixed.sensitivity(made)
-        trials = mixed.smallest(made, TOLERANCE, list(alone))
+        steps = list(stream(first, self.config))
+        near, far = self._mixed(steps), self._mixed(self.system.far(steps, AWAY))
+        alone, away = mixed.sensitivity(near), mixed.sensitivity(far)
+        trials = mixed.smallest(far, TOLERANCE, list(away))
         return {
             "tolerance": TOLERANCE,
             "frames": len(first),
             "file": self.source.name,
             "kept": list(trials[-1].kept),
             "error": trials[-1].error,
+            "error_near": near.trial(trials[-1].kept).error,
             "trials": [[", ".join(trial.kept) or "nothing", _number(trial.error)] for trial in trials],
             "alone": {part: _number(trial.error) for part, trial in alone.items()},
+            "alone_far": {part: _number(trial.error) for part, trial in away.items()},
+            "flops": self._flops(near.nodes),
         }
+
+    def _mixed(self, steps):
+        seen = functools.partial(self.system.seen, self.config)
+        return mixed.Mixed(graph.load(self.source), self.system.parts, steps, self.config, seen)
+
+    def _flops(self, nodes):
+        """Part -> its share of the graph's floating-point operations."""
+        part_of = {node: part for part, names in nodes.items() for node in names}
+        found = dict.fromkeys(nodes, 0.0)
+        for layer in cost.layers(self.source):
+            found[part_of[layer["node"]]] += layer["flops"]
+        return {part: flops / sum(found.values()) for part, flops in found.items()}
 
     def quantized(self):
         """The graph with Q/DQ nodes in the backbone, its Linears smoothed; ranges from training scenes."""

@@ -13,6 +13,7 @@ ROWS = {  # the vision part: with which language models
     "memory_fp16": FORMS[:1],
     f"fp32{FAR}": FORMS[:1],
     f"mixed{FAR}": FORMS[:1],
+    f"smallest{FAR}": FORMS[:1],
     f"memory_fp16{FAR}": FORMS[:1],
 }
 FILES = (("file", "network"), ("spoken", "spoken_sha256"))  # what a row is made of: names and digests
@@ -52,8 +53,9 @@ def records(pieces, system):
     entry = pieces.get("accuracy/parts", {})
     if "result" in entry:
         found = entry["result"]
-        told = {"tolerance": found["tolerance"], "frames": found["frames"], "error": found["error"]}
+        told = {key: found[key] for key in ("tolerance", "frames", "error", "error_near")}
         told["kept"] = ", ".join(found["kept"]) or "nothing"
-        told |= {f"alone/{part}": error for part, error in found["alone"].items()}
+        for each in ("alone", "alone_far", "flops"):
+            told |= {f"{each}/{part}": value for part, value in found[each].items()}
         told |= {f"trial_{k:02}/{kept}": error for k, (kept, error) in enumerate(found["trials"], 1)}
         yield f"{system}-mini-cpu-parts", told, entry

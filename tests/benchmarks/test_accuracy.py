@@ -93,6 +93,10 @@ def test_every_row_is_scored_and_what_is_not_finite_is_said(done, capsys):
     assert set(kept["omnidrive-mini-cpu-fp32-pytorch"].artifacts) == {"mini.onnx", "model.safetensors"}
     assert kept["omnidrive-mini-cpu-parts"].metrics["kept"] == "camera rays, memory and poses"
     assert kept["omnidrive-mini-cpu-fp16"].metrics["finite"] == "False"
+    parts = kept["omnidrive-mini-cpu-parts"].metrics
+    assert parts["alone/camera rays"] == parts["alone_far/camera rays"] == "not finite" and parts["error_near"] < 0.01
+    shares = {name: share for name, share in parts.items() if name.startswith("flops/")}
+    assert abs(sum(shares.values()) - 1) < 1e-9 and max(shares, key=shares.get) == "flops/decoder layers"
 
 
 def test_other_systems_have_no_such_rows_and_all_leaves_it_out(tmp_path):

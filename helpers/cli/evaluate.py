@@ -2,17 +2,15 @@
 
 import argparse
 import sys
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from helpers import engine, models
-from helpers.cli import engine_options, numbers
+from helpers import models
+from helpers.cli import networks, numbers
 from helpers.cli.parser import Parser
 from helpers.errors import BadInput
 from helpers.files import as_path, found_at, sha256
-from helpers.sequence import Arrays
 from helpers.systems.base import Config
 
 DESCRIPTION = """\
@@ -22,13 +20,12 @@ whatever interruption, goes on, and prints the metrics when all is done. Scenes 
   torchrun --nproc-per-node 4 -m helpers evaluate SYSTEM --engine FILE --out FOLDER
 or over hosts that share the folder. The metrics do not depend on how many there are.
 With --language a planner is asked for the path of every frame: the answers are in OUT/answers, and scored too."""
-Run = Callable[[Arrays], Arrays]
 
 
 def main(argv: list[str]) -> int:
     """`python -m helpers evaluate SYSTEM --engine FILE --out FOLDER`; prints the metrics once all frames are done."""
     options = _parser().parse_args(argv)
-    config, path = models.config(options.system, options.config), _file(options)
+    config, path = models.config(options.system, options.config), networks.file_of(options)
 
     from helpers import evaluate  # the devkit, which --help and the checks above do without
     from helpers.dataset import open_dataset
@@ -50,9 +47,9 @@ def main(argv: list[str]) -> int:
 
         command = ["evaluate", *argv, "--workers=1", "--quiet", "--no-metrics"]
         run_workers(command, options.workers, store.done, len(dataset), not options.quiet)
-    run: Callable[[], Run] = _unused
+    run: Callable[[], networks.Run] = _unused
     if store.done() < len(dataset):
-        run, config = _network(options, config, path)
+        run, config, _ = networks.opened(options, config, path)
     driven = _seeing(config) if options.language else config
     if options.no_metrics:
         evaluate.work(run, dataset, driven, store, worker, task, not options.quiet)
@@ -96,54 +93,12 @@ def _unused():
 def _parser():
     form = argparse.RawDescriptionHelpFormatter
     parser = Parser("python -m helpers evaluate", description=DESCRIPTION, formatter_class=form)
-    parser.add_argument("system", help="one of: " + ", ".join(models.SYSTEMS))
-    parser.add_argument("--config", help="a configuration of the system (published, or the first)")
-    parser.add_argument("--engine", type=Path, metavar="FILE", help="an engine, or an ONNX file for ONNX Runtime")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint, which PyTorch runs")
+    networks.add_network(parser)
     parser.add_argument("--language", type=Path, metavar="FOLDER", help="of a language model, asked for the path")
     parser.add_argument("--language-graph", type=Path, metavar="FILE", help="ONNX, in the place of its weights")
-    engine_options.add_plugins(parser)
-    parser.add_argument("--dataroot", type=Path, default="data/minidrive", help="MiniDrive or nuScenes")
-    parser.add_argument("--version", default="v1.0-mini", help="the folder of its tables (v1.0-mini)")
-    parser.add_argument("--split", default="mini_val", help="a split of nuScenes, or all (mini_val)")
+    networks.add_frames(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder, or one to go on in")
     parser.add_argument("--workers", type=numbers.whole(1, 1024), default=1, help="processes of this machine (1)")
     parser.add_argument("--no-metrics", action="store_true", help="drive this share alone; another call scores")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
-
-
-def _file(options):
-    """The one of --engine and --weights that is given."""
-    if (options.engine is None) == (options.weights is None):
-        found = "both" if options.engine else "neither"
-        raise BadInput("evaluate", f"{found} of --engine and --weights", "one of them", "say what is to be evaluated")
-    path = as_path(options.engine or options.weights)
-    if not path.is_file():
-        raise BadInput(path, found_at(path), "a file with the network", "correct the path")
-    return path
-
-
-def _network(options: Namespace, config: Config, path: Path) -> tuple[Callable[[], Run], Config]:
-    """(what opens the network, the configuration with the sizes that it is fixed to)."""
-    if options.weights:
-        return lambda: _torch_run(options, config, path), config
-    plugins: dict[str, Any] = {"plugins": options.plugins} if options.plugins else {}
-    opened = engine.load(path, **plugins)
-    sizes = {
-        free.name: opened.inputs[name].shape[axis]
-        for name, axes in config.free_axes().items()
-        for axis, free in axes.items()
-        if name in opened.inputs
-    }
-    fixed = {name: size for name, size in sizes.items() if isinstance(size, int)}
-    return lambda: opened.run, config.fixed(fixed) if fixed else config
-
-
-def _torch_run(options, config, path):
-    import torch
-
-    from helpers.models.runner import runner
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return runner(models.load_checkpoint(models.create(options.system, config), path).to(device), device)

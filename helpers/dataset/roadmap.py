@@ -1,10 +1,11 @@
-"""Center lines and drivable area from the nuScenes map expansion, and from MiniDrive, which has a map for each scene.
+"""Center lines, areas and what is painted on the road, from the nuScenes map expansion; MiniDrive has a map a scene.
 
 A file maps/expansion/LOCATION.json (of MiniDrive: maps/expansion/SCENE.json) holds lanes and lane connectors; their
 center lines are arcs: a start pose, three segments to the left, straight on or to the right, and one radius.
 Source: nuscenes-devkit, map expansion 1.3. Needs no torch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,17 @@ class Lane:
 
 @dataclass(frozen=True, eq=False)
 class Roadmap:
-    """lanes, and drivable: areas, each a list of rings [n,2] float64, m, global: the outline, then the holes."""
+    """lanes, and drivable: areas, each a list of rings [n,2] float64, m, global: the outline, then the holes.
+
+    Areas too: crossings, of pedestrians, and roads, segments of a road and its lanes. dividers: lines [n,2] between
+    directions and between lanes. A map may lack these three.
+    """
 
     lanes: list[Lane]
     drivable: list[list[np.ndarray]]
+    dividers: Sequence[np.ndarray] = ()
+    crossings: Sequence[list[np.ndarray]] = ()
+    roads: Sequence[list[np.ndarray]] = ()
 
 
 def _number(value):
@@ -66,6 +74,14 @@ FIELDS = {
     "drivable_area": {"token": TOKEN, "polygon_tokens": TOKENS},
     "lane": {"token": TOKEN},
     "lane_connector": {"token": TOKEN},
+}
+AREA, LINE = {"token": TOKEN, "polygon_token": TOKEN}, {"token": TOKEN, "line_token": TOKEN}
+MARKS = {
+    "line": {"token": TOKEN, "node_tokens": TOKENS},
+    "road_divider": LINE,
+    "lane_divider": LINE,
+    "ped_crossing": AREA,
+    "road_segment": AREA,
 }
 ARC = {
     "start_pose": Kind("x, y and direction", lambda value: _numbers(value, 3)),
@@ -107,7 +123,7 @@ def read(path: str | Path, fix: str = f"unpack {EXPANSION} of nuScenes again") -
     polygons = {row["token"]: row for row in layers["polygon"]}
     tokens = [token for row in layers["drivable_area"] for token in row["polygon_tokens"]]
     areas = [_rings(_known(polygons, token, "polygon", path, fix), nodes, path, fix) for token in tokens]
-    return Roadmap(_lanes(content, layers, path, fix), areas)
+    return Roadmap(_lanes(content, layers, path, fix), areas, *_marks(content, nodes, polygons, path, fix))
 
 
 def center_lines(roadmap: Roadmap, frame: Frame, reach: tuple[float, float] = (51.2, 51.2)) -> list[np.ndarray]:
@@ -139,6 +155,24 @@ def _known(records, token, layer, path, fix):
 def _rings(polygon, nodes, path, fix):
     rings = [polygon["exterior_node_tokens"], *(hole["node_tokens"] for hole in polygon["holes"])]
     return [np.array([_known(nodes, token, "node", path, fix) for token in ring], np.float64) for ring in rings if ring]
+
+
+def _marks(content, nodes, polygons, path, fix):
+    """(dividers, crossings, roads), each empty where the map has no such layer."""
+    rows = {
+        name: check_rows(content.get(name, []), fields, f"{path}: {name}", f"the records of {name}", fix)
+        for name, fields in MARKS.items()
+    }
+    lines = {row["token"]: row["node_tokens"] for row in rows["line"]}
+    named = [row["line_token"] for name in ("road_divider", "lane_divider") for row in rows[name]]
+    ways = [_known(lines, token, "line", path, fix) for token in named]
+    dividers = [np.array([_known(nodes, node, "node", path, fix) for node in way], np.float64) for way in ways if way]
+    lanes = [row for row in content["lane"] if TOKEN.fits(row.get("polygon_token"))]
+    crossings, roads = (
+        [_rings(_known(polygons, row["polygon_token"], "polygon", path, fix), nodes, path, fix) for row in areas]
+        for areas in (rows["ped_crossing"], rows["road_segment"] + lanes)
+    )
+    return dividers, crossings, roads
 
 
 def _lanes(content, layers, path, fix):

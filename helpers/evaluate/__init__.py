@@ -14,12 +14,15 @@ from tqdm.auto import tqdm
 
 from helpers.dataset import Dataset, stream
 from helpers.errors import BadInput, check_config
+from helpers.evaluate.driving import Driving
 from helpers.evaluate.share import Worker
 from helpers.evaluate.store import Store
-from helpers.evaluate.tasks import TASKS, Task, task_of
+from helpers.evaluate.tasks import Detection, Occupancy, Task
 from helpers.metrics.driven import Run, decoded
 
 __all__ = ["TASKS", "Outcome", "Store", "Task", "Worker", "evaluate", "task_of", "work"]
+
+TASKS: dict[str, type[Task]] = {"detection": Detection, "occupancy": Occupancy, "driving": Driving}
 
 
 class Outcome(NamedTuple):
@@ -70,6 +73,14 @@ def evaluate(
     metrics = task.total(store.results(), dataset)
     store.save_metrics(metrics)
     return Outcome(metrics, 0, driven)
+
+
+def task_of(config: Any) -> Task:
+    """The task that a configuration names; BadInput where it names none of `TASKS`."""
+    if config.task not in TASKS:
+        fix = f"evaluate a system whose task is one of {', '.join(TASKS)}, or pass a Task"
+        raise BadInput(f"config {config.name!r}", f"task {config.task!r}", f"one of {', '.join(TASKS)}", fix)
+    return TASKS[config.task]()
 
 
 def work(

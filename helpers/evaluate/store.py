@@ -37,6 +37,8 @@ class Store:
         BadInput: no folder, one of another evaluation or of something else, or it cannot be written.
     """
 
+    OWN = frozenset(("split", "samples", "tokens"))  # what a store tells of its frames, beside `about`
+
     def __init__(self, folder: PathLike, dataset: Dataset, about: Mapping[str, Any]) -> None:
         self.folder = as_path(folder)
         self._scenes = dataset.scene_tokens
@@ -60,6 +62,20 @@ class Store:
             names = [name for name in (about | known) if known.get(name) != about.get(name)]
             shown, expected = (", ".join(f"{name}={each.get(name)!r:.40}" for name in names) for each in (known, about))
             raise BadInput(path, shown, expected, "choose another folder for another evaluation")
+
+    @staticmethod
+    def about(folder: PathLike) -> dict[str, Any]:
+        """What the evaluation in a folder is of, with the names of `OWN`; BadInput where there is none."""
+        path = as_path(folder) / ABOUT
+        found = read_json(path, "what an evaluation is of", "name the folder of one")
+        wanted = ("system", "config", "version", *sorted(Store.OWN))
+        texts = isinstance(found, dict) and all(
+            isinstance(found.get(name), str) for name in wanted if name != "samples"
+        )
+        if not texts:
+            fix = "begin one: python -m helpers run"
+            raise BadInput(path, f"{found!r:.80}", f"an object with {', '.join(wanted)}", fix)
+        return found
 
     def scenes(self) -> dict[str, list[str]]:
         """Scene -> its sample tokens, in the order of the split."""

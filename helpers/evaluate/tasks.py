@@ -1,4 +1,7 @@
-"""What is kept of a frame, and what is made of all: one class for each kind of metrics. No torch."""
+"""What is kept of a frame, and what is made of all: one class for each kind of metrics. No torch.
+
+The table of them is that of `helpers.evaluate`.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,6 +21,8 @@ Results = Iterable[tuple[str, Arrays]]
 class Task:
     """What an evaluation keeps. A system whose results are of another kind brings a class of its own."""
 
+    headlines: tuple[str, ...] = ()  # the metrics that are told first
+
     def keep(self, frame: Frame, found: Any, dataset: Dataset) -> Arrays:
         """Name -> array of numbers: what is kept of a frame of what the configuration decoded.
 
@@ -33,6 +38,7 @@ class Task:
 class Detection(Task):
     """Boxes, scored by `helpers.metrics.detection.score`."""
 
+    headlines = ("NDS", "mAP")
     names = ("centers", "sizes", "yaws", "velocities", "labels", "scores")
     classes = tuple(detection.ATTRIBUTES)
 
@@ -48,12 +54,14 @@ class Detection(Task):
         return detection.score(found, dataset)
 
     def _boxes(self, token, arrays):
-        fields = {name: _array(arrays, name, token) for name in self.names}
+        fields = {name: read(arrays, name, token) for name in self.names}
         return Boxes(**fields, frame="global", classes=self.classes)
 
 
 class Occupancy(Task):
     """Labels of voxels, scored as `helpers.metrics.occupancy.score` does: counts are kept, 30 kB a frame at most."""
+
+    headlines = ("mIoU", "RayIoU")
 
     def keep(self, frame: Frame, found: Any, dataset: Dataset) -> Arrays:
         """counts int64 [18,18] of voxels and rays int64 [5,17], against the labels of the frame."""
@@ -66,23 +74,13 @@ class Occupancy(Task):
         sums: dict[str, Any] = {"counts": 0, "rays": 0}
         frames = 0
         for token, arrays in results:
-            sums = {name: sums[name] + _array(arrays, name, token) for name in sums}
+            sums = {name: sums[name] + read(arrays, name, token) for name in sums}
             frames += 1
         return occupancy.mean_iou(sums["counts"]) | occupancy.ray_iou(sums["rays"]) | {"frames": frames}
 
 
-TASKS: dict[str, type[Task]] = {"detection": Detection, "occupancy": Occupancy}
-
-
-def task_of(config: Any) -> Task:
-    """The task that a configuration names; BadInput where it names none of `TASKS`."""
-    if config.task not in TASKS:
-        fix = f"evaluate a system whose task is one of {', '.join(TASKS)}, or pass a Task"
-        raise BadInput(f"config {config.name!r}", f"task {config.task!r}", f"one of {', '.join(TASKS)}", fix)
-    return TASKS[config.task]()
-
-
-def _array(arrays, name, token):
+def read(arrays: Arrays, name: str, token: str) -> np.ndarray:
+    """An array of what was kept of a sample; BadInput where it is not among them."""
     if name not in arrays:
         fix = "remove the file and run the evaluation again: what is done is kept"
         raise BadInput(f"result of {token}", f"arrays {', '.join(arrays) or 'none'}", f"an array {name!r}", fix)

@@ -1,6 +1,7 @@
-"""Ends for a graph: pictures come in as bytes, and boxes leave it, so that little crosses to a GPU and back.
+"""Ends for a graph: pictures come in as bytes, and boxes leave it, so that little crosses to a GPU and back; and what
+has room for so many rows takes and gives as many as there are.
 
-Both go onto any graph of a system, one with Q/DQ nodes too; what lies between stays as it is. TensorRT takes bytes as
+They go onto any graph of a system, one with Q/DQ nodes too; what lies between stays as it is. TensorRT takes bytes as
 input from 8.5 on where a Cast is all that reads them.
 """
 
@@ -19,7 +20,7 @@ from helpers.graph.functions.body import Body
 from helpers.graph.types import tensor_types, type_of
 from helpers.graph.walk import copy, opset
 
-PICTURES, BOXES = "pictures", "boxes"
+PICTURES, BOXES, ROWS = "pictures", "boxes", "rows"
 SOURCE = (900, 1600)  # of nuScenes' cameras, height and width
 # Pixel values and meters, which half precision rounds to more than the network's own numbers.
 FP32 = (f"/{PICTURES}/*", f"/{BOXES}/*")
@@ -32,22 +33,26 @@ def add_ends(
     config: Any,
     pictures: tuple[int, int] | None = SOURCE,
     boxes: bool = True,
+    rows: bool = False,
 ) -> PathLike:
-    """Write the graph of the file `source` with the ends to `out`; returns `out`. See `with_pictures`, `with_boxes`.
+    """Write the graph of the file `source` with the ends to `out`; returns `out`. See `with_pictures`, `with_boxes` and
+    `with_rows`.
 
     Args:
         pictures: (height, width) of the cameras' pictures, None to leave this end as it is.
-        boxes: False leaves that end as it is.
+        boxes, rows: False leaves that end as it is.
 
     Raises:
-        BadInput: as those two; an output that is the input.
+        BadInput: as those; an output that is the input.
     """
     check_distinct(out, source)
     check_config(config, "pictures", "decoded")
     model = load(source)
     if pictures is not None:
         model = with_pictures(model, config, pictures)
-    return save(with_boxes(model, config) if boxes else model, out)
+    if boxes:
+        model = with_boxes(model, config)
+    return save(with_rows(model, config) if rows else model, out)
 
 
 def with_pictures(model: onnx.ModelProto, config: Any, source: tuple[int, int] = SOURCE) -> onnx.ModelProto:
@@ -121,6 +126,43 @@ def with_boxes(model: onnx.ModelProto, config: Any) -> onnx.ModelProto:
     return made
 
 
+def with_rows(model: onnx.ModelProto, config: Any) -> onnx.ModelProto:
+    """A copy of `model` that takes the rows of `config.empty` that are full and gives as many as are, however many.
+
+    The graph inside stays as it is: the inputs' rows are filled up to its room, `config.full` tells which rows leave.
+
+    Raises:
+        BadInput: a system without such rows, or a model without those inputs, with free sizes of them, or with the
+            names of this end.
+    """
+    check_config(config, "empty", "full")
+    made = copy(model)
+    body = _Named(made, ROWS)
+    inputs = {value.name: value for value in made.graph.input if value.name in config.empty}
+    if not config.empty or inputs.keys() != config.empty.keys():
+        expected = ", ".join(config.empty) or "a system whose inputs have rows that may be empty"
+        raise BadInput("inputs of the graph", ", ".join(inputs) or "none with such rows", expected,
+                       "pass the graph and the configuration that it was exported from")  # fmt: skip
+    outputs = {value.name: value for value in made.graph.output}
+    inside = {name: f"/{ROWS}/{name}" for name in (*inputs, *outputs)}
+    for name, value in inputs.items():
+        _fill(body, value, inside[name], config.empty[name].value, _fixed(type_of(value), name))
+    first = len(body.nodes)
+    told = config.full(body, inside)
+    _move(
+        made.graph, {name: inside[name] for name in (*inputs, *told)}, inputs | {name: outputs[name] for name in told}
+    )
+    for name, value in inputs.items():
+        value.type.tensor_type.shape.dim[0].dim_param = config.empty[name].dimension
+    for name, dimension in told.items():
+        if dimension:
+            outputs[name].type.tensor_type.shape.dim[0].dim_param = dimension
+    nodes = [*body.nodes[:first], *made.graph.node, *body.nodes[first:]]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    return made
+
+
 def _fixed(known, name, rank=None):
     """The shape of a tensor's (element type, shape); BadInput unless all sizes are fixed, `rank` of them if given."""
     shape = known[1]
@@ -129,6 +171,24 @@ def _fixed(known, name, rank=None):
         raise BadInput(f"tensor {name!r} of the graph", f"the shape {shape}", f"{rank or 'some'} fixed sizes",
                        "export the graph with fixed sizes")  # fmt: skip
     return shape
+
+
+def _fill(body, value, target, empty, shape):
+    """Empty rows behind an input's own, so that it has as many as the graph has room for."""
+    dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    whole = body.Concat(value.name, body.constant(np.full(shape, empty, dtype)), axis=0)
+    room = body.Slice(whole, *(body.whole(number) for number in (0, shape[0], 0)))
+    body.Reshape(room, body.whole(*shape), output=target)  # says the shape, which a slice of what is free does not
+
+
+def _move(part, names, values):
+    """Rename tensors of a graph, whose nodes keep their order; the shapes of the old ones are told under the new."""
+    for node in part.node:
+        for listed in (node.input, node.output):
+            listed[:] = [names.get(name, name) for name in listed]
+    for name, value in values.items():
+        part.value_info.add().CopyFrom(value)
+        part.value_info[-1].name = names[name]
 
 
 class _Named(Body):

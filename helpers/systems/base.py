@@ -1,7 +1,7 @@
 """What every system says about one configuration of its network: shapes, states, inputs, decoding. Needs no torch."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from helpers.dataset.preparation import Preparation
 
 Shapes = dict[str, tuple[int, ...]]
+Run = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 # How a prompt of Vicuna v1 begins; OmniDrive's do, and some of OpenVLA's.
 VICUNA = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
@@ -35,6 +36,15 @@ class Free(NamedTuple):
 FreeAxes = dict[str, dict[int, Free]]
 
 
+class Empty(NamedTuple):
+    """Of an input whose first axis is rows, some of which may be empty: what an empty one holds, and the name of their
+    number where it is free.
+    """
+
+    value: int
+    dimension: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """One configuration of a system. Verbs such as calibration or export take it and know no system.
@@ -54,6 +64,7 @@ class Config:
         elsewhere: beginnings of names of a public checkpoint's tensors that belong to other networks.
         table: output whose rows a language model reads in the place of a picture; "" where none does.
         padding: input with a free dimension -> the value that fills it up to a fixed size and changes no output.
+        empty: input with rows -> what `helpers.graph.ends.with_rows` fills up.
     """
 
     name: str
@@ -72,6 +83,7 @@ class Config:
     elsewhere: ClassVar[tuple[str, ...]] = ()
     table: ClassVar[str] = ""
     padding: ClassVar[dict[str, int]] = {}
+    empty: ClassVar[dict[str, Empty]] = {}
 
     def __post_init__(self):
         scale, size = self.image_scale, self.image_size
@@ -199,6 +211,29 @@ class Config:
         raise BadInput(
             f"config {self.name!r}", "no boxes to choose", "a system whose outputs are boxes", "leave it out"
         )
+
+    def full(self, body: Any, inside: Mapping[str, str]) -> dict[str, str]:
+        """Nodes that make every output with rows of those of its rows that are full, and what counts them anew.
+
+        Args:
+            body: `helpers.graph.functions.body.Body` with constants, which the nodes are added to.
+            inside: output -> the tensor with room for all rows, which is to be read in its place.
+
+        Returns:
+            Output that the nodes make, under its own name -> the name of the number of its rows, "" where it is fixed.
+
+        Raises:
+            BadInput: a system without rows that may be empty.
+        """
+        expected = "a system whose inputs have rows that may be empty"
+        raise BadInput(f"config {self.name!r}", "no such rows", expected, "leave it out")
+
+    def adapted(self, run: Run, inputs: Mapping[str, Any]) -> Run:
+        """What runs a frame with the shapes that this configuration states: `run`, unless a graph has others.
+
+        inputs: name -> (shape, dtype) that the graph has, such as an engine's.
+        """
+        return run
 
 
 def _is_extent(size):

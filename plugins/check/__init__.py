@@ -17,12 +17,13 @@ from plugins.check import dispatch
 from plugins.check.bev_pool_v2 import BevPoolV2
 from plugins.check.common import Check, Row
 from plugins.check.grid_sample_3d import GridSample3d
+from plugins.check.inverse import Inverse
 from plugins.check.ms_deform_attn import MsDeformAttn
 from plugins.check.project_pillars import ProjectPillars
 from plugins.check.rotate import Rotate
 
 CHECKS: tuple[Check, ...] = (  # one per operator
-    MsDeformAttn(), Rotate(), BevPoolV2(), GridSample3d(), ProjectPillars(),
+    MsDeformAttn(), Rotate(), BevPoolV2(), GridSample3d(), ProjectPillars(), Inverse(),
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@
 #include "../kernels/grid_sample_3d.h"
 #include "../kernels/launch.h"
 #include "../kernels/ms_deform_attn.h"
+#include "../kernels/inverse.h"
 #include "../kernels/project_pillars.h"
 #include "../kernels/rotate.h"
 
@@ -173,6 +174,24 @@ struct Weigh {
   }
 };
 
+struct InvertEntry {
+  const float* matrices;
+  float* output;
+
+  ONRAMP_DEVICE void operator()(int index) const {
+    const float* m = matrices + index / 9 * static_cast<int64_t>(9);
+    const int entry = index % 9;
+    float determinant = 0.0f;
+    for (int column = 0; column < 3; ++column) determinant += m[column] * cofactor(m, 0, column);
+    output[index] = cofactor(m, entry % 3, entry / 3) / determinant;
+  }
+
+  ONRAMP_DEVICE float cofactor(const float* m, int row, int column) const {
+    const int a = (row + 1) % 3 * 3, b = (row + 2) % 3 * 3, c = (column + 1) % 3, d = (column + 2) % 3;
+    return m[a + c] * m[b + d] - m[a + d] * m[b + c];
+  }
+};
+
 template <typename T>
 T* as(void* address) { return static_cast<T*>(address); }
 template <typename T>
@@ -226,6 +245,9 @@ ONRAMP_EXPORT int onramp_project_pillars_fp32(const OnrampProjection* s, const v
   const int64_t pillars = static_cast<int64_t>(s->batch) * s->pillars;
   const int code = for_each(body, pillars * s->cameras, stream);
   return code ? code : for_each(Weigh{*s, as<float>(mask)}, pillars, stream);
+}
+ONRAMP_EXPORT int onramp_inverse_fp32(const OnrampInverse* s, const void* matrix, void* output, void* stream) {
+  return for_each(InvertEntry{as<float>(matrix), as<float>(output)}, 9 * static_cast<int64_t>(s->matrices), stream);
 }
 ATTEND(fp32, float, float)
 ATTEND(fp16, half, half)

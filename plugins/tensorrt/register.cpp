@@ -7,6 +7,7 @@
 
 #include "bev_pool_v2.h"
 #include "grid_sample_3d.h"
+#include "inverse.h"
 #include "ms_deform_attn.h"
 #include "project_pillars.h"
 #include "rotate.h"
@@ -16,7 +17,8 @@
   use(Rotation)               \
   use(Pooling)                \
   use(VolumeSampling)         \
-  use(PillarProjection)
+  use(PillarProjection)       \
+  use(Inversion)
 
 #if NV_TENSORRT_MAJOR >= 10
 

@@ -11,7 +11,7 @@ import torch
 
 from helpers.environment.patches import migration
 from helpers.graph import PLUGINS
-from helpers.ops import bev_pool_v2, grid_sample_3d, ms_deform_attn, project_pillars, rotate
+from helpers.ops import bev_pool_v2, grid_sample_3d, inverse, ms_deform_attn, project_pillars, rotate
 from helpers.ops import library as plugins
 from plugins import check
 from plugins.check import project_pillars as projection
@@ -23,6 +23,7 @@ PROBE = """
 #include "kernels/host.h"
 #include "tensorrt/bev_pool_v2.h"
 #include "tensorrt/grid_sample_3d.h"
+#include "tensorrt/inverse.h"
 #include "tensorrt/ms_deform_attn.h"
 #include "tensorrt/project_pillars.h"
 #include "tensorrt/rotate.h"
@@ -86,6 +87,7 @@ BOTH(Rotation)
 BOTH(Pooling)
 BOTH(VolumeSampling)
 BOTH(PillarProjection)
+BOTH(Inversion)
 """
 FLOAT, HALF, INT8, INT32, INT64 = 0, 1, 2, 3, 8
 KINDS = {torch.float32: FLOAT, torch.float16: HALF, torch.int32: INT32, torch.int64: INT64}
@@ -108,7 +110,7 @@ def _adapter(folder, host, major):
     path = folder / f"adapter{major}.so"
     subprocess.run([*command, folder / "probe.cpp", host, "-o", path], check=True)
     loaded = ctypes.CDLL(str(path))
-    for name in ("Attention", "Rotation", "Pooling", "VolumeSampling", "PillarProjection"):
+    for name in ("Attention", "Rotation", "Pooling", "VolumeSampling", "PillarProjection", "Inversion"):
         for form in ("", "Single"):
             loaded[f"{name}{form}_name"].restype = ctypes.c_char_p
     return loaded
@@ -147,6 +149,7 @@ def test_formats_are_all_float_or_half_with_float_coordinates(adapter):
 
     for adapters in adapter.values():
         assert _accepted(adapters, "PillarProjection", 4) == {(FLOAT, FLOAT, FLOAT, FLOAT)}
+        assert _accepted(adapters, "Inversion", 2) == {(FLOAT, FLOAT)}
 
 
 def _output(adapter, operator, *values, ranks=(), index=0):
@@ -168,6 +171,7 @@ def test_the_output_shape_follows_from_the_inputs_and_the_attributes(adapter):
     for adapters in adapter.values():
         assert _output(adapters, "PillarProjection", 64, 96, ranks=[4, 3]) == [100 * 101, 105, 1, 2 * 106]
         assert _output(adapters, "PillarProjection", 64, 96, ranks=[4, 3], index=1) == [100, 101, 105, 1]
+        assert _output(adapters, "Inversion", ranks=[3]) == [100, 101, 102]
 
 
 @pytest.mark.parametrize(
@@ -244,6 +248,15 @@ def test_the_adapter_projects_into_both_outputs(adapter):
     for form in FORMS:
         found = _enqueue(adapter[8], f"PillarProjection{form}", (lidar2img, points), outputs, *size)
         assert all(map(torch.equal, found, project_pillars.reference(lidar2img, points, size)))
+
+
+def test_the_adapter_inverts_matrices_of_any_number_of_axes(adapter):
+    for shape in ((3, 3), (2, 4, 3, 3)):
+        matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        for form in FORMS:
+            found = _enqueue(adapter[8], f"Inversion{form}", (matrix,), torch.empty(shape))
+            assert torch.equal(found, inverse.reference(matrix))
+    assert _enqueue(adapter[8], "Inversion", (torch.eye(4)[None],), torch.empty(1, 4, 4)) == 1, "of another size"
 
 
 def _enqueue(adapter, operator, given, outputs, *values):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from helpers.errors import BadInput
-from helpers.ops import bev_pool_v2, compiler, grid_sample_3d, ms_deform_attn, project_pillars, rotate
+from helpers.ops import bev_pool_v2, compiler, grid_sample_3d, inverse, ms_deform_attn, project_pillars, rotate
 from helpers.ops import library as plugins
 from plugins.check import bev_pool_v2 as pooling
 from plugins.check import grid_sample_3d as sampling
@@ -183,6 +183,7 @@ def test_nothing_to_do_is_not_an_error(library):
         ("bev_pool_v2", "OnrampPooling", bev_pool_v2.Sizes),
         ("grid_sample_3d", "OnrampVolumeSampling", grid_sample_3d.Sizes),
         ("project_pillars", "OnrampProjection", project_pillars.Sizes),
+        ("inverse", "OnrampInverse", inverse.Sizes),
     ],
 )
 def test_the_structures_are_those_of_the_headers(header, name, structure):

@@ -14,7 +14,7 @@ from helpers.engine.tensorrt.options import LoadOptions
 from helpers.engine.tensorrt.plan import Plan
 from helpers.engine.tensorrt.replay import Replay
 from helpers.engine.tensorrt.slots import TensorRtSlot
-from helpers.engine.tensorrt.tensors import Buffer, check_states, is_free, narrowed, tensors_of
+from helpers.engine.tensorrt.tensors import Buffer, Counted, check_states, is_free, narrowed, refuse_counted, tensors_of
 from helpers.errors import BadInput
 
 MIB = 2**20
@@ -184,7 +184,7 @@ class TensorRtEngine(Engine):
         return context
 
     def _shapes_of(self, feeds):
-        return {name: feeds[name].shape if name in feeds else self.inputs[name].shape for name in self.inputs}
+        return {name: tensor.shape for name, tensor in (self.inputs | feeds).items()}
 
     def _bind(self, shapes):
         """Make the context and the buffers fit the inputs' shapes; does nothing if they did not change."""
@@ -196,10 +196,11 @@ class TensorRtEngine(Engine):
         self._set_shapes(self._context, shapes)
         for name in (*self.inputs, *self.outputs):
             shape = tuple(self._context.get_tensor_shape(name))
-            if min(shape, default=0) < 0:
-                raise BadInput(f"output {name!r} of {self.path}", f"shape {shape}, which depends on the data",
-                               "shapes that follow from the inputs' shapes", "remove this output")  # fmt: skip
-            self._buffers[name].resize(shape)
+            if min(shape, default=0) >= 0:
+                self._buffers[name].resize(shape)
+            elif not isinstance(self._buffers[name], Counted):
+                refuse_counted(self.path, name, self._use_graph, "CUDA graph")
+                self._buffers[name] = Counted(self._device, self.outputs[name].dtype)
         self._set_addresses(self._context)
         self._shapes = shapes
 
@@ -213,7 +214,7 @@ class TensorRtEngine(Engine):
 
     def _set_addresses(self, context):
         for name, buffer in self._buffers.items():
-            context.set_tensor_address(name, buffer.memory.address)
+            buffer.bind(context, name)
 
     def _upload(self, feeds):
         for name, array in feeds.items():
@@ -246,5 +247,4 @@ class TensorRtEngine(Engine):
 
     def _execute(self, context):
         if not context.execute_async_v3(self._stream.handle):
-            found = f"TensorRT could not run it:\n{messages.recent()}"
-            raise BadInput(self.path, found, "an engine that runs", "see the messages")
+            raise BadInput(self.path, f"TensorRT refused to:\n{messages.recent()}", "an engine that runs", "see why")

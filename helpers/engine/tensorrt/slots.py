@@ -12,7 +12,7 @@ import numpy as np
 
 from helpers.engine import cuda
 from helpers.engine.slots import Slot
-from helpers.engine.tensorrt.tensors import Buffer
+from helpers.engine.tensorrt.tensors import Buffer, is_free, refuse_counted
 
 MARKS = ("begin", "copied", "started", "computed", "end")
 
@@ -21,6 +21,8 @@ class TensorRtSlot(Slot):
     """A slot of a `TensorRtEngine`, whose inputs have fixed sizes; its states stay with the engine."""
 
     def __init__(self, engine: Any) -> None:
+        for name, tensor in engine.outputs.items():
+            refuse_counted(engine.path, name, is_free(tensor.shape), "slot")
         self._engine, self._device, self.spans = engine, cuda.device(), {}
         self._device.activate()
         self._stream, self._placed = self._device.stream(), set[str]()

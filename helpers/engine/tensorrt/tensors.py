@@ -36,10 +36,18 @@ class Buffer:
         """Make room for this shape."""
         self.shape = tuple(shape)
         self.size = int(np.prod(shape, dtype=np.int64)) * self._dtype.itemsize
-        if self.memory is None or self.size > self.memory.size:
+        self.reserve(self.size)
+
+    def reserve(self, size: int) -> None:
+        """Make room for so many bytes."""
+        if self.memory is None or size > self.memory.size:
             self.free()
-            self.memory = self._device.allocate(self.size)
-            self.host = self._device.pinned(self.size)
+            self.memory = self._device.allocate(size)
+            self.host = self._device.pinned(size)
+
+    def bind(self, context: Any, name: str) -> None:
+        """Tell an execution context where the tensor `name` is."""
+        context.set_tensor_address(name, self.memory.address)
 
     def array(self) -> np.ndarray:
         """The pinned copy as an array."""
@@ -51,6 +59,46 @@ class Buffer:
             if memory is not None:
                 memory.free()
         self.memory = self.host = None
+
+
+class Counted(Buffer):
+    """An output as large as the data say: TensorRT asks for its memory and tells its shape while it queues a run."""
+
+    def __init__(self, device: Device, dtype: np.dtype) -> None:
+        super().__init__(device, dtype)
+        self._allocator = _allocator(self)
+
+    def bind(self, context: Any, name: str) -> None:
+        """Tell an execution context whom to ask for the memory of the output `name`."""
+        context.set_output_allocator(name, self._allocator)
+
+
+def refuse_counted(path: Path, name: str, refused: bool, what: str) -> None:
+    """BadInput that names the output, if it is `refused` because nobody knows its size before a run."""
+    if refused:
+        raise BadInput(f"output {name!r} of {path}", "a size that depends on the data", f"fixed sizes for a {what}",
+                       f"run it without a {what}, or build a graph of fixed sizes")  # fmt: skip
+
+
+def _allocator(buffer):
+    """A trt.IOutputAllocator over a buffer; 10.x and later ask by the second name, and hand their stream over."""
+    import tensorrt as trt
+
+    class Allocator(trt.IOutputAllocator):
+        def __init__(self):
+            super().__init__()
+
+        def reallocate_output(self, tensor_name, memory, size, alignment):
+            buffer.reserve(size)
+            return buffer.memory.address
+
+        def reallocate_output_async(self, tensor_name, memory, size, alignment, stream):
+            return self.reallocate_output(tensor_name, memory, size, alignment)
+
+        def notify_shape(self, tensor_name, shape):
+            buffer.resize(tuple(shape))
+
+    return Allocator()
 
 
 def narrowed(feeds: Mapping[str, np.ndarray], inputs: Tensors) -> dict[str, np.ndarray]:

@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from helpers.boxes import Boxes
 from helpers.errors import BadInput
 from helpers.systems import base
 from helpers.systems.uniad.sizes import SIZES
 
 TRACKS = (0, 1, 3, 4, 5, 6, 8, 9, 11, 12, 13)  # the public numbers of the tensors of a track that the graph keeps
 WHOLE = (3, 4, 5, 12)  # those of them that hold whole numbers
+EMPTY = {3: -1, 4: -1, 12: 1}  # of a row without a track; of the others 0
 CHOICES = {
     "temporal_shift": ("both", "history"),
     "map_sampling": ("flat", "first"),
@@ -92,8 +92,11 @@ class Config(base.Config):
     image_std: tuple = (58.395, 57.12, 57.375)
     projection: ClassVar[str] = "published"
 
-    decoded = ("bboxes_dict_bboxes", "bboxes_dict_scores", "bboxes_dict_labels", "obj_idxes")
-    task = "detection"
+    decoded = (
+        "bboxes_dict_bboxes", "bboxes_dict_scores", "bboxes_dict_labels", "obj_idxes", "lane_masks", "lane_scores",
+        "lane_classes", "drivable_mask", "traj_preds", "traj_log_scores", "seg_out", "ins_seg_out", "outs_planning",
+    )  # fmt: skip
+    task = "driving"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -139,6 +142,11 @@ class Config(base.Config):
         return {f"prev_track_intances{number}": (count, *end) for number, end in zip(TRACKS, ends, strict=True)}
 
     @property
+    def empty(self) -> dict[str, base.Empty]:  # type: ignore[override]
+        """State of a track -> what it is where there is none."""
+        return {name: base.Empty(EMPTY.get(n, 0), "tracks") for n, name in zip(TRACKS, self._tracks(), strict=True)}
+
+    @property
     def states(self) -> dict[str, str]:  # type: ignore[override]
         """State input -> the output that feeds it on the next frame."""
         told = (*self._tracks(), "prev_timestamp", "prev_l2g_r_mat", "prev_l2g_t", "max_obj_id")
@@ -174,6 +182,7 @@ class Config(base.Config):
             "bboxes_dict_bboxes": (agents, 9),
             "bboxes_dict_scores": (agents,),
             "bboxes_dict_labels": (agents,),
+            "bboxes_dict_bbox_index": (agents,),
             "obj_idxes": (agents,),
             "max_obj_id_out": (1,),
             "lane_masks": (self.map_masks, height, width),
@@ -198,12 +207,25 @@ class Config(base.Config):
 
         return inputs(frame, previous, self)
 
-    def decode(self, outputs: Mapping[str, np.ndarray]) -> Boxes:
-        """Boxes of the tracks of one frame in the lidar frame: `helpers.systems.uniad.decode.decode_tracks`."""
-        from helpers.systems.uniad.decode import decode_tracks
+    def full(self, body: Any, inside: Mapping[str, str]) -> dict[str, str]:
+        """`helpers.systems.uniad.rows.full`: tracks that live, objects that were seen."""
+        from helpers.systems.uniad.rows import full
+
+        return full(body, inside, self)
+
+    def adapted(self, run: base.Run, inputs: Mapping[str, Any]) -> base.Run:
+        """`run` of a graph with room for all tracks; of one that takes as many as there are, `rows.Bounded` of it."""
+        from helpers.systems.uniad.rows import Bounded
+
+        shape, _ = inputs.get("prev_track_intances0", ((0,), None))
+        return Bounded(run, self) if isinstance(shape[0], str) else run
+
+    def decode(self, outputs: Mapping[str, np.ndarray]) -> Any:
+        """Tracks, map, futures, occupancy and plan of one frame: `helpers.systems.uniad.decode.Driven`."""
+        from helpers.systems.uniad.decode import decode
 
         self.check_outputs(outputs)
-        return decode_tracks(outputs).boxes
+        return decode(outputs, self)
 
 
 CONFIGS = {name: Config(name=name, **sizes) for name, sizes in SIZES.items()}

@@ -102,16 +102,28 @@ class UniAD(nn.Module):
         found = self.pts_bbox_head.levels(bev, tracks.query, tracks.points, self._holds(tracks))[-1]
         tracks, scores, newest = self.lived(tracks, found, max_obj_id)
         agents, objects = self.handed_on(tracks, found, scores)
-        lanes = self.seg_head(bev)
-        futures = self.motion_head(bev, agents, (lanes.query, lanes.position))
-        boxes, kept_scores, labels, ids = objects
-        moving = (ids >= 0) & self.vehicle[labels]
-        vehicles = futures.query[:-1], agents.query[:-1], futures.position[:-1]
-        occupancy = self.occ_head(bev, vehicles, kept_scores, moving)
-        plan = self.planning_head(bev, position, futures.query[-1], agents.query[-1], command)
+        boxes, kept_scores, labels, place, ids = objects
         return (
             *self.remembered(tracks, found.output, scores), *(each.clone() for each in places[1]), bev.transpose(0, 1),
-            boxes, kept_scores, labels.to(torch.int32), ids, newest,
+            boxes, kept_scores, labels.to(torch.int32), place, ids, newest,
+            *self.ahead(bev, position, agents, (kept_scores, labels, ids), command),
+        )  # fmt: skip
+
+    def ahead(
+        self, bev: Tensor, position: Tensor, agents: Agents, objects: tuple[Tensor, Tensor, Tensor], command: Tensor
+    ) -> tuple[Tensor, ...]:
+        """What the heads behind the tracks say: the outputs from `lane_masks` on.
+
+        bev and its position [1, cells, C]; objects: scores, labels and identities of `handed_on`.
+        """
+        scores, labels, ids = objects
+        lanes = self.seg_head(bev)
+        futures = self.motion_head(bev, agents, (lanes.query, lanes.position))
+        moving = (ids >= 0) & self.vehicle[labels]
+        vehicles = futures.query[:-1], agents.query[:-1], futures.position[:-1]
+        occupancy = self.occ_head(bev, vehicles, scores, moving)
+        plan = self.planning_head(bev, position, futures.query[-1], agents.query[-1], command)
+        return (
             lanes.masks, lanes.scores, lanes.classes.to(torch.int32), lanes.drivable,
             futures.paths, futures.log_scores, occupancy.occupied, occupancy.owner, plan,
         )  # fmt: skip
@@ -147,11 +159,11 @@ class UniAD(nn.Module):
 
     def handed_on(
         self, tracks: Tracks, found: Found, scores: Tensor
-    ) -> tuple[Agents, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    ) -> tuple[Agents, tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
         """What the other heads take: tracks that were seen, best first, and last the vehicle itself.
 
-        Returns the agents, and of the objects without the vehicle boxes [A, 9], scores [A], labels [A] int64 and
-        identities [A] int32, -1 where there is none.
+        Returns the agents, and of the objects without the vehicle boxes [A, 9], scores [A], labels [A] int64, and
+        int32 [A], -1 where there is none, places among those seen in the order of rows, and identities.
         """
         seen = (tracks.ids >= 0) & (scores >= self.config.alive_score)
         row = torch.arange(len(scores), device=scores.device)
@@ -167,7 +179,8 @@ class UniAD(nn.Module):
             torch.cat([valid, torch.ones_like(valid[:1])]),
         )  # fmt: skip
         ids = torch.where(valid, tracks.ids[rows[:-1]], NONE)
-        return agents, (boxes[:-1], torch.where(valid, best, 0), labels[:-1], ids)
+        place = torch.where(valid, seen.to(torch.int32).cumsum(0, dtype=torch.int32)[rows[:-1]] - 1, NONE)
+        return agents, (boxes[:-1], torch.where(valid, best, 0), labels[:-1], place, ids)
 
     def remembered(self, tracks: Tracks, output: Tensor, scores: Tensor) -> Tracks:
         """The state of the next frame: fresh rows, then the living tracks in their order."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from helpers.layers.encoding import inverse_sigmoid
 from helpers.ops.common import full_precision
+from helpers.ops.inverse import inverse
 from helpers.systems.uniad.config import Config
 
 NONE, VEHICLE = -1, -2  # identities of no track and of the vehicle itself
@@ -75,15 +76,8 @@ def moved(points: Tensor, velocity: Tensor, before: Place, now: Place, bounds: T
     ahead = torch.cat([velocity, torch.zeros_like(velocity[:, :1])], 1) * (now.time - before.time)
     meters = points.sigmoid() * size + low + ahead
     meters = meters @ before.rotation[0] + before.translation - now.translation
-    meters = meters @ inverse_rotation(now.rotation[0])
+    meters = meters @ inverse(now.rotation)[0]
     return inverse_sigmoid((meters - low) / size)[:, :2]
-
-
-def inverse_rotation(matrix: Tensor) -> Tensor:
-    """Inverse of a [3, 3] matrix by its cofactors: exact for a rotation, and standard operators alone."""
-    a, b, c = matrix.unbind(0)
-    cofactors = torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], 1)
-    return cofactors / (a * cofactors[:, 0]).sum()
 
 
 def aged(tracks: Tracks, scores: Tensor, newest: Tensor, config: Config) -> tuple[Tracks, Tensor]:

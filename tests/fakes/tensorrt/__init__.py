@@ -69,8 +69,10 @@ def module(version, driver):
     for name in CLASSES.keys() & description["classes"].keys():
         names = frozenset(description["classes"][name])
         setattr(trt, name, type(name, (CLASSES[name],), {"names": names, "_trt": trt}))
-    for name in ("IProfiler", "IInt8EntropyCalibrator2"):
-        if name in description["classes"]:
+    # What programs derive from; the bindings have the allocator wherever a context takes one.
+    bases = {"IOutputAllocator"} if "set_output_allocator" in description["classes"]["IExecutionContext"] else set()
+    for name in ("IProfiler", "IInt8EntropyCalibrator2", "IOutputAllocator"):
+        if name in description["classes"].keys() | bases:
             setattr(trt, name, type(name, (), {}))
 
     class ILogger:

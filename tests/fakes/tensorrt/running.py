@@ -95,7 +95,7 @@ class EngineInspector(Described):
 
 class IExecutionContext(Described):
     def __init__(self, engine):
-        self._engine, self._addresses, self._profile = engine, {}, 0
+        self._engine, self._addresses, self._profile, self._allocators = engine, {}, 0, {}
         self._shapes = {name: shape_of(value) for name, value in engine._inputs.items()}
         self.profiler = None
         self._trt._contexts.append(self)
@@ -126,22 +126,42 @@ class IExecutionContext(Described):
         self._addresses[name] = address
         return True
 
+    def set_output_allocator(self, name, allocator):
+        assert isinstance(allocator, self._trt.IOutputAllocator)
+        self._allocators[name] = allocator
+        return True
+
+    def _allocate(self, stream, addresses, shapes):
+        """Where outputs are whose shapes depend on data: known on the host once all before is done, as in TensorRT."""
+        self._trt._driver._wait(int(stream))
+        results = dict(zip(self._engine._outputs, self._engine._run(self._feeds(addresses, shapes)), strict=True))
+        for name, allocator in self._allocators.items():
+            given = (name, addresses.get(name, 0), results[name].nbytes, 256)
+            asked = allocator.reallocate_output if self._trt._major == 8 else allocator.reallocate_output_async
+            addresses[name] = asked(*given, *(() if self._trt._major == 8 else (stream,)))
+            allocator.notify_shape(name, results[name].shape)
+            shapes[name] = results[name].shape
+
+    def _feeds(self, addresses, shapes):
+        feeds = {}
+        for name, value in self._engine._inputs.items():
+            dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+            feeds[name] = self._trt._view(self._engine, name, addresses[name], shapes[name]).astype(dtype)
+        return feeds
+
     def execute_async_v3(self, stream):
         trt, engine, profiler = self._trt, self._engine, self.profiler
         addresses, shapes = dict(self._addresses), {name: self.get_tensor_shape(name) for name in engine._io}
+        if self._allocators:
+            self._allocate(stream, addresses, shapes)
         if any(-1 in shape for shape in shapes.values()) or trt._refuse_to_run:
             trt._last_logger.log(trt.ILogger.Severity.ERROR, "not all shapes are specified")
             return False
 
         def work():
-            views = {name: trt._view(engine, name, addresses[name], shapes[name]) for name in engine._io}
-            feeds = {}
-            for name, value in engine._inputs.items():
-                dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-                feeds[name] = views[name].astype(dtype)
-            results = engine._run(feeds)
+            results = engine._run(self._feeds(addresses, shapes))
             for name, array in zip(engine._outputs, results, strict=True):
-                views[name][...] = array
+                trt._view(engine, name, addresses[name], shapes[name])[...] = array
             if profiler is not None:
                 for index, node in enumerate(engine._model.graph.node):
                     profiler.report_layer_time(node.name, float(index + 1))

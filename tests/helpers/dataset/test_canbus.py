@@ -62,7 +62,9 @@ def test_vehicles_now_and_later_agree_with_the_devkit(dataset):
     frame = dataset[1]
     found = traffic.vehicles(dataset, frame)
     assert len(found) == 7 and [len(boxes) for boxes in found[3:]] == [0] * 4  # the scene has two more key frames
-    nusc = dataset.nusc
+    followed = traffic.followed(dataset, frame)
+    assert len(followed) == 3 and all(np.array_equal(a, b) for (a, _), b in zip(followed, found[:3], strict=True))
+    nusc, names = dataset.nusc, {}
     now = [nusc.get("sample_annotation", token) for token in nusc.get("sample", frame.token)["anns"]]
     known = {row["instance_token"] for row in now if row["category_name"].startswith("vehicle.")}
     for step, boxes in enumerate(found[:3]):
@@ -70,6 +72,8 @@ def test_vehicles_now_and_later_agree_with_the_devkit(dataset):
         rows = [nusc.get("sample_annotation", token) for token in sample["anns"]]
         rows = [row for row in rows if row["instance_token"] in known]
         assert len(rows) == len(boxes) > 5
+        for row, number in zip(rows, followed[step][1], strict=True):
+            assert names.setdefault(number, row["instance_token"]) == row["instance_token"]
         for row, (x, y, yaw, length, width) in zip(rows, boxes, strict=True):
             box = Box(row["translation"], row["size"], Quaternion(row["rotation"]))
             box.translate(-frame.ego2global[:3, 3])

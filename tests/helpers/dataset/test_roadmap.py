@@ -41,6 +41,15 @@ def test_lines_and_areas_agree_with_the_devkit(dataset, minidrive, tmp_path):
     tokens = [token for row in theirs.drivable_area for token in row["polygon_tokens"]]
     for rings, token in zip(ours.drivable, tokens, strict=True):
         np.testing.assert_allclose(rings[0], np.array(theirs.extract_polygon(token).exterior.coords)[:-1])
+    rows = theirs.road_divider + theirs.lane_divider
+    assert len(ours.dividers) == len(rows) > 1 and len(ours.crossings) == len(theirs.ped_crossing) > 0
+    for line, row in zip(ours.dividers, rows, strict=True):
+        np.testing.assert_allclose(line, np.array(theirs.extract_line(row["line_token"]).coords))
+    for areas, rows in ((ours.crossings, theirs.ped_crossing), (ours.roads, theirs.road_segment + theirs.lane)):
+        for (ring,), row in zip(areas, rows, strict=True):
+            np.testing.assert_allclose(
+                ring, np.array(theirs.extract_polygon(row["polygon_token"]).exterior.coords)[:-1]
+            )
     assert dataset.roadmap(dataset[1]) is ours is not dataset.roadmap(dataset[4])
 
 
@@ -94,6 +103,8 @@ BROKEN = {
     r"found: +shape = 'LXR'": lambda m: first(m).update(shape="LXR"),
     r"found: +segment_length = \[1e\+300": lambda m: first(m).update(segment_length=[1e300, 0, 0]),
     r"found: +start_pose = \[0, 0\]": lambda m: first(m).update(start_pose=[0, 0]),
+    r"line\n  found: +no record 'lost'": lambda m: m["road_divider"][0].update(line_token="lost"),
+    r"ped_crossing: row 0.*\n  found: +no polygon_token": lambda m: m["ped_crossing"][0].pop("polygon_token"),
     r"connectivity\[": lambda m: m["connectivity"].update({m["lane"][0]["token"]: {"outgoing": [3]}}),
 }
 
@@ -118,6 +129,14 @@ def test_no_map_at_all(tmp_path):
     (tmp_path / "map.json").write_text("[]")
     with pytest.raises(BadInput, match="a JSON list"):
         roadmap.read(tmp_path / "map.json")
+
+
+def test_a_map_may_lack_what_is_painted(content, tmp_path):
+    part = {name: rows for name, rows in content.items() if name not in roadmap.MARKS}
+    part["lane"] = [{"token": row["token"]} for row in part["lane"]]
+    (tmp_path / "map.json").write_text(json.dumps(part))
+    found = roadmap.read(tmp_path / "map.json")
+    assert found.lanes and not (found.dividers or found.crossings or found.roads)
 
 
 def test_a_map_with_holes(content, tmp_path):

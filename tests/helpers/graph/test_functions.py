@@ -90,8 +90,8 @@ def test_attaching_twice_changes_nothing():
 
 def test_attach_refuses_what_has_no_definition():
     model = plain_model()
-    model.graph.node[-1].domain, model.graph.node[-1].op_type = "trt.plugins", "InverseTRT"
-    with pytest.raises(BadInput, match="InverseTRT"):
+    model.graph.node[-1].domain, model.graph.node[-1].op_type = "trt.plugins", "DeterminantTRT"
+    with pytest.raises(BadInput, match="DeterminantTRT"):
         attach_functions(model)
 
 

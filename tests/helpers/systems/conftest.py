@@ -1,4 +1,4 @@
-"""FB-OCC, OmniDrive and OpenVLA in their tiny configurations, exported once."""
+"""FB-OCC, OmniDrive, OpenVLA and UniAD in their tiny configurations, exported once."""
 
 import pytest
 
@@ -34,3 +34,16 @@ def tiny_openvla(tmp_path_factory):
 
     model = models.create("openvla", FUSED)
     return model, once(tmp_path_factory, "openvla", lambda folder: export.export(model, folder / "tiny.onnx"))
+
+
+@pytest.fixture(scope="session")
+def tiny_uniad(tmp_path_factory):
+    """(UniAD in PyTorch with one layer of each kind as far as its tracks, path of its portable graph); not to be
+    changed.
+    """
+    from helpers import export
+    from tests.helpers.systems.uniad.tiny import SHORT, Tracked, network
+
+    model = network(SHORT)
+    model.__class__ = Tracked
+    return model, once(tmp_path_factory, "uniad", lambda folder: export.export(model, folder / "tiny.onnx"))

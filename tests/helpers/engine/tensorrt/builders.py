@@ -45,6 +45,23 @@ def save_free(path):
     return save(path, nodes, [value("x", ["n", 2])], [value("y", ["n", 2])], [two])
 
 
+def save_counted(path):
+    """Of x [3, 2] the rows whose first number is above 0, as many as there are, and all numbers doubled."""
+    consts = {"zero": np.float32(0), "two": np.float32(2), "first": np.int64([0]), "last": np.int64([1])}
+    nodes = [
+        helper.make_node("Slice", ["x", "first", "last", "last"], ["column"], "/Slice"),
+        helper.make_node("Squeeze", ["column", "last"], ["numbers"], "/Squeeze"),
+        helper.make_node("Greater", ["numbers", "zero"], ["chosen"], "/Greater"),
+        helper.make_node("NonZero", ["chosen"], ["places"], "/NonZero"),
+        helper.make_node("Squeeze", ["places", "first"], ["rows"], "/Rows"),
+        helper.make_node("Gather", ["x", "rows"], ["picked"], "/Gather"),
+        helper.make_node("Mul", ["x", "two"], ["y"], "/Mul"),
+    ]
+    weights = [numpy_helper.from_array(np.array(array), name) for name, array in consts.items()]
+    outputs = [value("picked", ["count", 2]), value("y", [3, 2])]
+    return save(path, nodes, [value("x", [3, 2])], outputs, weights)
+
+
 def save_custom(path):
     nodes = [helper.make_node("Twice", ["x"], ["y"], "/Twice", domain="trt.plugins")]
     return save(path, nodes, [value("x", [2])], [value("y", [2])], opsets=[("trt.plugins", 1)])

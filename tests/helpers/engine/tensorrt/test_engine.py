@@ -14,6 +14,7 @@ from tests.helpers.engine.tensorrt.builders import (
     SHAPES,
     assert_equal,
     built,
+    save_counted,
     save_free,
     step,
 )
@@ -48,6 +49,25 @@ def test_free_dimensions(trt, tmp_path, cuda_graph):
             np.testing.assert_array_equal(loaded.run({"x": x})["y"], 2 * x)
     with pytest.raises(BadInput, match="profile 2"):
         engine.load(path, profile=2)
+
+
+def test_an_output_as_large_as_the_data_say(trt, tmp_path, driver):
+    """It grows and shrinks from run to run; its memory is given back like any other."""
+    path = built(save_counted(tmp_path / "counted.onnx"))
+    weights = len(driver.memory)
+    with engine.load(path) as loaded:
+        assert loaded.outputs["picked"].shape == ("picked.0", 2)
+        for signs in ((1, -1, 1), (-1, -1, -1), (1, 1, 1), (-1, 1, -1)):
+            x = np.array(signs, np.float32)[:, None] * np.float32([[1, 2], [3, 4], [5, 6]])
+            found = loaded.run({"x": x})
+            np.testing.assert_array_equal(found["picked"], x[x[:, 0] > 0])
+            np.testing.assert_array_equal(found["y"], 2 * x)
+        assert loaded.time({"x": x}, warmup=0, iterations=2)["host"]["n"] == 2
+        with pytest.raises(BadInput, match=r"'picked'(.|\n)*a slot"):
+            loaded.slots(2, {})
+    assert len(driver.pinned) == 0 and len(driver.memory) == weights + 1
+    with pytest.raises(BadInput, match=r"'picked'(.|\n)*a CUDA graph"):
+        engine.load(path, cuda_graph=True)
 
 
 @pytest.mark.parametrize("cuda_graph", [False, True])

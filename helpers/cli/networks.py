@@ -1,0 +1,70 @@
+"""What `evaluate` and `run` share: the options that name a network and the frames, and how it is opened."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from helpers import engine, models
+from helpers.cli import engine_options
+from helpers.cli.parser import Parser
+from helpers.errors import BadInput
+from helpers.files import as_path, found_at
+from helpers.sequence import Arrays
+from helpers.systems.base import Config
+
+Run = Callable[[Arrays], Arrays]
+
+
+def add_network(parser: Parser, *engine_flags: str) -> None:
+    """The options of a network; `engine_flags` are other names of --engine."""
+    parser.add_argument("system", help="one of: " + ", ".join(models.SYSTEMS))
+    parser.add_argument("--config", help="a configuration of the system (published, or the first)")
+    text = "an engine, or an ONNX file for ONNX Runtime"
+    parser.add_argument(*engine_flags, "--engine", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint, which PyTorch runs")
+    engine_options.add_plugins(parser)
+
+
+def add_frames(parser: Parser, *flags: str) -> None:
+    """The options of a data set; `flags` are other names of --dataroot."""
+    parser.add_argument(*flags, "--dataroot", type=Path, default="data/minidrive", help="MiniDrive or nuScenes")
+    parser.add_argument("--version", default="v1.0-mini", help="the folder of its tables (v1.0-mini)")
+    parser.add_argument("--split", default="mini_val", help="a split of nuScenes, or all (mini_val)")
+
+
+def file_of(options: Namespace) -> Path:
+    """The one of --engine and --weights that is given."""
+    if (options.engine is None) == (options.weights is None):
+        found = "both" if options.engine else "neither"
+        raise BadInput("the network", f"{found} of --engine and --weights", "one of them", "say what is to be run")
+    path = as_path(options.engine or options.weights)
+    if not path.is_file():
+        raise BadInput(path, found_at(path), "a file with the network", "correct the path")
+    return path
+
+
+def opened(options: Namespace, config: Config, path: Path) -> tuple[Callable[[], Run], Config, str]:
+    """(what opens the network, the configuration with the sizes that it is fixed to, what runs it in words)."""
+    if options.weights:
+        return lambda: _torch_run(options, config, path), config, "PyTorch"
+    plugins: dict[str, Any] = {"plugins": options.plugins} if options.plugins else {}
+    loaded = engine.load(path, **plugins)
+    sizes = {
+        free.name: loaded.inputs[name].shape[axis]
+        for name, axes in config.free_axes().items()
+        for axis, free in axes.items()
+        if name in loaded.inputs
+    }
+    fixed = {name: size for name, size in sizes.items() if isinstance(size, int)}
+    chosen = config.fixed(fixed) if fixed else config
+    return lambda: chosen.adapted(loaded.run, loaded.inputs), chosen, loaded.description
+
+
+def _torch_run(options, config, path):
+    import torch
+
+    from helpers.models.runner import runner
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return runner(models.load_checkpoint(models.create(options.system, config), path).to(device), device)

@@ -1,0 +1,132 @@
+"""`python -m helpers summarize`: accuracy and latency of what `run` kept, beside a baseline, in tables and pictures."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from helpers import models, records
+from helpers.cli.parser import Parser
+from helpers.cli.run import RECORD
+from helpers.errors import BadInput
+from helpers.files import as_path, atomic, found_at
+from helpers.records import Record
+
+DESCRIPTION = (
+    "Score what the command run kept in a folder, and hold accuracy and latency against a baseline: another "
+    "such folder that was summarized, or its summary.json. Writes summary.json, summary.md and pictures to the folder."
+)
+SUMMARY, PAGE = "summary.json", "summary.md"
+LATENCIES = ("latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "latency_ms_mean")
+
+
+def main(argv: list[str]) -> int:
+    """`python -m helpers summarize -i FOLDER [-b BASE]`; prints the table."""
+    parser = Parser("python -m helpers summarize", description=DESCRIPTION)
+    parser.add_argument("-i", "--input", type=Path, required=True, metavar="FOLDER", help="that `run` wrote")
+    parser.add_argument("-b", "--base", type=Path, metavar="BASE", help="a folder with a summary.json, or such a FILE")
+    parser.add_argument("--dataroot", type=Path, default="data/minidrive", help="MiniDrive or nuScenes")
+    parser.add_argument("--all", action="store_true", help="print every metric, not only those that are told first")
+    options = parser.parse_args(argv)
+    base = None if options.base is None else records.read(_summary_of(options.base))
+    folder = as_path(options.input)
+    made = records.read(_file(folder / RECORD, "run it to its end: python -m helpers run"))
+
+    from helpers import evaluate  # the devkit, which --help and the checks above do without
+    from helpers.dataset import open_dataset
+    from helpers.evaluate.timed import Timed, latencies
+
+    known = evaluate.Store.about(folder)
+    dataset = open_dataset(options.dataroot, known["version"], known["split"])
+    store = evaluate.Store(folder, dataset, {name: known[name] for name in known.keys() - evaluate.Store.OWN})
+    if missing := len(store.frames) - store.done():
+        fix = "run it to its end: python -m helpers run"
+        raise BadInput(folder, f"{missing} of {len(store.frames)} frames without a result", "all of them", fix)
+    task = Timed(evaluate.task_of(models.config(known["system"], known["config"])), _unused)
+    metrics: dict[str, Any] = dict(task.total(store.results(), dataset))
+    found = dataclasses.replace(made, metrics=metrics)
+    _write(folder / SUMMARY, json.dumps(dataclasses.asdict(found), indent=2, allow_nan=False) + "\n")
+    rows = table(found, base)
+    first = [row for row in rows if row["metric"] in (*LATENCIES, *task.headlines)]
+    _pictures(folder, first, latencies(store.results()).samples, base)
+    _write(folder / PAGE, page(found, rows, base))
+    print(text(rows if options.all else first))
+    print(folder / PAGE)
+    return 0
+
+
+def table(found: Record, base: Record | None) -> list[dict]:
+    """Rows of metric and value, beside a baseline also base, difference and ratio, latencies first."""
+    rows: list[dict] = [{"metric": name, "value": value} for name, value in found.metrics.items()]
+    if base is not None:
+        shared = {row["metric"]: row for row in records.compare(base, found)}
+        for row in rows:
+            one = shared.get(row["metric"], {"a": None, "difference": None, "ratio": None})
+            row |= {"base": one["a"], "difference": one["difference"], "ratio": one["ratio"]}
+    return sorted(rows, key=lambda row: row["metric"] not in LATENCIES)
+
+
+def text(rows: list[dict]) -> str:
+    """Rows as text, numbers to the right."""
+    names = list(rows[0]) if rows else ["metric"]
+    cells = [names, *([row["metric"], *(_shown(row[name]) for name in names[1:])] for row in rows)]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(names))]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in cells
+    )
+
+
+def page(found: Record, rows: list[dict], base: Record | None) -> str:
+    """The summary as Markdown: what was run where, every metric, the pictures."""
+    names = list(rows[0])
+    told = [f"{name}: {value}" for name, value in (("device", found.device), ("date", found.date))]
+    told += [f"command: `{found.command}`"] + [f"SHA-256 of {name}: {sha}" for name, sha in found.artifacts.items()]
+    if base is not None:
+        told += [f"baseline: {base.name}, {base.device}, {base.date}"]
+        told += ["The devices differ: the latencies say nothing of the networks."] * (base.device != found.device)
+    lines = [f"# {found.name}", "", *(f"- {line}" for line in told), "", "![latency](latency.png)", ""]
+    lines += ["![beside the baseline](accuracy.png)", ""] if base is not None else []
+    lines += ["| " + " | ".join(names) + " |", "|---" + "|---:" * (len(names) - 1) + "|"]
+    lines += ["| " + " | ".join([row["metric"], *(_shown(row[name]) for name in names[1:])]) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value):
+    return "" if value is None else value if isinstance(value, str) else f"{value:.6g}"
+
+
+def _pictures(folder, rows, times, base):
+    from helpers import display
+
+    marks = {} if base is None else {"p50 of the baseline": base.metrics.get("latency_ms_p50", times.mean())}
+    drawn = {"latency.png": display.histogram(times, "Time of a frame", "ms", 40, marks)}
+    known = [row for row in rows if row.get("ratio")]
+    if known:
+        bars = [{"metric": row["metric"], "share of the baseline": row["ratio"]} for row in known]
+        drawn["accuracy.png"] = display.bars(bars, "metric", "share of the baseline", "Beside the baseline, which is 1")
+    for name, picture in drawn.items():
+        with atomic(folder / name) as part:
+            part.write_bytes(picture.data)
+
+
+def _unused():
+    raise RuntimeError("no frame is driven")
+
+
+def _summary_of(path: Path) -> Path:
+    path = as_path(path)
+    return _file(path / SUMMARY if path.is_dir() else path, "python -m helpers summarize -i FOLDER makes it")
+
+
+def _file(path: Path, fix: str) -> Path:
+    if not path.is_file():
+        raise BadInput(path, found_at(path), "a record of a run", fix)
+    return path
+
+
+def _write(path: Path, content: str) -> None:
+    with atomic(path) as part:
+        part.write_text(content, encoding="utf-8")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from helpers.arguments import array, typed
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 
 FRAMES = ("lidar", "ego", "global")
 MIN_DEPTH = 1e-5
@@ -46,9 +46,10 @@ class Boxes:
     def __post_init__(self):
         if self.frame not in FRAMES:
             raise BadInput("Boxes.frame", repr(self.frame), f"one of {FRAMES}", "name the frame the boxes are in")
-        count = len(self.centers)
+        with foreign("Boxes.centers", "numbers [N, 3]", "give one row per box"):
+            count = len(self.centers)
         for name, columns in _COLUMNS.items():
-            array = np.asarray(getattr(self, name), np.int64 if name == "labels" else np.float64)
+            array = _numbers(f"Boxes.{name}", getattr(self, name), name == "labels")
             shape = (count,) if columns is None else (count, columns)
             if count == 0 and array.size == 0:
                 array = array.reshape(shape)
@@ -140,3 +141,22 @@ def require_frame(boxes: Boxes, frame: str) -> None:
     """BadInput unless the boxes are in `frame`."""
     if boxes.frame != frame:
         raise BadInput("boxes", f"in the {boxes.frame} frame", f"in the {frame} frame", "use transform() first")
+
+
+@typed
+def log_sizes(boxes: Boxes) -> np.ndarray:
+    """Natural logarithms [N,3] of the sizes; raises BadInput for one that is not above 0."""
+    if not (boxes.sizes > 0).all():
+        least = boxes.sizes.min()
+        raise BadInput("Boxes.sizes", least, "lengths above 0", "leave out boxes without a size")
+    return np.log(boxes.sizes)
+
+
+def _numbers(where, values, whole):
+    """As float64, or int64 if they are to be `whole`."""
+    expected, fix = "whole numbers" if whole else "numbers", "give one row per box"
+    with foreign(where, expected, fix):
+        found = np.asarray(values)
+    if found.dtype.kind not in "biuf" or (whole and not np.array_equal(found, np.floor(found))):
+        raise BadInput(where, f"{found.dtype} {list(found.shape)}", expected, fix)
+    return found.astype(np.int64 if whole else np.float64)

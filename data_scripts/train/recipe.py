@@ -17,9 +17,11 @@ from tqdm import tqdm
 
 from helpers import files, processes
 from helpers.cli import numbers
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 from helpers.models.checkpoints import write_tensors
 from helpers.processes import die_with
+
+LEFT, OTHER_STATE = "what a training of this kind left", "name another --state, or a file that is not there yet"
 
 
 def options(name: str, description: str, batch: int, lr: float, reads: bool = True) -> argparse.ArgumentParser:
@@ -56,6 +58,44 @@ def device(text: str) -> str:
         return str(torch.device(text))
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no device: cpu, or cuda and its number") from error
+
+
+def parsed(parser: argparse.ArgumentParser, argv: list[str] | None, folder: bool = False) -> argparse.Namespace:
+    """The options of a training, after what would end it only when it has run: where it writes, and on what it runs.
+
+    folder: whether --out is one; else it is a file with a card beside it.
+
+    Raises:
+        BadInput: a file to write that cannot be, or a device that is not here.
+    """
+    args = parser.parse_args(argv)
+    files.check_target(args.out, folder)
+    others = (
+        getattr(args, "state", None),
+        getattr(args, "tell", None),
+        None if folder else args.out.with_suffix(".json"),
+    )
+    for path in filter(None, others):
+        files.check_target(path)
+    with foreign(f"--device {args.device}", "a device of this machine", "leave it out, or pass --device cpu"):
+        torch.empty(0, device=args.device)
+    return args
+
+
+def left(path: Path | None, device: str | torch.device, *names: str) -> dict[str, Any] | None:
+    """What an earlier piece of a training left in a file, by these names; None if there is no file.
+
+    Raises:
+        BadInput: the file holds something else.
+    """
+    if path is None or not path.exists():
+        return None
+    with foreign(path, LEFT, OTHER_STATE):
+        content = torch.load(path, weights_only=True, map_location=device)
+    if not isinstance(content, dict) or set(names) - content.keys():
+        found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise BadInput(path, f"{found or 'nothing':.80}", f"{LEFT}: {', '.join(names)}", OTHER_STATE)
+    return content
 
 
 def program(main: Callable[[], int | None]) -> int:

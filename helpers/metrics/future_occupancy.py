@@ -86,6 +86,8 @@ def rates(total: np.ndarray) -> dict[str, float]:
     total: the sum of `counts`. NaN where there is nothing, neither found nor in the labels.
     """
     total, made = array("total", total, (2, len(COLUMNS))), {}
+    if (total < 0).any():
+        raise BadInput("total", total.tolist(), "counts, none below 0", "add up `counts`")
     for name, (both, either, overlap, right, false, missed) in zip(RANGES, total.astype(np.float64), strict=True):
         instances = right + (false + missed) / 2
         for measure, part, whole in (
@@ -107,6 +109,9 @@ def score(sequences: Iterable) -> dict[str, float]:
     """
     total, number = np.zeros((2, len(COLUMNS))), 0
     for one in sequences:
+        if not isinstance(one, tuple | list) or len(one) not in (2, 3):
+            found = f"{type(one).__name__}{f' of {len(one)}' if isinstance(one, tuple | list) else ''}"
+            raise BadInput(f"sequence {number}", found, "found, label and maybe occupied", "give these arrays")
         total, number = total + counts(*one), number + 1
     if not number:
         raise BadInput("sequences", "none", "at least one to score", "score frames whose future is known")

@@ -46,6 +46,8 @@ def _mask(values, shape, name):
 def rates(total: np.ndarray) -> dict[str, float]:
     """IoU from 0 to 1 of each of `ROWS` from the sum of `counts`; NaN for what is neither found nor in the labels."""
     total = array("total", total, (len(ROWS), 2))
+    if not ((total[:, 0] >= 0) & (total[:, 0] <= total[:, 1])).all():
+        raise BadInput("total", total.tolist(), "cells in both, no more than those in either", "add up `counts`")
     return {name: float(both / either) if either else float("nan")
             for name, (both, either) in zip(ROWS, total, strict=True)}  # fmt: skip
 
@@ -59,6 +61,9 @@ def score(frames: Iterable) -> dict[str, float]:
     """
     total, number = np.zeros((len(ROWS), 2), np.int64), 0
     for one in frames:
+        if not isinstance(one, tuple | list) or len(one) != 4:
+            found = f"{type(one).__name__}{f' of {len(one)}' if isinstance(one, tuple | list) else ''}"
+            raise BadInput(f"frame {number}", found, "lanes, road, true_lanes, true_road", "give all four masks")
         total, number = total + counts(*one), number + 1
     if not number:
         raise BadInput("frames", "none", "at least one to score", "score a split that has frames")

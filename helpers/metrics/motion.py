@@ -29,11 +29,12 @@ GROUPS = dict.fromkeys(VEHICLES, "car") | {"pedestrian": "pedestrian"}
 ERRORS = ("minADE", "minFDE", "MR")
 
 
+@typed
 @dataclass(frozen=True, eq=False)
 class Forecast:
     """Boxes and where each will be: paths [N, modes, 12, 2], places in m in the boxes' frame at the next half seconds.
 
-    Raises BadInput for paths of another shape or not finite.
+    Raises BadInput for paths of another shape, not finite, or without a mode.
     """
 
     boxes: Boxes
@@ -41,6 +42,8 @@ class Forecast:
 
     def __post_init__(self):
         paths = array("Forecast.paths", self.paths, (len(self.boxes), None, STEPS, 2)).astype(np.float64)
+        if not paths.shape[1]:
+            raise BadInput("Forecast.paths", f"shape {paths.shape}", "one mode at least", "give a path for every box")
         object.__setattr__(self, "paths", paths)
 
 

@@ -17,6 +17,7 @@ from helpers.graph import edit, session, walk
 
 MIN_SIZE = 16  # as for ModelOpt: matrices below are no faster in INT8
 LEVELS = 127  # of INT8, on each side of zero
+LEAST = LEVELS * float(np.finfo(np.float32).tiny)  # of a tensor's maximum, for a scale that keeps its digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +148,11 @@ def measure(
         if not np.isfinite(array).all():
             found = f"channel {int(np.argmin(np.isfinite(array)))} reaches {array[~np.isfinite(array)][0]}"
             raise BadInput(f"{where}: {tensor}", found, "finite numbers", "look at the calibration set and the weights")
+        if 0 < array.max() < LEAST:
+            found = f"nothing above {array.max():.1g}"
+            raise BadInput(
+                f"{where}: {tensor}", found, f"zeros, or numbers from {LEAST:.1g}", "look at the calibration set"
+            )
     return most
 
 

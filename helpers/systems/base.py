@@ -86,6 +86,7 @@ class Config:
     empty: ClassVar[dict[str, Empty]] = {}
 
     def __post_init__(self):
+        self._check_numbers()
         scale, size = self.image_scale, self.image_size
         pair = isinstance(size, tuple | list) and len(size) == 2 and all(map(_is_extent, size))
         if not (pair and isinstance(scale, int | float) and 0 < scale <= 1):
@@ -94,6 +95,15 @@ class Config:
         for field, least in (("image_mean", -np.inf), ("image_std", 0)):
             self._check_color(field, getattr(self, field), least)
         self._check_shapes()
+
+    def _check_numbers(self):
+        """BadInput for a number that is not finite, and for a size that is below 0; coordinates and colors may be."""
+        for name, value in vars(self).items():
+            values, least = (value, -np.inf) if isinstance(value, tuple | list) else ((value,), -1)
+            for number in values:
+                if isinstance(number, int | float) and not least < number < np.inf:
+                    expected = f"a finite number{', 0 or more' * (least == -1)}"
+                    raise BadInput(f"config {self.name!r}", f"{name}={value!r}", expected, "mend it")
 
     def _check_color(self, field, values, least):
         numbers = isinstance(values, tuple | list) and all(isinstance(n, int | float) for n in values)

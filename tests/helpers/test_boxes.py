@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nuscenes.utils.data_classes import Box
 from pyquaternion import Quaternion
 
-from helpers.boxes import Boxes, corners, in_picture, project, transform, wrap
+from helpers.boxes import Boxes, corners, in_picture, log_sizes, project, transform, wrap
 from helpers.errors import BadInput
 
 seeds = st.integers(0, 2**32 - 1)
@@ -148,3 +148,17 @@ def test_selection_and_empty():
 
 def test_wrap():
     np.testing.assert_allclose(wrap([np.pi, -np.pi, 3 * np.pi / 2, 0.1]), [np.pi, np.pi, -np.pi / 2, 0.1])
+
+
+@pytest.mark.parametrize("change", [
+    {"labels": [0.5]}, {"labels": ["car"]}, {"labels": [np.nan]}, {"sizes": [["a", "b", "c"]]}, {"scores": [None]},
+    {"yaws": [1j]}, {"centers": None}, {"centers": [[1, 2, 3], [1, 2]]},
+])  # fmt: skip
+def test_what_is_no_number_is_no_box(change):
+    good = {"centers": np.zeros((1, 3)), "sizes": np.zeros((1, 3)), "yaws": [0], "velocities": np.zeros((1, 2)),
+            "labels": [1.0], "scores": [1]}  # fmt: skip
+    assert Boxes(**good).labels.tolist() == [1]
+    with pytest.raises(BadInput, match=f"Boxes.{next(iter(change))}"):
+        Boxes(**good | change)
+    with pytest.raises(BadInput, match="lengths above 0"):
+        log_sizes(Boxes(**good))

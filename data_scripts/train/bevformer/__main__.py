@@ -35,7 +35,7 @@ def parse(argv=None):
     parser = recipe.options("bevformer", __doc__, batch=32, lr=6e-4)
     parser.add_argument("--state", type=Path, default=Path("build/train_state.pt"), help="resumed from if it exists")
     parser.add_argument("--save-every", type=int, default=2000, help="steps between evaluations")
-    return parser.parse_args(argv)
+    return recipe.parsed(parser, argv)
 
 
 def main(argv=None):
@@ -44,8 +44,7 @@ def main(argv=None):
     scenes = [scene for root in args.dataroot for scene in load_scenes(root, config, args.workers)]
     torch.set_float32_matmul_precision("high")
     trainer = Trainer(config, scenes, args.batch, args.lr, args.seed, device)
-    if args.state.exists():
-        trainer.restore(args.state)
+    trainer.restore(args.state)
     started = clock = time.time()
     running, progress = 0.0, 0.0
     while progress < 1:

@@ -10,8 +10,11 @@ from data_scripts.train.bevformer.frames import Streams, can_bus_batch, prepare_
 from data_scripts.train.bevformer.gathered_attention import gather_visible
 from data_scripts.train.bevformer.loss import detection_loss, heatmap_loss, heatmap_target
 from helpers import dataset, models
+from helpers.errors import foreign
 from helpers.metrics import detection
 from helpers.models.runner import runner
+
+PARTS = ("model", "heatmap", "average", "optimizer")  # of a state, beside the step
 
 HEATMAP_WEIGHT = 1.0
 WARM_UP = 500  # steps
@@ -59,14 +62,15 @@ class Trainer:
         return loss.detach()
 
     def state(self):
-        parts = ("model", "heatmap", "average", "optimizer")
-        return {"step": self.step, **{part: getattr(self, part).state_dict() for part in parts}}
+        return {"step": self.step, **{part: getattr(self, part).state_dict() for part in PARTS}}
 
     def restore(self, path):
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.step = state.pop("step")
-        for part, values in state.items():
-            getattr(self, part).load_state_dict(values)
+        """Go on from a file of `state`, if there is one."""
+        if state := recipe.left(path, self.device, "step", *PARTS):
+            self.step = state["step"]
+            with foreign(path, recipe.LEFT, recipe.OTHER_STATE):
+                for part in PARTS:
+                    getattr(self, part).load_state_dict(state[part])
 
 
 def evaluate(model, dataroot, config, device):

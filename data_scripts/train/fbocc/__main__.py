@@ -32,7 +32,7 @@ def save(trainer, args, scenes, progress):
 
 
 def parse(argv=None):
-    return recipe.options("fbocc", __doc__, batch=16, lr=1e-3).parse_args(argv)
+    return recipe.parsed(recipe.options("fbocc", __doc__, batch=16, lr=1e-3), argv)
 
 
 def main(argv=None):

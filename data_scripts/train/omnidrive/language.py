@@ -21,7 +21,7 @@ from data_scripts.train.omnidrive.speaker import Told, Trainer, Words, figures
 from data_scripts.train.omnidrive.vision import halves
 from helpers import files, models
 from helpers.cli import numbers
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 from helpers.llm import folder as hugging_face
 from helpers.llm import tokenizer
 from helpers.models.checkpoints import write_tensors
@@ -29,6 +29,8 @@ from helpers.systems.omnidrive.config import CONFIGS
 
 KEPT = 0.02  # of the scenes, which are held out to see what was learned by heart
 SEEN = 256  # frames of them that an evaluation takes
+
+VISION = "a file of the vision stage", "make it with the vision stage and --tell"
 
 
 def parse(argv):
@@ -40,19 +42,16 @@ def parse(argv):
     parser.add_argument("--report", type=numbers.real(0, 1e6), default=20, help="seconds from report to report")
     parser.add_argument("--every", type=numbers.real(0, 1e6), default=90, help="seconds between evaluations")
     parser.add_argument("--state", type=Path, help="file to go on from, and to leave for the next piece")
-    return parser.parse_args(argv)
+    return recipe.parsed(parser, argv)
 
 
 def read(path):
     """The two parts of a file of `vision --tell`: BadInput for anything else."""
-    fix = "make it with the vision stage and --tell"
     if not path.is_file():
-        raise BadInput(path, files.found_at(path), "a file of the vision stage", fix)
-    try:
+        raise BadInput(path, files.found_at(path), *VISION)
+    with foreign(path, *VISION):
         content = torch.load(path, weights_only=True)
         return content["train"], content["held"]
-    except Exception as error:
-        raise BadInput(path, f"{type(error).__name__}", "a file of the vision stage", fix) from error
 
 
 def parts_of(train):
@@ -74,16 +73,15 @@ class Run:
         self.network = models.load_checkpoint(models.create("omnidrive", CONFIGS["mini"]), self.weights).to(device)
         self.words = Words(tokenizer.read(args.tokenizer))
         train, held = read(args.told)
-        learned, kept = parts_of(train)
-        self.learned, self.kept, self.held = (
-            Told(part, self.words, args.seed, device) for part in (learned, kept, held)
-        )
+        with foreign(args.told, *VISION):
+            parts = (*parts_of(train), held)
+            self.learned, self.kept, self.held = (Told(part, self.words, args.seed, device) for part in parts)
         self.trainer = Trainer(self.network, self.words, args.lr, args.seed, device)
         self.spent = 0.0
-        if args.state and args.state.exists():
-            left = torch.load(args.state, weights_only=True, map_location=device)
-            self.trainer.load_state_dict(left["trainer"])
-            self.spent = left["spent"]
+        if left := recipe.left(args.state, device, "trainer", "spent"):
+            with foreign(args.state, recipe.LEFT, recipe.OTHER_STATE):
+                self.trainer.load_state_dict(left["trainer"])
+                self.spent = float(left["spent"])
             self.learned.random = np.random.default_rng([args.seed, self.trainer.step])
         self.began = time.time() - self.spent
 

@@ -21,6 +21,7 @@ from data_scripts.train.omnidrive.stream import Store, Stream
 from data_scripts.train.omnidrive.trainer import Trainer, evaluate, steps_of
 from helpers import cores, dataset, files
 from helpers.cli import numbers
+from helpers.errors import foreign
 from helpers.systems.omnidrive.config import CONFIGS
 
 
@@ -36,7 +37,7 @@ def parse(argv):
     parser.add_argument("--every", type=numbers.real(0, 1e6), default=180, help="seconds between evaluations")
     parser.add_argument("--state", type=Path, help="file to go on from, and to leave for the next piece")
     parser.add_argument("--tell", type=Path, help="file to write at the end, for the language model")
-    return parser.parse_args(argv)
+    return recipe.parsed(parser, argv)
 
 
 class Run:
@@ -45,9 +46,10 @@ class Run:
     def __init__(self, args):
         self.args, self.config, self.spent, first = args, CONFIGS["mini"], 0.0, 0
         self.data = dataset.open_dataset(args.val, split=args.split)
-        left = torch.load(args.state, weights_only=True, map_location=args.device) if self.goes_on() else None
+        left = recipe.left(args.state, args.device, "trainer", "spent", "scenes")
         if left:
-            self.spent, first = left["spent"], left["scenes"]
+            with foreign(args.state, recipe.LEFT, recipe.OTHER_STATE):
+                self.spent, first = float(left["spent"]), int(left["scenes"])
         self.first, self.began = first, time.time() - self.spent
         self.stream = Stream(self.config, args.workers or max(1, cores.count() - 2), args.seed, args.frames, first)
         self.steps = steps_of(self.data, self.config)  # while the workers are at their first scenes
@@ -56,11 +58,8 @@ class Run:
             self.take(block=True)
         self.trainer = Trainer(self.config, self.store, args.batch, args.lr, args.seed)
         if left:
-            self.trainer.load_state_dict(left["trainer"])
-
-    def goes_on(self):
-        """Whether there is a state."""
-        return self.args.state is not None and self.args.state.exists()
+            with foreign(args.state, recipe.LEFT, recipe.OTHER_STATE):
+                self.trainer.load_state_dict(left["trainer"])
 
     def progress(self):
         """0..1 of the schedule, by steps or by time."""

@@ -25,6 +25,7 @@ from data_scripts.train.openvla.stream import Store, Stream
 from data_scripts.train.openvla.trainer import Trainer
 from helpers import cores, files, policy
 from helpers.cli import numbers
+from helpers.errors import foreign
 from helpers.llm import folder as hugging_face
 from helpers.llm.tokenizer import Tokenizer, table_of
 from helpers.metrics import actions
@@ -59,7 +60,7 @@ def parse(argv=None):
     )
     parser.add_argument("--state", type=Path, help="file to go on from, and to leave for the next piece")
     parser.add_argument("--start", type=Path, help="folder of a checkpoint whose weights are the first ones")
-    return parser.parse_args(argv)
+    return recipe.parsed(parser, argv, folder=True)
 
 
 def statistics(seed, wander, episodes=COUNTED):
@@ -78,10 +79,10 @@ class Run:
         self.trainer, self.spent, first = Trainer(self.config, args.lr, args.seed, args.device), 0.0, 0
         if args.start:
             self.trainer.start_from({k: v.float() for k, v in hugging_face.read_weights(args.start).items()})
-        if args.state and args.state.exists():
-            left = torch.load(args.state, weights_only=True, map_location=args.device)
-            self.trainer.load_state_dict(left["trainer"])
-            self.spent, first, self.best = left["spent"], left["episodes"], tuple(left["best"])
+        if left := recipe.left(args.state, args.device, "trainer", "spent", "episodes", "best"):
+            with foreign(args.state, recipe.LEFT, recipe.OTHER_STATE):
+                self.trainer.load_state_dict(left["trainer"])
+                self.spent, first, self.best = float(left["spent"]), int(left["episodes"]), tuple(left["best"])
         self.first, self.began = first, time.time() - self.spent
         self.stream = Stream(self.task, args.workers or max(1, cores.count() - 2), args.seed, args.wander, first)
         self.store = Store(args.keep, self.trainer.device)

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from helpers.arguments import typed
+from helpers.arguments import array, typed
 from helpers.dataset import Dataset, Frame
 from helpers.dataset.questions import POINTS, parse_path
-from helpers.errors import BadInput, foreign
+from helpers.errors import BadInput
 from helpers.metrics.planning import answers
 from helpers.metrics.planning.baselines import BASELINES
 from helpers.metrics.planning.surroundings import Surroundings
@@ -23,9 +23,11 @@ from helpers.metrics.planning.surroundings import Surroundings
 __all__ = ["BASELINES", "Surroundings", "baseline", "eval_planning", "measure", "score", "summary"]
 
 SECONDS = (1, 2, 3)
+FARTHEST = 1e6  # m that a path may lead away
 Row = dict[str, float]
 
 
+@typed
 def measure(path: np.ndarray, frame: Frame, around: Surroundings) -> Row:
     """What one path is worth: `L2/mean@Ks` and `L2/at@Ks` in m, `collision@Ks` and `boundary@Ks` 0 or 1, K = 1, 2, 3.
 
@@ -49,15 +51,18 @@ def measure(path: np.ndarray, frame: Frame, around: Surroundings) -> Row:
     return row
 
 
-def summary(rows: Iterable[Row]) -> dict[str, float]:
+@typed
+def summary(rows: Iterable) -> dict[str, float]:
     """Means of what `measure` gives, and `samples`, their number; distances in m, rates as shares from 0 to 1.
 
     Raises:
-        BadInput: no row.
+        BadInput: no row, or one that is no table of the same names.
     """
     rows = list(rows)
     if not rows:
         raise BadInput("planned paths", "none to score", "one at least", "score frames whose future is known")
+    if wrong := [row for row in rows if not isinstance(row, dict) or row.keys() != rows[0].keys()]:
+        raise BadInput("planned paths", f"{wrong[0]!r:.80}", "rows of `measure`", "pass what `measure` gives")
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]} | {"samples": len(rows)}
 
 
@@ -99,6 +104,7 @@ def eval_planning(folder: str | Path, dataset: Dataset, progress: bool = True) -
     return found | {"missing": len(dataset) - len(said)}
 
 
+@typed
 def baseline(planner: str | Callable[[Frame], np.ndarray], dataset: Dataset) -> dict[str, float]:
     """Metrics of a planner that sees a frame's own motion alone: a name of `BASELINES`, or frame -> path."""
     if isinstance(planner, str):
@@ -109,9 +115,7 @@ def baseline(planner: str | Callable[[Frame], np.ndarray], dataset: Dataset) -> 
 
 
 def _path(path, where):
-    with foreign(where, f"finite numbers [{POINTS}, 2]", "look at how the answer is read"):
-        path = np.asarray(path, np.float64)
-    if path.shape != (POINTS, 2) or not np.isfinite(path).all():
-        found = f"shape {path.shape}" if path.shape != (POINTS, 2) else "a number that is not finite"
-        raise BadInput(where, found, f"finite numbers [{POINTS}, 2]", "look at how the answer is read")
-    return path
+    found = array(where, path, (POINTS, 2)).astype(np.float64)
+    if (farthest := np.abs(found).max()) > FARTHEST:
+        raise BadInput(where, f"{farthest:g} m away", f"up to {FARTHEST:g} m", "look at how the answer is read")
+    return found

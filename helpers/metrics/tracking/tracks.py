@@ -19,6 +19,7 @@ from helpers.metrics import detection
 CONFIG = "tracking_nips_2019"
 
 
+@typed
 @dataclass(frozen=True, eq=False)
 class Tracks:
     """Boxes and the identity of each, int64 [N], which an object keeps throughout a scene.
@@ -32,6 +33,8 @@ class Tracks:
     def __post_init__(self):
         ids = np.asarray(self.ids) if len(self.ids) else np.zeros(0, np.int64)
         ids = array("Tracks.ids", ids, (len(self.boxes),), "whole")
+        if ids.size and ids.max() > np.iinfo(np.int64).max:
+            raise BadInput("Tracks.ids", ids.max(), "ids below 2^63", "give every object a smaller id")
         values, times = np.unique(ids, return_counts=True)
         if (times > 1).any():
             found = f"id {values[times > 1][0]} on {times.max()} boxes"
@@ -51,6 +54,9 @@ def submission(results: Mapping[str, Tracks]) -> dict[str, Any]:
 
     Boxes of classes that are not tracked (barriers, cones, construction vehicles) are left out.
     """
+    for token, tracks in results.items():
+        if not isinstance(tracks, Tracks):
+            raise BadInput(f"results[{token}]", type(tracks).__name__, "helpers.metrics.tracking.Tracks", "give ids")
     names = config_factory(CONFIG).tracking_names
     return {
         "meta": {f"use_{name}": name == "camera" for name in ("camera", "lidar", "radar", "map", "external")},

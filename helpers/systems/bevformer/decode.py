@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from helpers.arguments import typed
-from helpers.boxes import Boxes, require_frame, wrap
+from helpers.boxes import Boxes, log_sizes, require_frame, wrap
 from helpers.dataset import CLASSES
 from helpers.errors import BadInput, foreign
 
@@ -22,7 +22,7 @@ def encode_boxes(boxes: Boxes) -> np.ndarray:
     """
     require_frame(boxes, "lidar")
     yaws = -boxes.yaws - np.pi / 2
-    logs = np.log(boxes.sizes)
+    logs = log_sizes(boxes)
     columns = [
         *(boxes.centers[:, :2].T),
         *(logs[:, :2].T),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from helpers.arguments import typed
-from helpers.boxes import Boxes, require_frame
+from helpers.boxes import Boxes, log_sizes, require_frame
 from helpers.dataset import CLASSES
 from helpers.errors import BadInput, foreign
 
@@ -27,7 +27,7 @@ def encode_boxes(boxes: Boxes) -> np.ndarray:
     `boxes` are in the ego frame. The length, along the heading, comes first: the boxes of mmdet3d from version 1.0 on.
     """
     require_frame(boxes, "ego")
-    sizes = np.log(boxes.sizes[:, [1, 0, 2]])
+    sizes = log_sizes(boxes)[:, [1, 0, 2]]
     angles = np.sin(boxes.yaws)[:, None], np.cos(boxes.yaws)[:, None]
     return np.concatenate([boxes.centers, sizes, *angles, boxes.velocities], 1).astype(np.float32)
 

@@ -1,5 +1,7 @@
 """Configurations of UniAD: sizes, shapes, states and switches. NumPy only."""
 
+import itertools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -99,17 +101,34 @@ class Config(base.Config):
     task = "driving"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        where = f"config {self.name!r}"
+        self._check_numbers()
         for field, choices in CHOICES.items():
-            if (found := getattr(self, field)) not in choices:
-                raise BadInput(where, f"{field}={found!r}", f"one of {', '.join(choices)}", "correct the name")
-        if len(self.picked) > self.num_feature_levels or max(self.picked) >= len(self.depths):
-            found = f"picked={self.picked} of {len(self.depths)} stages for {self.num_feature_levels} levels"
-            raise BadInput(where, found, "stages that there are, no more than levels", "mend it")
-        if self.map_masks > self.map_queries * self.map_classes:
-            found = f"map_masks={self.map_masks} of {self.map_queries} queries"
-            raise BadInput(where, found, "no more than queries times classes", "mend it")
+            self._check(getattr(self, field) in choices, f"{field}={getattr(self, field)!r}", " or ".join(choices))
+        most = max(self.picked, default=-1)
+        self._check(0 < len(self.picked) <= self.num_feature_levels and most < len(self.depths),
+                    f"picked={self.picked} of {len(self.depths)} stages for {self.num_feature_levels} levels",
+                    "stages that there are, one at least, no more than levels")  # fmt: skip
+        self._check(self.map_masks <= self.map_queries * self.map_classes,
+                    f"map_masks={self.map_masks} of {self.map_queries} queries",
+                    "no more than queries times classes")  # fmt: skip
+        self._check(self.num_heads > 0 and not self.embed_dims % self.num_heads,
+                    f"embed_dims={self.embed_dims}, num_heads={self.num_heads}", "whole channels a head")  # fmt: skip
+        self._check(self.occupancy_cell > 0 and self.occupancy_range > 0,
+                    f"occupancy_cell={self.occupancy_cell}, occupancy_range={self.occupancy_range}",
+                    "lengths above 0")  # fmt: skip
+        low, high = self.pc_range[:3], self.pc_range[3:]
+        self._check(len(low) == len(high) == 3 and all(map(operator.lt, low, high)), f"pc_range={self.pc_range}",
+                    "minimum x, y, z, then a larger maximum")  # fmt: skip
+        named = {*itertools.chain(*self.groups), *self.vehicles}
+        self._check(named <= set(range(self.num_classes)), f"groups={self.groups}, vehicles={self.vehicles}",
+                    f"classes from 0 to {self.num_classes - 1}")  # fmt: skip
+        self._check(self.birth_score <= 1 and self.alive_score <= 1,
+                    f"birth_score={self.birth_score}, alive_score={self.alive_score}", "up to 1")  # fmt: skip
+        super().__post_init__()
+
+    def _check(self, right: bool, found: str, expected: str) -> None:
+        if not right:
+            raise BadInput(f"config {self.name!r}", found, expected, "mend it")
 
     @property
     def pictures(self) -> str:  # type: ignore[override]

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from helpers.arguments import typed
-from helpers.boxes import Boxes, require_frame, wrap
+from helpers.arguments import between, typed
+from helpers.boxes import Boxes, log_sizes, require_frame, wrap
 from helpers.dataset import CLASSES
 from helpers.errors import BadInput
 
+UNCHANGED, LARGEST_LOG = "pass the network's output unchanged", 1e-3  # which is 0 but for rounding
 LEAST_SCORE, MOST_OVERLAP, ON = 0.1, 0.4, 0.5  # of a lane that is painted, of a mask with what is, of a cell
 
 Outputs = Mapping[str, np.ndarray]
@@ -72,7 +73,7 @@ def encode_boxes(boxes: Boxes) -> np.ndarray:
     `boxes` are in the lidar frame. z is that of the bottom, and the yaw clockwise from -y: boxes of mmdet3d before 1.0.
     """
     require_frame(boxes, "lidar")
-    yaws, logs = -boxes.yaws - np.pi / 2, np.log(boxes.sizes)
+    yaws, logs = -boxes.yaws - np.pi / 2, log_sizes(boxes)
     (x, y, z), height = boxes.centers.T, boxes.sizes[:, 2]
     columns = [x, y, *logs[:, :2].T, z - height / 2, logs[:, 2], np.sin(yaws), np.cos(yaws), *boxes.velocities.T]
     return np.stack(columns, axis=1).astype(np.float32)
@@ -81,15 +82,16 @@ def encode_boxes(boxes: Boxes) -> np.ndarray:
 @typed
 def decode_tracks(outputs: Outputs) -> Tracked:
     """The tracks that one frame hands on. Raises BadInput for other shapes and for values that are not finite."""
-    found, ids = _read(outputs, "bboxes_dict_bboxes", (None, 9)), np.asarray(outputs["obj_idxes"])
+    found = _read(outputs, "bboxes_dict_bboxes", (None, 9))
+    ids, labels = (_whole(outputs, name, (len(found),)) for name in ("obj_idxes", "bboxes_dict_labels"))
     scores = _read(outputs, "bboxes_dict_scores", (len(found),))
     rows = np.flatnonzero(ids >= 0)
     x, y, z, width, length, height, yaw, *velocity = found[rows].T
     boxes = Boxes(
         np.stack([x, y, z + height / 2], 1), np.stack([width, length, height], 1), wrap(-yaw - np.pi / 2),
-        np.stack(velocity, 1), np.asarray(outputs["bboxes_dict_labels"])[rows], scores[rows], "lidar", CLASSES,
+        np.stack(velocity, 1), labels[rows], scores[rows], "lidar", CLASSES,
     )  # fmt: skip
-    return Tracked(boxes, ids[rows].astype(np.int64), rows)
+    return Tracked(boxes, ids[rows], rows)
 
 
 @typed
@@ -99,8 +101,11 @@ def decode_roads(outputs: Outputs, kinds: int = 3) -> Roads:
     How sure a lane is: its score times the square of what its mask has on average where it is on. One that is less than
     0.1, or that overlaps with what is painted by more than 0.4 of its area, is left out.
     """
+    between("kinds", kinds, 1, 1000)
     masks = _read(outputs, "lane_masks", (None, None, None))
-    scores, classes = _read(outputs, "lane_scores", (len(masks),)), np.asarray(outputs["lane_classes"])
+    road = _read(outputs, "drivable_mask", (1, *masks.shape[1:]))[0] > ON
+    scores = _read(outputs, "lane_scores", (len(masks),))
+    classes = _whole(outputs, "lane_classes", (len(masks),), 0, kinds - 1)
     on = masks > ON
     sure = scores * ((masks * on).sum((1, 2)) / (on.sum((1, 2)) + 1)) ** 2
     lanes, instance = np.zeros((kinds, *masks.shape[1:]), bool), np.zeros(masks.shape[1:], np.int64)
@@ -113,7 +118,7 @@ def decode_roads(outputs: Outputs, kinds: int = 3) -> Roads:
         number += 1
         instance[free] = number
         painted |= free & (classes[index] > 0)  # of the public code: what is painted of class 0 hinders nothing
-    return Roads(lanes, instance, _read(outputs, "drivable_mask", (1, None, None))[0] > ON)
+    return Roads(lanes, instance, road)
 
 
 @typed
@@ -125,27 +130,41 @@ def decode_futures(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
     """
     paths = _read(outputs, "traj_preds", (None, None, None, 5))[..., :2]
     centers = _read(outputs, "bboxes_dict_bboxes", (len(paths) - 1, 9))[:, :2]
-    starts = np.concatenate([centers, np.zeros((1, 2))])
-    return paths + starts[:, None, None], np.exp(_read(outputs, "traj_log_scores", paths.shape[:2]))
+    starts, logs = np.concatenate([centers, np.zeros((1, 2))]), _read(outputs, "traj_log_scores", paths.shape[:2])
+    if (logs > LARGEST_LOG).any():
+        raise BadInput("traj_log_scores", logs.max(), "logarithms of probabilities, up to 0", UNCHANGED)
+    return paths + starts[:, None, None], np.exp(logs)
 
 
 @typed
 def decode_occupancy(outputs: Outputs) -> np.ndarray:
     """Which vehicle occupies a cell, int64 [T, H, W], 0 where none does, numbered from 1 on without gaps."""
-    owner = np.asarray(outputs["ins_seg_out"])
-    if owner.ndim != 4 or owner.shape[0] != 1:
-        raise BadInput("ins_seg_out", f"shape {owner.shape}", "[1,T,H,W]", "pass the network's output unchanged")
+    owner = _whole(outputs, "ins_seg_out", (1, None, None, None), 0)
+    if not owner.size:
+        raise BadInput("ins_seg_out", f"shape {owner.shape}", "[1,T,H,W], none of them 0", UNCHANGED)
     found, numbers = np.unique(owner[0], return_inverse=True)
     return numbers.reshape(owner.shape[1:]) + (found[0] != 0)
 
 
 def _read(outputs, name, shape):
     """An output as float64; BadInput for another shape, in which None is any, and for values that are not finite."""
+    if name not in outputs:
+        raise BadInput("outputs", f"{', '.join(map(str, outputs)) or 'none'}", f"an output {name}", UNCHANGED)
     array = np.asarray(outputs[name])
+    if array.dtype.kind not in "iufb":
+        raise BadInput(name, array.dtype, "numbers", UNCHANGED)
     if array.ndim != len(shape) or any(want not in (None, size) for want, size in zip(shape, array.shape, strict=True)):
         expected = "[" + ",".join("any" if size is None else str(size) for size in shape) + "]"
-        raise BadInput(name, f"shape {array.shape}", expected, "pass the network's output unchanged")
+        raise BadInput(name, f"shape {array.shape}", expected, UNCHANGED)
     if bad := np.count_nonzero(~np.isfinite(array)):
         fix = "find the first bad tensor: python -m helpers divergence RIGHT.onnx YOURS.onnx"
         raise BadInput(name, f"{bad} values that are NaN or infinite", "finite values", fix)
     return array.astype(np.float64)
+
+
+def _whole(outputs, name, shape, least=-(2**53), most=2**53):
+    """An output as int64, raises as `_read`, and for what is no whole number or not from `least` to `most`."""
+    array = _read(outputs, name, shape)
+    if wrong := array[(array != np.floor(array)) | (array < least) | (array > most)].tolist():
+        raise BadInput(name, wrong[0], f"whole numbers from {least} to {most}", UNCHANGED)
+    return array.astype(np.int64)

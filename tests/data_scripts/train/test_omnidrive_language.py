@@ -157,6 +157,10 @@ def test_the_command_leaves_both_networks(tokens, seen, parts, tmp_path, capsys)
     assert answer.path is None and 0 < len(answer.ids) <= 320
     assert program.main([*options, "--steps=3"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["step"] == 3
+    for wrong in ({}, [], 1, {"questions": ["a"] * 9}):
+        torch.save({"train": wrong, "held": wrong}, file)
+        with pytest.raises(BadInput, match=r"told\.pt\n[\s\S]*a file of the vision stage"):
+            program.main([*options, "--steps=3"])
 
 
 def test_other_files_are_refused(tokens, tmp_path):

@@ -77,3 +77,7 @@ def test_other_maps_are_refused(found, label, occupied, said):
         future_occupancy.counts(found, label, occupied)
     with pytest.raises(BadInput, match="sequences"):
         future_occupancy.score([])
+    with pytest.raises(BadInput, match="sequence 0"):
+        future_occupancy.score([np.ones((1, 4, 4), int)])
+    with pytest.raises(BadInput, match="none below 0"):
+        future_occupancy.rates(np.full((2, 6), -1.0))

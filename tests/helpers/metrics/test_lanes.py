@@ -61,3 +61,9 @@ def test_other_masks_are_refused(change):
         lanes.counts(*one)
     with pytest.raises(BadInput, match="frames"):
         lanes.score([])
+    for wrong in (1, tuple(frame(np.random.default_rng(2)))[:3]):
+        with pytest.raises(BadInput, match="frame 0"):
+            lanes.score([wrong])
+    for total in (np.full((5, 2), -1), np.array([[5, 1]] * 5)):
+        with pytest.raises(BadInput, match="cells in both"):
+            lanes.rates(total)

@@ -85,6 +85,10 @@ def test_what_cannot_be_scored_is_told(dataset):
     token, path = dataset.tokens[0], np.zeros((1, 1, 12, 2))
     with pytest.raises(BadInput, match=r"Forecast\.paths"):
         Forecast(forecast([(0, 0)], [1.0], path).boxes, np.full((1, 1, 12, 2), np.nan))
+    with pytest.raises(BadInput, match="one mode at least"):
+        Forecast(forecast([(0, 0)], [1.0], path).boxes, np.zeros((1, 0, 12, 2)))
+    with pytest.raises(BadInput, match="boxes of Forecast"):
+        Forecast(None, path)
     for found, said in ((forecast([(0, 0)], [1.0], path, frame="lidar"), "use to_global"), (1, "give paths")):
         with pytest.raises(BadInput, match=said):
             motion.score({token: found}, dataset)

@@ -210,6 +210,12 @@ def test_a_magnitude_that_is_not_finite_is_named(block, tmp_path):
         smoothing.groups(other, block.with_name("set.npz"))
 
 
+def test_magnitudes_too_small_for_a_scale_are_named(block, monkeypatch):
+    monkeypatch.setattr(linears, "LEAST", 1e9)
+    with pytest.raises(BadInput, match=r"found:    nothing above \d"):
+        smoothing.groups(block, block.with_name("set.npz"))
+
+
 def test_a_weight_that_is_computed_of_constants_is_one(block, tmp_path):
     turned = "turned1 = Transpose(w1)\n  again = Transpose(turned1)\n  h0 = MatMul(second, again)"
     parted = "q2, k2 = Split<num_outputs=2>(wv)\n  one = Concat<axis=0>(q2, k2)\n  v0 = MatMul(first, one)"

@@ -167,11 +167,16 @@ def test_frames_without_a_known_future_are_not_scored(dataset, frame):
         planning.measure(AHEAD, dataset[0], Surroundings(FREE, ROAD))
     with pytest.raises(BadInput, match="none to score"):
         planning.score({token: AHEAD for token in dataset.tokens}, dataset)
+    for rows in ([1], [{"a": 1.0}, {"b": 2.0}]):
+        with pytest.raises(BadInput, match="rows of `measure`"):
+            planning.summary(rows)
+    with pytest.raises(BadInput, match="planner of baseline"):
+        planning.baseline(5, dataset)
     with pytest.raises(BadInput, match="1 tokens not in the split, first 'x'"):
         planning.score({"x": AHEAD}, dataset)
 
 
-@pytest.mark.parametrize("path", [AHEAD[:5], AHEAD * np.nan, AHEAD[:, :1]])
+@pytest.mark.parametrize("path", [AHEAD[:5], AHEAD * np.nan, AHEAD[:, :1], AHEAD * 1e200, AHEAD * 1j])
 def test_what_is_no_path_is_refused(frame, path):
     with pytest.raises(BadInput, match=f"path of {frame.token}"):
         planning.measure(path, frame, Surroundings(FREE, ROAD))

@@ -108,7 +108,7 @@ def test_tracks_go_global_with_their_ids_and_without_what_is_far(dataset):
     assert [row["tracking_name"] for row in rows] == ["car"]  # a barrier is not tracked
 
 
-@pytest.mark.parametrize("ids", [[1, 2], [1, 1, 2], [0.5, 1, 2], [[1, 2, 3]]])
+@pytest.mark.parametrize("ids", [[1, 2], [1, 1, 2], [0.5, 1, 2], [[1, 2, 3]], [2**64 - 1, 1, 2]])
 def test_ids_that_are_none_are_refused(ids):
     with pytest.raises(BadInput, match=r"Tracks\.ids"):
         Tracks(boxes("global"), np.array(ids))
@@ -124,3 +124,10 @@ def test_what_cannot_be_scored_is_told(dataset):
         tracking.score({"x": Tracks(boxes("global"), np.arange(3))}, dataset)
     with pytest.raises(BadInput, match="no sample"):
         tracking.score({}, dataset)
+    for make in (
+        lambda: Tracks(None, [1]),
+        lambda: Tracks(boxes("global"), None),
+        lambda: tracking.submission({"x": 3}),
+    ):
+        with pytest.raises(BadInput):
+            make()

@@ -85,8 +85,43 @@ def test_vehicles_on_the_grid_are_numbered_without_gaps():
         ("bboxes_dict_bboxes", np.zeros((7, 8)), r"shape \(7, 8\)"),
         ("bboxes_dict_bboxes", np.full((7, 9), np.nan), "63 values"),
         ("bboxes_dict_scores", np.zeros(6), "bboxes_dict_scores"),
+        ("bboxes_dict_bboxes", np.full((7, 9), "x"), "numbers"),
+        ("bboxes_dict_labels", np.full(7, 0.5), "0.5"),
+        ("bboxes_dict_labels", np.array(["car"] * 7), "bboxes_dict_labels"),
+        ("obj_idxes", np.arange(3), "obj_idxes"),
+        ("obj_idxes", np.full(7, np.nan), "obj_idxes"),
+        ("obj_idxes", np.int64(1), "obj_idxes"),
     ],
 )
 def test_outputs_that_cannot_be_are_named(name, value, said):
     with pytest.raises(BadInput, match=said):
         decode.decode_tracks(outputs() | {name: value})
+
+
+@pytest.mark.parametrize("change", [
+    {"lane_classes": np.full(2, 3)}, {"lane_classes": np.full(2, -1)}, {"lane_classes": np.zeros(1, int)},
+    {"lane_classes": np.full(2, 0.5)}, {"drivable_mask": np.zeros((1, 3, 8))}, {"lane_masks": np.array([["x"]])},
+])  # fmt: skip
+def test_lanes_that_cannot_be_are_named(change):
+    given = {"lane_masks": np.ones((2, 8, 8)), "lane_scores": np.ones(2), "lane_classes": np.zeros(2, int),
+             "drivable_mask": np.zeros((1, 8, 8))}  # fmt: skip
+    assert decode.decode_roads(given).lanes[0].all()
+    with pytest.raises(BadInput, match=next(iter(change))):
+        decode.decode_roads(given | change)
+    with pytest.raises(BadInput, match="kinds"):
+        decode.decode_roads(given, 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.5, -5, "x", None])
+def test_cells_whose_owner_is_no_number_are_named(value):
+    with pytest.raises(BadInput, match="ins_seg_out"):
+        decode.decode_occupancy({"ins_seg_out": np.full((1, 2, 3, 3), value)})
+
+
+def test_what_an_output_lacks_is_named():
+    for read in (decode.decode_tracks, decode.decode_roads, decode.decode_futures, decode.decode_occupancy):
+        for given in ({}, {"ins_seg_out": np.zeros((1, 0, 3, 3))}):
+            with pytest.raises(BadInput):
+                read(given)
+    with pytest.raises(BadInput, match="logarithms of probabilities"):
+        decode.decode_futures(outputs() | {"traj_preds": np.ones((8, 2, 3, 5)), "traj_log_scores": np.ones((8, 2))})

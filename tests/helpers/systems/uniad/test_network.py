@@ -208,11 +208,19 @@ def test_the_readings_of_the_map_differ_where_there_are_several_levels():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"temporal_shift": "present"}, "both, history"),
-        ({"map_sampling": "level"}, "flat, first"),
-        ({"first_motion": ""}, "zero, absolute"),
+        ({"temporal_shift": "present"}, "both or history"),
+        ({"map_sampling": "level"}, "flat or first"),
+        ({"first_motion": ""}, "zero or absolute"),
         ({"picked": (4,)}, "stages that there are"),
+        ({"picked": ()}, "one at least"),
         ({"map_masks": 61}, "queries times classes"),
+        ({"num_heads": 0}, "whole channels"),
+        ({"num_query": -1}, "0 or more"),
+        ({"occupancy_cell": 0.0}, "above 0"),
+        ({"pc_range": (0.0,) * 6}, "larger maximum"),
+        ({"pc_range": (float("nan"),) * 6}, "finite"),
+        ({"vehicles": (99,)}, "classes from 0"),
+        ({"birth_score": 2.0}, "up to 1"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(changes, said):

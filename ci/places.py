@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from helpers import processes
 from helpers.errors import BadInput
 from helpers.files import ROOT
 from helpers.repository import git
@@ -153,10 +154,9 @@ def another_user():
 
 
 def as_nobody(command):
-    try:
+    with contextlib.suppress(OSError):
         return subprocess.run(command, cwd="/", capture_output=True, **OTHER).returncode
-    except OSError:
-        return 1
+    return 1
 
 
 def places(out):
@@ -247,4 +247,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(processes.program(main))

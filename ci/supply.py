@@ -70,7 +70,7 @@ def audit(programs, name):
         for entry in json.loads(report.read_text(encoding="utf-8"))["dependencies"]
     }
     nothing = {"skip_reason": "pip-audit says nothing of it"}
-    return {pin: against(found.get(pin.partition("==")[0], nothing)) for pin in pins}
+    return {pin: against(found.get(canonicalize_name(pin.partition("==")[0]), nothing)) for pin in pins}
 
 
 def against(entry):

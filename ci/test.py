@@ -13,7 +13,9 @@ import xml.etree.ElementTree as ElementTree
 
 from ci import browser
 from helpers import cores, processes
+from helpers.errors import BadInput
 from helpers.files import ROOT
+from helpers.shared import alone
 
 OUT = ROOT / "build/fast"
 JUNIT, BROWSER = OUT / "pytest.xml", OUT / "browser.xml"
@@ -89,13 +91,22 @@ def main(argv):
     if unknown:
         print(f"no such stage: {', '.join(sorted(unknown))} (there are {', '.join(STAGES)})", file=sys.stderr)
         return 2
+    try:
+        with alone(OUT, "a test of this tree", "test in a copy of the tree"):
+            return run_stages(argv or STAGES)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def run_stages(names):
+    """The exit code of these stages."""
     reports = {"unit": JUNIT, "notebooks": OUT / "report.json", "browser": BROWSER}
-    for name in argv or STAGES:
+    for name in names:
         if name in reports:
             reports[name].unlink(missing_ok=True)
-    OUT.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    passed, failed, skipped = (sum(counts) for counts in zip(*map(run_stage, argv or STAGES), strict=True))
+    passed, failed, skipped = (sum(counts) for counts in zip(*map(run_stage, names), strict=True))
     print(f"\nafter {time.monotonic() - started:.0f} s")
     print(f"total: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
     return 1 if failed else 0

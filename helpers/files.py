@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import errno
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -51,13 +50,15 @@ def found_at(path: PathLike) -> str:
 
 
 @contextlib.contextmanager
-def atomic(path: PathLike, folder: bool = False) -> Iterator[Path]:
+def atomic(path: PathLike, folder: bool = False, new: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it to `path` if the block succeeds, remove it if it does not.
 
-    With `folder=True` the temporary path is an existing empty folder and replaces an existing `path` folder.
+    With `folder=True` the temporary path is an existing empty folder and replaces an existing `path` folder. With
+    `new=True` nothing is replaced but an empty folder, whoever else writes `path` meanwhile.
 
     Raises:
-        BadInput: `path` cannot be made or replaced, or the disk is full. Other errors of the block stay what they are.
+        BadInput: `path` cannot be made or replaced, something came there meanwhile that `new` keeps, or the disk is
+            full. Other errors of the block stay what they are.
     """
     path = as_path(path)
     with _holder(path, folder) as holder:
@@ -67,30 +68,10 @@ def atomic(path: PathLike, folder: bool = False) -> Iterator[Path]:
                 part.mkdir()
             yield part
         with disk_errors(path, every=True):
-            _put(part, path, holder / temporary.REPLACED)
-
-
-def write_new(path: PathLike, text: str) -> Path:
-    """Write `text` to a new file: `path`, or `stem-2`, `stem-3`, ... where that is taken; returns the file's path.
-
-    The file is whole or absent, and never takes the place of another, whoever writes at the same time.
-
-    Raises:
-        BadInput: no file can be made there, or the disk is full.
-    """
-    path = as_path(path)
-    with _holder(path, folder=False) as holder, disk_errors(path, every=True):
-        part = holder / path.name
-        part.write_text(text, encoding="utf-8")
-        return _link_to_free_name(part, path)
-
-
-def _link_to_free_name(part, path):
-    for number in itertools.count(1):
-        target = path.with_stem(f"{path.stem}-{number}") if number > 1 else path
-        with contextlib.suppress(FileExistsError):
-            os.link(part, target)
-            return target
+            if new:
+                _put_new(part, path)
+            else:
+                _put(part, path, holder / temporary.REPLACED)
 
 
 def check_target(path: PathLike, folder: bool = False) -> None:
@@ -140,6 +121,17 @@ def _holder(path, folder):
             path.parent.mkdir(parents=True, exist_ok=True)
             holder = stack.enter_context(temporary.beside(path))
         yield holder
+
+
+def _put_new(part, path):
+    """Put `part` at `path`, where nothing is or an empty folder; what has come there meanwhile stays."""
+    try:
+        (os.rename if part.is_dir() else os.link)(part, path)  # neither takes the place of what holds something
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        found, fix = f"{found_at(path)} that came meanwhile", "use what the other run wrote, or give another name"
+        raise BadInput(path, found, "a name that is free (nothing half written is left)", fix) from error
 
 
 def _put(part, path, aside):

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from helpers import cores
+from helpers import cores, shared
 from helpers.arguments import typed
 from helpers.errors import BadInput
-from helpers.files import ROOT, PathLike, as_path, read_json, sha256, write_new
+from helpers.files import ROOT, PathLike, as_path, read_json, sha256
 from helpers.repository import git
 
 KINDS = ("measured", "recorded")
@@ -152,7 +152,7 @@ def write(record: Record, folder: PathLike = "results") -> Path:
         raise BadInput(f"record {record.name!r}", f"a metric of the name {other[0]!r}", "names as texts", "rename it")
     stamp = datetime.datetime.fromisoformat(record.date).astimezone(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
     text = json.dumps(dataclasses.asdict(record), indent=2, allow_nan=False) + "\n"
-    return write_new(Path(folder) / f"{record.name}-{stamp}.json", text)
+    return shared.write_new(Path(folder) / f"{record.name}-{stamp}.json", text)
 
 
 @typed

@@ -20,6 +20,7 @@ FLOORS = (
         "helpers.files",
         "helpers.processes",
         "helpers.repository",
+        "helpers.shared",
         "helpers.temporary",
         "helpers.turns",
     ),
@@ -55,6 +56,7 @@ GROUND = {  # imports within a floor
     "helpers.arguments": {"helpers.errors"},
     "helpers.files": {"helpers.arguments", "helpers.errors", "helpers.temporary"},
     "helpers.repository": {"helpers.errors", "helpers.files"},
+    "helpers.shared": {"helpers.errors", "helpers.files", "helpers.temporary"},
 }
 PROGRAMS = ("helpers", "ci", "benchmarks", "data_scripts")
 ARGUMENTS = ("helpers/cli/", "ci/", "benchmarks/", "data_scripts/", "plugins/", "patches/")  # who may parse argv

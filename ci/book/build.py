@@ -15,6 +15,7 @@ from ci.lessons import order
 from helpers import cores, processes
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic
+from helpers.shared import alone
 
 LEARN = ("docs/self_study.md", "docs/workshop.md")
 LOOK_UP = (
@@ -91,8 +92,15 @@ def build(out, strict=False):
 
     Returns (the path of its home page, the exit code of Sphinx).
     """
-    work = out / "book-work"
-    shutil.rmtree(work, ignore_errors=True)
+    report_of(out)
+    with alone(out / "book-work", "a making of the book", "pass another --out"):
+        return build_held(out, strict, out / "book-work")
+
+
+def build_held(out, strict, work):
+    """`build` with a folder for its work that no other one uses."""
+    for left in work.iterdir():
+        shutil.rmtree(left, ignore_errors=True)
     sources(out, work / "source")
     with atomic(out / "book", folder=True) as part:
         command = [sys.executable, "-m", "sphinx", "--builder", "html", "--conf-dir", Path(__file__).parent]

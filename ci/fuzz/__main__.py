@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 
 from ci.fuzz import doors, worker
 from ci.fuzz.door import BAD, GOOD
+from helpers import processes
 from helpers.cli import numbers
 from helpers.files import ROOT
 
@@ -136,4 +137,4 @@ def _keep(name, row, seed):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(processes.program(main))

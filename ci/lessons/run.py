@@ -28,6 +28,7 @@ from helpers import cores, processes, temporary
 from helpers.cli import numbers
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic, check_target
+from helpers.shared import alone
 
 STATUSES = ("passed", "failed", "timed out", "skipped")
 
@@ -125,6 +126,12 @@ def read_report(path):
 
 def run_all(notebooks, arguments):
     """Run the notebooks and write the report; its entries, in the order of the notebooks."""
+    with alone(arguments.out / "notebooks", "a run of lessons", "pass another --out"):
+        return run_held(notebooks, arguments)
+
+
+def run_held(notebooks, arguments):
+    """`run_all` in a folder that no other run writes to."""
     check_target(arguments.out / "report.json")
     previous = read_report(arguments.out / "report.json")
     arguments.threads, arguments.stop = max(1, cores.count() // arguments.jobs), threading.Event()

@@ -8,6 +8,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 lock=requirements/book.txt
 stamp=.venv/book-installed-from
 if cmp -s "$lock" "$stamp"; then exit 0; fi
+. ci/setup/alone.sh ci/setup/cpu.sh
+if cmp -s "$lock" "$stamp"; then exit 0; fi
 rm -f "$stamp"
 started=$SECONDS
 echo "set-up: adding the tools of the book from $lock"

@@ -8,7 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 lock=requirements/cpu.txt
 stamp=.venv/installed-from
 wanted() { cat "$lock" pyproject.toml && pwd -P; }
-if wanted | cmp -s - "$stamp" && .venv/bin/python -c ''; then exit 0; fi
+ready() { wanted | cmp -s - "$stamp" && .venv/bin/python -c ''; }
+if ready; then exit 0; fi
+. ci/setup/alone.sh ci/setup/cpu.sh
+if ready; then exit 0; fi
 
 fail() { printf 'set-up: %s\n' "$@" >&2; exit 1; }
 

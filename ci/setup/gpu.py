@@ -8,6 +8,8 @@ created when the installation fails. An environment that already holds what the 
 """
 
 import argparse
+import contextlib
+import fcntl
 import os
 import platform
 import shutil
@@ -111,6 +113,22 @@ def steps(lock, builders):
 
 def install(name, python):
     """Make the tier's environment; it is complete, or it is gone."""
+    with open(__file__, "rb") as one:
+        with contextlib.suppress(OSError):  # a file system without locks
+            _wait_for(one)
+        _install(name, python)
+
+
+def _wait_for(one):
+    """Hold a file as soon as no other set-up does: two would clear and fill the same environment."""
+    try:
+        fcntl.flock(one, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("make gpu: another one is at work in this folder; waiting for its end", flush=True)
+        fcntl.flock(one, fcntl.LOCK_EX)
+
+
+def _install(name, python):
     tier, lock = TIERS[name], (ROOT / f"requirements/{name}.txt").read_text(encoding="utf-8")
     folder, content = ROOT / tier["folder"], f"{name}\n{ROOT}\n{lock}"
     stamp = folder / "installed-from"

@@ -31,6 +31,7 @@ have_uv() {
 say() { printf 'set-up: %s\n' "$@" >&2; }
 
 if first "$version" "${PYTHON:-}" "python$version" python3 python; then exit; fi
+. ci/setup/alone.sh ci/setup/python.sh
 export UV_PYTHON_INSTALL_DIR=$PWD/$tools/python UV_CACHE_DIR=$PWD/$tools/cache
 if ! base=$(first "" "${PYTHON:-}" python3 python); then
     say "found no Python with venv (tried \$PYTHON, python$version, python3, python); expected $version, or another" \

@@ -45,7 +45,7 @@ def dump(steps: Iterable[Step], out: PathLike, config: Any, count: int = 1) -> P
     check_config(config, "initial_states", "input_types")
     check_out(out)
     taken = 0
-    with atomic(out, folder=True) as part:
+    with atomic(out, folder=True, new=True) as part:
         for step in itertools.islice(steps, count):
             frame: Any = step.frame
             _write(part / frame.token, step.feeds | config.initial_states(), config.input_types())

@@ -35,6 +35,8 @@ def _split(options: Namespace) -> int:
 
     source = options.checkpoint
     check_distinct(options.out_dir, source)
+    if source.is_dir() and options.out_dir.resolve().is_relative_to(source.resolve()):
+        raise BadInput(options.out_dir, f"a place in {source}, the input", "a place of its own", "give another name")
     is_folder = source.is_dir() and not layered.is_layered(source)
     state = folder.read_weights(source) if is_folder else read_checkpoint(source)
     out = layered.save(state, options.out_dir, options.replace)

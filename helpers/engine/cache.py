@@ -90,6 +90,8 @@ def fetch(
 ) -> Path:
     """The engine of this identity: the entry that is there if it is whole, else a new one.
 
+    Of several runs that build it at once the first one's stays: an entry that another run may be using never changes.
+
     Args:
         make: function of a path that writes the engine there (and its external files beside it) and returns what the
             metadata file should say besides the identity.
@@ -100,7 +102,7 @@ def fetch(
         if reason is None:
             return engine
         print(f"engine cache: {engine.parent} is rebuilt: {reason}", file=sys.stderr)
-    with atomic(engine.parent, folder=True) as folder:
+    with contextlib.suppress(_Built), atomic(engine.parent, folder=True) as folder:
         part = folder / engine.name
         start = time.perf_counter()
         details = make(part)
@@ -116,7 +118,13 @@ def fetch(
             **details,
         }
         metadata_file(part).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+        if damage(engine, made_from) is None:
+            raise _Built
     return engine
+
+
+class _Built(Exception):
+    """Another run has built this engine meanwhile."""
 
 
 def _files(folder):

@@ -17,6 +17,7 @@ from helpers.dataset import Dataset
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path, atomic, found_at, read_json
 from helpers.sequence import Arrays
+from helpers.shared import write_first
 
 ABOUT, METRICS = "evaluation.json", "metrics.json"
 AGAIN = "remove the file and run the evaluation again: what is done is kept"
@@ -54,8 +55,7 @@ class Store:
             if any(not name.startswith(".") for name in there) and not path.exists():  # others may write it just now
                 fix = "choose another folder"
                 raise BadInput(self.folder, f"files, but no {ABOUT}", "a new folder, or one of an evaluation", fix)
-            with atomic(path) as part:
-                part.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+            write_first(path, json.dumps(about, indent=1) + "\n")
         found = read_json(path, "what an evaluation is of", "choose another folder")
         if found != about:
             known = found if isinstance(found, dict) else {}

@@ -55,13 +55,12 @@ def key_of(model: torch.nn.Module, plugin: bool, opset: int, options: Mapping[st
 
 def fetch(key: str, path: PathLike, folder: Path = FOLDER) -> bool:
     """Copy the export of this key to `path`; whether there was a whole one."""
-    kept = folder / f"{key}.onnx"
     try:
-        graph.load(kept)  # its content is the one that was written
-    except BadInput:
+        with atomic(path) as part:
+            shutil.copyfile(folder / f"{key}.onnx", part)
+            graph.load(part)  # its content is the one that was written
+    except (BadInput, FileNotFoundError):
         return False
-    with atomic(path) as part:
-        shutil.copyfile(kept, part)
     return True
 
 
@@ -69,9 +68,16 @@ def keep(key: str, path: PathLike, folder: Path = FOLDER) -> None:
     """Keep the export at `path` under this key, and of all that are kept the newest `MOST`."""
     with atomic(folder / f"{key}.onnx") as part:
         shutil.copyfile(path, part)
-    kept = sorted(folder.glob("*.onnx"), key=lambda file: file.stat().st_mtime)
-    for file in kept[:-MOST]:
+    for file in sorted(folder.glob("*.onnx"), key=_written)[:-MOST]:
         file.unlink(missing_ok=True)
+
+
+def _written(file):
+    """When a file was written; 0 if another run has just removed it."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _describe(module: torch.nn.Module) -> list[str]:

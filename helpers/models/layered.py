@@ -95,7 +95,7 @@ def save(state: Mapping, out: PathLike, replace: bool = False) -> Path:
     if not state:
         raise BadInput(out, "no tensor", "a state dict with one at least", "look at the checkpoint")
     entries = {}
-    with atomic(out, folder=True) as part:
+    with atomic(out, folder=True, new=not replace) as part:
         for name, tensor in state.items():
             data = _bytes_of(name, tensor)
             path = part / file_of(name)
@@ -114,15 +114,18 @@ def _check_free(out, replace):
     fix = "give another name" + "" if replace else "give another name, or replace it (--replace)"
     if (found := found_at(out)) not in ("a folder", "no such file") or (out.is_dir() and not replace):
         raise BadInput(out, f"{found} is there already", "a name that is free", fix)
-    if out.is_dir() and (foreign_files := [name for name in _held(out) if not name.endswith(SUFFIX) and name != INDEX]):
+    strange = (name for name in _held(out) if not name.endswith(SUFFIX) and name != INDEX)
+    if out.is_dir() and (other := next(strange, None)):
         expected = "a tree of layered weights, which alone is replaced"
-        raise BadInput(out, f"a folder with {foreign_files[0]!r}", expected, "give another name")
+        raise BadInput(out, f"a folder with {other!r}", expected, "give another name")
 
 
 def _held(root):
-    """Names within `root` of all that is no folder, links counting as files."""
-    paths = (path for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
-    return sorted(path.relative_to(root).as_posix() for path in paths)
+    """Yield the names within `root` of all that is no folder, links counting as files."""
+    with foreign(root, "a folder whose content can be listed", "give another name"):
+        for path in root.rglob("*"):
+            if path.is_symlink() or not path.is_dir():
+                yield path.relative_to(root).as_posix()
 
 
 def _bytes_of(name, tensor):

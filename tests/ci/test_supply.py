@@ -18,7 +18,7 @@ while [ "$1" != --output ]; do shift; done
 cp "$ANSWER" "$2"
 exit 1
 """
-PINS = "numpy==1.26.4 --hash=sha256:a\ntorch==2.13.0+cpu --hash=sha256:b\n"
+PINS = "NumPy==1.26.4 --hash=sha256:a\ntorch==2.13.0+cpu --hash=sha256:b\n"
 
 
 @pytest.fixture
@@ -51,13 +51,13 @@ def pin(name, version, *vulnerabilities):
 def test_every_pin_is_looked_up_and_clean(here, capsys):
     assert here("audit", answer=[pin("numpy", "1.26.4"), pin("torch", "2.13.0")]) == 0
     assert "cpu          2 pins: 0 with known faults, 0 not looked up" in capsys.readouterr().out
-    assert (here.root / "build/supply/cpu.pins.txt").read_text() == "numpy==1.26.4\ntorch==2.13.0\n"
+    assert (here.root / "build/supply/cpu.pins.txt").read_text() == "NumPy==1.26.4\ntorch==2.13.0\n"
 
 
 def test_a_known_fault_fails_naming_pin_id_and_the_release_that_mends_it(here, capsys):
     faults = [{"id": "PYSEC-1", "fix_versions": ["2.1"]}, {"id": "PYSEC-2", "fix_versions": []}]
     assert here("audit", answer=[pin("numpy", "1.26.4", *faults), pin("torch", "2.13.0")]) == 1
-    assert "numpy==1.26.4: PYSEC-1, PYSEC-2; fixed in 2.1" in capsys.readouterr().out
+    assert "NumPy==1.26.4: PYSEC-1, PYSEC-2; fixed in 2.1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from ci import test
+from helpers import shared
 
 JUNIT = (
     "<testsuites><testsuite tests='{}' failures='{}' errors='{}' skipped='{}'/>"
@@ -124,3 +125,11 @@ def test_the_stages_are_those_of_the_makefile_and_run_modules():
     commands = [command for stage in test.STAGES.values() for command in stage]
     assert all(command[:2] == [sys.executable, "-m"] for command in commands)
     assert [sys.executable, "-m", "ci.results", "--check"] in commands
+
+
+def test_two_tests_of_one_tree_do_not_meet(stages, capfd):
+    stages |= {"lint": [ends(0)]}
+    with shared.alone(test.OUT, "a test", "wait"):
+        assert test.main(["lint"]) == 2
+    assert "a test of this tree that another process is at" in capfd.readouterr().err
+    assert run("lint", capfd=capfd) == (0, "total: 1 passed, 0 failed")

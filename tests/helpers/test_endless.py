@@ -6,7 +6,7 @@ import signal
 import pytest
 from torch import nn
 
-from helpers import engine, files, graph, models, npz, repository
+from helpers import engine, files, graph, models, npz, repository, shared
 from helpers.calibration import samples
 from helpers.dataset import tables
 from helpers.dataset.images import read_image
@@ -75,7 +75,7 @@ def test_a_pipe_is_no_pointer_of_git_lfs(endless):
 
 @pytest.mark.parametrize(
     "write",
-    [files.check_target, lambda path: files.atomic(path).__enter__(), lambda path: files.write_new(path, "x")],
+    [files.check_target, lambda path: files.atomic(path).__enter__(), lambda path: shared.write_new(path, "x")],
 )
 def test_no_file_takes_the_place_of_a_device(endless, write):
     with pytest.raises(BadInput, match="a device or a pipe"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import calibration, engine, files, graph, npz, quantize, records, repository
+from helpers import calibration, engine, files, graph, npz, quantize, records, repository, shared
 from helpers.cli import arrays
 from helpers.dataset import open_dataset
 from helpers.environment import doctor, patches
@@ -158,13 +158,19 @@ def test_digest_covers_content_in_order(tmp_path):
     assert files.sha256(one) == hashlib.sha256(long).hexdigest()
 
 
-def test_a_new_file_never_takes_the_place_of_another(tmp_path):
-    (tmp_path / "a.txt").write_text("mine")
-    assert [files.write_new(tmp_path / "a.txt", text).name for text in "bc"] == ["a-2.txt", "a-3.txt"]
-    assert [(tmp_path / name).read_text() for name in ("a.txt", "a-2.txt", "a-3.txt")] == ["mine", "b", "c"]
-    assert len(list(tmp_path.iterdir())) == 3
-    with pytest.raises(BadInput, match=r"a\.txt[\s\S]*can be written"):
-        files.write_new(tmp_path / "a.txt" / "b.txt", "below a file")
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_has_come_meanwhile_stays_where_only_something_new_is_written(tmp_path, folder):
+    target = tmp_path / "a"
+    refused = pytest.raises(BadInput, match=r"a f\w+ that came meanwhile[\s\S]*a name that is free")
+    with refused, files.atomic(target, folder, new=True) as part:
+        (part / "mine" if folder else part).write_text("mine")
+        with files.atomic(target, folder, new=True) as other:
+            (other / "theirs" if folder else other).write_text("theirs")
+    assert (target / "theirs" if folder else target).read_text() == "theirs" and os.listdir(tmp_path) == ["a"]
+    (tmp_path / "empty").mkdir()
+    with files.atomic(tmp_path / "empty", folder=True, new=True) as part:
+        (part / "x").touch()
+    assert os.listdir(tmp_path / "empty") == ["x"]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +214,8 @@ NO_PATHS = ["a\0b", "\ud800", "a" * 300, "a/" * 3000, "ring", "ring/x"]
 DOORS = {
     "atomic": lambda path: files.atomic(path).__enter__(),
     "atomic folder": lambda path: files.atomic(path, folder=True).__enter__(),
-    "write_new": lambda path: files.write_new(path, "text"),
+    "write_new": lambda path: shared.write_new(path, "text"),
+    "alone": lambda path: shared.alone(path, "work", "wait").__enter__(),
     "check_target": files.check_target,
     "check_distinct": lambda path: files.check_distinct(path, "x"),
     "check_distinct of an input": lambda path: files.check_distinct("x", path),

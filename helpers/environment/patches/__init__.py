@@ -240,7 +240,7 @@ def _write(path, content):
         part.write_bytes(content)
         shutil.copymode(path, part)
     for stale in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
-        stale.unlink()
+        stale.unlink(missing_ok=True)
 
 
 def _loaded(root, todo):

@@ -19,6 +19,7 @@ from helpers.environment.patches import PATCHES, Entry
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, atomic, found_at, read_json, sha256, stays_inside
 from helpers.repository import git
+from helpers.shared import alone
 
 LIST = "python -m helpers patch list"  # with the address of every repository
 
@@ -60,21 +61,22 @@ def apply_to_clone(repo: PathLike, patch_file: PathLike, commit: str, directory:
     if not patch_file.is_file():
         fix = "give the path of your copy of the patch"
         raise BadInput(patch_file, found_at(patch_file), "the patch to apply", fix)
-    commit = _resolve(repo, commit)
-    key = {"patch": sha256(patch_file), "commit": commit, "directory": directory}
-    if journal.is_file():
-        return _already(repo, journal, _read(repo, journal), key)
-    _require_clean(repo)
-    record = key | {"stage": "started", "previous": _head(repo), "files": {}}
-    _save(journal, record)
-    try:
-        _checkout(repo, commit)
-        _apply(repo, patch_file, directory, journal, record)
-    except BaseException:
-        _restore(repo, journal, record)
-        raise
-    result = {"state": "applied", "commit": commit, "previous": record["previous"]}
-    return result | {"changed": [*record["files"]], "notes": _submodules(repo)}
+    with _held(journal):
+        commit = _resolve(repo, commit)
+        key = {"patch": sha256(patch_file), "commit": commit, "directory": directory}
+        if journal.is_file():
+            return _already(repo, journal, _read(repo, journal), key)
+        _require_clean(repo)
+        record = key | {"stage": "started", "previous": _head(repo), "files": {}}
+        _save(journal, record)
+        try:
+            _checkout(repo, commit)
+            _apply(repo, patch_file, directory, journal, record)
+        except BaseException:
+            _restore(repo, journal, record)
+            raise
+        result = {"state": "applied", "commit": commit, "previous": record["previous"]}
+        return result | {"changed": [*record["files"]], "notes": _submodules(repo)}
 
 
 @typed
@@ -89,13 +91,19 @@ def revert_clone(repo: PathLike) -> dict[str, Any]:
     """
     repo = as_path(repo).resolve()
     journal = _journal(repo)
-    if not journal.is_file():
-        return {"state": "not applied", "previous": _head(repo), "changed": []}
-    record = _read(repo, journal)
-    if record["stage"] == "applied":
-        _require_unchanged(repo, journal, record)
-    _restore(repo, journal, record)
+    with _held(journal):
+        if not journal.is_file():
+            return {"state": "not applied", "previous": _head(repo), "changed": []}
+        record = _read(repo, journal)
+        if record["stage"] == "applied":
+            _require_unchanged(repo, journal, record)
+        _restore(repo, journal, record)
     return {"state": "not applied", "previous": record["previous"], "changed": [*record["files"]]}
+
+
+def _held(journal):
+    """The clone's git folder, for this run alone."""
+    return alone(journal.parent.parent, "an application of a patch, or a revert,", "work in a clone of your own")
 
 
 def _journal(repo):

@@ -15,6 +15,7 @@ import pytest
 
 from ci.lessons import execute, run
 from ci.lessons import lesson as lessons
+from helpers import shared
 from helpers.files import ROOT
 from tests.ci.lessons.notebooks import NAP, NOTEBOOKS, SOLUTION, code, lesson, skip
 
@@ -304,6 +305,15 @@ def test_a_folder_that_cannot_be_written_is_told_without_a_traceback(tmp_path, c
     (tmp_path / "out").write_text("a file")
     assert run.main([str(ROOT / "notebooks/00_start_here.ipynb"), "--out", str(tmp_path / "out")]) == 2
     assert "Traceback" not in (told := capsys.readouterr().err) and str(tmp_path / "out") in told
+
+
+def test_two_runs_into_one_folder_do_not_meet(tmp_path, capsys):
+    out = tmp_path / "out"
+    with shared.alone(out / "notebooks", "a run of lessons", "wait"):
+        assert run.main([str(ROOT / "notebooks/00_start_here.ipynb"), "--out", str(out)]) == 2
+    told = capsys.readouterr().err
+    assert "a run of lessons that another process is at" in told and "or pass another --out" in told
+    assert list((out / "notebooks").iterdir()) == [] and not (out / "report.json").exists()
 
 
 def test_a_process_that_runs_a_lesson_builds_no_grammar_of_addresses():

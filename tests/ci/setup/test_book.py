@@ -14,7 +14,7 @@ FAKE_PYTHON = '#!/bin/sh\necho "$*" >>calls\nexit $(cat status)\n'
 @pytest.fixture
 def add(tmp_path):
     """Runs ci/setup/book.sh in a folder with a fake Python that ends with `status`; (exit code, its calls so far)."""
-    for name in ("ci/setup/book.sh", "requirements/book.txt"):
+    for name in ("ci/setup/alone.sh", "ci/setup/book.sh", "ci/setup/cpu.sh", "requirements/book.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     python = tmp_path / ".venv/bin/python"

@@ -1,5 +1,6 @@
 """`make setup`: .venv from the lock of the CPU tier, on a machine that may have no Python, or another one."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -32,7 +33,22 @@ case "$*" in
     *find*) echo "$FETCHED" ;;
 esac
 """
-TOOLS = ("bash", "cat", "cmp", "cp", "dirname", "grep", "mkdir", "mktemp", "readlink", "rm", "sed", "tee", "uname")
+TOOLS = (
+    "bash",
+    "cat",
+    "cmp",
+    "cp",
+    "dirname",
+    "flock",
+    "grep",
+    "mkdir",
+    "mktemp",
+    "readlink",
+    "rm",
+    "sed",
+    "tee",
+    "uname",
+)
 
 
 @pytest.fixture
@@ -47,6 +63,7 @@ def python(tmp_path):
 def set_up(folder, python=None, version="3.11", fetched="", **environment):
     """Run a copy of ci/setup/cpu.sh on a PATH that has no Python; (exit code, output, the calls of the fake Python)."""
     for name in (
+        "ci/setup/alone.sh",
         "ci/setup/cpu.sh",
         "ci/setup/python.sh",
         *(f"requirements/{lock}.txt" for lock in ("build", "cpu", "uv")),
@@ -125,6 +142,34 @@ def test_a_copied_folder_sets_itself_up_again_from_nothing(tmp_path, python):
     first.rename(renamed)
     assert any("-m venv --clear .venv" in call for call in set_up(renamed, python)[2])
     assert not installs(set_up(renamed, python)[2])
+
+
+def test_of_two_set_ups_at_once_the_second_waits_and_finds_all_done(tmp_path, python):
+    assert set_up(tmp_path, python)[0] == 0
+    stamp = tmp_path / ".venv/installed-from"
+    whole = stamp.read_text()
+    stamp.unlink()
+    script = tmp_path / "ci/setup/cpu.sh"
+    variables = {"PATH": str(tmp_path / "bin"), "CALLS": str(tmp_path / "calls"), "PYTHON": str(python)}
+    (tmp_path / "calls").write_text("")
+    with open(script) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        second = subprocess.Popen([script], cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True)
+        assert "another one is at work in this folder; waiting" in second.stderr.readline()
+        stamp.write_text(whole)
+    assert second.wait(20) == 0 and not installs((tmp_path / "calls").read_text().splitlines())
+    second.stderr.close()
+
+
+def test_where_there_is_no_flock_set_up_goes_on(tmp_path, python):
+    set_up(tmp_path, python)
+    (tmp_path / "bin/flock").unlink()
+    (tmp_path / ".venv/installed-from").unlink()
+    done = subprocess.run(
+        ["ci/setup/cpu.sh"], cwd=tmp_path, capture_output=True, text=True, timeout=20,
+        env={"PATH": str(tmp_path / "bin"), "CALLS": str(tmp_path / "calls"), "PYTHON": str(python)},
+    )  # fmt: skip
+    assert done.returncode == 0 and "flock" not in done.stderr
 
 
 def test_a_link_to_another_folder_s_environment_is_left_alone(tmp_path, python):

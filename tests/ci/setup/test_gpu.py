@@ -29,7 +29,7 @@ def make_gpu(tmp_path):
     """Function (what nvidia-smi prints or None, *arguments, fails="") -> the finished process; root at tmp_path."""
     (tmp_path / "bin").mkdir()
     locks = [f"requirements/{file}" for file in os.listdir(ROOT / "requirements")]
-    for name in ("ci/setup/gpu.py", "ci/setup/python.sh", *locks):
+    for name in ("ci/setup/alone.sh", "ci/setup/gpu.py", "ci/setup/python.sh", *locks):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     for tool in ("bash", "cat", "cp", "dirname", "ls", "mkdir", "wc"):

@@ -89,6 +89,16 @@ def test_a_dump_is_whole_or_absent_and_replaces_nothing(tmp_path):
     assert (tmp_path / "data/kept").exists()
 
 
+def test_what_another_dump_wrote_meanwhile_stays(tmp_path):
+    def steps():
+        samples.dump([Step(feeds(), True, types.SimpleNamespace(token="first"))], tmp_path / "new", TINY)
+        yield Step(feeds(), True, types.SimpleNamespace(token="second"))
+
+    with pytest.raises(BadInput, match="came meanwhile"):
+        samples.dump(steps(), tmp_path / "new", TINY)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["first"]
+
+
 def test_two_free_dimensions_of_one_input_are_refused(tmp_path):
     with pytest.raises(BadInput, match="more than one free dimension in axbx2"):
         samples._shape(tmp_path / "x.dat", (4, 5, 2), np.dtype("f4"), dict(enumerate(_free("a", "b"))))

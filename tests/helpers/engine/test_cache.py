@@ -54,6 +54,15 @@ def test_an_entry_tells_the_seconds_of_its_build(tmp_path, conv, monkeypatch):
     assert cache.read_meta(path)["build_seconds"] == 2.346
 
 
+def test_of_two_builds_at_once_the_first_one_s_engine_stays(tmp_path, conv):
+    made_from = cache.identity(conv, cache.read_model(conv), "onnxruntime", "1", [], {})
+    fetch = lambda make: cache.fetch(tmp_path / "cache", conv, made_from, ".engine", make)  # noqa: E731
+    first = lambda part: part.write_bytes(b"first") and {}  # noqa: E731
+    path = fetch(lambda part: fetch(first) and part.write_bytes(b"second") and {})
+    assert path.read_bytes() == b"first" and cache.damage(path, made_from) is None
+    assert os.listdir(tmp_path / "cache") == [path.parent.name]
+
+
 @pytest.mark.parametrize("how", ["flip", "truncate", "remove", "metadata", "no metadata", "edit"])
 def test_damaged_entry_is_rebuilt_with_a_notice_and_never_loaded(conv, cached, runtime, how, capsys):
     path = engine.build(conv, runtime, cached)

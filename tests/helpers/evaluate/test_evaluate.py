@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tqdm.auto import tqdm
 
 from helpers.dataset import stream
 from helpers.errors import BadInput
-from helpers.evaluate import Store, Worker, evaluate, local, task_of
+from helpers.evaluate import Store, Worker, evaluate, local, store, task_of
 from helpers.sequence import rollout
 from tests.helpers.evaluate.fakes import CONFIG, LENGTHS, Split, Sum, run
 
@@ -170,6 +171,22 @@ def test_a_folder_of_another_evaluation_or_of_something_else(tmp_path):
     with pytest.raises(BadInput, match="notes"):
         go(tmp_path / "notes.txt")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "out"]
+
+
+def test_of_two_evaluations_that_begin_at_once_in_a_folder_one_has_it(tmp_path, monkeypatch):
+    both, first = threading.Barrier(2), store.write_first
+    monkeypatch.setattr(store, "write_first", lambda *words: both.wait(20) >= 0 and first(*words))
+
+    def begin(digest):
+        try:
+            return Store(tmp_path / "out", Split(), ABOUT | {"sha256": digest}) and digest
+        except BadInput as error:
+            return error.where
+
+    with ThreadPoolExecutor(2) as pool:
+        had = list(pool.map(begin, "12"))
+    about = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert sorted(had) == sorted([about["sha256"], str(tmp_path / "out/evaluation.json")])
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"x" * 300])

@@ -168,3 +168,13 @@ def test_the_newest_exports_are_kept(toy, tmp_path, monkeypatch):
     for number in range(3):
         cache.keep(str(number), toy[1], tmp_path)
     assert len(list(tmp_path.glob("*.onnx"))) == 2 and cache.fetch("2", tmp_path / "out/copy.onnx", tmp_path)
+
+
+def test_what_another_run_removes_meanwhile_is_not_there_and_no_error(toy, tmp_path, monkeypatch):
+    gone = tmp_path / "gone.onnx"
+    gone.symlink_to("nowhere")  # in the list of the folder, and gone when it is asked for
+    cache.keep("1", toy[1], tmp_path)
+    assert cache.fetch("1", tmp_path / "out/copy.onnx", tmp_path)
+    monkeypatch.setattr(cache.graph, "load", lambda path: pytest.fail("read"))
+    assert not cache.fetch("gone", tmp_path / "out/gone.onnx", tmp_path)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["copy.onnx"]

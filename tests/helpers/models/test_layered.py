@@ -84,6 +84,21 @@ def test_no_name_is_written_outside_or_over_another(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["deep"] and os.listdir(tmp_path / "deep") == ["c-model"]
 
 
+def test_a_tree_that_another_run_wrote_meanwhile_stays(tmp_path, monkeypatch):
+    out, written = tmp_path / "c-model", layered._bytes_of
+    monkeypatch.setattr(layered, "_check_free", lambda *words: None)
+
+    def meanwhile(name, tensor):
+        if name == "second":
+            layered.save({"first": torch.zeros(1)}, out)
+        return written(name, tensor)
+
+    monkeypatch.setattr(layered, "_bytes_of", meanwhile)
+    with pytest.raises(BadInput, match="came meanwhile"):
+        layered.save({"second": torch.ones(1)}, out)
+    assert list(layered.read(out)) == ["first"]
+
+
 @pytest.mark.parametrize(
     "checkpoint", ["bevformer_mini.safetensors", "fbocc_mini.safetensors", "llama_mini", "openvla_mini"]
 )
@@ -211,3 +226,12 @@ def test_an_index_is_read_without_torch(tree, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     entry = layered.index(tree[1])["net.turned"]
     assert (entry.file, entry.shape, entry.dtype, entry.nbytes) == ("net/turned.bin", (6, 4), "float32", 96)
+
+
+def test_a_tree_is_not_written_into_its_source(tmp_path):
+    source = layered.save({"a": torch.ones(1)}, tmp_path / "tree")
+    with pytest.raises(BadInput, match="the input"):
+        weights.main(["split", str(source), "--out_dir", str(source / "in")])
+    assert list(layered.read(source)) == ["a"]
+    with pytest.raises(BadInput, match=r"a folder with '|can be listed"):
+        layered.save({"a": torch.ones(1)}, "/proc", replace=True)

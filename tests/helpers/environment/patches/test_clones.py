@@ -43,6 +43,16 @@ def test_twice_is_once(pinned):
         clones.apply_to_clone(repo, other, first)
 
 
+def test_while_another_run_is_at_work_in_a_clone_nothing_is_applied_or_reverted(pinned):
+    repo, file, first = pinned
+    before = tree(repo)
+    with clones._held(clones._journal(repo)):
+        for work in (lambda: clones.apply_to_clone(repo, file, first), lambda: clones.revert_clone(repo)):
+            with pytest.raises(BadInput, match="that another process is at"):
+                work()
+    assert tree(repo) == before and clones.apply_to_clone(repo, file, first)["state"] == "applied"
+
+
 @pytest.mark.parametrize("staged", [False, True])
 def test_a_dirty_tree_is_refused(pinned, staged):
     """Also where git itself would carry the change along, because both commits have the same file."""

@@ -1,5 +1,6 @@
 """The figures that the prose of docs/results.md quotes, by the names that template.md gives them."""
 
+from ci.results.precisions import told
 from ci.results.recorded import CPU, day, device
 from ci.results.tables import A40, BY_HOST, MINI, PROJECTED, PUBLISHED, SPEEDS
 
@@ -35,7 +36,7 @@ def quoted(results):
     found = {name: results.latest(record) for name, record in QUOTED.items()}
     speeds = results.latest(SPEEDS, CPU)
     metrics = {name: record.metrics for name, record in found.items()}
-    return metrics | _ratios(metrics) | _graphs(metrics) | _sums(metrics) | {
+    return metrics | _ratios(metrics) | _graphs(metrics) | _sums(metrics) | told(results) | {
         "tensorrt": found["int8"].versions["tensorrt"],
         "torch": found["eager_fp32"].versions["torch"],
         "operators_torch": found["operators"].versions["torch"].partition("+")[0],

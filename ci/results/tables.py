@@ -1,6 +1,7 @@
 """The tables of docs/results.md and of the README. Every row is one artifact, with a link to its record."""
 
 from ci.results.kernels import gridsample, gridsample_cases, operators
+from ci.results.precisions import minding, planned
 from ci.results.recorded import CPU, figure, markdown, ratio, rounded
 
 PUBLISHED, MINI, PTQ = "bevformer-published-", "bevformer-mini-", "modelopt_ptq-"
@@ -203,6 +204,8 @@ TABLES = (
     occupancy,
     occupancy_times,
     on_cpu,
+    planned,
+    minding,
     scaling,
     operators,
     gridsample,

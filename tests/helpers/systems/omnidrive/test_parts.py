@@ -29,6 +29,14 @@ def test_every_node_is_of_a_part_and_the_published_rule_is_the_backbone(whole):
     assert rule == public
 
 
+def test_the_marks_that_were_found_are_those_of_their_parts(whole):
+    nodes = marking.parts_of(whole, parts.PARTS)
+    wanted = marking.keeping(nodes, ["camera rays", "memory and poses"])
+    names = [node.name for node in whole.graph.node]
+    found, same = ([marking.precision_of(name, marks) for name in names] for marks in (parts.FOUND, wanted))
+    assert found == same and set(found) == {"fp16", "fp32"}
+
+
 def test_the_rays_break_in_half_precision_and_the_backbone_bears_it(whole):
     made = mixed.Mixed(whole, parts.PARTS, drive()[:2], TINY, lambda outputs: parts.seen(outputs, TINY))
     assert made.trial([]).error == np.inf

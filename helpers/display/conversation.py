@@ -26,7 +26,7 @@ def conversation(image: Any, turns: Sequence[tuple[str, str]], wide: bool = Fals
     from IPython.display import HTML
 
     shown = "".join(
-        f'<div style="{BUBBLE};{style}"><span style="opacity:.65;font-size:.85em">{who}</span><br>{escaped(text)}</div>'
+        f'<div style="{BUBBLE};{style}"><span style="font-size:.85em">{who}</span><br>{escaped(text)}</div>'
         for turn in turns
         for who, text, style in zip(("question", "answer"), turn, (ASKED, ANSWERED), strict=True)
     )

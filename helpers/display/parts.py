@@ -1,5 +1,7 @@
 """The parts of a network in rows, as data flows through them, each in the color of what was measured or chosen."""
 
+import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,8 @@ from helpers.errors import BadInput
 if TYPE_CHECKING:
     from helpers.display.pictures import Picture
 
-WIDTH, HEIGHT = 1.0, 0.62  # of a part's box, in units of the distance between two
+WIDTH, HEIGHT = 1.0, 0.74  # of a part's box, in units of the distance between two
+LETTERS = 14  # in a line of a name
 Value = float | str
 
 
@@ -24,7 +27,8 @@ def parts(
 
     Args:
         rows: name of a row -> its parts, in the order of the data.
-        values: part -> a positive number, on a logarithmic scale of color, or a text, of which each has its color.
+        values: part -> a number from 0 on, also infinite, on a logarithmic scale of color; or a text, of which each has
+            its color.
         notes: part -> what stands below its name.
     """
     from matplotlib.figure import Figure
@@ -34,7 +38,7 @@ def parts(
         missing = ", ".join(sorted(set(names) - set(values))) or "no part"
         raise BadInput("parts", missing, "a value for every part", "measure each part that a row names")
     longest = max(map(len, rows.values()))
-    figure = Figure(figsize=(1.6 + 1.62 * longest, 0.75 + 0.86 * len(rows)), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(1.6 + 1.62 * longest, 0.75 + 0.95 * len(rows)), dpi=DPI, layout="constrained")
     figure.set_facecolor("white")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
@@ -48,8 +52,11 @@ def parts(
                 axes.annotate("", *ends, arrowprops={"arrowstyle": "-|>", "color": MUTED, "linewidth": 1.2})
     axes.set(xlim=(-1.05, 1.25 * longest), ylim=(0.5 - len(rows), 0.5))
     axes.set_axis_off()
-    told = (f"{name} {value if isinstance(value, str) else number(value)}" for name, value in values.items())
-    return picture(figure, f"{title}. {listed(told, len(names))}.")
+    return picture(figure, f"{title}. {listed((f'{name} {_said(values[name])}' for name in names), len(names))}.")
+
+
+def _said(value):
+    return value if isinstance(value, str) else number(value)
 
 
 def _colors(figure, axes, values):
@@ -64,11 +71,13 @@ def _colors(figure, axes, values):
         handles = [Patch(color=color, label=kind) for kind, color in kinds.items()]
         axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(kinds), frameon=False)
         return {name: kinds[value] for name, value in values.items()}
-    least = min((value for value in values.values() if value > 0), default=1e-9)
-    scale = LogNorm(least, max(*values.values(), least * 1.01), clip=True)
+    known = [value for value in values.values() if 0 < value < math.inf] or [1e-9]
+    least = min(known)
+    most = max(*known, least * 1.01) * (10 if math.inf in values.values() else 1)
+    scale = LogNorm(least, most, clip=True)
     shades = ScalarMappable(scale, colormaps["YlOrRd"])
     figure.colorbar(shades, ax=axes, shrink=0.8, pad=0.01).ax.tick_params(labelsize=8)
-    return {name: to_hex(shades.to_rgba(max(value, least))) for name, value in values.items()}
+    return {name: to_hex(shades.to_rgba(min(max(value, least), most))) for name, value in values.items()}
 
 
 def _box(axes, at, color, words):
@@ -78,5 +87,6 @@ def _box(axes, at, color, words):
     shape.set(facecolor=color, edgecolor=MUTED, linewidth=0.8)
     axes.add_patch(shape)
     ink, middle = ink_on(color), at[0] + WIDTH / 2
-    axes.text(middle, at[1] + 0.11, words[0], ha="center", va="center", fontsize=9, color=ink)
-    axes.text(middle, at[1] - 0.15, words[1], ha="center", va="center", fontsize=8, color=ink)
+    name = textwrap.fill(words[0], LETTERS)
+    axes.text(middle, at[1] + 0.1, name, ha="center", va="center", fontsize=9, color=ink)
+    axes.text(middle, at[1] - 0.25, words[1], ha="center", va="center", fontsize=8, color=ink)

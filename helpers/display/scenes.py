@@ -188,7 +188,8 @@ def _lines(axes, frame, groups):
     for depth, (name, lines) in enumerate(groups.items()):
         for line in lines:
             x, y = _ego_to_lidar(np.asarray(line)[:, :2], frame.lidar2ego).T
-            axes.plot(x, y, color=colors[name], linewidth=2, marker="o", markersize=2.5, zorder=8 - 0.1 * depth)
+            width = 1.3 if depth else 2.6
+            axes.plot(x, y, color=colors[name], linewidth=width, marker="o", markersize=2.5, zorder=8 - 0.1 * depth)
     return [Line2D([], [], color=color, linewidth=2, label=name) for name, color in colors.items()]
 
 

@@ -35,7 +35,7 @@ CLASS_COLORS = {
     "vegetation": "#4C8B3B",
     "this vehicle": "#E6007E",
 }
-LINE_COLORS = ("#E6007E", "#00A08A", "#7A4FBF", "#D55E00")  # of lines on the ground, on asphalt and on white
+LINE_COLORS = ("#E6007E", "#6CC400", "#7A4FBF", "#D55E00")  # of lines on the ground, on asphalt and on white
 DPI = 110
 
 

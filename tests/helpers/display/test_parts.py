@@ -1,5 +1,6 @@
 """The map of a network's parts: colors by value or by kind, one box for each, and all of it in words."""
 
+import numpy as np
 import pytest
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
@@ -28,6 +29,14 @@ def test_kinds_have_colors_and_a_key():
 
 def test_a_part_that_nothing_changes_is_drawn():
     assert "memory 0" in display.parts(ROWS, {"block 0": 0.5, "block 1": 0.0, "memory": 0.0}, {}, "Errors").alt
+
+
+def test_what_is_not_finite_is_beyond_all_others():
+    found = display.parts(
+        ROWS, {"block 0": 1e-3, "block 1": np.inf, "memory": 1e-2, "no row has it": 1.0}, {}, "Errors"
+    )
+    assert near(found, to_hex(colormaps["YlOrRd"](1.0)), 6).sum() > 3000
+    assert found.alt == "Errors. block 0 0.001; block 1 inf; memory 0.01."
 
 
 def test_every_part_needs_a_value():

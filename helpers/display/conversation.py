@@ -30,7 +30,7 @@ def conversation(image: Any, turns: Sequence[tuple[str, str]], wide: bool = Fals
         for turn in turns
         for who, text, style in zip(("question", "answer"), turn, (ASKED, ANSWERED), strict=True)
     )
-    left = f'<div style="flex:{2 if wide else 1} 1 340px">{tag(image)}</div>'
+    left = f'<div style="flex:{"2 1 620px" if wide else "1 1 340px"}">{tag(image)}</div>'
     return HTML(
         '<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start;max-width:1150px">'
         f'{left}<div style="flex:1 1 260px">{shown}</div></div>'

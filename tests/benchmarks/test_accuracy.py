@@ -13,13 +13,13 @@ from helpers.dataset.questions import planning_answer
 from helpers.errors import BadInput
 from helpers.llm.tokenizer import Tokenizer
 from helpers.planner import PUBLISHED, Planner
+from helpers.precision import marking
 from helpers.precision.mixed import Trial
 from tests.helpers.systems.conftest import tiny_omnidrive  # noqa: F401
 from tests.helpers.systems.omnidrive.test_planner import Parrot, words  # noqa: F401
 from tests.helpers.systems.omnidrive.tiny import TINY
 
-ROWS = {"pytorch": ("pytorch",), "fp32": ("pytorch", "pytorch_sampled"), "smallest": ("pytorch",),
-        "fp16": ("pytorch",), "fp32_far": ()}  # fmt: skip
+ROWS = {"pytorch": ("pytorch",), "fp32": ("pytorch", "pytorch_sampled"), "fp16": ("pytorch",), "fp32_far": ()}
 
 
 class Small(type(SYSTEMS["omnidrive"])):
@@ -46,6 +46,7 @@ def done(tmp_path, minidrive, tiny_omnidrive, words, monkeypatch):  # noqa: F811
     found = [Trial((), {"y": np.inf}), Trial(("camera rays", "memory and poses"), {"y": 0.001})]
     monkeypatch.setattr(markings.mixed, "sensitivity", lambda made: {"camera rays": found[0]})
     monkeypatch.setattr(markings.mixed, "smallest", lambda made, tolerance, order: found)
+    monkeypatch.setattr(markings.mixed.Mixed, "trial", lambda self, kept: found[1])
     monkeypatch.setattr(markings.Markings, "_training", lambda self: dataset.open_dataset(self.data, split="mini_val"))
     parrot = Parrot(Tokenizer(*words), planning_answer(np.ones((6, 2))))
     asked = []
@@ -58,7 +59,9 @@ def done(tmp_path, minidrive, tiny_omnidrive, words, monkeypatch):  # noqa: F811
     (tmp_path / "work/models").mkdir(parents=True)
     session = Session(options.work, command="python -m benchmarks accuracy")
     accuracy.run(session, options)
-    return session, options, asked
+    made = accuracy.Accuracy(session, options).markings
+    session.piece("accuracy/parts", made.search)
+    return session, options, asked, made
 
 
 def _noting(answers, asked):
@@ -70,26 +73,30 @@ def _noting(answers, asked):
 
 
 def test_every_row_is_scored_and_what_is_not_finite_is_said(done, capsys):
-    session, options, asked = done
+    session, options, asked, made = done
     assert not session.failed
     result = session.result
     one, two = result("accuracy/vision/pytorch"), result("accuracy/vision/fp32")
     assert abs(one["mAP"] - two["mAP"]) < 1e-6 and one["file"] == "tiny.safetensors" and two["file"] == "mini.onnx"
     assert not result("accuracy/vision/fp16")["finite"] and result("accuracy/paths/fp16/pytorch") is None
-    part = result("accuracy/vision/smallest")
-    assert part["finite"] and 0.5 < part["fp16_share"] < 1 and result("accuracy/vision/fp16")["fp16_share"] == 1
+    assert result("accuracy/vision/fp16")["fp16_share"] == 1 and made.of("mixed") == options.system.rule
+    marks = made.of("smallest", result("accuracy/parts")["kept"])
+    names = ("/camera_rays/Log", "/map_head/MatMul", "/img_backbone/Reshape")
+    assert [marking.precision_of(name, marks) for name in names] == ["fp32", "fp32", "fp16"]
+    marks = made.of("memory_fp16")
+    assert [marking.precision_of(name, marks) for name in names] == ["fp32", "fp16", "fp32"]
     with np.load(session.work / "accuracy/fp32.npz") as near, np.load(session.work / "accuracy/fp32_far.npz") as far:
         assert near["table"].shape == (3, TINY.vision_tokens, TINY.tokens)
         assert 0 < np.abs(near["table"] - far["table"]).max() < 0.05 * np.abs(near["table"]).max()
     path = result("accuracy/paths/fp32/pytorch")
     assert path["parsed"] == 1 and path["tokens"] > 10 and path["spoken"] == "model.safetensors"
-    assert asked.count(PUBLISHED) == 1 and len(asked) == 4
+    assert asked.count(PUBLISHED) == 1 and len(asked) == 3
     lines = planned.text(session.pieces())
-    assert len(lines) == 6 and "3 of 3 frames not finite" in lines[-1] and "pytorch_sampled" in lines[3]
+    assert len(lines) == 5 and "3 of 3 frames not finite" in lines[-1] and "pytorch_sampled" in lines[3]
     report.run(session, options)
     kept = {record.name: record for record in records.read_all(options.out)}
     assert set(kept) == {"omnidrive-mini-cpu-" + name for name in (
-        "pytorch-pytorch", "fp32-pytorch", "fp32-pytorch-sampled", "smallest-pytorch", "fp16", "parts")}  # fmt: skip
+        "pytorch-pytorch", "fp32-pytorch", "fp32-pytorch-sampled", "fp16", "parts")}  # fmt: skip
     assert set(kept["omnidrive-mini-cpu-fp32-pytorch"].artifacts) == {"mini.onnx", "model.safetensors"}
     assert kept["omnidrive-mini-cpu-parts"].metrics["kept"] == "camera rays, memory and poses"
     assert kept["omnidrive-mini-cpu-fp16"].metrics["finite"] == "False"

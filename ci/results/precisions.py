@@ -70,8 +70,9 @@ def told(results):
     found = {f"{name}_map_loss": fp32["mAP"] - metrics(record)["mAP"] for name, record in names.items()}
     found["smallest_map"] = metrics("smallest-fp16")["mAP"]
     found |= {f"{name}_l2": metrics(record)[FARTHEST] for name, record in names.items()}
-    found |= {"fp32_l2": fp32[FARTHEST], "four_bits_l2": metrics("fp32-w4a16")[FARTHEST], "kept": parts["kept"],
-              "rule_flops": sum(rule), "kept_flops": sum(kept)}  # fmt: skip
+    four_bits = metrics("fp32-w4a16")[FARTHEST]
+    found |= {"fp32_l2": fp32[FARTHEST], "four_bits_l2": four_bits, "four_bits_cm": 100 * (four_bits - fp32[FARTHEST]),
+              "kept": parts["kept"], "rule_flops": sum(rule), "kept_flops": sum(kept)}  # fmt: skip
     return {f"planned_{name}": value for name, value in found.items()}
 
 

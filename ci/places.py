@@ -24,7 +24,7 @@ from helpers.errors import BadInput
 from helpers.files import ROOT
 from helpers.repository import git
 
-OTHER = {"user": 65534, "group": 65534, "extra_groups": []}  # nobody
+OTHER, LONGEST = {"user": 65534, "group": 65534, "extra_groups": []}, "1800"  # nobody; seconds, for a busy machine
 SCENE = ["-m", "data_scripts.make_minidrive", "--names", "scene-0103", "--frames", "2", "--workers", "1"]
 TESTS = ["-m", "pytest", "-p", "no:cacheprovider", "tests/helpers/test_files.py", "tests/helpers/test_records.py"]
 BUILT = {".venv", ".git", "build", "data", "learner", "solutions"}
@@ -189,8 +189,8 @@ def run(folder, words, place):
     own = {"PYTHONPATH": os.pathsep.join([str(folder), *packages]), "PYTHONDONTWRITEBYTECODE": "1"}
     environment = {key: value for key, value in (os.environ | own | place.environment).items() if value is not None}
     return subprocess.run(
-        [place.python, *words], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", timeout=900, **place.options,
+        ["timeout", "--kill-after=10", LONGEST, place.python, *words], cwd=folder, env=environment, encoding="utf-8",
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace", **place.options,
     )  # fmt: skip
 
 

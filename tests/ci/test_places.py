@@ -66,6 +66,12 @@ def test_a_place_where_something_is_wrong_is_named_with_what_was_said(small, mon
     assert places.main(["tarball"]) == 1
     said = capsys.readouterr().out
     assert "tarball               FAILED: bad\n" in said and "tarball, bad: exit code 3\n    because" in said
+    monkeypatch.setattr(places, "LONGEST", "1")
+    nap = ["-c", "import os, time; os.system('sleep 987 &'); time.sleep(30)"]
+    monkeypatch.setattr(places, "COMMANDS", {"good": ["-c", ""], "slow": nap})
+    assert places.main(["tarball"]) == 1
+    assert "tarball, slow: exit code 124" in capsys.readouterr().out
+    assert "sleep 987" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
     assert places.main(["nowhere"]) == 1
     assert places.main(["tarball", "--commands", "good"]) == 0
     assert capsys.readouterr().out == "tarball               ok: good\n"

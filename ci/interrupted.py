@@ -34,7 +34,7 @@ def steps():
     for k in range(40):
         time.sleep(0.05)
         yield Step({"x": np.full(SHAPES["x"], k, np.float32)}, k == 0)
-calibration.collect(lambda feeds: {}, steps(), sys.argv[1], Toy)
+calibration.collect(lambda feeds: {}, steps(), sys.argv[1], Toy())
 """
 LAB = """import dataclasses, json, os, sys
 from pathlib import Path

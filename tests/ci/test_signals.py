@@ -1,5 +1,6 @@
 """The matrix of signals tells what is half written, what still runs and what was left."""
 
+import sys
 import time
 
 import pytest
@@ -65,3 +66,10 @@ def test_copies_of_lessons_that_would_be_kept_as_changed_are_a_fault(tmp_path, m
     assert interrupted.copies(None, tmp_path) is None
     (tmp_path / "glossary.md").write_text("half")
     assert interrupted.copies(None, tmp_path) == "glossary.md is taken for changed"
+
+
+def test_the_calibration_that_is_interrupted_runs_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["-c", str(tmp_path / "set.npz")])
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    exec(interrupted.COLLECT, {})
+    assert interrupted.PROGRAMS["collect"].damage(None, tmp_path, True) is None

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.dataset import layout
 from helpers.dataset.frame import Frame
 from helpers.errors import BadInput
@@ -63,6 +64,7 @@ def parse_path(text: str) -> np.ndarray | None:
     return numbers.reshape(POINTS, 2) if len(numbers) == 2 * POINTS and np.isfinite(numbers).all() else None
 
 
+@typed
 def questions(dataroot: str | Path, frame: Frame) -> list[Question]:
     """What is asked of a frame, the path first where all six points of it are known.
 

@@ -87,11 +87,11 @@ class Config:
 
     def __post_init__(self):
         self._check_numbers()
-        scale, size = self.image_scale, self.image_size
+        where, scale, size = f"config {self.name!r}", self.image_scale, self.image_size
         pair = isinstance(size, tuple | list) and len(size) == 2 and all(map(_is_extent, size))
         if not (pair and isinstance(scale, int | float) and 0 < scale <= 1):
             expected = "image_scale in (0, 1] and image_size (height, width) in pixels"
-            raise BadInput(f"config {self.name!r}", f"image_scale={scale!r}, image_size={size!r}", expected, "mend it")
+            raise BadInput(where, f"image_scale={scale!r}, image_size={size!r}", expected, "give another value")
         for field, least in (("image_mean", -np.inf), ("image_std", 0)):
             self._check_color(field, getattr(self, field), least)
         self._check_shapes()
@@ -103,20 +103,20 @@ class Config:
             for number in values:
                 if isinstance(number, int | float) and not least < number < np.inf:
                     expected = f"a finite number{', 0 or more' * (least == -1)}"
-                    raise BadInput(f"config {self.name!r}", f"{name}={value!r}", expected, "mend it")
+                    raise BadInput(f"config {self.name!r}", f"{name}={value!r}", expected, "give another value")
 
     def _check_color(self, field, values, least):
         numbers = isinstance(values, tuple | list) and all(isinstance(n, int | float) for n in values)
         if not (numbers and len(values) == 3 and all(least < n < np.inf for n in values)):
             where, expected = f"config {self.name!r}", f"three finite numbers{' above 0' * (least == 0)}, for R, G, B"
-            raise BadInput(where, f"{field}={values!r}", expected, "mend it")
+            raise BadInput(where, f"{field}={values!r}", expected, "give another value")
 
     def _check_shapes(self):
         inputs, outputs = self.input_shapes(), self.output_shapes()
         for name, shape in (inputs | outputs).items():
             if not all(map(_is_extent, shape)):
                 where = f"{name} of config {self.name!r}"
-                raise BadInput(where, f"shape {tuple(shape)}", "whole numbers above 0", "mend the sizes")
+                raise BadInput(where, f"shape {tuple(shape)}", "whole numbers above 0", "give other sizes")
         for name, source in self.states.items():
             if name not in inputs or source not in outputs or tuple(inputs[name]) != tuple(outputs[source]):
                 found = f"{name}: {source}, of {inputs.get(name)} and {outputs.get(source)}"

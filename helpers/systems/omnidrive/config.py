@@ -73,13 +73,13 @@ class Config(base.Config):
         (height, width), where = self.image_size, f"config {self.name!r}"
         if height != width or height % self.patch:
             found, expected = f"image_size {self.image_size}", f"a square of whole patches of {self.patch} pixels"
-            raise BadInput(where, found, expected, "mend it")
+            raise BadInput(where, found, expected, "give another value")
         if self.width % (4 * self.heads) or self.dims % (2 * self.decoder_heads):
             found = f"width {self.width} of {self.heads} heads, dims {self.dims} of {self.decoder_heads}"
-            raise BadInput(where, found, "channels of a head in fours, and in twos", "mend it")
+            raise BadInput(where, found, "channels of a head in fours, and in twos", "give another value")
         if self.propagated > self.lanes[0]:
             found = f"{self.propagated} remembered of {self.lanes[0]} lanes"
-            raise BadInput(where, found, "no more than there are", "mend it")
+            raise BadInput(where, found, "no more than there are", "give another value")
 
     @property
     def feature_size(self) -> tuple[int, int]:

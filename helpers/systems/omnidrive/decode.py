@@ -62,6 +62,7 @@ def decode_outputs(all_cls_scores: np.ndarray, all_bbox_preds: np.ndarray) -> Bo
     return boxes[np.all((boxes.centers >= low) & (boxes.centers <= high), axis=1)]
 
 
+@typed
 def decode_lanes(logits: np.ndarray, lines: np.ndarray) -> Lanes:
     """Outputs of the map head -> Lanes: all_lane_cls_one2one [L,1,N,1], all_lane_preds_one2one [L,1,N,3 * points].
 

@@ -97,6 +97,7 @@ def preprocess(frame: Frame, config: Any) -> np.ndarray:
     return np.stack(in_threads(prepare, frame.images()))[None]
 
 
+@typed
 def fitted(picture: np.ndarray, config: Any) -> np.ndarray:
     """uint8 [900, 1600, 3] -> float32 [H, W, 3], values 0..255: rounded to bytes once, after the first resize."""
     small = np.asarray(cropped(picture, config), np.float32)

@@ -25,6 +25,7 @@ def prompt(question: str, location: str) -> tuple[str, str]:
     return f"{VICUNA} USER: ", f"\nYou are driving in {city}. {question} ASSISTANT:"
 
 
+@typed
 def prompt_ids(
     encode: Callable[[str], list[int]], question: str, location: str, vocab_size: int, vision_tokens: int
 ) -> list[int]:

@@ -1,10 +1,12 @@
 """The stages of OmniDrive in words, for a diagram. No torch."""
 
+from helpers.arguments import typed
 from helpers.systems.omnidrive.config import Config
 
 Stage = tuple[str, str, str]
 
 
+@typed
 def stages(config: Config) -> tuple[list[Stage], tuple[str, str, str]]:
     """What `helpers.display.network_diagram` draws: (name, what it does, what leaves it) in order, and the memory."""
     height, width = config.image_size

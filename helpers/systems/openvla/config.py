@@ -81,7 +81,7 @@ class Config(base.Config):
                 raise BadInput(where, f"{field} {value!r}", "one of " + ", ".join(known), "take another configuration")
         if any(size % self.patch for size in self.image_size) or not 1 <= len(self.towers) <= 2:
             found = f"{self.image_size} pixels, patches of {self.patch}, {len(self.towers)} towers"
-            raise BadInput(where, found, "whole patches, one tower or two", "mend it")
+            raise BadInput(where, found, "whole patches, one tower or two", "give another value")
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -128,7 +128,7 @@ class Config(base.Config):
 
     def _check(self, right: bool, found: str, expected: str) -> None:
         if not right:
-            raise BadInput(f"config {self.name!r}", found, expected, "mend it")
+            raise BadInput(f"config {self.name!r}", found, expected, "give another value")
 
     @property
     def pictures(self) -> str:  # type: ignore[override]

@@ -32,7 +32,7 @@ def test_fields_are_read_as_what_they_are():
         ("shift", "both", "one of image_scale"),
         ("name", "other", "no such single value"),
         ("pc_range", "1", "no such single value"),
-        ("temporal_shift", "none", "both, history"),
+        ("temporal_shift", "none", "both or history"),
         ("carried", "many", "a whole number"),
         ("alive_score", "high", "a number"),
         ("sliced", "yes", "true or false"),

@@ -38,7 +38,8 @@ def test_a_sound_configuration_starts_from_zeros():
         ({"image_mean": (1, 2)}, "image_mean"),
         ({"image_mean": (1, 2, float("nan"))}, "image_mean"),
         ({"image_size": (True, True)}, "image_size"),
-        ({"size": -2}, "before of config"),
+        ({"size": -2}, "size=-2"),
+        ({"size": 0}, "before of config"),
     ],
 )
 def test_what_no_network_can_use_is_named(fields, said):

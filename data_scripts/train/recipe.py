@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import torch
@@ -96,6 +96,24 @@ def left(path: Path | None, device: str | torch.device, *names: str) -> dict[str
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise BadInput(path, f"{found or 'nothing':.80}", f"{LEFT}: {', '.join(names)}", OTHER_STATE)
     return content
+
+
+class Resumable:
+    """A trainer that goes on where another one was left. parts: names of what has a state_dict, in order."""
+
+    parts: ClassVar[tuple[str, ...]] = ("model", "average", "optimizer")
+    step: int
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a further piece of the training needs; where it draws its data begins anew."""
+        return {"step": self.step} | {part: getattr(self, part).state_dict() for part in self.parts}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        for part in self.parts:
+            getattr(self, part).load_state_dict(state[part])
+        self.step = state["step"]
+        torch.manual_seed(self.step)
 
 
 def program(main: Callable[[], int | None]) -> int:

@@ -118,7 +118,7 @@ class Speaker(nn.Module):
         return self.llama.lm_head(read)
 
 
-class Trainer:
+class Trainer(recipe.Resumable):
     """Steps on batches of a `Told`; the Llama runs in bfloat16 on a GPU."""
 
     def __init__(self, network: nn.Module, words: Words, lr: float, seed: int, device: torch.device) -> None:
@@ -163,18 +163,6 @@ class Trainer:
             tables = self.average.tokens(extras.to(self.device), driven.to(self.device)).cpu().numpy()
             found += planner.answers(list(tables), [LOCATION] * len(tables))
         return found
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a further piece of the training needs."""
-        parts = ("model", "average", "optimizer")
-        return {"step": self.step} | {part: getattr(self, part).state_dict() for part in parts}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        for part in ("model", "average", "optimizer"):
-            getattr(self, part).load_state_dict(state[part])
-        self.step = state["step"]
-        torch.manual_seed(self.step)
 
 
 def figures(answers: list[Answer], ways: np.ndarray) -> dict[str, float]:

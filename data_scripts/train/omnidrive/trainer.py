@@ -24,11 +24,13 @@ JITTER = 0.2  # of contrast and light
 GRADIENT = 20.0  # norm that is cut at
 
 
-class Trainer:
+class Trainer(recipe.Resumable):
     """Training streams: every element of the batch walks through a scene and carries its own memory, as inference does.
 
     On a GPU the backbone and the decoders run in bfloat16; poses, rays, positions and losses stay in FP32.
     """
+
+    parts = ("model", "average", "hints", "optimizer")
 
     def __init__(self, config: Any, store: Store, batch: int, lr: float, seed: int) -> None:
         torch.manual_seed(seed)
@@ -69,18 +71,6 @@ class Trainer:
         recipe.update_average(self.average, self.model, min(0.9995, (self.step + 1) / (self.step + 10)))
         self.step += 1
         return {"loss": loss.detach()} | {name: part.detach() for name, part in parts.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a further piece of the training needs; its streams begin anew."""
-        parts = ("model", "average", "hints", "optimizer")
-        return {"step": self.step} | {part: getattr(self, part).state_dict() for part in parts}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        for part in ("model", "average", "hints", "optimizer"):
-            getattr(self, part).load_state_dict(state[part])
-        self.step = state["step"]
-        torch.manual_seed(self.step)
 
 
 def initial_states(config, batch, device):

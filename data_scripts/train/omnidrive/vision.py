@@ -9,106 +9,46 @@ queries, by layers that are not kept. `--tell` leaves what the language model is
 `--state` was left. Written for one GPU; a CPU works and is slow.
 """
 
-import json
-import time
 from pathlib import Path
 
-import torch
-
-from data_scripts.train import recipe
+from data_scripts.train import endless, recipe
 from data_scripts.train.omnidrive import told
-from data_scripts.train.omnidrive.stream import Store, Stream
+from data_scripts.train.omnidrive.stream import Stream
 from data_scripts.train.omnidrive.trainer import Trainer, evaluate, steps_of
-from helpers import cores, dataset, files
-from helpers.cli import numbers
-from helpers.errors import foreign
 from helpers.systems.omnidrive.config import CONFIGS
 
 
 def parse(argv):
-    parser = recipe.options("omnidrive", __doc__, batch=48, lr=6e-4, reads=False)
-    parser.set_defaults(seed=1, steps=10**6)
-    parser.add_argument("--val", default="data/minidrive", help="MiniDrive that is evaluated")
-    parser.add_argument("--split", default="mini_val", help="of it (mini_val)")
-    parser.add_argument("--frames", type=numbers.whole(2, 1000), default=20, help="of each scene (20)")
-    parser.add_argument("--keep", type=numbers.whole(1, 10**6), default=1200, help="scenes, the newest ones")
-    parser.add_argument("--least", type=numbers.whole(1, 10**6), default=16, help="scenes before the first step")
-    parser.add_argument("--report", type=numbers.real(0, 1e6), default=20, help="seconds from report to report")
-    parser.add_argument("--every", type=numbers.real(0, 1e6), default=180, help="seconds between evaluations")
-    parser.add_argument("--state", type=Path, help="file to go on from, and to leave for the next piece")
+    parser = endless.options("omnidrive", __doc__, batch=48, lr=6e-4, keep=1200, every=180)
     parser.add_argument("--tell", type=Path, help="file to write at the end, for the language model")
     return recipe.parsed(parser, argv)
 
 
-class Run:
-    """A training with its reports, evaluations and files."""
+class Run(endless.Run):
+    """The training of the vision part."""
 
-    def __init__(self, args):
-        self.args, self.config, self.spent, first = args, CONFIGS["mini"], 0.0, 0
-        self.data = dataset.open_dataset(args.val, split=args.split)
-        left = recipe.left(args.state, args.device, "trainer", "spent", "scenes")
-        if left:
-            with foreign(args.state, recipe.LEFT, recipe.OTHER_STATE):
-                self.spent, first = float(left["spent"]), int(left["scenes"])
-        self.first, self.began = first, time.time() - self.spent
-        self.stream = Stream(self.config, args.workers or max(1, cores.count() - 2), args.seed, args.frames, first)
-        self.steps = steps_of(self.data, self.config)  # while the workers are at their first scenes
-        self.store = Store(args.keep, args.device)
-        while self.store.held < min(args.least, args.keep):
-            self.take(block=True)
-        self.trainer = Trainer(self.config, self.store, args.batch, args.lr, args.seed)
-        if left:
-            with foreign(args.state, recipe.LEFT, recipe.OTHER_STATE):
-                self.trainer.load_state_dict(left["trainer"])
+    often = 5
 
-    def progress(self):
-        """0..1 of the schedule, by steps or by time."""
-        return max(self.trainer.step / self.args.steps, (time.time() - self.began) / (60 * self.args.minutes))
+    def open_stream(self, workers):
+        return Stream(self.config, workers, self.args.seed, self.args.frames, self.first)
 
-    def take(self, block=False):
-        """Bring what the workers have made into the store."""
-        for scene in self.stream.ready(block):
-            self.store.add(scene)
+    def read_steps(self):
+        return steps_of(self.data, self.config)
+
+    def make_trainer(self):
+        return Trainer(self.config, self.store, self.args.batch, self.args.lr, self.args.seed)
+
+    def weights(self, network):
+        return halves(network)
+
+    def scored(self, network):
+        return evaluate(network, self.data, self.steps, self.trainer.device)
 
     def train(self):
-        """Steps until the schedule ends."""
-        report_at = evaluate_at = time.time()
-        sums, counted = {}, 0
-        while (progress := self.progress()) < 1:
-            for name, part in self.trainer.train_step(progress).items():
-                sums[name] = sums.get(name, 0) + part
-            counted += 1
-            if self.trainer.step % 5 == 0:
-                self.take()
-            if time.time() > report_at + self.args.report:
-                self.report(sums, counted, counted / (time.time() - report_at), progress)
-                sums, counted, report_at = {}, 0, time.time()
-            if time.time() > evaluate_at + self.args.every:
-                self.evaluate(progress)
-                evaluate_at = time.time()
-        self.stream.close()
-        self.evaluate(1.0)
+        """Steps until the schedule ends, and what is told of the scenes then."""
+        super().train()
         if self.args.tell:
             told.write(self.args.tell, self.trainer.average, self.store, self.data, self.steps)
-
-    def report(self, sums, counted, rate, progress):
-        """One line: the parts of the loss since the last one."""
-        parts = "  ".join(f"{name} {float(value) / counted:.3f}" for name, value in sums.items())
-        print(f"{time.time() - self.began:5.0f} s  step {self.trainer.step}  progress {progress:.3f}  {parts}  "
-              f"{rate:.2f} steps/s  {self.first + self.stream.taken} scenes", flush=True)  # fmt: skip
-
-    def evaluate(self, progress):
-        """Write the checkpoint and its figures, and what the next piece goes on from."""
-        network = self.trainer.average
-        lengths = [[None] * self.args.frames] * (self.first + self.stream.taken)
-        summary = recipe.save(self.args, halves(network), self.trainer.step, lengths, progress,
-                              lambda: evaluate(network, self.data, self.steps, self.trainer.device))  # fmt: skip
-        print(json.dumps(summary | {"seconds": round(time.time() - self.began)}), flush=True)
-        if self.args.state:
-            left = {"trainer": self.trainer.state_dict(), "spent": time.time() - self.began,
-                    "scenes": self.first + self.stream.taken}  # fmt: skip
-            with files.atomic(self.args.state) as part:
-                torch.save(left, part)
 
 
 def halves(network):
@@ -119,9 +59,5 @@ def halves(network):
 
 def main(argv):
     """Train; returns 0."""
-    run = Run(parse(argv))
-    try:
-        run.train()
-    finally:
-        run.stream.close()
+    Run(parse(argv), CONFIGS["mini"]).train()
     return 0

@@ -26,8 +26,10 @@ def initialize(model):
         tower.pos_embed.copy_(PLACE * torch.cat([angles.sin(), angles.cos()], 1)[None])
 
 
-class Trainer:
+class Trainer(recipe.Resumable):
     """Steps on batches that are given; on a GPU in bfloat16 where PyTorch's autocast holds that to be enough."""
+
+    parts = ("model", "average", "teller", "optimizer")
 
     def __init__(self, config, lr: float, seed: int, device: torch.device | str = "cpu") -> None:
         torch.manual_seed(seed)
@@ -82,18 +84,6 @@ class Trainer:
         assert off.shape == (ACTION,)
         return {"step": self.step, "text": text.item(), "action": action.item(), "right": right.item(),
                 "bins": off.tolist()}  # fmt: skip
-
-    def state_dict(self):
-        """What a further piece of the training needs."""
-        return {"model": self.model.state_dict(), "average": self.average.state_dict(), "step": self.step,
-                "teller": self.teller.state_dict(), "optimizer": self.optimizer.state_dict()}  # fmt: skip
-
-    def load_state_dict(self, state):
-        """Go on from what `state_dict` gave."""
-        for part in ("model", "average", "teller", "optimizer"):
-            getattr(self, part).load_state_dict(state[part])
-        self.step = state["step"]
-        torch.manual_seed(self.step)
 
     def start_from(self, weights):
         """Take the weights of a network that was trained before; the optimizer begins anew."""

@@ -22,7 +22,7 @@ GRADIENT = 35.0  # norm that is cut at
 STILL = (0, 1, 2, 17)  # of the CAN bus: motion since the frame before
 
 
-class Trainer:
+class Trainer(recipe.Resumable):
     """Streams that walk through scenes, each with its own tracks and map, one after the other: UniAD takes one frame.
 
     A track is a row whose identity is the number of an annotated object: it is learned for as long as that is there.
@@ -31,7 +31,7 @@ class Trainer:
     def __init__(self, config: Any, store: Store, batch: int, lr: float, seed: int, stage: str = "all") -> None:
         torch.manual_seed(seed)
         self.config, self.lr, self.step, self.store, self.device = config, lr, 0, store, store.device
-        self.parts = STAGES[stage]
+        self.learned = STAGES[stage]
         self.model = models.create("uniad", config, seed).to(self.device).train()
         self.average = models.create("uniad", config, seed).to(self.device)
         trained = [each for each in self.model.parameters() if each.requires_grad]
@@ -85,11 +85,11 @@ class Trainer:
         parts["map"], query, lane_position = losses.map_loss(model.seg_head, bev, rows)
         tracks = self._followed(tracks, levels[-1], chosen, rows)
         scores = torch.where(holds, levels[-1].logits.sigmoid().amax(1), 0)
-        if len(self.parts) > 2:
+        if len(self.learned) > 2:
             parts |= self._ahead(bev, position, (query, lane_position), (tracks, levels[-1], scores), feeds, rows)
         kept = model.remembered(tracks, levels[-1].output, scores)
         state = Tracks(*(each.detach() for each in kept))
-        return {name: parts[name] for name in self.parts}, (state, now, bev.detach().transpose(0, 1))
+        return {name: parts[name] for name in self.learned}, (state, now, bev.detach().transpose(0, 1))
 
     def _nothing(self, now):
         """What a scene begins with."""
@@ -132,18 +132,6 @@ class Trainer:
         parts["cells"] = losses.cell_loss(cells[learned], masks[learned])
         plan = self.model.planning_head(bev, position, futures.query[-1], agents.query[-1], feeds["command"])
         return parts | {"plan": losses.plan_loss(plan[0], rows["way"])}
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a further piece of the training needs; its streams begin anew."""
-        parts = ("model", "average", "optimizer")
-        return {"step": self.step} | {part: getattr(self, part).state_dict() for part in parts}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        for part in ("model", "average", "optimizer"):
-            getattr(self, part).load_state_dict(state[part])
-        self.step = state["step"]
-        torch.manual_seed(self.step)
 
 
 def feeds_of(rows: dict[str, Tensor], first: bool, config: Any, jitter: float = 0.0) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import torch
 
 from data_scripts.minidrive import produce, tables
 from data_scripts.minidrive.world import World
+from data_scripts.train import endless
 from data_scripts.train.omnidrive import __main__ as program
 from data_scripts.train.omnidrive import hints, losses, motions, stream, told, trainer, vision, worlds
 from helpers import models
@@ -241,7 +242,7 @@ def test_the_command_leaves_a_checkpoint_and_what_was_told(scene, minidrive, tmp
     monkeypatch.setattr(vision, "Stream", Flow)
     monkeypatch.setattr(vision, "steps_of", functools.cache(vision.steps_of))
     one = open_dataset(minidrive, split=["scene-0916"])
-    monkeypatch.setattr(vision.dataset, "open_dataset", lambda root, split: one)
+    monkeypatch.setattr(endless.dataset, "open_dataset", lambda root, split: one)
     paths = {name: tmp_path / name for name in ("out.safetensors", "state.pt", "told.pt")}
     options = ["vision", f"--out={paths['out.safetensors']}", f"--val={minidrive}", "--batch=2", "--device=cpu",
                f"--state={paths['state.pt']}", "--frames=4", "--least=1", "--report=0"]  # fmt: skip

@@ -175,6 +175,10 @@ def test_a_run_in_pieces_writes_its_checkpoint(minidrive, tmp_path, monkeypatch,
     assert again.trainer.step == 2 and again.spent > 0
     with pytest.raises(BadInput, match="stage tracks"):
         program.Run(program.parse([*words, "--stage=all"]), SMALL)
+    torch.save({"trainer": {}}, tmp_path / "other.pt")
+    words[-2] = f"--state={tmp_path / 'other.pt'}"
+    with pytest.raises(BadInput, match="what a training of this kind left"):
+        program.Run(program.parse([*words, "--stage=tracks"]), SMALL)
     words[-2] = "--state=" + str(tmp_path / "none.pt")
     begun = program.Run(program.parse([*words, f"--from={tmp_path / 'mini.safetensors'}"]), SMALL)
     kept = read_checkpoint(tmp_path / "mini.safetensors")["query_embedding.weight"]

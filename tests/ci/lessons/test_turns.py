@@ -61,13 +61,13 @@ def test_a_long_cell_pauses_for_a_timed_one_and_a_timed_one_for_nobody(tmp_path,
     paused = threading.Thread(target=turns.pause, daemon=True)
     paused.start()
     assert alone.comes()
-    paused.join(STILL)
-    assert paused.is_alive()
-    back = Asked(one, True)
     monkeypatch.setenv(turns.VARIABLE, other.variable())
     turns.pause()  # alone as it is, it keeps the turn while another waits
-    assert paused.is_alive() and not back.comes(STILL)
-    assert Asked(other, False).comes() and back.comes()
+    paused.join(STILL)
+    assert paused.is_alive()
+    assert Asked(other, False).comes()
+    paused.join(SECONDS)
+    assert not paused.is_alive()
 
 
 SPAN = """import json, pathlib, time

@@ -214,3 +214,8 @@ def test_a_file_of_another_hash_is_refused(install_tiny, tmp_path):
     assert status != 0 and "DO NOT MATCH THE HASHES" in said and not (tmp_path / "site/tiny.py").exists()
     status, said = install_tiny()
     assert status == 0 and (tmp_path / "site/tiny.py").exists(), said
+
+
+def test_the_solver_changes_no_package_of_the_cpu_tier():
+    solver, cpu = pins("solver"), pins("cpu")
+    assert solver.keys() - cpu.keys() == {"casadi"} and solver["numpy"] == cpu["numpy"]

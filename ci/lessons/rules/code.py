@@ -50,6 +50,9 @@ def locked(lock=LOCK):
     }
 
 
+packages = functools.cache(packages_distributions)  # which reads the files of every installed package
+
+
 def _normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -91,7 +94,7 @@ def is_known(module):
     top = module.split(".")[0]
     if top in sys.stdlib_module_names or top in OWN:
         return True
-    names = packages_distributions().get(top, [top])
+    names = packages().get(top, [top])
     return any(_normal(name) in locked() for name in names)
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Creates .venv from the lock of the CPU tier, every file checked against its hash. Returns at once when it already holds
-# what the lock says, in the folder where it was made: a copy of the folder must not run the code of the first one.
+# what the lock says, in the folder where it was made: a copy of the folder must not run the code of the first one. With
+# the word `data` it installs only what makes MiniDrive, which then has its time while another call installs the rest.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
@@ -34,8 +35,9 @@ install_torch() {
     rm -f "$log"
 }
 
-# Compiles the packages on all cores, which pip does on one; a file that is no Python of this version stays as it is.
-compile() { PYTHONWARNINGS=ignore "$venv" -m compileall -qq -j "${ONRAMP_CORES:-0}" .venv/lib || true; }
+# Compiles the packages on all cores, which pip does on one, without their tests, which nobody runs; a file that is no
+# Python of this version stays as it is.
+compile() { PYTHONWARNINGS=ignore "$venv" -m compileall -qq -j "${ONRAMP_CORES:-0}" -x '/tests?/' .venv/lib || true; }
 
 # Whether .venv was made in this folder (its programs name their Python by the full path), by the Python of the lock.
 usable() {
@@ -58,6 +60,10 @@ if ! usable; then
 fi
 
 rm -f "$stamp"
+if [ "${1:-}" = data ]; then
+    install --quiet -r <(pinned numpy && pinned opencv-python-headless && pinned tqdm)
+    exit 0
+fi
 echo "set-up: installing $(grep -c '==' "$lock") pinned packages from $lock"
 install --quiet -r requirements/build.txt # builds the few that have no wheel
 install_torch

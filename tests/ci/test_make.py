@@ -40,6 +40,14 @@ def test_variables_on_the_command_line_count():
     assert "-m ci.lessons.lab --reset='02' --solutions" in dry_run("reset", "LESSON=02", "SOLUTIONS=1")
 
 
+def test_the_data_is_made_while_packages_are_installed():
+    lines = dry_run("test").splitlines()
+    both, parallel = ["data_scripts.make_minidrive", "ci/setup/cpu.sh"], next(line for line in lines if " -j2 " in line)
+    assert lines[0] == "ci/setup/cpu.sh data" and parallel.endswith(" -j2 minidrive tools")
+    assert [line.split()[-1] for line in lines[2:4]] == both and lines[-1].endswith("-m ci.test")
+    assert any(line.endswith(" -j1 minidrive tools") for line in dry_run("test", "CORES=1").splitlines())
+
+
 def test_a_zero_or_a_no_is_no_yes():
     for no in ("0", "no", "false"):
         assert "--solutions" not in dry_run("lab", f"SOLUTIONS={no}")

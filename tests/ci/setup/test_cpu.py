@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 
@@ -60,7 +61,7 @@ def python(tmp_path):
     return tmp_path / "fake-python"
 
 
-def set_up(folder, python=None, version="3.11", fetched="", **environment):
+def set_up(folder, python=None, version="3.11", fetched="", words=(), **environment):
     """Run a copy of ci/setup/cpu.sh on a PATH that has no Python; (exit code, output, the calls of the fake Python)."""
     for name in (
         "ci/setup/alone.sh",
@@ -81,7 +82,8 @@ def set_up(folder, python=None, version="3.11", fetched="", **environment):
     environment |= {"PATH": str(tools), "CALLS": str(calls), "PYTHON": str(python or ""), "VERSION": version}
     if python:
         environment |= {"UV": str(python.with_name("fake-uv")), "FETCHED": str(fetched)}
-    done = subprocess.run(["ci/setup/cpu.sh"], cwd=folder, env=environment, capture_output=True, text=True, timeout=20)
+    command = ["ci/setup/cpu.sh", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=20)
     return done.returncode, done.stdout + done.stderr, calls.read_text().splitlines()
 
 
@@ -121,7 +123,18 @@ def test_what_is_installed_is_compiled_on_all_cores_in_the_end(tmp_path, python,
     status, text, calls = set_up(tmp_path, python, **cores)
     assert status == 0, text
     assert all("--no-compile" in call for call in installs(calls) if not call.endswith(" -e ."))
-    assert calls[-1].endswith(f"-m compileall -qq -j {jobs} .venv/lib") and calls[-2] == installs(calls)[-1]
+    assert calls[-1].endswith(f"-m compileall -qq -j {jobs} -x /tests?/ .venv/lib") and calls[-2] == installs(calls)[-1]
+
+
+def test_what_makes_the_data_is_installed_first_if_asked_for(tmp_path, python):
+    status, text, calls = set_up(tmp_path, python, words=["data"])
+    assert status == 0 and not (tmp_path / ".venv/installed-from").exists(), text
+    (first,) = installs(calls)
+    pins = re.findall(r"^(?:.*\[)?(\S+)==", "\n".join(calls), re.MULTILINE)
+    assert "--require-hashes" in first and pins == ["numpy", "opencv-python-headless", "tqdm"]
+    rest = set_up(tmp_path, python)[2]
+    assert not [call for call in rest if "-m venv" in call] and any("-r requirements/cpu.txt" in call for call in rest)
+    assert not set_up(tmp_path, python, words=["data"])[2][1:]  # all is there: it asks for no more than that
 
 
 @pytest.mark.parametrize(("home", "without"), [("/proc/self", True), ("", True), ("home", False)])

@@ -72,10 +72,8 @@ def _add_bench_options(parser):
     )
     parser.add_argument("--percentile", type=numbers.several(0, 100), default=[90, 99], metavar="P,...", help="(90,99)")
     parser.add_argument("--exportTimes", type=Path, metavar="FILE.json", help="write every run's milliseconds")
-    parser.add_argument("--dumpProfile", action="store_true", help="tensorrt: print the time of every layer")
-    parser.add_argument(
-        "--exportProfile", type=Path, metavar="FILE.json", help="tensorrt: write the time of every layer"
-    )
+    parser.add_argument("--dumpProfile", action="store_true", help="print the time of every layer")
+    parser.add_argument("--exportProfile", type=Path, metavar="FILE.json", help="write the time of every layer")
 
 
 def _add_build_options(parser):
@@ -158,9 +156,9 @@ def _opened(arguments):
         raise BadInput("engine", "both or none of --onnx and --loadEngine", "one of them", fix)
     check_files(arguments)
     runtime = arguments.runtime if arguments.onnx else engine.runtime_of(arguments.loadEngine)
-    for flag in ("dumpLayerInfo", "dumpProfile", "exportProfile"):
+    for flag, runtimes in (("dumpLayerInfo", (TRT,)), ("dumpProfile", (TRT, ORT)), ("exportProfile", (TRT, ORT))):
         if vars(arguments).get(flag):
-            refuse_unless(runtime, f"--{flag}", (TRT,))
+            refuse_unless(runtime, f"--{flag}", runtimes)
     options = engine_options.load_options(arguments, runtime)
     path = built(arguments, _build_options(arguments)) if arguments.onnx else arguments.loadEngine
     opened = engine.load(path, **options)

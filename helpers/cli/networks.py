@@ -1,5 +1,6 @@
 """What `evaluate` and `run` share: the options that name a network and the frames, and how it is opened."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ def add_network(parser: Parser, *engine_flags: str) -> None:
     text = "an engine, or an ONNX file for ONNX Runtime"
     parser.add_argument(*engine_flags, "--engine", type=Path, metavar="FILE", help=text)
     parser.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint, which PyTorch runs")
+    text = "mark the modules of --weights with ranges of NVTX, for Nsight Systems"
+    parser.add_argument("--nvtx", action="store_true", help=text)
     engine_options.add_plugins(parser)
 
 
@@ -38,6 +41,9 @@ def file_of(options: Namespace) -> Path:
     if (options.engine is None) == (options.weights is None):
         found = "both" if options.engine else "neither"
         raise BadInput("the network", f"{found} of --engine and --weights", "one of them", "say what is to be run")
+    if options.nvtx and options.engine:
+        fix = "leave --nvtx out: TensorRT marks its layers by itself"
+        raise BadInput("--nvtx", "an engine", "--weights, whose modules PyTorch runs", fix)
     path = as_path(options.engine or options.weights)
     if not path.is_file():
         raise BadInput(path, found_at(path), "a file with the network", "correct the path")
@@ -64,7 +70,19 @@ def opened(options: Namespace, config: Config, path: Path) -> tuple[Callable[[],
 def _torch_run(options, config, path):
     import torch
 
+    from helpers.benchmark import ranges
     from helpers.models.runner import runner
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return runner(models.load_checkpoint(models.create(options.system, config), path).to(device), device)
+    model = models.load_checkpoint(models.create(options.system, config), path).to(device)
+    run = runner(model, device)
+    if not options.nvtx:
+        return run
+    if ranges.library() is None:
+        print("this build of PyTorch has no NVTX: nothing is marked", file=sys.stderr)
+
+    def within_ranges(feeds):
+        with ranges.marked(model):
+            return run(feeds)
+
+    return within_ranges

@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU: the one place that opens a session, and the one that runs it. No torch."""
 
+import json
 import os
 import threading
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from helpers import cores
+from helpers import cores, temporary
 from helpers.errors import BadInput, foreign
 from helpers.graph.checks import bytes_of, check_size
 from helpers.graph.file import Model, name_of
@@ -114,3 +115,37 @@ def run(
             return session.run(names, feeds, options)
     finally:
         timer.cancel()
+
+
+def kernel_times(
+    session: "onnxruntime.InferenceSession", path: str, feeds: dict[str, np.ndarray], iterations: int
+) -> list[dict]:
+    """Lines of ONNX Runtime's profile, one for each kernel of each of `iterations` runs after one that does not count.
+
+    A second session of the file at `path`, opened as `session` was, is profiled. A line has `name`, of the node,
+    `op_name`, `ms`, and `types`, those of its outputs.
+    """
+    import onnxruntime
+
+    with temporary.scratch() as folder, foreign(path, "a graph that runs on a CPU", "run it without a profile"):
+        settings = session.get_session_options()
+        settings.enable_profiling, settings.profile_file_prefix = True, str(folder / "profile")
+        try:
+            watched = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+        finally:
+            settings.enable_profiling = False
+        for _ in range(1 + iterations):
+            watched.run(None, feeds)
+        with open(watched.end_profiling(), encoding="utf-8") as stream:
+            lines = json.load(stream)
+    counted = sorted(line["ts"] for line in lines if line["name"] == "model_run")[1]  # where the second run begins
+    return [
+        {
+            "name": line["name"].removesuffix("_kernel_time"),
+            "op_name": line["args"]["op_name"],
+            "ms": line["dur"] / 1e3,
+            "types": [kind for output in line["args"].get("output_type_shape", []) for kind in output],
+        }
+        for line in lines
+        if line["name"].endswith("_kernel_time") and line["ts"] >= counted
+    ]

@@ -247,6 +247,15 @@ def test_engine_bench_goes_on_for_the_duration(tmp_path, double, capsys):
 
 def test_engine_options_of_another_runtime_are_refused_when_loading(tmp_path, double, capsys):
     arguments = f"--onnx={double}", f"--cache={tmp_path / 'cache'}", "--shapes=x:4x2"
-    for option in ("--useCudaGraph", "--dumpProfile", "--dumpLayerInfo"):
+    for option in ("--useCudaGraph", "--dumpLayerInfo"):
         assert run("engine", "bench", *arguments, option) == 2
         assert option in capsys.readouterr().err
+
+
+def test_engine_bench_of_onnx_runtime_tells_the_time_of_every_kernel(tmp_path, double, capsys):
+    arguments = f"--onnx={double}", f"--cache={tmp_path / 'cache'}", "--shapes=x:4x2", "--iterations=1", "--warmUp=0"
+    profile = tmp_path / "profile.json"
+    assert run("engine", "bench", *arguments, "--dumpProfile", f"--exportProfile={profile}") == 0
+    (row,) = json.loads(profile.read_text())
+    assert row["layer"] == "double" and row["share"] == pytest.approx(1)
+    assert "100.0%  Add" in capsys.readouterr().out

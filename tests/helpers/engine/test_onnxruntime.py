@@ -99,3 +99,16 @@ def test_fp8_is_found_in_functions_and_cast_attributes():
     cast.attribute[0].i = TensorProto.FLOAT16
     function = helper.make_function("d", "F", ["a"], ["b"], [cast], [helper.make_opsetid("", 19)])
     assert not uses_fp8(helper.make_model(graph, functions=[function]))
+
+
+def test_profile_tells_the_kernels_of_the_runs_that_count(conv, x):
+    with engine.load(conv) as loaded:
+        rows = loaded.profile({"x": x}, iterations=3)
+        (conv_row,) = (row for row in rows if row["type"].removeprefix("Fused") == "Conv")
+        assert conv_row["precision"] == "fp32" and conv_row["ms"] > 0
+        assert sum(row["share"] for row in rows) == pytest.approx(1)
+        assert not loaded.session.get_session_options().enable_profiling
+        with pytest.raises(BadInput, match="iterations 0"):
+            loaded.profile({"x": x}, iterations=0)
+        with pytest.raises(BadInput, match="'x'"):
+            loaded.profile({})

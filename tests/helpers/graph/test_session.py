@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from helpers.errors import BadInput
-from helpers.graph.session import FOLDED, LEVELS, foldable, open_session, run
+from helpers.graph.session import FOLDED, LEVELS, foldable, kernel_times, open_session, run
 
 SUM = """<ir_version: 9, opset_import: ["": 18]>
 sum (float[2] x) => (float[2] z) <float[2] one = {1, 1}> {
@@ -110,3 +110,13 @@ def test_a_large_weight_may_be_turned_beforehand():
     assert foldable(model) == FOLDED == 16 << 20
     model.graph.initializer[3].dims[:] = [3, 1 << 22]
     assert foldable(model) == 2 * 4 * 3 << 22
+
+
+def test_kernel_times_leave_the_first_run_out(tmp_path):
+    onnx.save(onnx.parser.parse_model(SUM), tmp_path / "sum.onnx")
+    session = open_session(tmp_path / "sum.onnx", "disable", threads=1)
+    lines = kernel_times(session, str(tmp_path / "sum.onnx"), {"x": np.float32([1, 2])}, 3)
+    assert [line["op_name"] for line in lines] == ["Add", "Mul"] * 3
+    assert all(line["types"] == ["float"] and line["ms"] >= 0 for line in lines)
+    with pytest.raises(BadInput, match="float"):
+        kernel_times(session, str(tmp_path / "sum.onnx"), {"x": np.float64([1, 2])}, 1)

@@ -1,0 +1,54 @@
+"""How run and evaluate open a network: its modules in ranges of NVTX, where that is asked for and there."""
+
+import types
+from argparse import Namespace
+
+import pytest
+import torch
+
+from helpers import models
+from helpers.benchmark import ranges
+from helpers.cli import networks
+from helpers.errors import BadInput
+
+
+class Twice(torch.nn.Module):
+    """A network of one input and one output."""
+
+    def __init__(self):
+        super().__init__()
+        self.config = types.SimpleNamespace(output_shapes=lambda: {"y": (2,)})
+        self.head = torch.nn.Identity()
+
+    def forward(self, x):
+        return (self.head(2 * x),)
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Function (--nvtx) -> what runs `Twice` as a checkpoint of any system."""
+    monkeypatch.setattr(models, "create", lambda system, config: Twice())
+    monkeypatch.setattr(models, "load_checkpoint", lambda model, path: model)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    return lambda nvtx: networks._torch_run(Namespace(system="uniad", nvtx=nvtx), None, None)
+
+
+def test_modules_are_marked_in_every_frame(opened, monkeypatch, capsys):
+    log = []
+    monkeypatch.setattr(ranges, "library", lambda: ranges.Nvtx(log.append, lambda: log.append("end")))
+    run = opened(True)
+    assert [run({"x": torch.ones(2).numpy()})["y"].tolist() for _ in range(2)] == [[2, 2]] * 2
+    assert log == ["head", "end"] * 2 and capsys.readouterr().err == ""
+    opened(False)({"x": torch.ones(2).numpy()})
+    assert len(log) == 4
+
+
+def test_without_the_library_the_network_runs_and_that_is_said(opened, monkeypatch, capsys):
+    monkeypatch.setattr(ranges, "library", lambda: None)
+    assert opened(True)({"x": torch.ones(2).numpy()})["y"].tolist() == [2, 2]
+    assert "no NVTX" in capsys.readouterr().err
+
+
+def test_ranges_of_an_engine_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="TensorRT marks its layers by itself"):
+        networks.file_of(Namespace(engine=tmp_path, weights=None, nvtx=True))

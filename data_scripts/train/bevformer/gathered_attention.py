@@ -17,7 +17,7 @@ class GatheredCrossAttention(SpatialCrossAttention):
     def forward(self, query, value, references, mask, shape):
         """Shapes as in `SpatialCrossAttention.forward`."""
         batch, cameras = mask.shape[:2]
-        weight, index = mask[..., 0].topk(self.keep, dim=2)
+        weight, index = mask[..., 0].topk(min(self.keep, mask.shape[2]), dim=2)
         index, weight = index.flatten(0, 1)[..., None], weight.flatten(0, 1)[..., None]
         channels = query.shape[-1]
         picked = query.repeat_interleave(cameras, 0).gather(1, index.expand(-1, -1, channels))

@@ -5,6 +5,7 @@ and dice 2 of lanes; of motion 0.5 for the mode, 0.5 for its likelihood, 0.25 fo
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -108,16 +109,32 @@ def lane_boxes(lanes: Tensor) -> Tensor:
     return torch.stack([x, y, width, height], 1)
 
 
-def map_loss(head: MapHead, bev: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
-    """(loss, queries and positions [1, Q, C] of the lanes): classes and boxes of every layer, masks of the last."""
+class Asked(NamedTuple):
+    """What the map head's lanes are: memory [1, cells, C], and of every decoder layer queries [1, Q, C] and boxes
+    [1, Q, 4]; asked: queries and positions [1, Q, C] that the motion looks at.
+    """  # fmt: skip
+
+    memory: Tensor
+    layers: list[tuple[Tensor, Tensor]]
+    asked: tuple[Tensor, Tensor]
+
+
+def lanes_of(head: MapHead, bev: Tensor) -> Asked:
+    """The lanes' queries of a map [1, cells, C], before their masks."""
     memory = head.transformer.encode(bev)
     position, content = head.query_embedding.weight[None].chunk(2, 2)
     layers = head.transformer.decode(content, position, memory, head.reg_branches)
+    return Asked(memory, layers, (layers[-1][0], position))
+
+
+def map_loss(head: MapHead, found: Asked, rows: Rows) -> Tensor:
+    """Classes and boxes of every layer, masks of the last."""
+    memory, layers, _ = found
     there = rows["kinds"] != NONE
     lanes, kinds = rows["lanes"][there], rows["kinds"][there]
-    targets, count, loss = lane_boxes(lanes), max(len(kinds), 1), bev.new_zeros(())
+    targets, count, loss = lane_boxes(lanes), max(len(kinds), 1), memory.new_zeros(())
     for branch, (query, boxes) in zip(head.cls_branches, layers, strict=True):
-        logits, wanted = branch(query[0]), torch.zeros(len(boxes[0]), head.kinds, device=bev.device)
+        logits, wanted = branch(query[0]), torch.zeros(len(boxes[0]), head.kinds, device=memory.device)
         shape = overlaps(corners(boxes[0])[:, None], corners(targets)[None])
         cost = class_costs(logits, kinds) + LANE_BOX * torch.cdist(boxes[0], targets, p=1) - LANE_SHAPE * shape
         row, column = pairs(cost)
@@ -129,7 +146,7 @@ def map_loss(head: MapHead, bev: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Te
     content, place = head.stuff_query.weight[None].chunk(2, 2)
     road = head.stuff_mask_head(content, memory, place)
     loss = loss + MASK * dice(road, rows["drivable"].flatten()[None]).sum()
-    return loss + MASK * dice(masks, lanes[column].flatten(1)).sum() / count, query, position
+    return loss + MASK * dice(masks, lanes[column].flatten(1)).sum() / count
 
 
 def path_loss(paths: Tensor, scores: Tensor, targets: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ from helpers import dataset
 from helpers.boxes import Boxes
 from helpers.dataset import CLASSES, Dataset, Frame, ground, traffic
 from helpers.systems.uniad.decode import encode_boxes
-from helpers.systems.uniad.inputs import inputs
+from helpers.systems.uniad.inputs import told
 
-MOST_BOXES, MOST_LANES = 64, 24  # of a frame; what is more is left out, the farthest or the smallest first
+MOST_BOXES, MOST_LANES = 96, 24  # of a frame; what is more is left out, the farthest or the smallest first
 NONE = -1  # number and class where there is none
 SMALLEST = 2  # cells of a lane that is learned
 OWN = (1.85, 4.084, 1.56)  # m: width, length and height of the vehicle itself
@@ -48,7 +48,7 @@ def sample(frame: Frame, before: Frame | None, data: Dataset, config: Any) -> Ar
     is not known; lanes bool [MOST_LANES, H, W], kinds int64 [MOST_LANES], NONE where there is none; drivable bool
     [H, W]; owner int32 [T, h, w], numbers of the vehicles on cells; future bool, whether all of its steps are there.
     """
-    found = {name: array for name, array in inputs(frame, before, config).items() if name != "img"}
+    found = told(frame, before, config)
     found["picture"] = scaled(frame, config)
     known = learned(frame, config)
     boxes, numbers = frame.boxes[known], traffic.numbered(data, frame)[known]

@@ -24,14 +24,20 @@ def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.nd
         As `Config.input_shapes` has them. `timestamp` counts seconds from the first frame of the sequence.
     """
     check_config(config, "image_scale", "image_size", "bgr", "first_motion", "input_types")
+    pictures = preprocess(frame.images(), config)
+    found = told(frame, previous, config)
+    found["img"] = np.ascontiguousarray((pictures[:, ::-1] if config.bgr else pictures)[None], np.float32)
+    return {name: found[name] for name in config.input_types() if name in found}
+
+
+def told(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.ndarray]:
+    """What `inputs` gives but for the pictures, which are not opened."""
     before = previous if previous is not None and previous.scene == frame.scene else None
     lidar2global, scale = frame.ego2global @ frame.lidar2ego, config.image_scale
-    pictures = preprocess(frame.images(), config)
     found = {
         "timestamp": [seconds_of_sequence(frame, before)],
         "l2g_r_mat": lidar2global[None, :3, :3].transpose(0, 2, 1),
         "l2g_t": lidar2global[None, :3, 3],
-        "img": (pictures[:, ::-1] if config.bgr else pictures)[None],
         "img_metas_can_bus": motion(frame, previous, before, config),
         "img_metas_lidar2img": (np.diag([scale, scale, 1, 1]) @ frame.lidar2img)[None],
         "command": [COMMANDS[frame.command]],

@@ -1,18 +1,22 @@
 """Training of the mini UniAD: its data, its losses by hand, a few steps that learn, a run in pieces."""
 
+import copy
 import dataclasses
 import json
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from data_scripts.train.omnidrive import stream
 from data_scripts.train.uniad import __main__ as program
-from data_scripts.train.uniad import losses, samples, trainer
+from data_scripts.train.uniad import frozen, losses, samples, source, trainer
+from data_scripts.train.uniad.transplant import MOVED, PARTIAL, transplant
+from helpers import models
 from helpers.dataset import open_dataset
 from helpers.errors import BadInput
-from helpers.models.checkpoints import read_checkpoint
+from helpers.models.checkpoints import read_checkpoint, write_tensors
 from helpers.systems.uniad.bev import Found
 from helpers.systems.uniad.config import CONFIGS
 from tests.helpers.systems.uniad.tiny import SHORT
@@ -141,12 +145,11 @@ def test_only_the_nearest_mode_is_asked_for():
     assert float(losses.surprise(point, away)) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_it_learns_what_it_sees(store, monkeypatch):
+def test_it_learns_what_it_sees(store):
     """Both stages on four frames: every part of the loss falls, and tracks are carried by their numbers."""
-    monkeypatch.setattr(trainer, "WARM_UP", 5)
-    made = trainer.Trainer(SMALL, store, 1, 2e-3, 0, "all")
+    made = trainer.Trainer(SMALL, store, 1, 2e-3, 0, "all", warm_up=5)
     trainer_parts = [made.train_step(0.0) for _ in range(32)]
-    carried = made.states[0][0].ids
+    carried = made.states[0].tracks.ids
     assert set(carried[carried >= 0].tolist()) <= set(store.arrays["numbers"].flatten().tolist())
     assert (carried >= 0).sum() > 5
     for name in trainer.STAGES["all"]:
@@ -179,6 +182,8 @@ def test_a_run_in_pieces_writes_its_checkpoint(minidrive, tmp_path, monkeypatch,
     words[-2] = f"--state={tmp_path / 'other.pt'}"
     with pytest.raises(BadInput, match="what a training of this kind left"):
         program.Run(program.parse([*words, "--stage=tracks"]), SMALL)
+    with pytest.raises(BadInput, match="no weights to begin with"):
+        program.parse([*words, "--frozen"])
     words[-2] = "--state=" + str(tmp_path / "none.pt")
     begun = program.Run(program.parse([*words, f"--from={tmp_path / 'mini.safetensors'}"]), SMALL)
     kept = read_checkpoint(tmp_path / "mini.safetensors")["query_embedding.weight"]
@@ -187,3 +192,94 @@ def test_a_run_in_pieces_writes_its_checkpoint(minidrive, tmp_path, monkeypatch,
 
 def test_the_mini_is_what_is_trained():
     assert program.Run.__init__.__defaults__ == (CONFIGS["mini"],)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return models.create("uniad", SMALL)
+
+
+def test_a_detector_is_taken_where_it_fits(network, tmp_path):
+    dims, count = SMALL.embed_dims, SMALL.num_query
+    queries, level = torch.full((count, 2 * dims), 2.0), torch.full((1, dims), 3.0)
+    tensors = {
+        "pts_bbox_head.query_embedding.weight": queries,
+        "pts_bbox_head.transformer.level_embeds": level,
+        "pts_bbox_head.transformer.reference_points.bias": torch.full((3,), 4.0),
+        "pts_bbox_head.bev_embedding.weight": torch.ones(7, dims),
+        "elsewhere": torch.ones(1),
+    }
+    write_tensors(tensors, tmp_path / "detector.safetensors")
+    own, other = copy.deepcopy(network), network.state_dict()
+    taken, left = transplant(own, tmp_path / "detector.safetensors")
+    assert sorted(taken) == sorted(tensors)[2:] and set(left) == {"pts_bbox_head.bev_embedding.weight", "elsewhere"}
+    found = own.state_dict()
+    assert torch.equal(found["query_embedding.weight"][:count], queries)
+    assert torch.equal(found["query_embedding.weight"][count:], other["query_embedding.weight"][count:])
+    levels = found["pts_bbox_head.transformer.level_embeds"]
+    assert torch.equal(levels[:1], level) and torch.equal(
+        levels[1:], other["pts_bbox_head.transformer.level_embeds"][1:]
+    )
+    assert torch.equal(found["reference_points.bias"], torch.full((3,), 4.0))
+    query, output = torch.randn(2, 5, 2 * dims)
+    asked = own.query_interact(query, output[:, :dims], torch.ones(5, dtype=torch.bool))
+    torch.testing.assert_close(asked, torch.cat([F.layer_norm(half, (dims,)) for half in query.chunk(2, 1)], 1))
+    write_tensors({"elsewhere": torch.ones(1)}, tmp_path / "nothing.safetensors")
+    with pytest.raises(BadInput, match="none of which fits"):
+        transplant(own, tmp_path / "nothing.safetensors")
+
+
+def test_all_of_the_mini_detector_has_a_place_in_the_mini():
+    own = models.skeleton("uniad", "mini").state_dict()
+    for name, tensor in models.skeleton("bevformer", "mini").state_dict().items():
+        place = own[MOVED.get(name, name)]
+        assert tensor.shape == place.shape or MOVED.get(name, name) in PARTIAL
+
+
+@pytest.fixture(scope="module")
+def mapped(arrays, network):
+    return frozen.with_maps(arrays, copy.deepcopy(network))
+
+
+def test_a_map_that_stays_is_that_of_the_drive(arrays, mapped, network):
+    assert "picture" not in mapped and mapped["bev"].shape == (4, 100, SMALL.embed_dims)
+    rows = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    bev = torch.zeros(100, 1, SMALL.embed_dims)
+    with torch.no_grad():
+        for frame in range(2):
+            feeds = trainer.feeds_of({name: array[frame] for name, array in rows.items()}, frame == 0, SMALL)
+            bev = trainer.encoded(network, feeds, bev)[0].transpose(0, 1)
+            np.testing.assert_allclose(mapped["bev"][frame], bev[:, 0], atol=4e-3)
+    assert np.abs(mapped["bev"][1] - mapped["bev"][0]).max() > 0.1
+
+
+def test_what_stays_and_what_is_behind_learn_nothing(mapped):
+    made = stream.Store(1, CPU)
+    made.add((mapped, []))
+    for stage, learn in (("tracks", {"pts_bbox_head", "query_embedding", "query_interact", "memory_bank", "seg_head",
+                                     "reference_points"}),
+                         ("ahead", {"motion_head", "occ_head", "planning_head"})):  # fmt: skip
+        one = trainer.Trainer(SMALL, made, 1, 1e-2, 0, stage, frozen.PARTS, warm_up=1)
+        before = copy.deepcopy(dict(one.model.named_parameters()))
+        for _ in range(4):  # some are of a later frame than a first one
+            one.train_step(0.0)
+        moved = {name for name, each in one.model.named_parameters() if not torch.equal(each, before[name])}
+        assert {name.partition(".")[0] for name in moved} == learn
+        assert not any(name.startswith(frozen.PARTS) for name in moved)
+
+
+def test_a_scene_that_was_kept_is_read_again(arrays, network, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(source.samples, "scene", lambda number, *rest: asked.append(number) or (arrays, []))
+    made = source.Source(source.Beginning(SMALL, 0), 4, frozen=True, kept=tmp_path)
+    first, again = made(3)[0], made(3)[0]
+    assert asked == [3] and first.keys() == again.keys()
+    np.testing.assert_array_equal(first["bev"], again["bev"])
+    other = copy.deepcopy(network)
+    assert frozen.digest(other) == frozen.digest(copy.deepcopy(network).half().float())
+    with torch.no_grad():
+        other.pts_bbox_head.bev_embedding.weight += 0.1
+    assert frozen.digest(other) != frozen.digest(network)
+    next(tmp_path.glob("*.npz")).write_bytes(b"half")
+    with pytest.raises(BadInput, match="delete it"):
+        made(3)

@@ -8,6 +8,7 @@ palette for color-blind readers, with three more from Paul Tol's.
 
 from helpers.display.conversation import conversation
 from helpers.display.diagram import network_diagram
+from helpers.display.driven import driving
 from helpers.display.environment import diff, messages, stack, statuses
 from helpers.display.graphs import graph_picture
 from helpers.display.matrices import matrices
@@ -36,6 +37,7 @@ __all__ = [
     "cards",
     "conversation",
     "diff",
+    "driving",
     "figure",
     "frontier",
     "graph_picture",

@@ -1,7 +1,7 @@
 """Pictures of a driving scene: the bird's-eye view, images side by side."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,9 @@ from helpers.display.style import GRID, INK, MUTED, PALETTE, class_color, line_c
 from helpers.display.tables import number
 from helpers.display.told import told
 from helpers.errors import BadInput
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @told
@@ -42,7 +45,7 @@ def bev(
     figure, axes = new_figure(8.2, 6.52)
     figure.set_layout_engine("none")  # the constrained one loses the labels of axes of equal aspect
     axes.set_position([0.08, 0.08, 0.70, 0.88])
-    _ground(axes, extent)
+    ground(axes, extent)
     colored = detections if detections is not None else ground_truth
     present = {} if colored is None else colors_of(colored)
     handles = [Patch(color=color, label=name.replace("_", " ")) for name, color in present.items()]
@@ -56,7 +59,7 @@ def bev(
     if isinstance(path, Mapping):
         handles += _lines(axes, frame, path)
     elif path is not None:
-        x, y = _ego_to_lidar(np.asarray(path), frame.lidar2ego).T
+        x, y = lidar_points(np.asarray(path), frame.lidar2ego).T
         axes.plot(x, y, color=PALETTE[3], linewidth=2, linestyle=(0, (4, 2)), zorder=5)
         handles.append(Line2D([], [], color=PALETTE[3], linewidth=2, linestyle=(0, (4, 2)), label="future path"))
     if handles:
@@ -88,7 +91,7 @@ def bev_row(
         raise BadInput("versions", "none", "at least one name with its boxes", "pass what was detected")
     figure = Figure(figsize=(3.9 * len(kept), 4.1), dpi=110, layout="constrained", facecolor="white")
     for axes, (name, boxes) in zip(figure.subplots(1, len(kept), squeeze=False)[0], kept.items(), strict=True):
-        _ground(axes, extent)
+        ground(axes, extent)
         _footprints(axes, boxes, filled=True)
         _footprints(axes, ground_truth, filled=False, ink=INK)
         axes.set(xlabel="", ylabel="", xticks=[], yticks=[])
@@ -133,7 +136,7 @@ def colors_of(*groups: Boxes) -> dict[str, str]:
     }
 
 
-def _ground(axes, extent):
+def ground(axes: "Axes", extent: float) -> None:
     """Range rings every 10 m and the ego vehicle."""
     from matplotlib.patches import Circle, Polygon
 
@@ -187,13 +190,13 @@ def _lines(axes, frame, groups):
     colors = line_colors(groups)
     for depth, (name, lines) in enumerate(groups.items()):
         for line in lines:
-            x, y = _ego_to_lidar(np.asarray(line)[:, :2], frame.lidar2ego).T
+            x, y = lidar_points(np.asarray(line)[:, :2], frame.lidar2ego).T
             width = 1.3 if depth else 2.6
             axes.plot(x, y, color=colors[name], linewidth=width, marker="o", markersize=2.5, zorder=8 - 0.1 * depth)
     return [Line2D([], [], color=color, linewidth=2, label=name) for name, color in colors.items()]
 
 
-def _ego_to_lidar(points, lidar2ego):
+def lidar_points(points: np.ndarray, lidar2ego: np.ndarray) -> np.ndarray:
     """Points [T, 2] on the ground of the ego frame -> [T, 2] of the lidar frame, m."""
     flat = np.concatenate([points, np.zeros((len(points), 1)), np.ones((len(points), 1))], axis=1)
     return (flat @ np.linalg.inv(lidar2ego).T)[:, :2]

@@ -25,6 +25,13 @@ DRAG = (
 )
 DRAGGED = f'onpointermove="{DRAG}" ondragstart="return false" style="cursor:grab;touch-action:pan-y;user-select:none"'
 KEYS = 'data-lm-suppress-shortcuts="true"'  # the arrow keys move the slider; JupyterLab would take them
+PLAY = (
+    "const button=this,input=this.closest('.onramp-slider').querySelector('input'),stop=()=>{"
+    "clearInterval(button.turn);button.turn=0;button.textContent='▶ play'};"
+    "if(button.turn){stop()}else{button.textContent='❚❚ pause';button.turn=setInterval(()=>{"
+    "if(!button.isConnected){stop();return}input.value=(+input.value+1)%(+input.max+1);"
+    "input.dispatchEvent(new Event('input'))},600)}"
+)
 _numbers = itertools.count()
 
 
@@ -43,7 +50,9 @@ def cards(steps: Mapping[str, str | Sequence[str]]) -> "HTML":
 
 
 @told
-def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None, turns: bool = False) -> "HTML":
+def slider(
+    name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None, turns: bool = False, plays: bool = False
+) -> "HTML":
     """A slider that shows one page at a time; it works in JupyterLab and in a static page alike.
 
     Args:
@@ -52,6 +61,7 @@ def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None, t
             their HTML, or a list of pictures, which stand side by side where there is room.
         start: the value shown first; the first one by default.
         turns: dragging a picture to the right or left moves the slider too, from the last page to the first.
+        plays: a button shows one page after the other, as a film that begins anew at its end.
 
     Raises:
         ValueError: no pages, or `start` is none of them.
@@ -65,10 +75,11 @@ def slider(name: str, pages: Mapping[Any, tuple[str, Any]], start: Any = None, t
     label = f"onramp-slider-{next(_numbers)}"
     shown = "".join(_page(value, *pages[value], visible=i == first) for i, value in enumerate(values))
     shown = f"<div {DRAGGED}>{shown}</div>" if turns else shown
+    button = f' <button type="button" onclick="{PLAY}">▶ play</button>' if plays else ""
     return HTML(
         f'<div class="onramp-slider"><label for="{label}">{escaped(name)} </label>'
         f'<input id="{label}" type="range" min="0" max="{len(values) - 1}" value="{first}" {KEYS} '
-        f'aria-valuetext="{escaped(values[first])}" oninput="{SHOW}">{shown}</div>'
+        f'aria-valuetext="{escaped(values[first])}" oninput="{SHOW}">{button}{shown}</div>'
     )
 
 

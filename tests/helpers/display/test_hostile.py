@@ -1,6 +1,7 @@
 """Every function of helpers.display with names that are markup, orders to a terminal, or half a formula."""
 
 import re
+import types
 from html.parser import HTMLParser
 
 import numpy as np
@@ -50,6 +51,7 @@ OWN = (
     "bev",
     "bev_row",
     "cameras",
+    "driving",
     "figure",
     "graph_picture",
     "netron",
@@ -107,14 +109,23 @@ def test_a_graph_and_its_viewer(model, tmp_path):
     assert harmless(tag(display.netron(tmp_path / "m.onnx")))
 
 
+def driven(boxes):
+    """What `display.driving` draws, with these boxes and nothing else."""
+    cells = np.zeros((4, 4), bool)
+    return types.SimpleNamespace(boxes=boxes, ids=np.array([1]), paths=np.zeros((1, 6, 12, 2)), plan=np.ones((6, 2)),
+                                 lanes=np.stack([cells] * 3), drivable=cells, owner=np.stack([cells] * 5),
+                                 low=(-9.0, -9.0), high=(9.0, 9.0), reach=9.0)  # fmt: skip
+
+
 def test_scenes_and_figures(frame):  # noqa: F811
-    frame.scene = EVIL
+    frame.scene, frame.future_path, frame.ego2global = EVIL, np.zeros((0, 2)), np.eye(4)
     found = Boxes([(0, 20, 0)], [(2, 4, 1.6)], [0.0], np.zeros((1, 2)), [0], [1.0], "lidar", (EVIL,))
     for picture in (
         display.cameras(frame, found),
         display.cameras(frame, lines={EVIL: [[(5, 0, 0), (9, 0, 0)]]}),
         display.bev(frame, found, path={EVIL: [[(0, 0), (9, 0)]]}),
         display.bev_row(frame, {EVIL: found}, found),
+        display.driving(frame, driven(found)),
     ):
         assert harmless(tag(picture))
     from matplotlib import pyplot

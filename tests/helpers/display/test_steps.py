@@ -69,3 +69,11 @@ def test_pages_may_hold_several_pictures_and_be_turned_by_dragging():
     assert "flex-wrap:wrap" in still and "onpointermove" not in still
     assert turning.count("onpointermove") == 1 and "touch-action:pan-y" in turning
     assert turning.index("onpointermove") < turning.index("data-page=")
+
+
+def test_a_slider_that_plays_has_a_button_and_others_have_none():
+    pages = {1: page("a"), 2: page("b")}
+    assert display.slider("frame", pages).data.count("<button") == 0
+    found = display.slider("frame", pages, plays=True).data
+    assert re.findall(r'<button type="button" onclick="[^"]+">▶ play</button>', found)
+    assert "setInterval" in found and "isConnected" in found, "a film ends with its page"

@@ -1,0 +1,155 @@
+"""All that a network says of a moment of driving, from above: tracks, map, futures, occupancy, plan in one picture."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from helpers.boxes import require_frame, transform
+from helpers.display.pictures import Picture, tally
+from helpers.display.scenes import ground, lidar_points
+from helpers.display.style import INK, LINE_COLORS, MUTED, PALETTE, new_figure, picture
+from helpers.display.told import told
+from helpers.errors import BadInput
+
+LAYERS = ("map", "occupancy", "tracks", "motion", "plan")
+ROAD = "#EDEDF2"
+LANES = {"divider": "#D9A400", "crossing": "#6FA3BF", "border": "#9C9CA8"}
+PLAN, DRIVEN = LINE_COLORS[0], LINE_COLORS[1]
+IDENTITIES = (*PALETTE[:6], "#332288", "#117733", "#882255", "#AA4499")  # of Okabe & Ito, and of Tol
+
+
+@told
+def driving(
+    frame: Any, found: Any, past: Sequence = (), layers: Iterable[str] = LAYERS, extent: float = 51.2
+) -> Picture:
+    """What was found of a frame, forward up, ± `extent` meters around the lidar.
+
+    Args:
+        frame: `helpers.dataset.Frame`.
+        found: with boxes in the lidar frame, ids, paths, plan, lanes, drivable, owner, low, high and reach, as
+            `helpers.systems.uniad.decode.Driven` has them.
+        past: (frame, found) of frames before, oldest first: where each identity was is its trail.
+        layers: of `LAYERS`, what is drawn.
+
+    A track's color and number are its identity; cells of vehicles are the paler the later. Returns a `Picture`.
+    """
+    chosen = list(layers)
+    if unknown := [name for name in chosen if name not in LAYERS]:
+        raise BadInput("layers", repr(unknown[0]), f"some of {', '.join(LAYERS)}", "correct the name")
+    require_frame(found.boxes, "lidar")
+    figure, axes = new_figure(8.0, 6.3)
+    figure.set_layout_engine("none")
+    axes.set_position([0.08, 0.08, 0.76, 0.87])
+    ground(axes, extent)
+    keys, words = [], []
+    for name in chosen:  # an image sets the limits anew
+        key, said = DRAWN[name](axes, frame, found, past)
+        keys += key
+        words.append(said)
+    axes.set(xlim=(-extent, extent), ylim=(-extent, extent))
+    figure.legend(handles=keys, loc="upper left", bbox_to_anchor=(0.845, 0.95), frameon=False, fontsize=8)
+    axes.set_title(f"{frame.scene}, frame {frame.index}", loc="left", fontsize=11, fontweight="bold", color=INK)
+    return picture(figure, f"{frame.scene}, frame {frame.index}, from above: {'; '.join(words)}")
+
+
+def color_of(identity: int) -> str:
+    """The color of a track, the same in every frame."""
+    return IDENTITIES[int(identity) % len(IDENTITIES)]
+
+
+def _map(axes, frame, found, past):
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
+
+    image = np.zeros((*found.drivable.shape, 4))
+    for mask, color in ((found.drivable, ROAD), *zip(found.lanes, LANES.values(), strict=False)):
+        image[np.asarray(mask)] = (*to_rgb(color), 1.0)
+    (left, low), (right, high) = found.low, found.high
+    axes.imshow(image, origin="lower", extent=(left, right, low, high), zorder=0.5, interpolation="nearest")
+    cells = ", ".join(f"{int(np.sum(mask))} of a {name}" for name, mask in zip(LANES, found.lanes, strict=False))
+    key = [Patch(color=color, label=name) for name, color in ({"drivable": ROAD} | LANES).items()]
+    return key, f"{np.mean(found.drivable):.0%} of the map is drivable, cells {cells}"
+
+
+def _occupancy(axes, frame, found, past):
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
+
+    owner, reach = np.asarray(found.owner), found.reach
+    image = np.zeros((*owner.shape[1:], 4))
+    for step, cells in reversed(list(enumerate(owner))):
+        image[cells > 0] = (*to_rgb(PALETTE[4]), 0.85 - 0.6 * step / max(len(owner) - 1, 1))
+    axes.imshow(image, origin="lower", extent=(-reach, reach, -reach, reach), zorder=0.8, interpolation="nearest")
+    key = [
+        Patch(color=PALETTE[4], alpha=0.85, label="vehicle now"),
+        Patch(color=PALETTE[4], alpha=0.25, label="in 2 s"),
+    ]
+    now, later = (int((cells > 0).sum()) for cells in (owner[0], owner[-1]))
+    return key, f"{now} cells are occupied now and {later} at the end"
+
+
+def _tracks(axes, frame, found, past):
+    from matplotlib.collections import PolyCollection
+    from matplotlib.lines import Line2D
+
+    boxes = found.boxes
+    ahead = np.stack([np.cos(boxes.yaws), np.sin(boxes.yaws)], axis=1)
+    side = np.stack([-ahead[:, 1], ahead[:, 0]], axis=1)
+    half = boxes.sizes[:, 1::-1] / 2
+    along, across = ahead * half[:, :1], side * half[:, 1:]
+    corners = np.stack(
+        [boxes.centers[:, :2] + s * along + t * across for s, t in ((1, 1), (1, -1), (-1, -1), (-1, 1))], 1
+    )
+    colors = [color_of(each) for each in found.ids]
+    axes.add_collection(PolyCollection(corners, facecolors=colors, edgecolors=INK, linewidths=0.7, alpha=0.9, zorder=3))
+    for identity, trail in trails(frame, found, past).items():
+        axes.plot(*trail.T, color=color_of(identity), linewidth=1.6, zorder=2.5)
+    for (x, y, _), identity in zip(boxes.centers, found.ids, strict=True):
+        axes.annotate(str(identity), (x, y), (4, 4), textcoords="offset points", fontsize=7, color=INK, zorder=9,
+                      clip_on=True)  # fmt: skip
+    key = [Line2D([], [], color=MUTED, linewidth=1.6, label="where it was")] if len(past) else []
+    return (
+        key,
+        f"{len(found.ids)} tracks{tally(boxes.names)} with the identities {', '.join(map(str, found.ids)) or 'none'}",
+    )
+
+
+def trails(frame: Any, found: Any, past: Sequence) -> dict[int, np.ndarray]:
+    """Identity -> places [n, 2] m in the lidar frame of `frame`, of those that are tracked now and were before."""
+    here = np.linalg.inv(frame.ego2global @ frame.lidar2ego)
+    places: dict[int, list] = {int(each): [] for each in found.ids}
+    for before, then in [*past, (frame, found)]:
+        boxes = transform(then.boxes, here @ before.ego2global @ before.lidar2ego, "lidar")
+        for identity, center in zip(then.ids, boxes.centers, strict=True):
+            if int(identity) in places:
+                places[int(identity)].append(center[:2])
+    return {identity: np.stack(trail) for identity, trail in places.items() if len(trail) > 1}
+
+
+def _motion(axes, frame, found, past):
+    from matplotlib.lines import Line2D
+
+    for center, identity, fan in zip(found.boxes.centers, found.ids, found.paths, strict=True):
+        for path in fan:
+            axes.plot(*np.vstack([center[:2], path]).T, color=color_of(identity), linewidth=0.8, alpha=0.75, zorder=2)
+    modes, steps = found.paths.shape[1:3]
+    key = [Line2D([], [], color=MUTED, linewidth=0.8, label="futures")]
+    return key, f"{modes} futures of {steps / 2:g} s for each"
+
+
+def _plan(axes, frame, found, past):
+    from matplotlib.lines import Line2D
+
+    driven = lidar_points(frame.future_path, frame.lidar2ego)
+    lines = (("driven", driven - (lidar_points(np.zeros((1, 2)), frame.lidar2ego) if len(driven) else 0), DRIVEN, 6.0),
+             ("planned", found.plan, PLAN, 2.0))  # fmt: skip
+    for name, path, color, width in lines:
+        axes.plot(*np.vstack([np.zeros((1, 2)), path]).T, color=color, linewidth=width, marker="o", markersize=3,
+                  zorder=7 if name == "planned" else 6.5, solid_capstyle="round")  # fmt: skip
+    key = [Line2D([], [], color=color, linewidth=width, label=name) for name, _, color, width in lines]
+    x, y = found.plan[-1]
+    return key, f"the plan ends {y:.1f} m ahead and {x:.1f} m to the right"
+
+
+DRAWN = {"map": _map, "occupancy": _occupancy, "tracks": _tracks, "motion": _motion, "plan": _plan}

@@ -12,6 +12,7 @@ from helpers.files import ROOT
 COMMANDS = {
     "models": ("helpers.cli.models", "list the systems, their configurations and parameters"),
     "weights": ("helpers.cli.weights", "a checkpoint tensor by tensor in folders by module, and back"),
+    "builder": ("helpers.cli.builder", "an engine of such folders, its network written layer by layer, without ONNX"),
     "export": ("helpers.cli.export", "a network to one ONNX file"),
     "graph": ("helpers.cli.graph", "operators, custom operators, shapes and cost of an ONNX file"),
     "engine": ("helpers.cli.engine", "build, run, inspect and benchmark engines"),

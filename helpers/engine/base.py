@@ -1,7 +1,8 @@
 """What every runtime and every engine look like from outside: each runtime subclasses both and says what differs."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -129,6 +130,20 @@ class NoOptions:
     """What a runtime without options takes."""
 
 
+class Draft(NamedTuple):
+    """An empty network definition, to be written layer by layer.
+
+    trt: the module; network: its INetworkDefinition; strong: whether it is typed strongly; log: what TensorRT says;
+    serialize: makes the engine of what has been written, None where TensorRT refuses it.
+    """
+
+    trt: Any
+    network: Any
+    strong: bool
+    log: Any
+    serialize: Callable[[], Any]
+
+
 class Runtime:
     """A way to build and load engines. One instance serves all calls, so it keeps nothing.
 
@@ -162,6 +177,15 @@ class Runtime:
     def build(self, onnx_path: Path, model: Any, engine_path: Path, options: Any) -> dict[str, Any]:
         """Write the engine of `model`, which was read from `onnx_path`; returns details for the metadata file."""
         raise NotImplementedError
+
+    def draft(self, options: Any, half: bool) -> AbstractContextManager[Draft]:
+        """An empty network definition and what builds it; `half`: numbers may be computed in half precision.
+
+        Raises:
+            BadInput: a runtime without a network definition.
+        """
+        fix = "name another runtime; this one takes ONNX"
+        raise BadInput(f"runtime {self.name}", "no network definition", "tensorrt_rtx or tensorrt", fix)
 
     def load(self, path: Path, meta: dict[str, Any], options: Any) -> Engine:
         """Load the engine at `path`, whose metadata file holds `meta` ({} without one)."""

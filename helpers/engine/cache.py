@@ -106,29 +106,43 @@ def fetch(
         part = folder / engine.name
         start = time.perf_counter()
         details = make(part)
-        meta = {
-            **made_from,
-            "key": key(made_from),
-            "onnx": Path(onnx_path).name,
-            "sha256": sha256(part),
-            "beside": {str(file.relative_to(folder)): sha256(file) for file in _files(folder) if file != part},
-            "size_bytes": part.stat().st_size,
-            "build_seconds": round(time.perf_counter() - start, 3),
-            "date": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
-            **details,
-        }
-        metadata_file(part).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+        seconds = time.perf_counter() - start
+        meta = metadata(
+            made_from, part, seconds, {"onnx": Path(onnx_path).name, "beside": _beside(folder, part)} | details
+        )
+        write_meta(metadata_file(part), meta)
         if damage(engine, made_from) is None:
             raise _Built
     return engine
+
+
+def metadata(made_from: dict[str, Any], engine: Path, seconds: float, details: dict[str, Any]) -> dict[str, Any]:
+    """The content of the metadata file of an engine that took so long to build."""
+    return {
+        **made_from,
+        "key": key(made_from),
+        "sha256": sha256(engine),
+        "beside": {},
+        "size_bytes": engine.stat().st_size,
+        "build_seconds": round(seconds, 3),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+        **details,
+    }
+
+
+def write_meta(path: Path, meta: dict[str, Any]) -> None:
+    """Write a metadata file."""
+    path.write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
 
 
 class _Built(Exception):
     """Another run has built this engine meanwhile."""
 
 
-def _files(folder):
-    return sorted(file for file in folder.rglob("*") if file.is_file())
+def _beside(folder, engine):
+    """Digests of the files beside an engine, by their names in its folder."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file != engine)
+    return {str(file.relative_to(folder)): sha256(file) for file in files}
 
 
 def damage(engine: PathLike, made_from: dict[str, Any] | None = None) -> str | None:

@@ -10,13 +10,13 @@ says so and names the GPU at hand. The builder has no target for Hopper (9.0); `
 import contextlib
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from helpers.arguments import typed
 from helpers.engine import cache, cuda, signals
-from helpers.engine.base import Engine, Runtime
+from helpers.engine.base import Draft, Engine, Runtime
 from helpers.engine.tensorrt import messages, profiles
 from helpers.engine.tensorrt.options import check_numbers
 from helpers.errors import BadInput
@@ -100,6 +100,21 @@ class TensorRtRtx(Runtime):
                                )  # fmt: skip
             engine_path.write_bytes(engine)
         return {"layer_count": len(table), "warnings": log.warnings(), "layers": table}
+
+    @contextlib.contextmanager
+    def draft(self, options: BuilderOptions, half: bool) -> Iterator[Draft]:
+        """As the base class says; typed strongly, so that half precision is the definition's own."""
+        import tensorrt_rtx as trt
+
+        logger = messages.recorder(trt)
+        builder = trt.Builder(logger)
+        network = builder.create_network(0)
+
+        def serialize():
+            with signals.deferred():
+                return builder.build_serialized_network(network, _config(builder, options))
+
+        yield Draft(trt, network, True, messages.Messages(logger.messages), serialize)
 
     def load(self, path: Path, meta: dict[str, Any], options: Any) -> Engine:
         """Refuse, with the reason: this module builds engines and leaves running them to an RTX GPU's own tools."""

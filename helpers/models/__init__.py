@@ -5,6 +5,8 @@ Torch is imported where a network or a checkpoint is made; shapes, states, input
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from helpers.models.checkpoints import dtype_of, load_checkpoint, shape_of
 if TYPE_CHECKING:
     from torch import nn
 
+    from helpers.engine.definition import Network
     from helpers.systems.base import Config
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "config",
     "configs",
     "create",
+    "definition",
     "keys",
     "load_checkpoint",
     "overview",
@@ -82,6 +86,23 @@ def create(system: str, config: str | Config | None = None, seed: int = 0) -> nn
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _network(system, config).eval()
+
+
+@typed
+def definition(system: str) -> Callable[[Network, Config], None]:
+    """What writes a system's network through TensorRT's network definition API, without torch and without ONNX.
+
+    Raises:
+        BadInput: an unknown system, or one without such a definition.
+    """
+    _known("system", system, SYSTEMS)
+    name = f"{SYSTEMS[system].partition(':')[0]}.definition"
+    if importlib.util.find_spec(name) is None:
+        expected = "a system whose folder has a definition, such as uniad"
+        raise BadInput(
+            f"system {system}", "no network definition", expected, "export it to ONNX, and build the engine of that"
+        )
+    return import_module(f"{name}.network").define
 
 
 @typed

@@ -223,11 +223,17 @@ def read(folder: PathLike, module: str = "") -> dict[str, Tensor]:
 def _tensor(folder: Path, name: str, entry: Entry) -> Tensor:
     import torch
 
+    data = data_of(folder, name, entry)
+    flat = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
+    return flat.view(getattr(torch, entry.dtype)).reshape(entry.shape)
+
+
+def data_of(folder: Path, name: str, entry: Entry) -> bytearray:
+    """The bytes of a tensor's file, which are those that were written."""
     path = folder / entry.file
     expected = f"the {entry.nbytes:,} bytes of {name!r:.80}"
     with foreign(path, expected, FIX), open_file(path) as stream:
         data = bytearray(stream.read(entry.nbytes))
         if len(data) != entry.nbytes or hashlib.sha256(data).hexdigest() != entry.sha256:
             raise BadInput(path, "content of another SHA-256", f"{entry.sha256} of {name!r:.80}", FIX)
-        flat = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
-        return flat.view(getattr(torch, entry.dtype)).reshape(entry.shape)
+        return data

@@ -4,11 +4,12 @@ What the versions differ in is in `helpers.engine.tensorrt.versions`. Building n
 """
 
 import collections
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from helpers.engine import cuda
-from helpers.engine.base import Runtime
+from helpers.engine.base import Draft, Runtime
 from helpers.engine.tensorrt import inspector, plan, plugins, profiles, versions
 from helpers.engine.tensorrt.engine import TensorRtEngine
 from helpers.engine.tensorrt.options import BuilderOptions, LoadOptions
@@ -71,6 +72,12 @@ class TensorRt(Runtime):
             "layer_count": len(layers),
             "layers": layers,
         }
+
+    def draft(self, options: BuilderOptions, half: bool) -> AbstractContextManager[Draft]:
+        """As the base class says; typed as the options' precision says, weakly but for "strong"."""
+        from helpers.engine.tensorrt import builder  # onnx, which running an engine does without
+
+        return builder.draft(options, versions.facts(self.version()), half)
 
     def load(self, path: Path, meta: dict[str, Any], options: LoadOptions) -> TensorRtEngine:
         """An engine on the GPU; a plan without metadata, as trtexec writes it, is taken too.

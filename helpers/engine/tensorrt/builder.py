@@ -3,10 +3,12 @@
 import contextlib
 import fnmatch
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from helpers.engine import cuda, signals
+from helpers.engine.base import Draft
 from helpers.engine.tensorrt import graph, messages, plugins, profiles, versions
 from helpers.engine.tensorrt.calibrator import entropy_calibrator
 from helpers.engine.tensorrt.options import BuilderOptions
@@ -77,6 +79,34 @@ def build(
         details = {"flags": flags, "network_layers": network.num_layers, "constrained_layers": constrained,
                    "warnings": log.warnings()}  # fmt: skip
         return plan, calibrator.table if calibrator else b"", details
+
+
+@contextlib.contextmanager
+def draft(options: BuilderOptions, known: versions.Facts, half: bool) -> Iterator[Draft]:
+    """Yield an empty network definition for the GPU at hand.
+
+    half: numbers may be computed in half precision; where typing is weak, layers with a precision of their own keep it.
+    """
+    import tensorrt as trt
+
+    with messages.captured() as log:
+        builder = trt.Builder(messages.logger())
+        names = versions.creation_flags(known, options.precision)
+        network = builder.create_network(_mask(trt.NetworkDefinitionCreationFlag, names))
+
+        def serialize():
+            config = builder.create_builder_config()
+            _configure(
+                trt, config, options, versions.flags(known, options.precision, False, half, cuda.device().capability)
+            )
+            _open_timing_cache(config, options.timing_cache, known)
+            with signals.deferred():
+                plan = builder.build_serialized_network(network, config)
+            if plan is not None:
+                _save_timing_cache(config, options.timing_cache)
+            return plan
+
+        yield Draft(trt, network, options.precision == "strong", log, serialize)
 
 
 def _check_graph(onnx_path, options, quantized):

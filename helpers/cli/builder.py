@@ -1,0 +1,80 @@
+"""`python -m helpers builder`: an engine of layered weights, its network written layer by layer, without ONNX."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from helpers import engine, models
+from helpers.cli import numbers
+from helpers.cli.engine import announce
+from helpers.cli.engine_options import RTX, TRT
+from helpers.cli.parser import Parser
+from helpers.errors import BadInput
+from helpers.files import check_target, sha256
+
+DESCRIPTION = (
+    "Build an engine of weights that `weights split` wrote, its network written layer by layer through TensorRT's "
+    "network definition API, without ONNX. TensorRT-RTX builds on any machine, TensorRT for the GPU at hand."
+)
+QUANT = {"False": "fp32", "fp16": "fp16"}
+INT8 = "python -m helpers quantize writes INT8 into the ONNX graph, which engine build takes"
+
+
+def main(argv: list[str]) -> int:
+    """`python -m helpers builder SYSTEM -i FOLDER -o FILE -quant=False`; prints the layers, and the engine's path."""
+    options = _parser().parse_args(argv)
+    if options.quant not in QUANT:
+        raise BadInput("option -quant", repr(options.quant), f"one of {list(QUANT)}", INT8)
+    config, define = models.config(options.system, options.config), models.definition(options.system)
+
+    from helpers.engine.definition.build import build
+    from helpers.models import arrays, layered
+
+    index = options.input / layered.INDEX
+    _check_out(options)
+    weights = arrays.read(options.input)
+    about = {"system": options.system, "config": config.name, "weights_sha256": sha256(index)}
+    announce()
+    meta = build(lambda network: define(network, config), weights, options.out, options.runtime, QUANT[options.quant],
+                 about, **_settings(options))  # fmt: skip
+    kinds = ", ".join(f"{count} {kind}" for kind, count in meta["network_layers"].items())
+    print(f"{sum(meta['network_layers'].values())} layers: {kinds}")
+    print(f"{meta['runtime']} {meta['version']}  {meta['size_bytes'] / 2**20:.2f} MiB  {meta['build_seconds']} s")
+    print(options.out)
+    return 0
+
+
+def _check_out(options: Namespace) -> None:
+    for path in (options.out, engine.cache.metadata_file(options.out)):
+        if path.resolve().is_relative_to(options.input.resolve()):
+            raise BadInput(path, f"a place in {options.input}, the input", "a place of its own", "give another name")
+        check_target(path)
+
+
+def _settings(options: Namespace) -> dict:
+    given = {"optimization_level": options.level, "workspace": options.workspace}
+    if options.runtime == RTX:
+        given["compute_capability"] = options.capability.split(",") if options.capability else None
+    else:
+        given["tf32"] = False if options.no_tf32 else None
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _parser() -> Parser:
+    parser = Parser("python -m helpers builder", description=DESCRIPTION)
+    parser.add_argument("system", help="one of: " + ", ".join(models.SYSTEMS))
+    parser.add_argument("--config", help="the configuration that the weights are of (published, or the first)")
+    text = "a folder that `weights split` wrote"
+    parser.add_argument("-i", "--input", type=Path, required=True, metavar="FOLDER", help=text)
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the engine to write")
+    text = f"{', '.join(QUANT)}: types of numbers (False: float32)"
+    parser.add_argument("-quant", "--quant", default="False", metavar="TYPE", help=text)
+    text = "tensorrt_rtx builds anywhere, tensorrt for the GPU at hand"
+    parser.add_argument("--runtime", default=RTX, choices=[RTX, TRT], help=text)
+    text = "tensorrt_rtx: GPUs to build for"
+    parser.add_argument("--computeCapability", dest="capability", metavar="8.6,8.9,...", help=text)
+    parser.add_argument("--noTF32", dest="no_tf32", action="store_true", help="tensorrt: no TF32 in float32 products")
+    text = "0 (quickest build) to 5"
+    parser.add_argument("--builderOptimizationLevel", dest="level", type=numbers.whole(0, 5), metavar="N", help=text)
+    text = "limit of the scratch memory"
+    parser.add_argument("--workspace", type=numbers.real(1, 1e6), metavar="MIB", help=text)
+    return parser

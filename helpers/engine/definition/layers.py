@@ -1,0 +1,103 @@
+"""Layers of weights: `torch.nn`'s under their own names, and the small networks of `helpers.layers`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from helpers.engine.definition.functions import interpolate
+from helpers.engine.definition.module import Module
+from helpers.engine.definition.tensor import Tensor
+
+EPSILON = 1e-5  # of every norm that says nothing else
+
+
+def linear(m: Module, x: Tensor) -> Tensor:
+    """`nn.Linear`: [..., inputs] -> [..., outputs]."""
+    return affine(m, x, m.array("weight"), m.array("bias"))
+
+
+def affine(m: Module, x: Tensor, weight: np.ndarray, bias: np.ndarray) -> Tensor:
+    """x [..., inputs] times weight [outputs, inputs], transposed, and bias [outputs]."""
+    _check(m, x.shape[-1], weight.shape[1:])
+    return x.times(weight, transposed=True, name=m.name) + bias
+
+
+def layer_norm(m: Module, x: Tensor, epsilon: float = EPSILON) -> Tensor:
+    """`nn.LayerNorm` over the last axis."""
+    scale, bias = (m.constant(name, x.shape[-1:]).of_rank(len(x.shape)).real() for name in ("weight", "bias"))
+    return x.network.normalization(x.real(), scale, bias, 1 << (len(x.shape) - 1), epsilon, m.name)
+
+
+def conv(m: Module, x: Tensor, stride: int = 1, norm: Module | None = None) -> Tensor:
+    """`nn.Conv2d` of [N, C, H, W], padded by half its kernel; a BatchNorm behind it becomes part of its weights."""
+    weight = m.array("weight")
+    bias = m.array("bias") if "bias" in m else np.zeros(len(weight), np.float32)
+    _check(m, x.shape[1], weight.shape[1:2])
+    if norm is not None:
+        weight, bias = folded(norm, weight, bias)
+    network, kernel, x = x.network, weight.shape[2:], x.real()
+    held = network.hold(weight, x.kind), network.hold(bias, x.kind)
+    pad = tuple(size // 2 for size in kernel)
+    return network.add("convolution_nd", x.raw, len(weight), kernel, *held, name=m.name,
+                       stride_nd=(stride, stride), padding_nd=pad)  # fmt: skip
+
+
+def folded(norm: Module, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and bias of a convolution, and of the BatchNorm behind it."""
+    count = (len(weight),)
+    scale = norm.array("weight", count) / np.sqrt(norm.array("running_var", count) + EPSILON)
+    shift = norm.array("bias", count) + (bias - norm.array("running_mean", count)) * scale
+    return weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), shift
+
+
+def class_branch(m: Module, x: Tensor) -> Tensor:
+    """`helpers.layers.branches.class_branch`."""
+    for first in (0, 3):
+        x = layer_norm(m[first + 1], linear(m[first], x)).relu()
+    return linear(m[6], x)
+
+
+def regression_branch(m: Module, x: Tensor) -> Tensor:
+    """`helpers.layers.branches.regression_branch`."""
+    return linear(m[4], linear(m[2], linear(m[0], x).relu()).relu())
+
+
+def feed_forward(m: Module, x: Tensor) -> Tensor:
+    """`helpers.layers.attention.FeedForward`."""
+    return linear(m.layers[1], linear(m.layers[0][0], x).relu()) + x
+
+
+def fuser(m: Module, x: Tensor) -> Tensor:
+    """Linear, ReLU, linear."""
+    return linear(m[2], linear(m[0], x).relu())
+
+
+def normed(m: Module, x: Tensor) -> Tensor:
+    """Linear, LayerNorm, ReLU."""
+    return layer_norm(m[1], linear(m[0], x)).relu()
+
+
+def bottleneck(m: Module, x: Tensor, stride: int, caffe: bool, shortcut: bool) -> Tensor:
+    """`helpers.layers.resnet.Bottleneck`; shortcut: whether the way around it has a convolution of its own."""
+    first, second = (stride, 1) if caffe else (1, stride)
+    around = conv(m.downsample[0], x, stride, m.downsample[1]) if shortcut else x
+    x = conv(m.conv1, x, first, m.bn1).relu()
+    x = conv(m.conv2, x, second, m.bn2).relu()
+    return (conv(m.conv3, x, 1, m.bn3) + around).relu()
+
+
+def pyramid(m: Module, maps: Sequence[Tensor], levels: int) -> list[Tensor]:
+    """`helpers.layers.resnet.Pyramid`: maps [N, C_l, H_l, W_l], the finest first -> `levels` maps."""
+    laterals = [conv(m.lateral_convs[level].conv, x) for level, x in enumerate(maps)]
+    for level in range(len(laterals) - 1, 0, -1):
+        size = laterals[level - 1].shape[2], laterals[level - 1].shape[3]
+        laterals[level - 1] = laterals[level - 1] + interpolate(laterals[level], size, "nearest")
+    found = [conv(m.fpn_convs[level].conv, x) for level, x in enumerate(laterals)]
+    for level in range(len(found), levels):
+        found.append(conv(m.fpn_convs[level].conv, found[-1], 2))
+    return found
+
+
+def _check(m, inputs, taken):
+    if (inputs,) != taken:
+        m.array("weight", (-1, inputs))  # says so

@@ -1,0 +1,59 @@
+"""`python -m helpers builder`."""
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import __main__ as cli
+from helpers import engine, models
+from helpers.engine.definition import Module
+from helpers.engine.definition.layers import linear
+from helpers.models import layered
+
+
+@pytest.fixture
+def folder(tmp_path):
+    state = {"head.weight": torch.arange(12.0).view(3, 4), "head.bias": torch.ones(3)}
+    return layered.save(state, tmp_path / "c-model")
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch):
+    """A system whose network is a linear layer."""
+
+    def define(network, config):
+        x = network.input("x", (2, 4), np.dtype(np.float32))
+        network.output("y", linear(Module(network).head, x), (2, 3), np.dtype(np.float32))
+
+    monkeypatch.setattr(models, "definition", lambda system: define)
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("quant, precision", [("False", "fp32"), ("fp16", "fp16")])
+def test_an_engine_of_layered_weights(folder, tmp_path, capsys, quant, precision):
+    out = tmp_path / "engine.plan"
+    quick = "--computeCapability=8.9", "--builderOptimizationLevel=0"
+    assert run("builder", "uniad", "--config=mini", "-i", folder, "-o", out, f"-quant={quant}", *quick) == 0
+    said = capsys.readouterr().out
+    assert "1 MATRIX_MULTIPLY" in said and said.endswith(f"{out}\n")
+    options = engine.inspect(out)["options"]
+    assert (options["precision"], options["system"], options["config"]) == (precision, "uniad", "mini")
+    assert options["weights_sha256"] == engine.cache.sha256(folder / "index.json")
+
+
+def test_what_is_refused(folder, tmp_path, capsys):
+    out, base = tmp_path / "engine.plan", ("builder", "uniad", "--config=mini")
+    for words, said in (
+        (("-i", folder, "-o", out, "-quant=int8"), "helpers quantize"),
+        (("-i", tmp_path / "absent", "-o", out), "index.json"),
+        (("-i", folder, "-o", folder / "engine.plan"), "a place of its own"),
+        (("-i", folder, "-o", out, "--runtime=tensorrt"), "tensorrt"),
+        (("-i", folder, "-o", out, "--computeCapability=9.0"), "9.0"),
+    ):
+        assert run(*base, *words) == 2
+        assert said in capsys.readouterr().err
+    assert run("builder", "other", "-i", folder, "-o", out) == 2 and "system" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c-model"]

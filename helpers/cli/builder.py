@@ -10,37 +10,59 @@ from helpers.cli.engine_options import RTX, TRT
 from helpers.cli.parser import Parser
 from helpers.errors import BadInput
 from helpers.files import check_target, sha256
+from helpers.systems.base import Config
 
 DESCRIPTION = (
     "Build an engine of weights that `weights split` wrote, its network written layer by layer through TensorRT's "
     "network definition API, without ONNX. TensorRT-RTX builds on any machine, TensorRT for the GPU at hand."
 )
-QUANT = {"False": "fp32", "fp16": "fp16"}
-INT8 = "python -m helpers quantize writes INT8 into the ONNX graph, which engine build takes"
+QUANT = {"False": "fp32", "fp16": "fp16", "int8": "int8"}
 
 
 def main(argv: list[str]) -> int:
     """`python -m helpers builder SYSTEM -i FOLDER -o FILE -quant=False`; prints the layers, and the engine's path."""
     options = _parser().parse_args(argv)
-    if options.quant not in QUANT:
-        raise BadInput("option -quant", repr(options.quant), f"one of {list(QUANT)}", INT8)
+    _check_quant(options)
     config, define = models.config(options.system, options.config), models.definition(options.system)
 
-    from helpers.engine.definition.build import build
+    from helpers.engine.definition.build import Source, build
     from helpers.models import arrays, layered
 
     index = options.input / layered.INDEX
     _check_out(options)
     weights = arrays.read(options.input)
     about = {"system": options.system, "config": config.name, "weights_sha256": sha256(index)}
+    ranges = _ranges(options, config)
+    if ranges:
+        about["calibration_sha256"] = sha256(options.calibration)
     announce()
-    meta = build(lambda network: define(network, config), weights, options.out, options.runtime, QUANT[options.quant],
-                 about, **_settings(options))  # fmt: skip
+    source = Source(lambda network: define(network, config), weights, ranges, about)
+    meta = build(source, options.out, options.runtime, QUANT[options.quant], **_settings(options))
     kinds = ", ".join(f"{count} {kind}" for kind, count in meta["network_layers"].items())
     print(f"{sum(meta['network_layers'].values())} layers: {kinds}")
     print(f"{meta['runtime']} {meta['version']}  {meta['size_bytes'] / 2**20:.2f} MiB  {meta['build_seconds']} s")
     print(options.out)
     return 0
+
+
+def _check_quant(options: Namespace) -> None:
+    if options.quant not in QUANT:
+        raise BadInput("option -quant", repr(options.quant), f"one of {list(QUANT)}", "correct it")
+    if (options.quant == "int8") != bool(options.calibration):
+        expected = "a calibration set, for the ranges" if options.quant == "int8" else "none, without INT8"
+        found = options.calibration or "nothing"
+        raise BadInput("option --calibration", found, expected, "write one with helpers.calibration.collect")
+
+
+def _ranges(options: Namespace, config: Config) -> dict[str, float]:
+    """Of the calibration set where there is one, by PyTorch."""
+    if not options.calibration:
+        return {}
+    from helpers.calibration import CalibrationReader
+    from helpers.models.ranges import ranges  # torch, which the rest does without
+
+    samples = CalibrationReader(options.calibration, config.input_shapes(), input_types=config.input_types())
+    return ranges(models.load_checkpoint(models.create(options.system, config), options.input), samples)
 
 
 def _check_out(options: Namespace) -> None:
@@ -66,8 +88,10 @@ def _parser() -> Parser:
     text = "a folder that `weights split` wrote"
     parser.add_argument("-i", "--input", type=Path, required=True, metavar="FOLDER", help=text)
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the engine to write")
-    text = f"{', '.join(QUANT)}: types of numbers (False: float32)"
+    text = f"{', '.join(QUANT)}: types of numbers (False)"
     parser.add_argument("-quant", "--quant", default="False", metavar="TYPE", help=text)
+    text = "int8: a set of helpers.calibration, which PyTorch runs for the ranges"
+    parser.add_argument("--calibration", type=Path, metavar="FILE.npz", help=text)
     text = "tensorrt_rtx builds anywhere, tensorrt for the GPU at hand"
     parser.add_argument("--runtime", default=RTX, choices=[RTX, TRT], help=text)
     text = "tensorrt_rtx: GPUs to build for"

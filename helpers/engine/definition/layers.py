@@ -9,11 +9,18 @@ from helpers.engine.definition.module import Module
 from helpers.engine.definition.tensor import Tensor
 
 EPSILON = 1e-5  # of every norm that says nothing else
+LEAST = 1e-6  # range of what is always 0
 
 
 def linear(m: Module, x: Tensor) -> Tensor:
-    """`nn.Linear`: [..., inputs] -> [..., outputs]."""
-    return affine(m, x, m.array("weight"), m.array("bias"))
+    """`nn.Linear`: [..., inputs] -> [..., outputs]; in INT8 where its range is known."""
+    weight, bias, network = m.array("weight"), m.array("bias"), x.network
+    if m.name not in network.ranges:
+        return affine(m, x, weight, bias)
+    _check(m, x.shape[-1], weight.shape[1:])
+    turned = network.constant(weight.T).of_rank(len(x.shape))
+    kernel = network.quantized(turned, _scales(weight), len(x.shape) - 1)
+    return network.quantized(x.real(), _scale(m)).times(kernel, name=m.name) + bias
 
 
 def affine(m: Module, x: Tensor, weight: np.ndarray, bias: np.ndarray) -> Tensor:
@@ -36,10 +43,13 @@ def conv(m: Module, x: Tensor, stride: int = 1, norm: Module | None = None) -> T
     if norm is not None:
         weight, bias = folded(norm, weight, bias)
     network, kernel, x = x.network, weight.shape[2:], x.real()
-    held = network.hold(weight, x.kind), network.hold(bias, x.kind)
-    pad = tuple(size // 2 for size in kernel)
-    return network.add("convolution_nd", x.raw, len(weight), kernel, *held, name=m.name,
-                       stride_nd=(stride, stride), padding_nd=pad)  # fmt: skip
+    settings = {"stride_nd": (stride, stride), "padding_nd": tuple(size // 2 for size in kernel)}
+    held, inputs = network.hold(weight, x.kind), None
+    if m.name in network.ranges:
+        x = network.quantized(x, _scale(m))
+        held, inputs = network.trt.Weights(), {1: network.quantized(network.constant(weight), _scales(weight))}
+    held = held, network.hold(bias, x.kind)
+    return network.add("convolution_nd", x.raw, len(weight), kernel, *held, name=m.name, inputs=inputs, **settings)
 
 
 def folded(norm: Module, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -96,6 +106,16 @@ def pyramid(m: Module, maps: Sequence[Tensor], levels: int) -> list[Tensor]:
     for level in range(len(found), levels):
         found.append(conv(m.fpn_convs[level].conv, found[-1], 2))
     return found
+
+
+def _scale(m):
+    """Of what enters a module, by the largest that was seen."""
+    return max(m.network.ranges[m.name], LEAST) / 127
+
+
+def _scales(weight):
+    """Of every output of a weight."""
+    return np.maximum(np.abs(weight).reshape(len(weight), -1).max(1), LEAST) / 127
 
 
 def _check(m, inputs, taken):

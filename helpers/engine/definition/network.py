@@ -31,13 +31,20 @@ class Network:
         weights: name -> array, float32.
         strong: whether the definition is typed strongly.
         half: whether numbers are computed in half precision but for what needs more.
+        ranges: name of a module -> largest magnitude of what enters it; such a linear layer or convolution is INT8.
     """
 
     def __init__(
-        self, trt: Any, definition: Any, weights: Mapping[str, np.ndarray], strong: bool = True, half: bool = False
+        self,
+        trt: Any,
+        definition: Any,
+        weights: Mapping[str, np.ndarray],
+        strong: bool = True,
+        half: bool = False,
+        ranges: Mapping[str, float] | None = None,
     ) -> None:
         self.trt, self.definition, self.weights = trt, definition, weights
-        self.strong, self.half, self.constrained = strong, half, 0
+        self.strong, self.half, self.ranges, self.constrained = strong, half, dict(ranges or {}), 0
         self.current = "HALF" if half else "FLOAT"
         self._held: list[Any] = []  # memory of constants, which the builder reads when it builds
         self._constants: dict[str, Constant] = {}
@@ -94,6 +101,14 @@ class Network:
         self._held.append(np.ascontiguousarray(array, ARRAYS[kind]))
         return self.trt.Weights(self._held[-1])
 
+    def quantized(self, x: Tensor, scale: Any, axis: int = 0) -> Tensor:
+        """x in INT8 and back, of a scale for all or one for each entry of an axis (explicit quantization)."""
+        scales, kinds = self.constant(np.asarray(scale, np.float32)).raw, ("INT8", "FLOAT")
+        for action, kind in zip(("quantize", "dequantize"), kinds, strict=True):
+            typed = (self.kind(kind),) if self.strong else ()  # 8.6 takes no type
+            x = self.add(action, x.raw, scales, *typed, axis=axis)
+        return x
+
     def given(self, value: Any) -> Tensor:
         """What stands beside a tensor in an expression: a tensor, an array or a number."""
         return value if isinstance(value, Tensor) else self.constant(value)
@@ -104,9 +119,11 @@ class Network:
         """The output of a new layer, `add_KIND(*arguments)`, whose attributes are set as `settings` say."""
         return self.outputs(kind, *arguments, name=name, **settings)[0]
 
-    def outputs(self, kind: str, *arguments: Any, name: str = "", **settings: Any) -> list[Tensor]:
-        """All outputs of a new layer."""
+    def outputs(self, kind: str, *arguments: Any, name: str = "", inputs: Any = None, **settings: Any) -> list[Tensor]:
+        """All outputs of a new layer; inputs: {number: tensor} of those that are no arguments."""
         layer = getattr(self.definition, f"add_{kind}")(*arguments)
+        for number, tensor in (inputs or {}).items():
+            layer.set_input(number, tensor.raw)
         for attribute, value in settings.items():
             setattr(layer, attribute, value)
         layer.name = f"{name or kind}#{self.definition.num_layers}"

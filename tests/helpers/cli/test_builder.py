@@ -9,6 +9,7 @@ from helpers import engine, models
 from helpers.engine.definition import Module
 from helpers.engine.definition.layers import linear
 from helpers.models import layered
+from helpers.systems import base
 
 
 @pytest.fixture
@@ -44,10 +45,35 @@ def test_an_engine_of_layered_weights(folder, tmp_path, capsys, quant, precision
     assert options["weights_sha256"] == engine.cache.sha256(folder / "index.json")
 
 
+class Head(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(x)
+
+
+def test_an_engine_of_int8(folder, tmp_path, capsys, monkeypatch):
+    """Ranges are those of the network with the folder's weights on the calibration set."""
+    calibration, out = tmp_path / "calibration.npz", tmp_path / "engine.plan"
+    np.savez(calibration, x=np.full((6, 4), 2, np.float32))
+    monkeypatch.setattr(models, "create", lambda system, config: Head())
+    monkeypatch.setattr(base.Config, "input_types", lambda config: {"x": np.dtype(np.float32)})
+    monkeypatch.setattr(type(models.config("uniad", "mini")), "input_shapes", lambda config: {"x": (2, 4)})
+    monkeypatch.setattr(type(models.config("uniad", "mini")), "input_types", base.Config.input_types)
+    quick = "--computeCapability=8.9", "--builderOptimizationLevel=0", f"--calibration={calibration}"
+    assert run("builder", "uniad", "--config=mini", "-i", folder, "-o", out, "-quant=int8", *quick) == 0
+    assert "2 QUANTIZE" in capsys.readouterr().out
+    assert engine.inspect(out)["options"]["calibration_sha256"] == engine.cache.sha256(calibration)
+
+
 def test_what_is_refused(folder, tmp_path, capsys):
     out, base = tmp_path / "engine.plan", ("builder", "uniad", "--config=mini")
     for words, said in (
-        (("-i", folder, "-o", out, "-quant=int8"), "helpers quantize"),
+        (("-i", folder, "-o", out, "-quant=int4"), "'int4'"),
+        (("-i", folder, "-o", out, "-quant=int8"), "helpers.calibration.collect"),
+        (("-i", folder, "-o", out, "--calibration=c.npz"), "none, without INT8"),
         (("-i", tmp_path / "absent", "-o", out), "index.json"),
         (("-i", folder, "-o", folder / "engine.plan"), "a place of its own"),
         (("-i", folder, "-o", out, "--runtime=tensorrt"), "tensorrt"),

@@ -1,5 +1,7 @@
 """`helpers.systems.uniad.network`: tracks, map, motion, occupancy and plan of one frame, from inputs to outputs."""
 
+import re
+
 import numpy as np
 
 from helpers.engine.definition import Module, Network, Tensor
@@ -25,6 +27,8 @@ from helpers.systems.uniad.definition.tracks import (
     moved,
 )
 
+# Places, positions and what is regressed stay in floating point where the rest is INT8.
+UNQUANTIZED = re.compile(r"reference_points|reg_branch|sampling_offsets|can_bus_mlp|_embedding_layer|conv_offset")
 RANGE = (61.2, 61.2, 10.0)  # m from the sensor, beyond which an object is not handed on
 Objects = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -37,6 +41,7 @@ def define(network: Network, config: Config) -> None:
             offsets of more levels than the map has.
     """
     check(config)
+    network.ranges = {name: most for name, most in network.ranges.items() if not UNQUANTIZED.search(name)}
     types = config.input_types()
     given = {name: network.input(name, shape, types[name]) for name, shape in config.input_shapes().items()}
     outputs = forward(Module(network), given, config)

@@ -74,9 +74,9 @@ def _elementwise(layer, a, b):
     return ELEMENTWISE[layer.op.name](a, b)
 
 
-def _convolution(layer, x):
+def _convolution(layer, x, kernel=None):
     assert layer.num_groups == 1 and layer.padding_mode == trt.PaddingMode.EXPLICIT_ROUND_DOWN
-    kernel = torch.from_numpy(np.array(layer.kernel))
+    kernel = torch.from_numpy(np.array(layer.kernel)) if kernel is None else kernel
     weight = kernel.reshape(layer.num_output_maps, x.shape[1], *layer.kernel_size_nd)
     assert kernel.dtype == x.dtype
     return F.conv2d(x, weight, torch.from_numpy(np.array(layer.bias)), tuple(layer.stride_nd), tuple(layer.padding_nd))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from helpers import engine
-from helpers.engine import cache
 from helpers.engine.definition import Module, Network
-from helpers.engine.definition.build import build
-from helpers.engine.definition.layers import linear
+from helpers.engine.definition.build import Source, build
+from helpers.engine.definition.layers import conv, linear
 from helpers.engine.tensorrt import versions
 from helpers.errors import BadInput
 from tests.fakes import tensorrt as fake_tensorrt
@@ -36,7 +36,7 @@ def toy(network):
 
 def test_an_engine_of_tensorrt_rtx(tmp_path):
     out = tmp_path / "deep/engine.plan"
-    meta = build(toy, WEIGHTS, out, precision="fp16", about={"system": "toy"}, **QUICK)
+    meta = build(Source(toy, WEIGHTS, about={"system": "toy"}), out, precision="fp16", **QUICK)
     assert engine.inspect(out) == json.loads(json.dumps(meta)) and out.stat().st_size == meta["size_bytes"] > 0
     assert meta["onnx_sha256"] is None and meta["compute_capabilities"] == ["8.9"]
     assert meta["options"] == {"shapes": {}, "optimization_level": 0, "workspace": None, "precision": "fp16",
@@ -49,6 +49,39 @@ def test_an_engine_of_tensorrt_rtx(tmp_path):
         engine.inspect(out)
 
 
+def pixels(network):
+    """A convolution and a linear layer behind it."""
+    m, x = Module(network), network.input("x", (1, 3, 5, 5), np.dtype(np.float32))
+    y = conv(m.stem, x, 2).flatten(2).transpose(1, 2)
+    network.output("y", linear(m.head, y), (1, 9, 4), np.dtype(np.float32))
+
+
+def rounded(array, scale):
+    """In INT8 and back."""
+    return np.clip(np.round(array / scale), -128, 127) * scale
+
+
+def test_int8_is_explicit(tmp_path):
+    """Q/DQ about what enters a layer, by the largest that was seen, and about its weights, by each output."""
+    weights = {"stem.weight": noise(8, 3, 3, 3, seed=1), "stem.bias": noise(8, seed=2), **WEIGHTS}
+    ranges, x = {"stem": 2.0, "head": 9.0, "tail": 1.0}, noise(1, 3, 5, 5, seed=3)
+    network = empty(weights, ranges=ranges)
+    pixels(network)
+    kernels = {name: rounded(weights[f"{name}.weight"].reshape(-1, size),
+                             np.abs(weights[f"{name}.weight"].reshape(-1, size)).max(1, keepdims=True) / 127)
+               for name, size in (("stem", 27), ("head", 8))}  # fmt: skip
+    stem = torch.nn.functional.conv2d(
+        torch.from_numpy(rounded(x, np.float32(2 / 127))),
+        torch.from_numpy(kernels["stem"].reshape(8, 3, 3, 3)),
+        torch.from_numpy(weights["stem.bias"]), 2, 1,
+    )  # fmt: skip
+    y = rounded(stem.flatten(2).mT.numpy(), np.float32(9 / 127)) @ kernels["head"].T + weights["head.bias"]
+    found = interpreted(network.definition)({"x": x})["y"]
+    np.testing.assert_allclose(found, y, rtol=1e-4, atol=1e-4)
+    meta = build(Source(pixels, weights, ranges), tmp_path / "int8.plan", precision="int8", **QUICK)
+    assert (meta["network_layers"]["QUANTIZE"], meta["network_layers"]["DEQUANTIZE"]) == (4, 4)
+
+
 def nothing(network):
     """An output that TensorRT refuses to build: an empty network."""
 
@@ -56,18 +89,19 @@ def nothing(network):
 def test_what_is_refused_leaves_nothing(tmp_path):
     out = tmp_path / "engine.plan"
     for options, said in (
-        ({"precision": "int8"}, "'int8'"),
+        ({"precision": "int4"}, "'int4'"),
+        ({"precision": "int8"}, "ranges of 0 modules"),
         ({"runtime": "onnxruntime"}, "no network definition"),
         ({"runtime": "other"}, "'other'"),
         ({"workspce": 5}, "workspce"),
         ({"compute_capability": "9.0"}, "9.0"),
     ):
         with pytest.raises(BadInput, match=said):
-            build(toy, WEIGHTS, out, **options)
+            build(Source(toy, WEIGHTS), out, **options)
     with pytest.raises(BadInput, match="no such tensor"):
-        build(toy, {}, out, **QUICK)
+        build(Source(toy, {}), out, **QUICK)
     with pytest.raises(BadInput, match=r"(?s)refused the definition.*ERROR"):
-        build(nothing, {}, out, **QUICK)
+        build(Source(nothing, {}), out, **QUICK)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -111,7 +145,7 @@ class Layer:
 
 def older(version, half):
     """(network typed weakly, its definition) of another TensorRT."""
-    made = empty(WEIGHTS)
+    made = empty()
     definition = Older(made.definition, version)
     return Network(made.trt, definition, WEIGHTS, strong=False, half=half), definition
 
@@ -148,8 +182,16 @@ def test_a_layer_that_tensorrt_refuses_is_named():
         _ = x @ y
 
 
-@pytest.mark.parametrize("version, flags", [("8.6.0", {"FP16", "OBEY_PRECISION_CONSTRAINTS"}), ("11.1.0", set())])
-def test_tensorrt_is_asked_for_types_by_its_version(monkeypatch, tmp_path, version, flags):
+@pytest.mark.parametrize(
+    "version, precision, flags",
+    [
+        ("8.6.0", "fp16", {"FP16", "OBEY_PRECISION_CONSTRAINTS"}),
+        ("8.6.0", "int8", {"INT8"}),
+        ("8.6.0", "fp32", set()),
+        ("11.1.0", "fp16", set()),
+    ],
+)
+def test_tensorrt_is_asked_for_types_by_its_version(monkeypatch, tmp_path, version, precision, flags):
     with fake_tensorrt.installed(monkeypatch, version) as trt:
         typing = {}
 
@@ -160,8 +202,9 @@ def test_tensorrt_is_asked_for_types_by_its_version(monkeypatch, tmp_path, versi
         monkeypatch.setattr(fake_tensorrt.building.INetworkDefinition, "_model", None, raising=False)
         trt._refuse = "there is nothing to build"
         with pytest.raises(BadInput, match="nothing to build"):
-            build(define, WEIGHTS, tmp_path / "e.plan", "tensorrt", "fp16", tf32=False)
+            source = Source(define, WEIGHTS, {"head": 1.0} if precision == "int8" else {})
+            build(source, tmp_path / "e.plan", "tensorrt", precision, tf32=False)
         (_, config), weak = trt._built[-1], versions.facts(version).weak_typing
-        assert typing == {"strong": not weak, "half": True, "creation": int(weak)}
-        assert set(config._names()) & {"FP16", "OBEY_PRECISION_CONSTRAINTS", "TF32"} == flags
-    assert cache.IDENTITY and list(tmp_path.iterdir()) == []
+        assert typing == {"strong": not weak, "half": precision == "fp16", "creation": int(weak)}
+        assert set(config._names()) & {"FP16", "INT8", "OBEY_PRECISION_CONSTRAINTS", "TF32"} == flags
+    assert list(tmp_path.iterdir()) == []

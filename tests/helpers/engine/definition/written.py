@@ -17,9 +17,9 @@ def builder():
     return trt.Builder(logger), logger
 
 
-def empty(weights=None, half=False):
+def empty(weights=None, half=False, ranges=None):
     """A network without a layer, of weights by name."""
-    return Network(trt, builder()[0].create_network(0), weights or {}, half=half)
+    return Network(trt, builder()[0].create_network(0), weights or {}, half=half, ranges=ranges)
 
 
 def weights_of(module):

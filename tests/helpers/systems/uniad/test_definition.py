@@ -11,6 +11,7 @@ import torch
 
 from helpers import models
 from helpers.errors import BadInput
+from helpers.models.ranges import ranges
 from helpers.sequence import rollout
 from helpers.systems.uniad import anchors
 from helpers.systems.uniad.config import CONFIGS
@@ -214,42 +215,67 @@ def test_a_grid_that_is_halved(model):
 # ----------------------------------------------------------------------------------------- the whole
 
 
-def defined(config, model, half=False):
+def defined(config, model, half=False, ranges=None):
     """The whole definition, written."""
-    made = empty(weights_of(model), half)
+    made = empty(weights_of(model), half, ranges)
     network.define(made, config)
     return made
 
 
-def test_the_whole_over_a_drive(monkeypatch):
+@pytest.fixture(scope="module")
+def short():
+    """(model, the steps of a drive, what PyTorch says of each)."""
+    model, steps = tiny.network(SHORT), drive(3, SHORT)
+    model.motion_head.set_anchors(anchors.plain(SHORT))
+    return model, steps, driven(model, steps)
+
+
+def test_the_whole_over_a_drive(short):
     """Inputs and outputs as the ONNX graph has them; each road carries its own states from frame to frame."""
-    model, config = tiny.network(SHORT), SHORT
-    monkeypatch.setattr(anchors, "plain", lambda config: model.motion_head.anchors.numpy())
-    steps, made = drive(3, config), defined(config, model)
+    model, steps, frames = short
+    made = defined(SHORT, model)
     given = [made.definition.get_input(k) for k in range(made.definition.num_inputs)]
-    assert {tensor.name: tuple(tensor.shape) for tensor in given} == config.input_shapes()
+    assert {tensor.name: tuple(tensor.shape) for tensor in given} == SHORT.input_shapes()
     run = interpreted(made.definition)
-    found = [outputs for _, _, outputs in rollout(run, steps, config.states, config.initial_states())]
-    for outputs, expected in zip(found, driven(model, steps), strict=True):
-        assert {name: array.shape for name, array in outputs.items()} == config.output_shapes()
+    found = [outputs for _, _, outputs in rollout(run, steps, SHORT.states, SHORT.initial_states())]
+    for outputs, expected in zip(found, frames, strict=True):
+        assert {name: array.shape for name, array in outputs.items()} == SHORT.output_shapes()
         for name, array in expected.items():
             assert outputs[name].dtype == array.dtype
+            pair = [each.copy() for each in (outputs[name], array)]
             if name == "traj_preds":
-                outputs[name][..., 2:4], array[..., 2:4] = np.log(outputs[name][..., 2:4]), np.log(array[..., 2:4])
-            np.testing.assert_allclose(outputs[name], array, rtol=1e-3, atol=1e-4, err_msg=name)
+                for paths in pair:
+                    paths[..., 2:4] = np.log(paths[..., 2:4])
+            np.testing.assert_allclose(*pair, rtol=1e-3, atol=1e-4, err_msg=name)
     assert max((outputs["obj_idxes"] >= 0).sum() for outputs in found) > 3
 
 
-def test_in_half_precision():
+def first_frame(short, **settings):
+    """(network, its outputs on the first frame, those of PyTorch, mean error of the map)."""
+    model, steps, frames = short
+    made = defined(SHORT, model, **settings)
+    found, expected = interpreted(made.definition)(steps[0].feeds | SHORT.initial_states()), frames[0]
+    assert [found[name].dtype for name in expected] == [array.dtype for array in expected.values()]
+    error = np.abs(found["bev_embed"] - expected["bev_embed"]).mean() / np.abs(expected["bev_embed"]).mean()
+    return made, found, expected, error
+
+
+def test_in_half_precision(short):
     """Types meet everywhere, and what half precision costs the map is there and small."""
-    model, (step,) = tiny.network(SHORT), drive(1, SHORT)
-    inputs = step.feeds | SHORT.initial_states()
-    found, exact = (interpreted(defined(SHORT, model, half).definition)(inputs) for half in (True, False))
-    error = np.abs(found["bev_embed"] - exact["bev_embed"]).mean() / np.abs(exact["bev_embed"]).mean()
+    _, found, expected, error = first_frame(short, half=True)
     assert 1e-5 < error < 5e-3
-    assert [found[name].dtype for name in exact] == [array.dtype for array in exact.values()]
-    boxes = [outputs["prev_track_intances9_out"] for outputs in (found, exact)]
+    boxes = [outputs["prev_track_intances9_out"] for outputs in (found, expected)]
     np.testing.assert_allclose(*boxes, rtol=0.05, atol=0.05)
+
+
+def test_in_int8(short):
+    """What INT8 costs the map is there and not much; places stay in floating point."""
+    model, steps, _ = short
+    measured = ranges(model, [steps[0].feeds | SHORT.initial_states()])
+    made, _, _, error = first_frame(short, ranges=measured)
+    left = {name.rpartition(".")[2] for name in measured.keys() - made.ranges.keys()}
+    assert {"reference_points", "sampling_offsets"} <= left and len(made.ranges) > 100
+    assert made.kinds().count("QUANTIZE") >= 2 * len(made.ranges) and 1e-3 < error < 0.05
 
 
 def test_what_has_no_definition():

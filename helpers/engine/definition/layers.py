@@ -1,10 +1,7 @@
 """Layers of weights: `torch.nn`'s under their own names, and the small networks of `helpers.layers`."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from helpers.engine.definition.functions import interpolate
 from helpers.engine.definition.module import Module
 from helpers.engine.definition.tensor import Tensor
 
@@ -85,27 +82,6 @@ def fuser(m: Module, x: Tensor) -> Tensor:
 def normed(m: Module, x: Tensor) -> Tensor:
     """Linear, LayerNorm, ReLU."""
     return layer_norm(m[1], linear(m[0], x)).relu()
-
-
-def bottleneck(m: Module, x: Tensor, stride: int, caffe: bool, shortcut: bool) -> Tensor:
-    """`helpers.layers.resnet.Bottleneck`; shortcut: whether the way around it has a convolution of its own."""
-    first, second = (stride, 1) if caffe else (1, stride)
-    around = conv(m.downsample[0], x, stride, m.downsample[1]) if shortcut else x
-    x = conv(m.conv1, x, first, m.bn1).relu()
-    x = conv(m.conv2, x, second, m.bn2).relu()
-    return (conv(m.conv3, x, 1, m.bn3) + around).relu()
-
-
-def pyramid(m: Module, maps: Sequence[Tensor], levels: int) -> list[Tensor]:
-    """`helpers.layers.resnet.Pyramid`: maps [N, C_l, H_l, W_l], the finest first -> `levels` maps."""
-    laterals = [conv(m.lateral_convs[level].conv, x) for level, x in enumerate(maps)]
-    for level in range(len(laterals) - 1, 0, -1):
-        size = laterals[level - 1].shape[2], laterals[level - 1].shape[3]
-        laterals[level - 1] = laterals[level - 1] + interpolate(laterals[level], size, "nearest")
-    found = [conv(m.fpn_convs[level].conv, x) for level, x in enumerate(laterals)]
-    for level in range(len(found), levels):
-        found.append(conv(m.fpn_convs[level].conv, found[-1], 2))
-    return found
 
 
 def _scale(m):

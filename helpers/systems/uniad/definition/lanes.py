@@ -29,19 +29,40 @@ class Lanes(NamedTuple):
 
 
 def map_attention(m: Module, query: Tensor, position: Tensor, seen: Map, config: Config) -> Tensor:
-    """`MapAttention` over one level: references [1, Q, 2] or boxes [1, Q, 4]."""
+    """`MapAttention`: references [1, Q, 2] or boxes [1, Q, 4]."""
     heads, (height, width), references = config.num_heads, seen.shapes[0], seen.references
-    asking = query + position
+    asking, extent = query + position, np.array([width, height], np.float32)
     offsets, logits = (
         linear(layer, asking).unflatten(-1, (heads, -1)) for layer in (m.sampling_offsets, m.attention_weights)
     )
-    if references.shape[-1] == 4:
-        with query.network.full_precision():
-            extent = references[..., 2:] * (np.array([width, height], np.float32) * (0.5 / config.points))
-            offsets = (offsets.unflatten(-1, (-1, 2)) * extent[:, :, None, None]).flatten(3)
-    value = linear(m.value_proj, seen.value).unflatten(2, (heads, -1))
-    found = ms_deform_attn(value, seen.shapes, references[:, :, None, :2], offsets, logits)
+    value, center = linear(m.value_proj, seen.value).unflatten(2, (heads, -1)), references[..., :2]
+    with query.network.full_precision():
+        offsets = offsets.unflatten(-1, (-1, 2))
+        if references.shape[-1] == 4:
+            offsets = offsets * (references[..., 2:] * (extent * (0.5 / config.points)))[:, :, None, None]
+        if config.map_levels == 1:
+            found = ms_deform_attn(value, seen.shapes, center.unsqueeze(2), offsets.flatten(3), logits)
+        else:
+            found = _of_levels(Map(value, center, seen.shapes), offsets / extent, logits, config)
     return linear(m.output_proj, found.flatten(2)) + query
+
+
+def _of_levels(seen, offsets, logits, config):
+    """`MapAttention._of_levels`: offsets in map units [1, Q, heads, levels * points, 2] -> [1, Q, heads, D]."""
+    places, weights = seen.references[:, :, None, None] + offsets, logits.softmax(-1)
+    places, logits, weights = (_read(each, config) for each in (places, logits, weights))
+    height, width = seen.shapes[0]
+    cells = (places * [float(width), float(height)]).flatten(3)
+    origin = seen.references.network.constant(np.zeros((1, places.shape[1], 1, 2), np.float32))
+    return ms_deform_attn(seen.value, seen.shapes, origin, cells, logits) * weights.sum(-1, keepdim=True)
+
+
+def _read(entries, config):
+    """`MapAttention._read`: the one level that is read of [1, Q, heads, levels * points, ...]."""
+    if config.map_sampling != "flat":
+        return entries[:, :, :, : config.points]
+    _, queries, heads, _, *rest = entries.shape
+    return entries.reshape(1, queries * config.map_levels, heads, config.points, *rest)[:, :queries]
 
 
 def encode(m: Module, bev: Tensor, config: Config) -> Tensor:

@@ -6,8 +6,8 @@ import numpy as np
 
 from helpers.engine.definition import Module, Network, Tensor
 from helpers.engine.definition.functions import cat, max_pool, where
-from helpers.engine.definition.layers import bottleneck, conv, linear, pyramid
-from helpers.errors import BadInput
+from helpers.engine.definition.layers import conv, linear
+from helpers.engine.definition.resnet import bottleneck, pyramid
 from helpers.systems.uniad.config import TRACKS, Config
 from helpers.systems.uniad.definition.bev import Found, Motion, encode, found, positional_encoding
 from helpers.systems.uniad.definition.lanes import map_head
@@ -37,10 +37,8 @@ def define(network: Network, config: Config) -> None:
     """Write the forward of `UniAD` into `network`: inputs and outputs as `config` has them, under those names.
 
     Raises:
-        BadInput: weights of another configuration, or a configuration that no definition has: deformable convolutions,
-            offsets of more levels than the map has.
+        BadInput: weights of another configuration.
     """
-    check(config)
     network.ranges = {name: most for name, most in network.ranges.items() if not UNQUANTIZED.search(name)}
     types = config.input_types()
     given = {name: network.input(name, shape, types[name]) for name, shape in config.input_shapes().items()}
@@ -48,15 +46,6 @@ def define(network: Network, config: Config) -> None:
     for (name, shape), tensor in zip(config.output_shapes().items(), outputs, strict=True):
         whole = tensor.kind not in ("FLOAT", "HALF")
         network.output(name, tensor, shape, np.dtype(np.int32 if whole else np.float32))
-
-
-def check(config: Config) -> None:
-    """BadInput for a configuration that this definition does not write."""
-    found = [f"deformable={config.deformable}"] if config.deformable else []
-    found += [f"map_levels={config.map_levels}"] if config.map_levels > 1 else []
-    if found:
-        raise BadInput(f"config {config.name!r}", ", ".join(found), "plain convolutions, one level of the map",
-                       "export it to ONNX, and build the engine of that")  # fmt: skip
 
 
 def forward(m: Module, given: dict[str, Tensor], config: Config) -> tuple[Tensor, ...]:
@@ -97,7 +86,7 @@ def resnet(m: Module, x: Tensor, config: Config) -> list[Tensor]:
         blocks = getattr(m, f"layer{stage + 1}")
         for number in range(depth):
             stride = 2 if stage and not number else 1
-            x = bottleneck(blocks[number], x, stride, config.caffe, shortcut=not number)
+            x = bottleneck(blocks[number], x, stride, config.caffe, stage in config.deformable, not number)
         stages.append(x)
     return stages
 

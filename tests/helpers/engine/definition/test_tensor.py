@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from helpers.engine.definition import Module, layers
+from helpers.engine.definition import Module, layers, resnet
 from helpers.engine.definition import attention as defined
 from helpers.engine.definition.functions import atan2, cat, grid_sample, interpolate, max_pool, stack, where
 from helpers.errors import BadInput
@@ -124,8 +124,13 @@ LAYERS = {  # the module, the function of the definition, shapes of the operands
     "class_branch": (class_branch(8, 3), layers.class_branch, [(4, 8)]),
     "regression_branch": (regression_branch(8, 3), layers.regression_branch, [(4, 8)]),
     "feed_forward": (attention.FeedForward(8, 12), layers.feed_forward, [(1, 4, 8)]),
-    "bottleneck": (Bottleneck(6, 2, 2), lambda m, x: layers.bottleneck(m, x, 2, False, True), [(1, 6, 7, 6)]),
-    "caffe": (Bottleneck(8, 2, 1, True), lambda m, x: layers.bottleneck(m, x, 1, True, False), [(1, 8, 7, 6)]),
+    "bottleneck": (Bottleneck(6, 2, 2), lambda m, x: resnet.bottleneck(m, x, 2), [(1, 6, 7, 6)]),
+    "caffe": (Bottleneck(8, 2, 1, True), lambda m, x: resnet.bottleneck(m, x, 1, True, shortcut=False), [(1, 8, 7, 6)]),
+    "deformable": (
+        Bottleneck(6, 4, 2, False, True),
+        lambda m, x: resnet.bottleneck(m, x, 2, False, True),
+        [(2, 6, 7, 8)],
+    ),
     "encoder_layer": (
         transformer.EncoderLayer(8, HEADS, 12),
         lambda m, x: defined.encoder_layer(m, x, HEADS),
@@ -156,7 +161,7 @@ def test_layers_are_those_of_pytorch(name):
 
 def test_a_pyramid_of_levels():
     module, maps = Named(it=Pyramid([4, 6], 5, 3)), [noise(1, 4, 8, 6), noise(1, 6, 4, 3)]
-    found = computed(lambda m, *maps: layers.pyramid(m.it, maps, 3), maps, module)
+    found = computed(lambda m, *maps: resnet.pyramid(m.it, maps, 3), maps, module)
     with torch.no_grad():
         expected = module.it(list(map(torch.from_numpy, maps)))
     for a, b in zip(found, expected, strict=True):

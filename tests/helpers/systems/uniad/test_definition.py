@@ -14,19 +14,22 @@ from helpers.errors import BadInput
 from helpers.models.ranges import ranges
 from helpers.sequence import rollout
 from helpers.systems.uniad import anchors
-from helpers.systems.uniad.config import CONFIGS
 from helpers.systems.uniad.definition import bev, grids, lanes, memory, motion, network, occupancy, planning, tracks
 from helpers.systems.uniad.grids import Downscale
+from helpers.systems.uniad.lanes import MapAttention
 from helpers.systems.uniad.motion import Agents
 from helpers.systems.uniad.tracks import Place, aged, first, moved
 from tests.helpers.engine.definition.interpreter import interpreted
 from tests.helpers.engine.definition.written import computed, empty, noise, weights_of
 from tests.helpers.systems.driven import driven
 from tests.helpers.systems.uniad import tiny
-from tests.helpers.systems.uniad.tiny import SHORT, SMALL, drive, feeds
+from tests.helpers.systems.uniad.tiny import LARGE, SHORT, drive, feeds
 
-CONFIG = dataclasses.replace(SHORT, name="parts", motion_layers=2, map_layers=2, decoder_layers=2, sliced=True,
-                             occupancy_range=50.0, occupancy_cell=100 / 9)  # fmt: skip
+CONFIG = dataclasses.replace(  # as the base: deformable convolutions, levels, a grid of its own, here an odd one
+    LARGE, name="parts", depths=(1, 1, 1, 1), image_size=(32, 48), image_scale=0.03, bev_h=10, bev_w=10,
+    rotate_center=(5.0, 5.0), encoder_layers=1, things_layers=1, stuff_layers=1, motion_layers=2, occupancy_steps=2,
+    occupancy_range=50.0, occupancy_cell=100 / 9,
+)  # fmt: skip
 CELLS, DIMS, AGENTS = CONFIG.bev_h * CONFIG.bev_w, CONFIG.embed_dims, 7
 FRAME = feeds(1, CONFIG)
 
@@ -70,6 +73,7 @@ def test_backbone_and_pyramid(model):
     expected = model.features(torch.from_numpy(FRAME["img"]))
     found = computed(lambda m, img: network.features(m, img, CONFIG), [FRAME["img"]], model)
     held_against(found, [level[0] for level in expected])
+    assert len(found) == 4
 
 
 @pytest.mark.parametrize("shift, use", [("both", 1), ("history", 1), ("history", 0)])
@@ -78,14 +82,15 @@ def test_encoder(model, shift, use, monkeypatch):
     config = dataclasses.replace(CONFIG, temporal_shift=shift)
     encoder = model.pts_bbox_head.transformer.encoder
     monkeypatch.setattr(encoder, "shift_present", shift == "both")
-    shape = 6, DIMS, *config.feature_sizes[0]
-    given = [noise(*shape, seed=1), noise(CELLS, 1, DIMS, seed=2), np.array([use], np.int32),
-             FRAME["img_metas_can_bus"][None], FRAME["img_metas_lidar2img"]]  # fmt: skip
-    features, before, used, can_bus, lidar2img = torches(*given)
-    expected, position = model.pts_bbox_head.encode([features[None]], before, used.float(), can_bus, lidar2img)
+    given = [noise(CELLS, 1, DIMS, seed=2), np.array([use], np.int32), FRAME["img_metas_can_bus"][None],
+             FRAME["img_metas_lidar2img"],
+             *(noise(6, DIMS, *size, seed=k) for k, size in enumerate(config.feature_sizes))]  # fmt: skip
+    before, used, can_bus, lidar2img, *features = torches(*given)
+    features = [level[None] for level in features]
+    expected, position = model.pts_bbox_head.encode(features, before, used.float(), can_bus, lidar2img)
 
-    def write(m, features, before, used, can_bus, lidar2img):
-        return bev.encode(m.pts_bbox_head, [features], bev.Motion(before, used, can_bus), lidar2img, config)
+    def write(m, before, used, can_bus, lidar2img, *features):
+        return bev.encode(m.pts_bbox_head, list(features), bev.Motion(before, used, can_bus), lidar2img, config)
 
     held_against([computed(write, given, model)], [expected])
     head = empty(weights_of(model))
@@ -152,10 +157,15 @@ def test_memory_and_the_next_query(model, alive):
     held_against(computed(write, given, model), [kept.memory, kept.empty, kept.wait, after, asked])
 
 
-def test_lanes(model):
-    world = noise(1, CELLS, DIMS)
+@pytest.mark.parametrize("sampling", ["flat", "first"])
+def test_lanes(model, sampling, monkeypatch):
+    """Offsets of four levels, of which one is read, as either way has it."""
+    config, world = dataclasses.replace(CONFIG, map_sampling=sampling), noise(1, CELLS, DIMS)
+    for module in model.modules():
+        if isinstance(module, MapAttention):
+            monkeypatch.setattr(module, "flat", sampling == "flat")
     expected = model.seg_head(torch.from_numpy(world))
-    found = computed(lambda m, world: lanes.map_head(m.seg_head, world, CONFIG), [world], model)
+    found = computed(lambda m, world: lanes.map_head(m.seg_head, world, config), [world], model)
     held_against(found, [getattr(expected, name) for name in lanes.Lanes._fields])
 
 
@@ -279,8 +289,6 @@ def test_in_int8(short):
 
 
 def test_what_has_no_definition():
-    with pytest.raises(BadInput, match="deformable"):
-        network.check(CONFIGS["base"])
-    assert network.check(SMALL) is None and models.definition("uniad") is network.define
+    assert models.definition("uniad") is network.define
     with pytest.raises(BadInput, match=r"system fbocc[\s\S]*no network definition"):
         models.definition("fbocc")

@@ -13,7 +13,7 @@ import torch
 from helpers import graph, temporary
 from helpers.arguments import typed
 from helpers.errors import BadInput, check_config
-from helpers.export import cache
+from helpers.export import cache, library
 from helpers.export.names import name_after_modules
 from helpers.export.parity import assert_parity, check, difference
 from helpers.export.rewrites import tidy
@@ -22,6 +22,8 @@ from helpers.graph import ends
 from helpers.graph.functions import attach_functions, drop_functions
 
 __all__ = ["OPSET", "assert_parity", "cached", "check", "difference", "export", "name_after_modules", "tidy"]
+
+library.remember()
 
 OPSET = 18
 LEAST_OPSET, MOST_OPSET = 18, 24  # the exporter of PyTorch has no forms before 18, and would write them all the same

@@ -8,8 +8,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 
 from ci import browser
 from helpers import cores, processes
@@ -26,12 +28,13 @@ SHARED = ["-n", str(WORKERS), "--dist=worksteal"]
 # Freed memory is kept for what comes next: handing pages back and asking for them again takes an eighth of the time.
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 31), "MALLOC_TOP_PAD_": str(1 << 26)}
 VARIABLES = {"unit": KEPT | {"OMP_NUM_THREADS": "1"}, "notebooks": KEPT}
+TOGETHER = {"lint"}  # stages whose commands share the cores, the longest first
 STAGES = {
     "lint": [
-        [PYTHON, "-m", "ruff", "check", "."],
-        [PYTHON, "-m", "ruff", "format", "--check", "."],
         [PYTHON, "-m", "mypy", "helpers"],
         [PYTHON, "-m", "ci.lessons.check"],
+        [PYTHON, "-m", "ruff", "check", "."],
+        [PYTHON, "-m", "ruff", "format", "--check", "."],
         [PYTHON, "-m", "ci.results", "--check"],
     ],
     "unit": [[PYTHON, "-m", "pytest", *SHARED, f"--junitxml={JUNIT}", "--durations=5", "--ignore=tests/browser"]],
@@ -61,6 +64,26 @@ def notebook_counts():
     return passed, len(statuses) - passed - skipped, skipped
 
 
+def title(command):
+    return "\n== " + " ".join(command).replace(PYTHON, "python").replace(f"{ROOT}/", "")
+
+
+def run_command(command, environment):
+    """The exit code of a command, whose output is seen as it comes."""
+    print(title(command), flush=True)
+    return processes.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
+
+
+def run_beside(command, environment):
+    """The exit code of a command that runs beside others; what it says is printed as a whole when it has ended."""
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        told = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": subprocess.STDOUT}
+        code = processes.run(command, cwd=ROOT, env=environment, **told)
+        said.seek(0)
+        print(f"{title(command)}\n{said.read()}", end="", flush=True)
+    return code
+
+
 def run_stage(name):
     """(passed, failed, skipped) of one stage.
 
@@ -69,11 +92,12 @@ def run_stage(name):
     if name == "browser" and browser.find() is None:
         print(f"\n== browser: skipped, {browser.ABSENT}", flush=True)
         return 0, 0, 1
-    started, codes = time.monotonic(), []
-    for command in STAGES[name]:
-        print("\n== " + " ".join(command).replace(PYTHON, "python").replace(f"{ROOT}/", ""), flush=True)
-        environment = os.environ | VARIABLES.get(name, {})
-        codes.append(processes.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL))
+    started, environment = time.monotonic(), os.environ | VARIABLES.get(name, {})
+    if name in TOGETHER:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            codes = list(pool.map(lambda command: run_beside(command, environment), STAGES[name]))
+    else:
+        codes = [run_command(command, environment) for command in STAGES[name]]
     print(f"== {name}: {time.monotonic() - started:.0f} s", flush=True)
     counters = {
         "unit": lambda: junit_counts(JUNIT),

@@ -64,6 +64,26 @@ def test_named_stages_run_alone_and_an_unknown_one_is_refused(stages, capfd, tmp
     assert not (tmp_path / "ran").exists()
 
 
+def test_the_commands_of_lint_run_beside_one_another_and_each_is_heard_as_a_whole(stages, capfd, tmp_path, monkeypatch):
+    """Each waits for what the other writes, which it never finds if they take turns."""
+    monkeypatch.setattr(test, "WORKERS", 2)
+    waits = """if True:
+        import pathlib, sys, time
+        mine, other, end = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), time.monotonic() + 60
+        print(mine.name, 1, flush=True)
+        mine.touch()
+        while not other.exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        print(mine.name, 2)
+        sys.exit(not other.exists())
+    """
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    stages["lint"] = [[sys.executable, "-c", waits, *names] for names in ((one, two), (two, one))]
+    assert test.main(["lint"]) == 0
+    said = capfd.readouterr().out
+    assert "one 1\none 2\n" in said and "two 1\ntwo 2\n" in said and said.endswith("total: 2 passed, 0 failed\n")
+
+
 def test_errors_of_tests_count_as_failures(stages, capfd):
     stages["unit"] = [writes(test.JUNIT, JUNIT.format(2, 0, 2, 0), code=1)]
     assert run(capfd=capfd) == (1, "total: 1 passed, 2 failed")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from helpers.engine.definition.shapes import kept
 from helpers.engine.definition.tensor import REAL, Tensor
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class Constant(Tensor):

@@ -1,8 +1,13 @@
 """The shape of a tensor of a network definition, and all that only changes it."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # from Python 3.11 on; that of TensorRT 8.6 is 3.10
+    from typing import Self
 
 
 class Shaped:

@@ -1,7 +1,7 @@
 """Options of `python -m helpers engine`, by runtime, with trtexec's names where it has them."""
 
 import re
-from argparse import ArgumentParser, Namespace
+from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from helpers.engine.tensorrt import versions
 from helpers.errors import BadInput
 
 ORT, TRT, RTX = "onnxruntime", "tensorrt", "tensorrt_rtx"
+MOST = 1000  # profiles
 LEVELS = {"none": False, "ampere+": "AMPERE_PLUS", "sameComputeCapability": "SAME_COMPUTE_CAPABILITY"}
 
 
@@ -60,16 +61,37 @@ BUILD = (
 LOAD = (
     Option("--useCudaGraph", (TRT,), "cuda_graph", _flag("queue the engine as one CUDA graph")),
     Option("--states", (TRT,), "states", _value("inputs that take an output's last value", metavar="INPUT:OUTPUT,...")),
-    Option("--useProfile", (TRT,), "profile", _value("optimization profile", type=numbers.whole(0, 1000), metavar="N")),
+    Option(
+        "--useProfile",
+        (TRT,),
+        "profile",
+        _value(
+            "optimization profile (default: the first that the shapes fit)", type=numbers.whole(0, MOST), metavar="N"
+        ),
+    ),
 )
 SHAPES = ("min", "opt", "max")
+
+
+class _Shapes(Action):
+    """--minShapes and its kin: they belong to the optimization profile that the last --profile before them named."""
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        found = {number: dict(three) for number, three in namespace.profiles.items()}
+        found.setdefault(namespace.profile_number, {})[self.dest] = values
+        namespace.profiles = found
 
 
 def add_build(parser: ArgumentParser) -> None:
     """Add the build options of all runtimes."""
     _add(parser, BUILD)
+    parser.add_argument("--profile", dest="profile_number", type=numbers.whole(0, MOST), default=0, metavar="N",
+                        help=f"{TRT}, {RTX}: the shapes after it are those of optimization profile N (0)")  # fmt: skip
+    parser.set_defaults(profiles={})
     for name in SHAPES:
-        parser.add_argument(f"--{name}Shapes", type=shapes, default={}, metavar="input:1x3x4,...",
+        parser.add_argument(f"--{name}Shapes", type=shapes, action=_Shapes, dest=name, metavar="input:1x3x4,...",
                             help=f"{TRT}, {RTX}: {name} shapes of inputs with free dimensions")  # fmt: skip
 
 
@@ -122,10 +144,9 @@ def build_options(arguments: Namespace) -> dict[str, Any]:
         refuse_unless(arguments.runtime, "--plugins", (TRT,))
     if "workspace" in given:
         given["workspace"] = _workspace(given["workspace"])
-    profile = _profile(arguments)
-    if profile:
+    if profiles := _profiles(arguments.profiles):
         refuse_unless(arguments.runtime, "--minShapes", (TRT, RTX))
-        given["shapes"] = profile
+        given["shapes"] = profiles
     if "compute_capability" in given:
         given["compute_capability"] = given["compute_capability"].split(",")
     return _tensorrt(given, arguments.plugins) if arguments.runtime == TRT else given
@@ -158,17 +179,22 @@ def _workspace(text):
     return float(size)
 
 
-def _profile(arguments):
-    """{input: (min, opt, max)} or {}."""
-    three = [getattr(arguments, f"{name}Shapes") for name in SHAPES]
-    named = dict.fromkeys(name for one in three for name in one)
+def _profiles(given):
+    """[{input: (min, opt, max)}], one per profile."""
+    if missing := set(range(len(given))) - given.keys():
+        raise BadInput(
+            "--profile", sorted(given), f"profiles 0 to {len(given) - 1}", f"give --profile={min(missing)} too"
+        )
+    return [_profile(given[number]) for number in range(len(given))]
+
+
+def _profile(three):
+    named = dict.fromkeys(name for one in three.values() for name in one)
     for name in named:
-        if missing := [
-            f"--{size}Shapes={name}:SHAPE" for size, one in zip(SHAPES, three, strict=True) if name not in one
-        ]:
+        if missing := [f"--{size}Shapes={name}:SHAPE" for size in SHAPES if name not in three.get(size, {})]:
             expected = "--minShapes, --optShapes and --maxShapes"
             raise BadInput(f"input {name!r}", "not all of its shapes", expected, f"add {' '.join(missing)}")
-    return {name: tuple(one[name] for one in three) for name in named}
+    return {name: tuple(three[size][name] for size in SHAPES) for name in named}
 
 
 def _tensorrt(given, plugins):

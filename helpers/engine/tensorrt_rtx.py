@@ -10,7 +10,7 @@ says so and names the GPU at hand. The builder has no target for Hopper (9.0); `
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,14 @@ class BuilderOptions:
 
     Attributes:
         compute_capability: one or a list of `targets()`, such as "8.9".
-        shapes: {input name: (min, opt, max) shape}; needed for every input with a free dimension.
+        shapes: {input name: (min, opt, max) shape}, needed for every input with a free dimension; or a list of such
+            dicts, one per optimization profile.
         optimization_level: 0 (quickest build) to 5, as the builder defines it; None leaves its default.
         workspace: limit of the scratch memory, MiB; None leaves the builder's default.
     """
 
     compute_capability: str | Sequence[str] = DEFAULT_CAPABILITIES
-    shapes: Mapping[str, Sequence] | None = None
+    shapes: Any = None
     optimization_level: int | None = None
     workspace: float | None = None
 
@@ -58,7 +59,7 @@ class BuilderOptions:
                 fix = "name the compute capability of an RTX GPU; other GPUs need the tensorrt runtime"
                 raise BadInput("option compute_capability", repr(name), f"one or more of {targets()}", fix)
         check_numbers(self.workspace, self.optimization_level)
-        self.compute_capability, self.shapes = sorted(names, key=float), profiles.checked(self.shapes)
+        self.compute_capability, self.shapes = sorted(names, key=float), profiles.listed(self.shapes)
 
 
 class TensorRtRtx(Runtime):
@@ -83,13 +84,14 @@ class TensorRtRtx(Runtime):
         return layers(onnx_path)
 
     def check(self, onnx_path: PathLike, model: Any, options: BuilderOptions) -> None:
-        profiles.check(onnx_path, model, options.shapes or {})
+        profiles.check(onnx_path, model, options.shapes)
 
     def build(self, onnx_path: Path, model: Any, engine_path: Path, options: BuilderOptions) -> dict[str, Any]:
         """Parse, list the layers, build for all named compute capabilities and write one engine file."""
         with _network(onnx_path) as (builder, network, log):
             table, config = _layers(network), _config(builder, options)
-            profiles.add(builder, network, config, options.shapes or {})
+            added = [profiles.add(builder, network, config, one) for one in options.shapes]
+            held = [profiles.held(network, profile) for profile in added]
             with signals.deferred():
                 engine = builder.build_serialized_network(network, config)
             if engine is None:
@@ -99,7 +101,7 @@ class TensorRtRtx(Runtime):
                                "see the builder's messages; drop a compute capability or rewrite the operator"
                                )  # fmt: skip
             engine_path.write_bytes(engine)
-        return {"layer_count": len(table), "warnings": log.warnings(), "layers": table}
+        return {"layer_count": len(table), "profiles": held, "warnings": log.warnings(), "layers": table}
 
     @contextlib.contextmanager
     def draft(self, options: BuilderOptions, half: bool) -> Iterator[Draft]:

@@ -248,6 +248,12 @@ def free_dimensions_and_two_profiles(folder):
                 refused(lambda loaded=loaded, feeds=too_many: loaded.run(feeds), "300", "profile")
                 loaded.run(feeds)  # goes on after the refusal
     refused(lambda: engine.load(built, profile=2), "profile 2")
+    for graph in (False, True):
+        with engine.load(built, cuda_graph=graph) as loaded:  # each run in the profile that its shapes fit
+            for size in (1, 8, 4, 256, 256, 2):
+                feeds = {"x": np.random.default_rng(size).standard_normal((size, 16)).astype(np.float32)}
+                assert relative(loaded.run(feeds), reference(path, feeds)) < 1e-5
+            refused(lambda loaded=loaded: loaded.run({"x": np.zeros((5, 16), np.float32)}), "profile 0", "profile 1")
 
 
 @check

@@ -47,8 +47,7 @@ class TensorRt(Runtime):
     def check(self, onnx_path: PathLike, model: Any, options: BuilderOptions) -> None:
         if options.timing_cache:
             check_distinct(options.timing_cache, onnx_path, options.calibration)
-        for shapes in options.shapes or [{}]:
-            profiles.check(onnx_path, model, shapes)
+        profiles.check(onnx_path, model, options.shapes)
 
     def build(self, onnx_path: Path, model: Any, engine_path: Path, options: BuilderOptions) -> dict[str, Any]:
         """Build the engine, write it with the calibration table beside it, and load it once to list its layers."""

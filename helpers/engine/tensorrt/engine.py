@@ -12,6 +12,7 @@ from helpers.engine.slots import Slot, check_fixed
 from helpers.engine.tensorrt import inspector, messages
 from helpers.engine.tensorrt.options import LoadOptions
 from helpers.engine.tensorrt.plan import Plan
+from helpers.engine.tensorrt.profiles import Profiles
 from helpers.engine.tensorrt.replay import Replay
 from helpers.engine.tensorrt.slots import TensorRtSlot
 from helpers.engine.tensorrt.tensors import Buffer, Counted, check_states, is_free, narrowed, refuse_counted, tensors_of
@@ -34,15 +35,17 @@ class TensorRtEngine(Engine):
         where = f"{self._device.name} ({self._device.capability})"
         description = f"TensorRT {plan.known.version}, {where}, {asked}{graph}"
         super().__init__(path, inputs, outputs, description, meta, options.states)
-        self._use_graph, self._profile = options.cuda_graph, options.profile
+        self._use_graph = options.cuda_graph
+        free = [name for name, tensor in inputs.items() if is_free(tensor.shape)]
+        self._profiles: Any = Profiles(path, plan.engine, free, options.profile)
         self._turned = self._ran = False
         self._shapes = None
         self._stream = self._device.stream()
         self._replay = Replay(self._stream)
         self._buffers = {name: Buffer(self._device, tensor.dtype) for name, tensor in (inputs | outputs).items()}
         try:
-            self._context = self._new_context()
-            if not any(is_free(tensor.shape) for tensor in inputs.values()):
+            self._context = self._profiles.context(self._stream)
+            if not free:
                 self._bind({name: tensor.shape for name, tensor in inputs.items()})
             self.reset()
         except BaseException:
@@ -133,8 +136,8 @@ class TensorRtEngine(Engine):
             raise BadInput("profile", f"iterations {iterations}", "at least 1", "correct it")
         self._bind(self._shapes_of(feeds))
         self._upload(feeds)
-        context, profiler = self._new_context(), inspector.profiler()
-        self._set_shapes(context, self._shapes)
+        context, profiler = self._profiles.context(self._stream), inspector.profiler()
+        self._profiles.set_shapes(context, self._shapes_of(feeds))
         self._set_addresses(context)
         context.profiler = profiler
         for turn in range(iterations + 1):
@@ -166,22 +169,7 @@ class TensorRtEngine(Engine):
         for buffer in self._buffers.values():
             buffer.free()
         self._stream.close()
-        self._context = self._engine = self._plan = None
-
-    def _new_context(self):
-        count = max(1, self._engine.num_optimization_profiles)
-        known = 0 <= self._profile < count  # asked for another one, 8.6 crashes
-        with messages.captured() as log:
-            context = self._engine.create_execution_context() if known else None
-            chosen = context is not None and (
-                self._profile == 0 or context.set_optimization_profile_async(self._profile, self._stream.handle)
-            )
-        if not chosen:
-            found = f"TensorRT refused it:\n{log}" if known else "no such profile"
-            raise BadInput(f"profile {self._profile} of {self.path}", found,
-                           f"0 to {count - 1}, and enough free GPU memory", "name another profile")  # fmt: skip
-        self._stream.synchronize()
-        return context
+        self._context = self._engine = self._plan = self._profiles = None
 
     def _shapes_of(self, feeds):
         return {name: tensor.shape for name, tensor in (self.inputs | feeds).items()}
@@ -193,7 +181,7 @@ class TensorRtEngine(Engine):
             return
         self._replay.clear()
         self._shapes = None
-        self._set_shapes(self._context, shapes)
+        self._profiles.fit(self._context, shapes, self._stream)
         for name in (*self.inputs, *self.outputs):
             shape = tuple(self._context.get_tensor_shape(name))
             if min(shape, default=0) >= 0:
@@ -203,14 +191,6 @@ class TensorRtEngine(Engine):
                 self._buffers[name] = Counted(self._device, self.outputs[name].dtype)
         self._set_addresses(self._context)
         self._shapes = shapes
-
-    def _set_shapes(self, context, shapes):
-        for name, shape in shapes.items():
-            if is_free(self.inputs[name].shape) and not context.set_input_shape(name, shape):
-                least, _, most = map(tuple, self._engine.get_tensor_profile_shape(name, self._profile))
-                raise BadInput(f"input {name!r} of {self.path}", f"shape {tuple(shape)}",
-                               f"{least} to {most}, the range of optimization profile {self._profile}",
-                               "choose another profile, or build with a wider one")  # fmt: skip
 
     def _set_addresses(self, context):
         for name, buffer in self._buffers.items():

@@ -91,8 +91,7 @@ class BuilderOptions:
 
     def _complete(self):
         """Values that JSON has, so that equal options make equal cache keys."""
-        shapes = self.shapes if isinstance(self.shapes, list | tuple) else [self.shapes]
-        self.shapes = [profiles.checked(one) for one in shapes if one]
+        self.shapes = profiles.listed(self.shapes)
         self.tf32, self.version_compatible = bool(self.tf32), bool(self.version_compatible)
         self.calibration = str(self.calibration) if self.calibration else None
         self.timing_cache = str(self.timing_cache) if self.timing_cache else None
@@ -118,13 +117,13 @@ class LoadOptions:
             and the outputs that feed them change their memory, so that nothing is copied; feeds may leave them out.
         cuda_graph: queue the whole engine in one call, captured once for each set of shapes, with states twice.
         plugins: paths of plugin libraries; by default those that the engine was built with.
-        profile: index of the optimization profile.
+        profile: index of the optimization profile, for all runs; None: for each run the first one that its shapes fit.
     """
 
     states: Mapping[str, str] | None = None
     cuda_graph: bool = False
     plugins: Sequence[PathLike] = ()
-    profile: int = 0
+    profile: int | None = None
 
 
 def check_numbers(workspace: float | None, optimization_level: int | None) -> None:

@@ -17,7 +17,7 @@ import torch
 from onnx import TensorProto, helper
 
 from helpers import graph
-from helpers.arguments import typed
+from helpers.arguments import between, typed
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path, atomic
 from helpers.graph.checks import LARGEST
@@ -94,9 +94,26 @@ def export(model: Llama, path: PathLike, flavor: str = "scatter", inputs: str = 
 def profile(model: onnx.ModelProto, batch: int, tokens: int, rows: int = 1) -> dict[str, list[list[int]]]:
     """{input: [min, opt, max]} of a graph for TensorRT: a token at a time up to a prompt of `tokens`, the cache filled
     from nothing up to its end, `rows` of the prompt table at most."""
+    return _profile(model, batch, (1, 1, tokens), rows)
+
+
+@typed
+def profiles(model: onnx.ModelProto, batch: int, tokens: int, rows: int = 1) -> list[dict[str, list[list[int]]]]:
+    """[decode, prefill]: the same range in two, kernels of the one chosen for a token, of the other for `tokens`.
+
+    A run takes the first that its shapes fit: a token is decoded, whatever is longer is a prompt.
+
+    Raises:
+        BadInput: a prompt of one token, which decode is for.
+    """
+    between("tokens", tokens, 2, 1 << 24)
+    return [_profile(model, batch, (1, 1, 1), rows), _profile(model, batch, (2, tokens, tokens), rows)]
+
+
+def _profile(model, batch, tokens, rows):
     about = read_about({entry.key: entry.value for entry in model.metadata_props}, "the model")
     past = about.capacity - 1
-    sizes = {"batch": (1, 1, batch), "tokens": (1, 1, tokens), "rows": (1, 1, rows), "past": (0, past // 2, past),
+    sizes = {"batch": (1, 1, batch), "tokens": tokens, "rows": (1, 1, rows), "past": (0, past // 2, past),
              "total": (1, past // 2 + 1, about.capacity)}  # fmt: skip
     found = {}
     for value in model.graph.input:

@@ -64,7 +64,7 @@ def test_engine_build_and_inspect_tensorrt_rtx(tmp_path, double, capsys):
     assert run("engine", "inspect", f"--loadEngine={saved}") == 0
     meta = json.loads(capsys.readouterr().out)
     assert meta["compute_capabilities"] == ["8.6", "12.0"]
-    assert meta["options"] == {"shapes": {"x": [[1, 2], [2, 2], [8, 2]]}, "optimization_level": 1, "workspace": 64.0}
+    assert meta["options"] == {"shapes": [{"x": [[1, 2], [2, 2], [8, 2]]}], "optimization_level": 1, "workspace": 64.0}
     assert run("engine", "inspect", f"--loadEngine={saved}", "--dumpLayerInfo") == 0
     assert "ELEMENTWISE          FLOAT  -1x2 -1x2 -> -1x2  double" in capsys.readouterr().out
     assert run("engine", "run", f"--loadEngine={saved}") == 2

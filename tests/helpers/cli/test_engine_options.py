@@ -55,7 +55,12 @@ def parsed(*arguments):
         ),
         (
             ["--minShapes=x:1x2", "--optShapes=x:2x2", "--maxShapes=x:8x2"],
-            {"shapes": {"x": ((1, 2), (2, 2), (8, 2))}},
+            {"shapes": [{"x": ((1, 2), (2, 2), (8, 2))}]},
+        ),
+        (
+            [f"--{size}Shapes=x:1x2" for size in ("min", "opt", "max")]
+            + ["--profile=1", *(f"--{size}Shapes=x:{n}x2" for size, n in (("max", 8), ("min", 2), ("opt", 4)))],
+            {"shapes": [{"x": ((1, 2),) * 3}, {"x": ((2, 2), (4, 2), (8, 2))}]},
         ),
     ],
 )
@@ -79,6 +84,11 @@ def test_tensorrt_options(trt, arguments, options):
         (["--memPoolSize=workspace:nan"], "workspace:MiB"),
         (["--memPoolSize=workspace:²"], "workspace:MiB"),
         (["--precisionConstraints=obey", "--layerPrecisions=a"], "NAME:VALUE"),
+        (["--profile=1", *(f"--{size}Shapes=x:1" for size in ("min", "opt", "max"))], "give --profile=0 too"),
+        (
+            ["--profile=1", "--minShapes=x:1", "--profile=0", "--optShapes=x:1", "--maxShapes=x:1"],
+            "--minShapes=x:SHAPE",
+        ),
         (["--precisionConstraints=obey", "--layerPrecisions=a:fp32,a:fp16"], "every name once"),
     ],
 )

@@ -24,7 +24,7 @@ def test_metadata_file_says_what_was_built(tmp_path, conv):
     path = engine.build(conv, "tensorrt_rtx", tmp_path / "cache", **options)
     meta = engine.inspect(path)
     assert meta["compute_capabilities"] == ["8.9", "12.0"] and meta["layer_count"] == len(meta["layers"]) == 2
-    assert meta["options"] == {"shapes": {}, "optimization_level": 1, "workspace": 64}
+    assert meta["options"] == {"shapes": [], "optimization_level": 1, "workspace": 64}
     assert meta["size_bytes"] == path.stat().st_size > 0 and meta["build_seconds"] > 0
     assert meta["version"] == engine.available()["tensorrt_rtx"].version and meta["onnx_sha256"] == cache.sha256(conv)
 
@@ -91,10 +91,13 @@ def test_free_dimensions_need_shapes(tmp_path):
         {"x": [(1, 3, 4, 5)] * 3},
         {"x": [(2, 3, 4)] * 3},
     ):
-        with pytest.raises(BadInput, match="shapes"):
-            engine.build(path, "tensorrt_rtx", out, shapes=shapes)
+        for profiles in (shapes, [{"x": sizes}, shapes]):
+            with pytest.raises(BadInput, match="shapes"):
+                engine.build(path, "tensorrt_rtx", out, shapes=profiles)
+    with pytest.raises(BadInput, match="a list of them"):
+        engine.build(path, "tensorrt_rtx", out, shapes="x:1x3x4x4")
     meta = engine.inspect(engine.build(path, "tensorrt_rtx", out, shapes={"x": sizes}))
-    assert meta["options"]["shapes"] == {"x": [list(size) for size in sizes]}
+    assert meta["options"]["shapes"] == [{"x": [list(size) for size in sizes]}]
 
 
 @pytest.fixture(scope="session")

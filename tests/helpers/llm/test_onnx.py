@@ -11,7 +11,7 @@ import torch
 from helpers import engine, graph
 from helpers.errors import BadInput
 from helpers.llm.generate import generate
-from helpers.llm.onnx import FLAVORS, INPUTS, OnnxModel, export, flavor_for, profile
+from helpers.llm.onnx import FLAVORS, INPUTS, OnnxModel, export, flavor_for, profile, profiles
 from helpers.llm.onnx.graph import ABOUT
 from helpers.llm.pytorch import TorchModel, embeddings
 from helpers.llm.tensorrt_llm import FORMATS, quantize
@@ -138,10 +138,19 @@ def test_tensorrt_rtx_parses_every_flavor(opened):
 def test_tensorrt_rtx_builds_what_is_picked_for_it(opened, tmp_path):
     version = engine.available()["tensorrt_rtx"].version
     model = opened(flavor_for("tensorrt_rtx", version, "float16"), dtype="float16")
-    shapes = profile(graph.load(model.path), batch=2, tokens=16)
-    made = engine.build(model.path, "tensorrt_rtx", tmp_path, compute_capability="8.9", shapes=shapes)
-    assert made.stat().st_size > 1_000_000
-    assert shapes["input_ids"] == [[1, 1], [1, 1], [2, 16]] and "past_key_values.0.key" in shapes
+    one, two = (shapes(graph.load(model.path), batch=2, tokens=16) for shapes in (profile, profiles))
+    made = [engine.build(model.path, "tensorrt_rtx", tmp_path, compute_capability="8.9", shapes=x) for x in (one, two)]
+    assert 1_000_000 < made[0].stat().st_size < made[1].stat().st_size
+    (alone,), (decode, prefill) = (engine.inspect(path)["profiles"] for path in made)
+    assert alone["input_ids"] == [[1, 1], [1, 1], [2, 16]]
+    assert decode["input_ids"] == decode["position_ids"] == [[1, 1], [1, 1], [2, 1]]
+    assert prefill["input_ids"] == prefill["position_ids"] == [[1, 2], [1, 16], [2, 16]]
+    prompt = np.int64([1, 16]).tobytes()
+    assert [path.read_bytes().count(prompt) for path in made] == [
+        0,
+        2,
+    ]  # no GPU deserializes it here; the plan's bytes do
+    assert alone.keys() == decode.keys() and decode["past_key_values.0.key"] == prefill["past_key_values.0.key"]
 
 
 @pytest.mark.parametrize(
@@ -166,6 +175,11 @@ def test_profiles_reach_from_an_empty_cache_to_its_end(opened):
     shapes = profile(graph.load(model.path), batch=2, tokens=16, rows=8)
     assert shapes["past_key_values.1.value"] == [[1, 4, 0, 32], [1, 4, 15, 32], [2, 4, 31, 32]]
     assert shapes["attention_mask"] == [[1, 1], [1, 16], [2, 32]] and shapes["prompt_table"][2] == [8, 256]
+
+
+def test_a_prompt_of_one_token_is_no_prompt(opened):
+    with pytest.raises(BadInput, match="tokens"):
+        profiles(graph.load(opened("decomposed").path), batch=1, tokens=1)
 
 
 def test_weights_that_are_too_large_for_one_file_lie_beside_it(tmp_path, monkeypatch):

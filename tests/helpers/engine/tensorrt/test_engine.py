@@ -51,6 +51,40 @@ def test_free_dimensions(trt, tmp_path, cuda_graph):
         engine.load(path, profile=2)
 
 
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_a_run_takes_the_first_profile_that_its_shapes_fit(trt, tmp_path, cuda_graph):
+    narrow, wide = {"x": [(1, 2)] * 3}, {"x": [(1, 2), (8, 2), (9, 2)]}
+    path = built(save_free(tmp_path / "free.onnx"), shapes=[narrow, wide])
+    with engine.load(path, cuda_graph=cuda_graph) as loaded:
+        (context,) = trt._contexts[-1:]
+        for size, profile in ((1, 0), (5, 1), (9, 1), (1, 0), (5, 1)):
+            x = np.random.default_rng(size).standard_normal((size, 2)).astype(np.float32)
+            np.testing.assert_array_equal(loaded.run({"x": x})["y"], 2 * x)
+            assert context._profile == profile
+        with pytest.raises(BadInput) as error:
+            loaded.run({"x": np.zeros((10, 2), np.float32)})
+        assert "(1, 2) to (1, 2), the range of optimization profile 0" in str(error.value)
+        assert "(1, 2) to (9, 2), the range of optimization profile 1" in str(error.value)
+        np.testing.assert_array_equal(loaded.run({"x": x})["y"], 2 * x)
+        assert len(loaded.profile({"x": x}, iterations=1)) == 1 and trt._contexts[-1]._profile == 1
+    with engine.load(path, profile=1) as loaded:
+        loaded.run({"x": x[:1]})
+        assert trt._contexts[-1]._profile == 1
+
+
+@pytest.mark.parametrize("refused", ["set_optimization_profile_async", "set_input_shape", "create_execution_context"])
+def test_a_profile_that_tensorrt_refuses(trt, tmp_path, monkeypatch, refused):
+    path = built(save_free(tmp_path / "free.onnx"), shapes=SHAPES)
+    holder = trt.ICudaEngine if refused.startswith("create") else trt.IExecutionContext
+    answer = None if refused.startswith("create") else False
+    with engine.load(path) as loaded, monkeypatch.context() as patch:
+        patch.setattr(holder, refused, lambda *arguments: answer)
+        with pytest.raises(BadInput, match=r"TensorRT (refused|made no execution context)"):
+            loaded.profile({"x": np.zeros((5, 2), np.float32)}, iterations=1)
+        patch.undo()
+        assert loaded.run({"x": np.ones((5, 2), np.float32)})["y"].shape == (5, 2)
+
+
 def test_an_output_as_large_as_the_data_say(trt, tmp_path, driver):
     """It grows and shrinks from run to run; its memory is given back like any other."""
     path = built(save_counted(tmp_path / "counted.onnx"))

@@ -20,7 +20,7 @@ from helpers.shared import alone
 LEARN = ("docs/self_study.md", "docs/workshop.md")
 LOOK_UP = (
     "notebooks/glossary.md", "docs/environments.md", "docs/jupyter.md", "docs/data.md", "docs/commands.md",
-    "docs/exporters.md", "docs/fbocc.md", "docs/drive.md", "docs/serve.md",
+    "docs/exporters.md", "docs/fbocc.md", "docs/drive.md", "docs/edge.md", "docs/serve.md",
     "checkpoints/README.md", "plugins/README.md",
 )  # fmt: skip
 FIGURES = "docs/results.md"

@@ -6,7 +6,7 @@ import shutil
 from argparse import Namespace
 from pathlib import Path
 
-from helpers.cli import llm_onnx, numbers
+from helpers.cli import edge, llm_onnx, numbers
 from helpers.cli.parser import Parser
 from helpers.files import atomic, check_target, read_json
 from helpers.llm import build
@@ -40,6 +40,7 @@ def main(argv: list[str]) -> int:
     one = actions.add_parser("prove", help="write every format, read it back, compare logits")
     one.add_argument("model", type=Path, metavar="FOLDER", help="of Hugging Face, a plain and small Llama")
     llm_onnx.add(actions)
+    edge.add(actions)
     for name in ("convert", "prove", "export"):
         text = ".npz with whole numbers `ids` [B, T] (default: random ids: right for sizes, wrong for accuracy)"
         actions.choices[name].add_argument("--calibration", type=Path, metavar="npz", help=text)
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> int:
     one.add_argument("--run", action="store_true", help="build the engine")
     options = parser.parse_args(argv)
     verbs = {"save": _save, "join": _join, "convert": _convert, "read": _read, "prove": _prove, "build": _build}
-    return (verbs | llm_onnx.VERBS)[options.action](options)
+    return (verbs | llm_onnx.VERBS | edge.VERBS)[options.action](options)
 
 
 def _save(options: Namespace) -> int:

@@ -83,6 +83,28 @@ def quantize_linears(path: str | Path, out: str | Path, calibration: str | Path,
     return save(model, out)
 
 
+@typed
+def versions(
+    path: str | Path, folder: str | Path, calibration: str | Path, alpha: float = 0.5
+) -> tuple[list[Group], dict[str, Path]]:
+    """What `groups`, `smooth` and `quantize_linears` with and without alpha give, measured once: smoothed groups and
+    files by name, "smoothed" in floating point, "INT8" and "INT8, smoothed", in `folder`.
+
+    Raises:
+        BadInput: as `groups`.
+    """
+    between("alpha", alpha, 0.0, 1.0)
+    model, reader = opened(Path(path), calibration)
+    measured = measure(model, reader, (), path)
+    smoothed = walk.copy(model)
+    found = apply(smoothed, measured, alpha)
+    files = {"smoothed": save(smoothed, Path(folder) / "smoothed.onnx")}
+    for name, one, of in (("INT8", model, measured), ("INT8, smoothed", smoothed, found)):
+        linears.place(one, of, path)
+        files[name] = save(one, Path(folder) / f"{name.lower().replace(', ', '_')}.onnx")
+    return found, files
+
+
 def opened(path: Path, calibration: str | Path) -> tuple[onnx.ModelProto, CalibrationReader]:
     """The model of a file and the reader of a calibration set that fits it; raises BadInput."""
     model = source.load(path)

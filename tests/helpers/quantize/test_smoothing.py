@@ -158,6 +158,22 @@ def test_a_sweep_measures_the_set_once_and_finds_what_each_alpha_alone_gives(blo
         assert row["error/y"] == pytest.approx(error(alone, block), rel=1e-4)
 
 
+def test_all_versions_measured_once_are_those_that_each_function_writes(block, tmp_path, monkeypatch):
+    measured, times = linears.measure, []
+    monkeypatch.setattr(linears, "measure", lambda *given: times.append(1) or measured(*given))
+    found, files = smoothing.versions(block, tmp_path, block.with_name("set.npz"), 0.5)
+    assert len(times) == 1 and [one.folded for one in found] == list(FOLDED)
+    x = samples(1, 2)[0]
+    alone = {
+        "smoothed": smoothing.smooth(block, tmp_path / "s.onnx", block.with_name("set.npz"), 0.5),
+        "INT8": smoothing.quantize_linears(block, tmp_path / "p.onnx", block.with_name("set.npz"), None),
+        "INT8, smoothed": smoothing.quantize_linears(block, tmp_path / "q.onnx", block.with_name("set.npz"), 0.5),
+    }
+    assert files.keys() == alone.keys()
+    for name, path in files.items():
+        np.testing.assert_array_equal(outputs(path, x)[0], outputs(alone[name], x)[0], err_msg=name)
+
+
 def test_the_command_quantizes_linears_and_the_report_counts_them(block, tmp_path, capsys):
     out = tmp_path / "q.onnx"
     argv = ["--onnx_path", block, "--output_path", out, "--calibration_data_path", block.with_name("set.npz")]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from helpers.arguments import typed
 from helpers.dataset.frame import Frame
 from helpers.dataset.nuscenes import Dataset
 from helpers.dataset.roadmap import Roadmap
@@ -42,6 +43,7 @@ class Grid(NamedTuple):
         return (canvas > 0).reshape(rows, FINE, columns, FINE).mean((1, 3))
 
 
+@typed
 def lines(roadmap: Roadmap, frame: Frame, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """(lanes bool [3,rows,columns]: cells with a divider, the outline of a crossing, the border of a road; drivable
     bool [rows,columns]: cells of which half or more is).
@@ -57,6 +59,7 @@ def lines(roadmap: Roadmap, frame: Frame, grid: Grid) -> tuple[np.ndarray, np.nd
     return np.stack([grid.cells(mask) > 0 for mask in masks]), drivable
 
 
+@typed
 def vehicles(dataset: Dataset, frame: Frame, grid: Grid, steps: int) -> np.ndarray | None:
     """Number of the vehicle that a cell's middle lies in, int64 [steps,rows,columns], 0 for none; now and at the next
     key frames, as `helpers.dataset.traffic.followed` numbers them. None where not all of these are there.

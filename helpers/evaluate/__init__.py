@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from tqdm.auto import tqdm
 
+from helpers.arguments import typed
 from helpers.dataset import Dataset, stream
 from helpers.errors import BadInput, check_config
 from helpers.evaluate.driving import Driving
@@ -75,6 +76,7 @@ def evaluate(
     return Outcome(metrics, 0, driven)
 
 
+@typed
 def task_of(config: Any) -> Task:
     """The task that a configuration names; BadInput where it names none of `TASKS`."""
     if config.task not in TASKS:

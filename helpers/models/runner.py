@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from helpers.arguments import typed
 from helpers.sequence import Arrays
 
 
+@typed
 def runner(model: nn.Module, device: torch.device | str) -> Callable[[Arrays], Arrays]:
     """What runs a frame through `model`, which is on `device`: input name -> array to output name -> array."""
 

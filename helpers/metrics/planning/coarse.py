@@ -20,6 +20,7 @@ LIDAR, MIDDLE = AHEAD - 0.5, 0.5  # m: the lidar before the rear axle, and the b
 SECONDS = (1, 2, 3)
 
 
+@typed
 def occupied(dataset: Dataset, frame: Frame) -> np.ndarray:
     """Cells of vehicles at the next six half seconds, bool [6, 200, 200], around the place of the lidar now.
 

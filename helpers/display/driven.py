@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from helpers.boxes import require_frame, transform
-from helpers.display.pictures import Picture, tally
+from helpers.display.pictures import Picture, listed, tally
 from helpers.display.scenes import ground, lidar_points
 from helpers.display.style import INK, LINE_COLORS, MUTED, PALETTE, new_figure, picture
 from helpers.display.told import told
@@ -109,10 +109,8 @@ def _tracks(axes, frame, found, past):
         axes.annotate(str(identity), (x, y), (4, 4), textcoords="offset points", fontsize=7, color=INK, zorder=9,
                       clip_on=True)  # fmt: skip
     key = [Line2D([], [], color=MUTED, linewidth=1.6, label="where it was")] if len(past) else []
-    return (
-        key,
-        f"{len(found.ids)} tracks{tally(boxes.names)} with the identities {', '.join(map(str, found.ids)) or 'none'}",
-    )
+    identities = listed(map(str, found.ids)).replace(";", ",") or "none"
+    return key, f"{len(found.ids)} tracks{tally(boxes.names)} with the identities {identities}"
 
 
 def trails(frame: Any, found: Any, past: Sequence) -> dict[int, np.ndarray]:

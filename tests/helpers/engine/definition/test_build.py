@@ -39,8 +39,8 @@ def test_an_engine_of_tensorrt_rtx(tmp_path):
     meta = build(Source(toy, WEIGHTS, about={"system": "toy"}), out, precision="fp16", **QUICK)
     assert engine.inspect(out) == json.loads(json.dumps(meta)) and out.stat().st_size == meta["size_bytes"] > 0
     assert meta["onnx_sha256"] is None and meta["compute_capabilities"] == ["8.9"]
-    assert meta["options"] == {"shapes": {}, "optimization_level": 0, "workspace": None, "precision": "fp16",
-                               "system": "toy"}  # fmt: skip
+    said = {"optimization_level": 0, "workspace": None, "precision": "fp16", "system": "toy"}
+    assert said.items() <= meta["options"].items()
     assert meta["network_layers"]["MATRIX_MULTIPLY"] == 1 and meta["network_layers"]["CAST"] >= 2
     with pytest.raises(BadInput, match="RTX GPU"):
         engine.load(out)

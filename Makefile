@@ -1,6 +1,6 @@
 # Onramp. `make help` lists the targets; a plain `make` does the same.
 .DEFAULT_GOAL := help
-.PHONY: help run test lab reset learner data minidrive lint unit notebooks browser site tools docs setup gpu containers clean
+.PHONY: help run test lab reset learner data lint unit notebooks browser site tools docs setup gpu containers clean
 MAKEFLAGS += --no-print-directory
 
 # Set here, so that only make's command line changes them: a VERSION or TIER in the shell's environment means something else.
@@ -56,6 +56,7 @@ learner: setup ## write the learner's copies to learner/ and open nothing
 	@$(PY) -m ci.lessons.lab --copies-only
 
 data: setup ## make MiniDrive, the synthetic data set, in data/minidrive
+.PHONY: minidrive
 data minidrive:
 	@$(PY) -m data_scripts.make_minidrive
 

@@ -15,7 +15,7 @@ from helpers import graph as graph_file
 from helpers.engine import cache
 from helpers.errors import BadInput
 from helpers.files import atomic
-from helpers.sequence import zeros
+from helpers.sequence import beginning
 
 # Options of `helpers.engine.build`; constrained: what `config.fp32` says stays in FP32; half: plugins in both forms.
 ENGINES = {
@@ -160,7 +160,7 @@ class Shape:
     def load(self, path, **options):
         """The engine; one of TensorRT keeps the history on the GPU."""
         if self.options.runtime == "tensorrt":
-            options["states"] = self.config.states
+            options |= {"states": self.config.states, "initial": self.config.initial_states()}
         return engine.load(self.work / path, self.options.runtime, **options)
 
     def output(self, name):
@@ -196,7 +196,7 @@ class Shape:
     def feeds(self, opened, index):
         """Inputs of a frame, complete for this engine."""
         states = [name for name in self.config.states if name not in opened.states]
-        return self.frames[index] | zeros(opened.inputs, states)
+        return self.frames[index] | beginning(opened.inputs, states, self.config.initial_states())
 
     def profile(self, name, path):
         """Per-layer times to a file of their own; the largest and the sums by type here."""

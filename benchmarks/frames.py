@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks import stored
 from benchmarks.session import preparing
 from helpers.files import atomic
-from helpers.sequence import Step, rollout, zeros
+from helpers.sequence import Step, beginning, rollout
 
 TINY = np.finfo(np.float32).tiny
 
@@ -54,10 +54,10 @@ def write(folder, steps):
 def stream(engine, frames, system, config, out):
     """Run the frames in order, each with the states that the one before left, and write what the system keeps of them.
 
-    An engine with states keeps them itself; they are zero at the start of a scene.
+    An engine with states keeps them itself, and begins a scene as it was told when it was loaded.
     """
     states, restart = ({}, engine.reset) if engine.states else (config.states, None)
-    initial = zeros(engine.inputs, states)
+    initial = beginning(engine.inputs, states, config.initial_states())
     running = rollout(engine.run, frames, states, initial, restart=restart)
     kept = [system.kept(config, outputs) for _, _, outputs in running]
     save(out, {name: [one[name] for one in kept] for name in kept[0]})

@@ -31,9 +31,12 @@ class Runner:
         types = _types(model.config, set(system.keep_fp32) if precision == "fp16" else set(model.config.input_shapes()))
         shapes = model.config.input_shapes()
         self.device = {n: torch.zeros(s, dtype=types[n], device="cuda") for n, s in shapes.items()}
+        initial = model.config.initial_states()
+        self.initial = {name: torch.from_numpy(initial[name]).to("cuda", types[name]) for name in initial}
         self.host = {name: torch.zeros_like(tensor, device="cpu").pin_memory()
                      for name, tensor in self.device.items() if name not in self.states}  # fmt: skip
         self.names, self.results = list(model.config.output_shapes()), {}
+        self.reset()
         if graph:
             self._capture()
 
@@ -73,9 +76,9 @@ class Runner:
     def reset(self):
         for name in self.states:
             if self.swaps:  # not in place: it is an output, which somebody may still hold
-                self.device[name] = torch.zeros_like(self.device[name])
+                self.device[name] = self.initial[name].clone()
             else:
-                self.device[name].zero_()
+                self.device[name].copy_(self.initial[name])
 
     def run(self, feeds):
         self._upload(feeds)

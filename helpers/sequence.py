@@ -29,6 +29,31 @@ def zeros(inputs: Mapping[str, tuple[Any, Any]], names: Iterable[str]) -> Arrays
     return {name: np.zeros(*inputs[name]) for name in names}
 
 
+@typed
+def beginning(
+    inputs: Mapping[str, tuple[Any, Any]], names: Iterable[str], initial: Mapping[str, np.ndarray] | None = None
+) -> Arrays:
+    """These of an engine's inputs, name -> (shape, dtype), where a sequence begins.
+
+    Args:
+        names: of the states.
+        initial: state -> array, such as `config.initial_states()`; zeros where it has none.
+
+    Raises:
+        BadInput: an array that is not all zeros, of another shape or kind of number than the input has.
+    """
+    found = zeros(inputs, names)
+    for name in found.keys() & (initial or {}):
+        array, (shape, dtype) = np.asarray(initial[name]), inputs[name]
+        if not array.any():
+            continue
+        if array.shape != tuple(shape) or array.dtype.kind != np.dtype(dtype).kind:
+            given, expected = f"{array.dtype}{list(array.shape)}", f"{np.dtype(dtype)}{list(shape)}"
+            raise BadInput(f"initial state {name}", given, expected, "pass initial_states() of the configuration")
+        found[name] = array.astype(dtype)
+    return found
+
+
 def as_steps(frames: Iterable[Step | Arrays]) -> Iterator[Step]:
     """Frames as steps: a `Step` stays as it is; of bare feeds in order, the first begins the sequence."""
     if isinstance(frames, Mapping):

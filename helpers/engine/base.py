@@ -85,20 +85,21 @@ class Engine:
         """
         return {"host": latency(lambda: self.run(feeds), warmup, iterations)}
 
-    def slots(self, count: int, states: Mapping[str, str]) -> list[Slot]:
+    def slots(self, count: int, states: Mapping[str, str], initial: Arrays | None = None) -> list[Slot]:
         """Slots for frames that follow each other without waiting; they end with the engine.
 
         Args:
             states: input -> the output that feeds it, such as `config.states`.
+            initial: state -> array where a sequence begins, such as `config.initial_states()`; zeros where it has none.
 
         Raises:
-            BadInput: an input with a free dimension, or states other than those that the engine keeps itself.
+            BadInput: a free dimension, other states than the engine keeps itself, or initial ones that do not fit.
         """
-        line = Line(self, states)
+        line = Line(self, states, initial)
         return [HostSlot(line) for _ in range(count)]
 
     def reset(self) -> None:
-        """Set the states to zero, as before the first frame; without states there is nothing to set."""
+        """Let the states be as before the first frame; without states there is nothing to set."""
 
     def layers(self) -> list[dict[str, Any]]:
         """Layers as the builder fused them, where the runtime tells: index, name, type, precision, inputs, outputs.
@@ -205,11 +206,7 @@ class Runtime:
 
 
 def check_feeds(where: object, feeds: Arrays, inputs: Mapping[str, Tensor], optional: Iterable[str] = ()) -> None:
-    """BadInput unless `feeds` are arrays for all of `inputs` but those that are `optional`, and for no others.
-
-    Args:
-        where: whose inputs they are, for the message.
-    """
+    """BadInput unless `feeds` are arrays for all `inputs` of `where` but the `optional` ones, and for no others."""
     if not isinstance(feeds, Mapping):
         raise BadInput(f"inputs of {where}", f"a {type(feeds).__name__}", "a dict, name: array", "pass one")
     for name in feeds:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from helpers.errors import BadInput
-from helpers.sequence import zeros
+from helpers.sequence import beginning, zeros
 
 Spans = dict[str, tuple[float, float]]
 
@@ -60,7 +60,7 @@ class HostSlot(Slot):
     def _run(self, first):
         line, begun = self._line, time.perf_counter()
         if first:
-            line.current = zeros(line.engine.inputs, line.states)
+            line.current = dict(line.initial)
         outputs = line.engine.run(self.inputs | line.current)
         line.current = {name: outputs.pop(source) for name, source in line.states.items()}
         self.spans = {"compute": (begun, time.perf_counter())}
@@ -76,10 +76,11 @@ class HostSlot(Slot):
 class Line:
     """What the slots of one engine on the host share: the engine, its thread, and the states."""
 
-    def __init__(self, engine: Any, states: Mapping[str, str]) -> None:
+    def __init__(self, engine: Any, states: Mapping[str, str], initial: Mapping[str, np.ndarray] | None = None) -> None:
         check_fixed(engine)
+        self.initial = beginning(engine.inputs, states, initial)
         self.engine, self.states, self.pool = engine, dict(states), ThreadPoolExecutor(1)
-        self.current = zeros(engine.inputs, self.states)
+        self.current = dict(self.initial)
 
 
 def check_fixed(engine: Any) -> None:

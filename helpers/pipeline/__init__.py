@@ -27,14 +27,14 @@ class Pipeline:
     """An engine that takes `pictures`, with what decodes them.
 
     Args:
-        engine: of a graph with ends; of TensorRT, loaded with the states of `config`.
+        engine: of a graph with ends; of TensorRT, loaded with the states of `config`, which begin as `config` says.
         config: of the system.
         decoder: what decodes; libjpeg-turbo in threads by default.
         depth: frames on their way at once; 1 waits for each, which tells the latency.
     """
 
     def __init__(self, engine: Engine, config: Any, decoder: Decoder | None = None, depth: int = 3) -> None:
-        check_config(config, "states", "decode")
+        check_config(config, "states", "initial_states", "decode")
         if not isinstance(engine, Engine):
             raise BadInput("engine", f"a {type(engine).__name__}", "an engine", "pass what helpers.engine.load returns")
         if PICTURES not in engine.inputs:
@@ -46,7 +46,7 @@ class Pipeline:
         self._others = {
             name: tensor for name, tensor in engine.inputs.items() if name not in (PICTURES, *config.states)
         }
-        self._slots = engine.slots(depth, config.states)
+        self._slots = engine.slots(depth, config.states, config.initial_states())
         self._starter = ThreadPoolExecutor(1)
 
     def __enter__(self):

@@ -11,7 +11,7 @@ from helpers.arguments import typed
 from helpers.dataset.images import decode_image, in_threads, preprocess
 from helpers.engine import Engine
 from helpers.pipeline.shots import Done, Shot
-from helpers.sequence import zeros
+from helpers.sequence import beginning
 
 
 class Serial:
@@ -28,7 +28,7 @@ class Serial:
 
     def feeds(self, shot: Shot) -> dict[str, np.ndarray]:
         """Complete inputs of a frame without history."""
-        return {**shot.feeds, **self._zeros(), self.config.pictures: self._prepared(_decoded(shot))}
+        return {**shot.feeds, **self._begun(), self.config.pictures: self._prepared(_decoded(shot))}
 
     def run(self, shots: Iterable[Shot]) -> Iterator[Done]:
         """Run the frames in order, and yield each when it is through; its stages: decode, prepare, run, boxes.
@@ -36,12 +36,12 @@ class Serial:
         Raises:
             BadInput: a picture that is none; naming the camera.
         """
-        states = self._zeros()
+        states = self._begun()
         for shot in shots:
             marks = [time.perf_counter()]
             if shot.first:
                 self.engine.reset()
-                states = self._zeros()
+                states = self._begun()
             pictures = _decoded(shot)
             marks.append(time.perf_counter())
             image = self._prepared(pictures)
@@ -54,9 +54,10 @@ class Serial:
             spans = dict(zip(("decode", "prepare", "run", "boxes"), itertools.pairwise(marks), strict=True))
             yield Done(shot, found, spans)
 
-    def _zeros(self):
+    def _begun(self):
         """The states that the engine does not keep itself, where a sequence begins."""
-        return zeros(self.engine.inputs, [name for name in self.config.states if name not in self.engine.states])
+        names = [name for name in self.config.states if name not in self.engine.states]
+        return beginning(self.engine.inputs, names, self.config.initial_states())
 
     def _prepared(self, pictures):
         return preprocess(pictures, self.config)[None]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers.errors import BadInput
-from helpers.sequence import Step, as_steps, rollout
+from helpers.sequence import Step, as_steps, beginning, rollout
 
 STATES = {"sum": "total", "last": "kept"}
 
@@ -137,3 +137,18 @@ def test_a_runner_is_restarted_only_where_states_are_reset():
     for reset in (True, False):
         list(rollout(lambda feeds: {}, steps, {}, {}, reset=reset, restart=lambda: calls.append(1)))
         assert len(calls) == 2
+
+
+def test_an_engine_begins_with_what_it_is_given_and_zeros_else():
+    inputs = {"ids": ((2,), np.dtype(np.int32)), "sum": ((1,), np.dtype(np.float32)), "x": ((1,), np.dtype(np.float32))}
+    given = {"ids": np.array([-1, -1], np.int64), "other": np.ones(1)}
+    found = beginning(inputs, ["ids", "sum"], given)
+    assert found["ids"].tolist() == [-1, -1] and found["ids"].dtype == np.int32
+    assert found["sum"] == 0 and found.keys() == {"ids", "sum"}
+    assert given["ids"] is not found["ids"] and not any(beginning(inputs, ["ids"])["ids"])
+
+
+@pytest.mark.parametrize("array", [np.ones((1, 2)), np.ones(2), np.ones(3, np.int32)])
+def test_an_initial_state_of_another_shape_or_kind_is_refused(array):
+    with pytest.raises(BadInput, match=r"initial state ids(.|\n)*int32\[2\]"):
+        beginning({"ids": ((2,), np.dtype(np.int32))}, ["ids"], {"ids": array})

@@ -17,6 +17,7 @@ from helpers.engine.tensorrt.replay import Replay
 from helpers.engine.tensorrt.slots import TensorRtSlot
 from helpers.engine.tensorrt.tensors import Buffer, Counted, check_states, is_free, narrowed, refuse_counted, tensors_of
 from helpers.errors import BadInput
+from helpers.sequence import beginning
 
 MIB = 2**20
 Buffers = Mapping[str, Buffer]
@@ -35,6 +36,7 @@ class TensorRtEngine(Engine):
         where = f"{self._device.name} ({self._device.capability})"
         description = f"TensorRT {plan.known.version}, {where}, {asked}{graph}"
         super().__init__(path, inputs, outputs, description, meta, options.states)
+        self._initial = beginning(inputs, self.states, options.initial)
         self._use_graph = options.cuda_graph
         free = [name for name, tensor in inputs.items() if is_free(tensor.shape)]
         self._profiles: Any = Profiles(path, plan.engine, free, options.profile)
@@ -53,13 +55,14 @@ class TensorRtEngine(Engine):
             raise
 
     def reset(self) -> None:
-        """Set the states to zero, as before the first frame."""
+        """Let the states be as before the first frame."""
         self._device.activate()  # this thread may not be the one that loaded the engine
         self._ran = False
         for name in self.states:
             buffer = self._buffers[name]
             buffer.resize(self.inputs[name].shape)
             self._stream.zero(buffer.memory.address, buffer.size)
+        self._upload({name: array for name, array in self._initial.items() if array.any()})
         self._stream.synchronize()
 
     def check(self, feeds: Arrays) -> None:
@@ -75,13 +78,15 @@ class TensorRtEngine(Engine):
         self._stream.synchronize()
         return {name: self._buffers[name].array().copy() for name in self.outputs}
 
-    def slots(self, count: int, states: Mapping[str, str]) -> list[Slot]:
+    def slots(self, count: int, states: Mapping[str, str], initial: Arrays | None = None) -> list[Slot]:
         """As `Engine.slots` says; the states are those that the engine was loaded with."""
         if dict(states) != self.states:
             raise BadInput(f"states of {self.path}", self.states, dict(states), "load it with these states")
         check_fixed(self)
+        self._initial = beginning(self.inputs, states, initial)
         self._device.activate()
         self._bind({name: tensor.shape for name, tensor in self.inputs.items()})
+        self.reset()
         return [TensorRtSlot(self) for _ in range(count)]
 
     def enqueue(self, inputs: Buffers, outputs: Buffers, ready: cuda.Event, start: cuda.Event, end: cuda.Event) -> None:

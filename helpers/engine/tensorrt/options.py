@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from helpers.engine.tensorrt import profiles, versions
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, found_at, sha256
@@ -113,14 +115,16 @@ class LoadOptions:
     """How an engine is loaded.
 
     Attributes:
-        states: {input name: output name}: these inputs stay on the GPU, zero at first; before every further run they
-            and the outputs that feed them change their memory, so that nothing is copied; feeds may leave them out.
+        states: {input name: output name}: these inputs stay on the GPU; before every further run they and the outputs
+            that feed them change their memory, so that nothing is copied; feeds may leave them out.
+        initial: state -> array where a sequence begins, such as `config.initial_states()`; zeros where it has none.
         cuda_graph: queue the whole engine in one call, captured once for each set of shapes, with states twice.
         plugins: paths of plugin libraries; by default those that the engine was built with.
         profile: index of the optimization profile, for all runs; None: for each run the first one that its shapes fit.
     """
 
     states: Mapping[str, str] | None = None
+    initial: Mapping[str, np.ndarray] | None = None
     cuda_graph: bool = False
     plugins: Sequence[PathLike] = ()
     profile: int | None = None

@@ -61,9 +61,8 @@ def test_what_a_runtime_and_an_engine_do_not_tell(conv, x):
     with engine.load(conv) as loaded:
         assert loaded.memory() == {} and loaded.states == {}
         loaded.reset()
-        for ask in (loaded.layers, lambda: loaded.profile({"x": x})):
-            with pytest.raises(BadInput, match=r"ONNX Runtime [\s\S]*runtime tensorrt"):
-                ask()
+        with pytest.raises(BadInput, match=r"ONNX Runtime [\s\S]*runtime tensorrt"):
+            loaded.layers()
         times = loaded.time({"x": x}, warmup=1, iterations=3)
     assert list(times) == ["host"] and times["host"]["n"] == 3
 

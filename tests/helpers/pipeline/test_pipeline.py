@@ -18,10 +18,16 @@ from tests.helpers.dataset.test_jpeg import picture
 SIZE = (21, 33)
 
 
+BEGIN = 3.0
+
+
 class Toy:
-    """The sum of what it has seen since the sequence began."""
+    """The sum of what it has seen since the sequence began, with 3."""
 
     states = {"before": "after"}  # noqa: RUF012
+
+    def initial_states(self):
+        return {"before": np.float32([BEGIN])}
 
     def decode(self, outputs):
         return float(outputs["seen"][0])
@@ -48,7 +54,7 @@ def shots(count=7, again=4):
         for data, plane in zip(jpegs, out, strict=True):
             jpeg.decode(data, plane, "x")
         first = index in (0, again)
-        total = (0 if first else total) + out.mean(dtype=np.float64) + index
+        total = (BEGIN if first else total) + out.mean(dtype=np.float64) + index
         found.append((pipeline.Shot(jpegs, {"shift": np.float32([index])}, first, index), total))
     return found
 

@@ -20,6 +20,7 @@ CONFIG = types.SimpleNamespace(
     image_std=(50.0, 55.0, 60.0),
     pictures="image",
     states=Toy.states,
+    initial_states=Toy().initial_states,
     decode=Toy().decode,
 )
 CONFIG.preparation = lambda: Preparation.of(CONFIG)
@@ -59,7 +60,7 @@ def test_it_finds_what_the_pipeline_finds_stage_after_stage(serial, tmp_path):
 def test_the_feeds_of_a_frame_without_history_are_complete(serial):
     feeds = serial.feeds(shots(2)[1][0])
     assert feeds.keys() == serial.engine.inputs.keys()
-    assert feeds["shift"] == 1 and feeds["before"] == 0 and feeds["image"].std() > 0.1
+    assert feeds["shift"] == 1 and feeds["before"] == 3 and feeds["image"].std() > 0.1
 
 
 def test_a_bad_picture_is_named(serial):

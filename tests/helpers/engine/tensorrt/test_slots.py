@@ -10,12 +10,12 @@ from tests.helpers.engine.tensorrt.builders import built, save_free, step
 STATES = {"history": "kept"}
 
 
-def frames(count=6, again=4):
-    """[(x, first, what comes out)] of a sequence that begins anew at `again`."""
-    history, found = np.zeros((3, 2), np.float32), []
+def frames(count=6, again=4, begin=0.0):
+    """[(x, first, what comes out)] of a sequence that begins anew at `again`, with a history of `begin`."""
+    history, found = np.full((3, 2), begin, np.float32), []
     for seed in range(count):
         x = np.random.default_rng(seed).standard_normal((3, 2)).astype(np.float32)
-        history = np.zeros_like(history) if seed == again else history
+        history = np.full_like(history, begin) if seed == again else history
         outputs = step(x, history)
         found.append((x, seed in (0, again), outputs["top"]))
         history = outputs["kept"]
@@ -38,6 +38,29 @@ def test_frames_on_their_way_at_once_come_out_as_one_after_another(trt, model, d
             np.testing.assert_allclose(outputs["top"], expected, rtol=1e-6)
         for slot in slots:
             slot.close()
+
+
+def test_a_sequence_begins_with_the_states_that_are_given(trt, model, driver):
+    initial = {"history": np.full((3, 2), 0.5, np.float32)}
+    given = frames(begin=0.5)
+    with engine.load(built(model), states=STATES, initial=initial) as loaded:
+        outputs = [loaded.run({"x": x})["top"] for x, *_ in given[:4]]
+        (slot,) = loaded.slots(1, STATES, initial)
+        for x, first, _ in given:
+            slot.inputs["x"][...] = x
+            slot.submit(first and x is not given[0][0])
+            outputs.append(slot.result()["top"])
+        slot.close()
+    for found, (*_, expected) in zip(outputs, [*given[:4], *given], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "array, named", [(np.ones((3, 2)).astype(int), r"int64\[3, 2\]"), (np.ones((1, 2)), r"float64\[1, 2\]")]
+)
+def test_initial_states_that_do_not_fit_are_refused(trt, model, array, named):
+    with pytest.raises(BadInput, match=f"initial state history(.|\n)*{named}(.|\n)*float32"):
+        engine.load(built(model), states=STATES, initial={"history": array})
 
 
 def test_a_frame_is_written_while_another_is_on_its_way(trt, model, driver):

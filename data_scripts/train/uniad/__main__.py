@@ -4,8 +4,8 @@
     python -m data_scripts.train.uniad --stage all --minutes 15 --workers 14 --state build/uniad_all.state \\
         --from checkpoints/uniad_mini.safetensors
 
-First tracks and map, then all that drives; or what is ahead alone, where tracks and map stay. Scenes are rendered by
-worker processes while the training goes on. Streams walk through them frame by frame and carry their tracks: a row
+First tracks and map, then all that drives; or the heads ahead alone (`ahead`, and of them `plan`). Scenes are rendered
+by worker processes while the training goes on. Streams walk through them frame by frame and carry their tracks: a row
 keeps the object that it found, by its number. Losses: focal and L1 of boxes and of lanes after Hungarian matching on
 every decoder layer, dice of masks, likelihood of paths, cells, and the distance of the plan. A run goes on where
 `--state` was left.
@@ -74,6 +74,11 @@ class Run(endless.Run):
         args = self.args
         fixed = frozen.PARTS if args.frozen else ()
         return Trainer(self.config, self.store, args.batch, args.lr, args.seed, args.stage, fixed, args.warm_up)
+
+    def weights(self, network):
+        """Float16: of half the size, and as good."""
+        tensors = super().weights(network)
+        return {name: each.half() if each.is_floating_point() else each for name, each in tensors.items()}
 
     def scored(self, network):
         return scored(network, self.data, self.steps, self.trainer.device)

@@ -23,9 +23,8 @@ DETECTOR = (
     "query_embedding",
     "reference_points",
 )
-AHEAD = ("motion_head.", "occ_head.", "planning_head.")
-FOUND, SEEN = ("boxes", "map"), ("motion", "cells", "plan")
-STAGES = {"tracks": FOUND, "ahead": SEEN, "all": FOUND + SEEN}
+FOUND, HEADS = ("boxes", "map"), {"motion": "motion_head.", "cells": "occ_head.", "plan": "planning_head."}
+STAGES = {"tracks": FOUND, "ahead": (*HEADS,), "plan": ("plan",), "all": (*FOUND, *HEADS)}
 WEIGHTS = {"boxes": 1.0, "map": 0.5, "motion": 0.2, "cells": 1.0, "plan": 1.0}
 LOST = 0.1  # of the carried tracks of a frame, which then have to be found anew
 JITTER = 0.2  # of contrast and light
@@ -73,7 +72,7 @@ class Trainer(recipe.Resumable):
         self.learned, self.warm_up = STAGES[stage], warm_up
         self.model = models.create("uniad", config, seed).to(self.device).train()
         self.average = models.create("uniad", config, seed).to(self.device)
-        learns = AHEAD if self.learned == SEEN else ("",)
+        learns = ("",) if "boxes" in self.learned else tuple(HEADS[name] for name in self.learned)
         for name, each in self.model.named_parameters():
             each.requires_grad_(each.requires_grad and name.startswith(learns) and not name.startswith(fixed))
         trained = {name: each for name, each in self.model.named_parameters() if each.requires_grad}
@@ -120,7 +119,7 @@ class Trainer(recipe.Resumable):
             bev, position = rows["bev"].float()[None], model.pts_bbox_head.positional_encoding()
         else:
             bev, position = encoded(model, feeds, bev)
-        learns = self.learned != SEEN
+        learns = "boxes" in self.learned
         with torch.set_grad_enabled(learns):
             tracks = model.asked(before, (place, now), feeds["use_prev_bev"])
             lost = torch.rand(len(tracks.ids), device=self.device) < LOST
@@ -168,7 +167,8 @@ class Trainer(recipe.Resumable):
         valid = agents.valid  # the rows without an object cost as much as the others
         agents = Agents(*(each[valid] for each in agents))
         _, kept, labels, _, ids = (each[valid[:-1]] for each in objects)
-        futures = self.model.motion_head(bev, agents, lanes.asked)
+        with torch.set_grad_enabled("motion" in self.learned):
+            futures = self.model.motion_head(bev, agents, lanes.asked)
         match = (ids[:, None] == rows["numbers"]) & (ids[:, None] >= 0)
         there, which = match.any(1), match.int().argmax(1)
         paths = torch.where(there[:, None, None], rows["paths"][which], torch.nan)
@@ -177,7 +177,7 @@ class Trainer(recipe.Resumable):
         parts = {"motion": losses.path_loss(futures.paths, futures.log_scores, torch.cat([paths, own]))}
         moving = there & self.model.vehicle[labels]
         parts["cells"] = bev.new_zeros(())
-        if rows["future"] and moving.any():
+        if "cells" in self.learned and rows["future"] and moving.any():
             vehicles = (each[:-1][moving] for each in (futures.query, agents.query, futures.position))
             cells = self.model.occ_head(bev, tuple(vehicles), kept[moving], moving[moving]).logits
             parts["cells"] = losses.cell_loss(cells, rows["owner"][None] == ids[moving, None, None, None])

@@ -187,7 +187,8 @@ def test_a_run_in_pieces_writes_its_checkpoint(minidrive, tmp_path, monkeypatch,
     words[-2] = "--state=" + str(tmp_path / "none.pt")
     begun = program.Run(program.parse([*words, f"--from={tmp_path / 'mini.safetensors'}"]), SMALL)
     kept = read_checkpoint(tmp_path / "mini.safetensors")["query_embedding.weight"]
-    assert torch.equal(begun.trainer.model.query_embedding.weight.detach(), kept)
+    assert kept.dtype == torch.float16
+    assert torch.equal(begun.trainer.model.query_embedding.weight.detach(), kept.float())
 
 
 def test_the_mini_is_what_is_trained():
@@ -256,9 +257,9 @@ def test_a_map_that_stays_is_that_of_the_drive(arrays, mapped, network):
 def test_what_stays_and_what_is_behind_learn_nothing(mapped):
     made = stream.Store(1, CPU)
     made.add((mapped, []))
-    for stage, learn in (("tracks", {"pts_bbox_head", "query_embedding", "query_interact", "memory_bank", "seg_head",
-                                     "reference_points"}),
-                         ("ahead", {"motion_head", "occ_head", "planning_head"})):  # fmt: skip
+    behind = {"motion_head", "occ_head", "planning_head"}
+    found = {"pts_bbox_head", "query_embedding", "reference_points", "query_interact", "memory_bank", "seg_head"}
+    for stage, learn in (("all", found | behind), ("ahead", behind), ("plan", {"planning_head"})):
         one = trainer.Trainer(SMALL, made, 1, 1e-2, 0, stage, frozen.PARTS, warm_up=1)
         before = copy.deepcopy(dict(one.model.named_parameters()))
         for _ in range(4):  # some are of a later frame than a first one
@@ -266,6 +267,8 @@ def test_what_stays_and_what_is_behind_learn_nothing(mapped):
         moved = {name for name, each in one.model.named_parameters() if not torch.equal(each, before[name])}
         assert {name.partition(".")[0] for name in moved} == learn
         assert not any(name.startswith(frozen.PARTS) for name in moved)
+        shares = {group["share"] for group in one.optimizer.param_groups}
+        assert shares == ({1.0, trainer.GENTLE} if stage == "all" else {1.0})
 
 
 def test_a_scene_that_was_kept_is_read_again(arrays, network, tmp_path, monkeypatch):

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from helpers import models
 from helpers.errors import BadInput
+from helpers.files import ROOT
 from helpers.models.runner import runner
 from helpers.sequence import rollout
 from helpers.systems.uniad.config import CONFIGS
@@ -81,6 +83,12 @@ def test_names_and_counts_are_those_of_the_public_checkpoint(name):
     parts = collections.Counter(key.partition(".")[0] for key in model.state_dict())
     assert parts == {part: counts[name == "tiny"] for part, counts in KEYS.items()}
     assert (len(model.state_dict()), models.parameter_count(model)) == TOTAL[name]
+
+
+def test_the_checkpoint_of_the_mini_has_its_tensors():
+    with safe_open(ROOT / "checkpoints/uniad_mini.safetensors", "pt") as stored:
+        shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+    assert shapes == {name: tuple(tensor.shape) for name, tensor in skeleton("mini").state_dict().items()}
 
 
 def test_shapes_are_those_of_the_public_checkpoint():

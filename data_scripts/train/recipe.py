@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -157,7 +158,8 @@ def varied(images: Tensor, jitter: float) -> Tensor:
 
 def in_processes(load: Callable[..., dict], jobs: list[tuple], workers: int | None) -> list[list[dict]]:
     """`load(*job)` of every job in worker processes of one thread each; the results by their `scene`, in order."""
-    with ProcessPoolExecutor(workers, initializer=begin_worker, initargs=(os.getpid(),)) as pool:
+    spawn = get_context("spawn")  # a fork of a process with threads may wait forever for a lock that one of them held
+    with ProcessPoolExecutor(workers, spawn, begin_worker, (os.getpid(),)) as pool:
         running = pool.map(load, *zip(*jobs, strict=True), chunksize=4)
         loaded = list(tqdm(running, total=len(jobs), desc="reading frames", mininterval=5))
     scenes: dict[str, list[dict]] = {}

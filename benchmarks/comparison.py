@@ -20,7 +20,7 @@ def table(pieces, shape, system):
                 "end to end": found.get("end_to_end_ms"), "over FP32": found.get("speedup_over_fp32"),
                 "MiB": found.get("engine_mib"), **{name: found.get(name) for name in system.accuracy},
                 "finite": str(found.get("finite", "")),
-                "A40, published": known.get("ms"),
+                "ms, published": known.get("ms"),
                 "over FP32, published": system.published["fp32"]["ms"] / known["ms"] if known else None,
             })  # fmt: skip
     return rows

@@ -29,7 +29,7 @@ def run(session, options):
     """All pieces of the stage, for systems whose graph takes such ends."""
     engines.check_runtime(options)
     for shape in options.shapes:
-        if options.system.config(shape).pictures:
+        if options.system.has_ends(shape):
             for name in ENGINES[options.runtime]:
                 EndToEnd(session, options, shape, name).run()
 

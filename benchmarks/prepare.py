@@ -56,13 +56,13 @@ def _prepare_shape(session, options, shape):
     settings, weights = network_and_frames(session, options, shape)
     of_both = settings | weights
     session.piece(f"prepare/{shape}/cost", lambda: _cost(onnx), 20, weights)
-    if options.system.config(shape).pictures:
+    if options.system.has_ends(shape):
         session.piece(f"prepare/{shape}/ends", lambda: _ends(work, options, shape), 30, of_both)
     session.piece(f"prepare/{shape}/preprocess", lambda: _preprocess_time(options, shape), 20, settings)
     session.piece(f"prepare/{shape}/reference", lambda: _reference(work, options, shape), 90, of_both)
     session.piece(f"prepare/{shape}/calibration", lambda: _calibration(work, options, shape), 60, of_both)
     session.piece(f"prepare/{shape}/qdq", lambda: _quantize(work, options, shape), 180, of_both)
-    if options.system.config(shape).pictures:
+    if options.system.has_ends(shape):
         session.piece(f"prepare/{shape}/ends_qdq", lambda: _quantized_ends(work, options, shape), 10, of_both)
 
 

@@ -42,9 +42,9 @@ def beginning(
     Raises:
         BadInput: an array that is not all zeros, of another shape or kind of number than the input has.
     """
-    found = zeros(inputs, names)
-    for name in found.keys() & (initial or {}):
-        array, (shape, dtype) = np.asarray(initial[name]), inputs[name]
+    found, begun = zeros(inputs, names), initial or {}
+    for name in found.keys() & begun:
+        array, (shape, dtype) = np.asarray(begun[name]), inputs[name]
         if not array.any():
             continue
         if array.shape != tuple(shape) or array.dtype.kind != np.dtype(dtype).kind:

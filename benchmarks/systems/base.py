@@ -58,6 +58,10 @@ class System:
         """The configuration "published" or "mini", without free dimensions."""
         return models.config(self.name, shape).fixed(self.sizes.get(shape))
 
+    def has_ends(self, shape):
+        """Whether there is a graph that takes pictures and gives boxes."""
+        return bool(self.config(shape).pictures)
+
     def network(self, shape, checkpoint):
         """The mini with its trained weights; the published configuration with seeded random ones."""
         model = models.create(self.name, self.config(shape))

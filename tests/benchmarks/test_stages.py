@@ -630,7 +630,7 @@ def test_ratios_and_table_name_both_sides():
     metrics = measured.metrics_of(pieces, "tensorrt", "published", "qdq_plugin")
     assert (metrics["speedup_over_fp32"], metrics["speedup_over_fp32_plugin"]) == (6, 3)
     row = next(row for row in comparison.table(pieces, "published", SYSTEM) if row["engine"] == "tensorrt qdq")
-    assert row["A40, published"] == 6.02 and row["over FP32, published"] == pytest.approx(3.126, abs=1e-3)
+    assert row["ms, published"] == 6.02 and row["over FP32, published"] == pytest.approx(3.126, abs=1e-3)
 
 
 # --------------------------------------------------------------------------------------------------------- end to end

@@ -33,6 +33,7 @@ def test_what_is_kept_of_a_frame_is_scored_again():
 
 
 def test_it_is_measured_as_it_is_deployed():
+    assert SYSTEM.config("mini").pictures and not SYSTEM.has_ends("mini") and SYSTEMS["bevformer"].has_ends("mini")
     assert SYSTEM.config("published") == CONFIGS["tiny"] and SYSTEM.config("mini") == CONFIGS["mini"]
     assert {SYSTEM.config("mini").input_types()[name].kind for name in SYSTEM.keep_fp32} == {"f", "i"}
     ms = {name: row["ms"] for name, row in SYSTEM.published.items()}

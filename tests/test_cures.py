@@ -197,7 +197,7 @@ def test_the_options_that_the_fix_adds_complete_the_shapes(tmp_path, monkeypatch
     monkeypatch.setattr(engine, "build", lambda *_, **options: taken.append(options["shapes"]) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         engine_command.main([*command, *fix.replace("SHAPE", "2x2").split()[1:]])
-    assert taken == [{"x": ((2, 2), (2, 2), (2, 2))}]
+    assert taken == [[{"x": ((2, 2), (2, 2), (2, 2))}]]
 
 
 def test_a_checkpoint_of_one_set_of_names_is_read(tmp_path):

@@ -29,7 +29,8 @@ small (float[1, 16, 4, 4] x, float[16, 16, 1, 1] w) => (float[1, 16, 4, 4] y) {
 # How often a command is chosen: the last looks at the whole machine, for seconds.
 WEIGHTS = {"engine": 60, "quantize": 20, "divergence": 20, "graph": 20, "patch": 20, "llm": 10, "models": 10,
            "weights": 10, "records": 10, "explain": 10, "samples": 5, "create_engine": 5,
-           "policy": 5, "act": 5, "evaluate": 5, "run": 5, "summarize": 5, "planning": 5, "doctor": 1}  # fmt: skip
+           "policy": 5, "act": 5, "builder": 5, "evaluate": 5, "run": 5, "summarize": 5, "planning": 5,
+           "doctor": 1}  # fmt: skip
 FOREVER = {"serve", "export"}  # not asked: one serves until it is told to end, the other is minutes at it
 SLOW = ("patch", "check")  # asks the network; the other actions take the same options
 NEVER = {"--dry-run"}  # given always, below

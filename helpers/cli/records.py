@@ -26,7 +26,7 @@ HEADLINES = {  # metric: its column in the overview and its format there
 }
 RESULTS = ROOT / "results"
 SOURCE = ("kind", "device", "date", "commit", "command")
-DEVICE_DETAIL = re.compile(r",.*|( CPU| Processor)? @.*| \d+ ?GB\b.*| \d+-Core\b.*|\((R|TM)\)")
+DEVICE_DETAIL = re.compile(r"( Processor)?,.*|( CPU| Processor)? @.*| \d+ ?GB\b.*| \d+-Core\b.*|\((R|TM)\)")
 
 
 def latest(found: Iterable[Record]) -> list[Record]:

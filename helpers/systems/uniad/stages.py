@@ -17,7 +17,7 @@ def stages(config: Config) -> tuple[list[Stage], tuple[str, str, str]]:
         ("Tracks", f"{config.num_query} new queries and those of\nknown objects ask the grid", "boxes, identities"),
         ("Map", f"{config.map_queries} lane queries\nask the grid", "masks of lanes,\nwhat may be driven on"),
         ("Motion", f"{config.modes} futures of each object ask\nobjects, lanes, the grid", f"paths of {seconds:g} s"),
-        ("Occupancy", "vehicles claim the cells\nof a finer grid", f"{config.occupancy_steps} times\nin 2 s"),
+        ("Occupancy", "vehicles claim the cells\nof a grid of their own", f"{config.occupancy_steps} times\nin 2 s"),
         ("Plan", "the vehicle's own future,\nwith its command", f"{config.plan_steps} points"),
     ]  # fmt: skip
     return rows, (

@@ -58,6 +58,7 @@ class Run(endless.Run):
 
     def __init__(self, args, config=CONFIGS["mini"]):
         self.beginning = Beginning(config, args.seed, args.detector, args.start)
+        self.beginning.check(frozen.PARTS if args.frozen else ())  # before any scene is made
         super().__init__(args, config, stage=(args.stage, OTHER_STAGE))
         if self.anew:
             for network in (self.trainer.model, self.trainer.average):

@@ -12,7 +12,9 @@ from data_scripts.train.uniad import samples
 from data_scripts.train.uniad.frozen import Arrays, digest, with_maps
 from data_scripts.train.uniad.transplant import transplant
 from helpers import files, models
-from helpers.errors import foreign
+from helpers.errors import BadInput, foreign
+
+FIX = "give checkpoints/bevformer_mini.safetensors, or a checkpoint of UniAD with --from"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,16 @@ class Beginning:
         if self.start:
             models.load_checkpoint(network, self.start)
         return transplant(network, self.detector) if self.detector else ([], [])
+
+    def check(self, parts: tuple[str, ...]) -> None:
+        """BadInput for a file that does not fit, or a detector that lacks some of what begins with one of `parts`."""
+        network = models.create("uniad", self.config, self.seed)
+        taken, _ = self.fill(network)
+        if self.detector and not self.start:
+            lacking = [name for name in network.state_dict() if name.startswith(parts) and name not in taken]
+            if lacking and parts:
+                raise BadInput(self.detector, f"{len(lacking)} tensors of the map less, such as {lacking[0]}",
+                               "a BEVFormer with all that makes the map", FIX)  # fmt: skip
 
 
 @functools.lru_cache(maxsize=1)

@@ -237,6 +237,20 @@ def test_all_of_the_mini_detector_has_a_place_in_the_mini():
         assert tensor.shape == place.shape or MOVED.get(name, name) in PARTIAL
 
 
+def test_a_map_that_stays_needs_a_detector_with_all_of_it(network, tmp_path):
+    """Asked before a scene is made, which takes minutes."""
+    whole = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(frozen.PARTS)}
+    write_tensors(whole, tmp_path / "whole.safetensors")
+    source.Beginning(SMALL, 0, tmp_path / "whole.safetensors").check(frozen.PARTS)
+    lacking = sorted(whole)[0]
+    del whole[lacking]
+    write_tensors(whole, tmp_path / "part.safetensors")
+    part = source.Beginning(SMALL, 0, tmp_path / "part.safetensors")
+    part.check(())
+    with pytest.raises(BadInput, match=f"1 tensors of the map less, such as {lacking}"):
+        part.check(frozen.PARTS)
+
+
 @pytest.fixture(scope="module")
 def mapped(arrays, network):
     return frozen.with_maps(arrays, copy.deepcopy(network))

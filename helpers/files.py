@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -45,8 +46,11 @@ def as_path(path: PathLike, expected: str = "a path that can be looked up", fix:
 def found_at(path: PathLike) -> str:
     """What is at a path, links followed: "a file", "a folder", "a device or a pipe" or "no such file"."""
     path = as_path(path)
-    kinds = {"a file": path.is_file, "a folder": path.is_dir, ENDLESS: path.exists}
-    return next((kind for kind, holds in kinds.items() if holds()), NOTHING)
+    try:
+        mode = path.stat().st_mode  # asked once: what is there may come or go meanwhile
+    except (FileNotFoundError, NotADirectoryError):
+        return NOTHING
+    return "a file" if stat.S_ISREG(mode) else "a folder" if stat.S_ISDIR(mode) else ENDLESS
 
 
 @contextlib.contextmanager

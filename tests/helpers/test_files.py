@@ -270,3 +270,18 @@ def test_words_that_no_program_can_be_given_are_not_given_to_git(tmp_path):
 def test_a_file_that_cannot_be_read_is_no_engine(use):
     with pytest.raises(BadInput, match="/proc/self/mem"):
         use("/proc/self/mem")
+
+
+def test_what_comes_while_it_is_asked_for_is_no_device(tmp_path, monkeypatch):
+    """One look: a file that comes after it was not there is either absent or a file."""
+    path, look = tmp_path / "late", Path.stat
+    late = path.touch
+
+    def once(self, **options):
+        try:
+            return look(self, **options)
+        finally:
+            late()
+
+    monkeypatch.setattr(Path, "stat", once)
+    assert files.found_at(path) in (files.NOTHING, "a file")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.boxes import require_frame, transform
+from helpers.boxes import corners, require_frame, transform
 from helpers.display.pictures import Picture, listed, tally
 from helpers.display.scenes import ground, lidar_points
 from helpers.display.style import INK, LINE_COLORS, MUTED, PALETTE, new_figure, picture
@@ -13,6 +13,7 @@ from helpers.display.told import told
 from helpers.errors import BadInput
 
 LAYERS = ("map", "occupancy", "tracks", "motion", "plan")
+FOOTPRINT = (2, 3, 7, 6)  # corners at the bottom, around
 ROAD = "#EDEDF2"
 LANES = {"divider": "#D9A400", "crossing": "#6FA3BF", "border": "#9C9CA8"}
 PLAN, DRIVEN = LINE_COLORS[0], LINE_COLORS[1]
@@ -94,15 +95,11 @@ def _tracks(axes, frame, found, past):
     from matplotlib.lines import Line2D
 
     boxes = found.boxes
-    ahead = np.stack([np.cos(boxes.yaws), np.sin(boxes.yaws)], axis=1)
-    side = np.stack([-ahead[:, 1], ahead[:, 0]], axis=1)
-    half = boxes.sizes[:, 1::-1] / 2
-    along, across = ahead * half[:, :1], side * half[:, 1:]
-    corners = np.stack(
-        [boxes.centers[:, :2] + s * along + t * across for s, t in ((1, 1), (1, -1), (-1, -1), (-1, 1))], 1
-    )
+    footprints = corners(boxes)[:, FOOTPRINT, :2]
     colors = [color_of(each) for each in found.ids]
-    axes.add_collection(PolyCollection(corners, facecolors=colors, edgecolors=INK, linewidths=0.7, alpha=0.9, zorder=3))
+    axes.add_collection(
+        PolyCollection(footprints, facecolors=colors, edgecolors=INK, linewidths=0.7, alpha=0.9, zorder=3)
+    )
     for identity, trail in trails(frame, found, past).items():
         axes.plot(*trail.T, color=color_of(identity), linewidth=1.6, zorder=2.5)
     for (x, y, _), identity in zip(boxes.centers, found.ids, strict=True):

@@ -38,7 +38,7 @@ class Beginning:
         taken, _ = self.fill(network)
         if self.detector and not self.start:
             lacking = [name for name in network.state_dict() if name.startswith(parts) and name not in taken]
-            if lacking and parts:
+            if lacking:
                 raise BadInput(self.detector, f"{len(lacking)} tensors of the map less, such as {lacking[0]}",
                                "a BEVFormer with all that makes the map", FIX)  # fmt: skip
 

@@ -10,9 +10,8 @@ from data_scripts.train import recipe
 from data_scripts.train.omnidrive.stream import Store, Walks
 from data_scripts.train.uniad import losses
 from helpers import models
-from helpers.systems.uniad.motion import Agents
-from helpers.systems.uniad.tracks import NONE as NOBODY
-from helpers.systems.uniad.tracks import VEHICLE, Place, Tracks
+from helpers.systems.uniad.common import NONE as NOBODY
+from helpers.systems.uniad.common import VEHICLE, Agents, Place, Tracks
 
 WARM_UP = 300  # steps
 GENTLE = 0.25  # of the learning rate, for what a detector has learned already

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from helpers.engine.definition.constant import Constant
-from helpers.engine.definition.tensor import Tensor
+from helpers.engine.definition.tensor import REAL, Tensor
 from helpers.errors import BadInput
 
-REAL = ("FLOAT", "HALF")
 KINDS = {np.dtype(np.float32): "FLOAT", np.dtype(np.int32): "INT32"}  # of inputs and outputs
 UNTYPED = ("cast", "constant")  # layers whose type is their own
 ARRAYS = {"FLOAT": np.float32, "HALF": np.float16, "INT32": np.int32}

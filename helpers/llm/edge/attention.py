@@ -15,9 +15,9 @@ from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.graph.functions.body import Body
 from helpers.graph.walk import attributes, copy, opset
+from helpers.llm.edge.commands import PAGE
 
 DOMAIN, OP_TYPE = "trt_edgellm", "AttentionPlugin"
-PAGE = 128  # tokens
 INPUTS = ("qkv", "past_key_value", "query_lengths", "rope_rotary_cos_sin", "past_lengths", "kv_page_table",
           "query_start_offsets", "attention_sequence_lengths", "execution_phase_marker",
           "context_sequence_count_carrier")  # fmt: skip

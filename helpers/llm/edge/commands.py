@@ -19,13 +19,13 @@ PACKAGE, QUANTIZE, EXPORT = "tensorrt-edgellm", "tensorrt-edgellm-quantize", "te
 PRECISIONS = ("fp16", "int8_sq", "int4_awq", "fp8", "nvfp4")
 INTEGERS = PRECISIONS[:3]
 SETUP = "docs/edge.md says how, in an environment of its own"
-PAGE = 128
+PAGE = 128  # tokens
 WHY = {
     "quantize": "ModelOpt calibrates and writes a quantized folder of Hugging Face; --device=cpu where there is no GPU",
     "export": "the graph, its embeddings, its sizes and its texts in onnx/llm; needs no GPU",
     "cmake": "in a clone of TensorRT-Edge-LLM: its programs and plugins, then cmake --build build",
     "build": "the engine, strongly typed, with two profiles: a prompt of up to {tokens} tokens, and one token; "
-    "its cache is a pool of {pages} pages of 128 tokens",
+    f"its cache is a pool of {{pages}} pages of {PAGE} tokens",
     "run": "answers to the requests of a file, without Python",
 }
 

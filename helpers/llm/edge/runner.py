@@ -7,7 +7,8 @@ import onnx
 
 from helpers.arguments import array, typed
 from helpers.graph.session import open_session
-from helpers.llm.edge.attention import PAGE, define
+from helpers.llm.edge.attention import define
+from helpers.llm.edge.commands import PAGE
 from helpers.llm.language_model import LanguageModel
 
 PREFILL, DECODE = 1, 3  # lengths of the marker that tells the phases apart; its content is ignored

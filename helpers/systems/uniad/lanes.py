@@ -11,10 +11,9 @@ from helpers.layers.encoding import inverse_sigmoid, sine
 from helpers.layers.pillars import cells
 from helpers.ops.common import full_precision
 from helpers.ops.ms_deform_attn import ms_deform_attn
+from helpers.systems.uniad.common import MAP_EPSILON
 from helpers.systems.uniad.config import Config
 from helpers.systems.uniad.masks import MaskHead
-
-EPSILON = 1e-6  # by which a position falls short of the public map's end
 
 
 class Lanes(NamedTuple):
@@ -130,7 +129,7 @@ class Transformer(nn.Module):
         self.reference_points = nn.Linear(config.embed_dims, 2)
         self.register_buffer("cells", torch.tensor(cells(config)), persistent=False)
         for name, size in zip(("rows", "columns"), self.shape, strict=True):
-            place = (torch.arange(size, dtype=torch.float64) + 0.5) / (size + EPSILON)
+            place = (torch.arange(size, dtype=torch.float64) + 0.5) / (size + MAP_EPSILON)
             self.register_buffer(name, sine(place[:, None], config.embed_dims // 2).float(), persistent=False)
 
     def encode(self, bev: Tensor) -> Tensor:

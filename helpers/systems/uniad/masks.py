@@ -3,9 +3,9 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.systems.uniad.common import MASK_EPSILON
 from helpers.systems.uniad.config import Config
 
-EPS = 1e-6  # of the LayerNorms
 RATIO = 4  # of the hidden layer
 
 
@@ -76,10 +76,10 @@ class Block(nn.Module):
     def __init__(self, dims: int, heads: int, self_attention: bool) -> None:
         super().__init__()
         self.attn, self.mlp = Attention(dims, heads), MLP(dims)
-        self.head_norm1, self.head_norm2 = nn.LayerNorm(dims, EPS), nn.LayerNorm(dims, EPS)
+        self.head_norm1, self.head_norm2 = nn.LayerNorm(dims, MASK_EPSILON), nn.LayerNorm(dims, MASK_EPSILON)
         self.among = self_attention
         if self_attention:
-            self.self_attention, self.norm3 = SelfAttention(dims, heads), nn.LayerNorm(dims, EPS)
+            self.self_attention, self.norm3 = SelfAttention(dims, heads), nn.LayerNorm(dims, MASK_EPSILON)
 
     def forward(self, query: Tensor, memory: Tensor) -> Tensor:
         if self.among:

@@ -5,10 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.layers.transformer import MultiHead
+from helpers.systems.uniad.common import WAIT, Tracks
 from helpers.systems.uniad.config import Config
-from helpers.systems.uniad.tracks import Tracks
-
-WAIT = 3  # frames between two that are saved
 
 
 class MemoryBank(nn.Module):

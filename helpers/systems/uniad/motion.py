@@ -1,7 +1,6 @@
 """The motion head: where every object, and the vehicle, may go, in several modes."""
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,33 +11,10 @@ from helpers.layers.encoding import sine
 from helpers.layers.transformer import DecoderLayer, EncoderLayer
 from helpers.ops.ms_deform_attn import ms_deform_attn
 from helpers.systems.uniad import anchors
+from helpers.systems.uniad.common import ABOUT_PI, Agents, Futures
 from helpers.systems.uniad.config import Config
 
-ABOUT_PI = 3.1415953  # as the public code has it
 RAYS = 4  # points about an end, of each group
-
-
-class Agents(NamedTuple):
-    """A objects, the vehicle last: query [A, C]; center [A, 2] m and yaw [A] rad (box code); group [A] int64 of their
-    class; valid bool [A].
-    """  # fmt: skip
-
-    query: Tensor
-    center: Tensor
-    yaw: Tensor
-    group: Tensor
-    valid: Tensor
-
-
-class Futures(NamedTuple):
-    """Of A objects in P modes: paths [A, P, T, 5], x and y in m from the center along LiDAR's axes, deviations in x and
-    y, correlation; log_scores [A, P]; query [A, P, C]; position [A, C] of the objects.
-    """  # fmt: skip
-
-    paths: Tensor
-    log_scores: Tensor
-    query: Tensor
-    position: Tensor
 
 
 class EndAttention(nn.Module):

@@ -9,15 +9,14 @@ from torch import Tensor, nn
 
 from helpers.layers.resnet import Pyramid, ResNet
 from helpers.systems.uniad.bev import Found, TrackHead
+from helpers.systems.uniad.common import NONE, RANGE, VEHICLE, Agents, Place, Tracks
 from helpers.systems.uniad.config import Config
 from helpers.systems.uniad.lanes import MapHead
 from helpers.systems.uniad.memory import MemoryBank, QueryInteraction
-from helpers.systems.uniad.motion import Agents, MotionHead
+from helpers.systems.uniad.motion import MotionHead
 from helpers.systems.uniad.occupancy import OccupancyHead
 from helpers.systems.uniad.planning import PlanningHead
-from helpers.systems.uniad.tracks import NONE, VEHICLE, Place, Tracks, aged, first, fresh, moved
-
-RANGE = (61.2, 61.2, 10.0)  # m from the sensor, beyond which an object is not handed on
+from helpers.systems.uniad.tracks import aged, first, fresh, moved
 
 
 class Criterion(nn.Module):
@@ -141,7 +140,7 @@ class UniAD(nn.Module):
         points = self.reference_points(carried.query[:, : learned.shape[1] // 2])
         ahead = moved(carried.points, carried.boxes[:, -2:], *places, self.pts_bbox_head.bounds)
         points = torch.cat([ahead.to(points.dtype), points[:, 2:]], 1)
-        return new.then(carried._replace(points=points, ids=torch.where(use > 0, carried.ids, NONE)))
+        return new.then(carried._replace(points=points, ids=torch.where(use > 0, carried.ids, NONE)), torch.cat)
 
     def _holds(self, tracks):
         """bool [N]: the fresh rows, and the carried ones that have a track."""
@@ -192,7 +191,7 @@ class UniAD(nn.Module):
         kept = kept._replace(ids=torch.where(living[rows], kept.ids, NONE))
         kept = kept._replace(query=self.query_interact(kept.query, output[rows], kept.ids >= 0))
         new = fresh(learned, self.reference_points(learned[:, : learned.shape[1] // 2]), self.config.slots)
-        return new.then(kept)
+        return new.then(kept, torch.cat)
 
 
 def decoded(code: Tensor) -> Tensor:

@@ -8,11 +8,9 @@ from torch import Tensor, nn
 
 from helpers.layers.attention import FeedForward
 from helpers.layers.transformer import MultiHead
+from helpers.systems.uniad.common import LEAST_SEEN, LEAST_SURE
 from helpers.systems.uniad.config import Config
 from helpers.systems.uniad.grids import Decoder, Downscale, LightProjection, Slicer, UpscaleAdd, fitted
-
-LEAST_SEEN = 0.3  # a vehicle is looked at where its own mask is at least this sure
-LEAST_SURE = 0.1  # of being occupied
 
 
 class Occupancy(NamedTuple):

@@ -4,55 +4,14 @@ All rows are there in every frame: first a fresh query for each learned one, the
 ones. A carried row without a track has the identity -1; nothing sees it.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from helpers.layers.encoding import inverse_sigmoid
 from helpers.ops.common import full_precision
 from helpers.ops.inverse import inverse
+from helpers.systems.uniad.common import NONE, Place, Tracks
 from helpers.systems.uniad.config import Config
-
-NONE, VEHICLE = -1, -2  # identities of no track and of the vehicle itself
-
-
-class Tracks(NamedTuple):
-    """N rows.
-
-    query [N, 2C], position and content; points [N, 3], logits of the place in the range; ids [N] int32; targets [N]
-    int32, of training; missed [N] int32, frames without the object; overlap [N], of training; score [N], of training;
-    boxes [N, 10], box codes; memory [N, S, C], the newest last; empty [N, S] int32, 1 where a slot is; wait [N], frames
-    until the next is saved.
-    """
-
-    query: Tensor
-    points: Tensor
-    ids: Tensor
-    targets: Tensor
-    missed: Tensor
-    overlap: Tensor
-    score: Tensor
-    boxes: Tensor
-    memory: Tensor
-    empty: Tensor
-    wait: Tensor
-
-    def taken(self, rows: Tensor) -> "Tracks":
-        """These rows [M] int64, in their order."""
-        return Tracks(*(each[rows] for each in self))
-
-    def then(self, more: "Tracks") -> "Tracks":
-        """These rows, then `more`."""
-        return Tracks(*(torch.cat(pair) for pair in zip(self, more, strict=True)))
-
-
-class Place(NamedTuple):
-    """When and where the vehicle is: time [1] s, rotation R [1, 3, 3], translation t [1, 3] m; x_global = x @ R + t."""
-
-    time: Tensor
-    rotation: Tensor
-    translation: Tensor
 
 
 def fresh(query: Tensor, points: Tensor, slots: int) -> Tracks:

@@ -9,12 +9,11 @@ from helpers.engine.definition.attention import Map, ms_deform_attn, self_attent
 from helpers.engine.definition.functions import cat
 from helpers.engine.definition.layers import feed_forward, layer_norm, linear, regression_branch
 from helpers.layers.pillars import cells
+from helpers.systems.uniad.common import MAP_EPSILON
 from helpers.systems.uniad.config import Config
 from helpers.systems.uniad.definition.bev import inverse_sigmoid
 from helpers.systems.uniad.definition.masks import mask_head
 from helpers.systems.uniad.definition.motion import sines
-
-EPSILON = 1e-6  # by which a position falls short of the public map's end
 
 
 class Lanes(NamedTuple):
@@ -68,7 +67,7 @@ def _read(entries, config):
 def encode(m: Module, bev: Tensor, config: Config) -> Tensor:
     """`Transformer.encode`: [1, cells, C] -> the same."""
     sizes, half = (config.bev_h, config.bev_w), config.embed_dims // 2
-    rows, columns = (sines((np.arange(size) + 0.5) / (size + EPSILON), half) for size in sizes)
+    rows, columns = (sines((np.arange(size) + 0.5) / (size + MAP_EPSILON), half) for size in sizes)
     grid = np.broadcast_to(rows[:, None], (*sizes, half)), np.broadcast_to(columns[None], (*sizes, half))
     position = np.concatenate(grid, -1).reshape(1, -1, 2 * half).astype(np.float32) + m.array("level_embeds")[0]
     place, start = m.network.constant(position), m.network.constant(cells(config)[None])

@@ -3,8 +3,7 @@
 from helpers.engine.definition import Module, Tensor
 from helpers.engine.definition.attention import attended, split_heads
 from helpers.engine.definition.layers import layer_norm, linear
-
-EPS = 1e-6  # of the LayerNorms
+from helpers.systems.uniad.common import MASK_EPSILON
 
 
 def logits(m: Module, query: Tensor, memory: Tensor, heads: int) -> Tensor:
@@ -34,9 +33,9 @@ def self_attention(m: Module, x: Tensor, heads: int) -> Tensor:
 def block(m: Module, query: Tensor, memory: Tensor, heads: int, among: bool) -> Tensor:
     """`Block`; among: whether the queries look at each other first."""
     if among:
-        query = layer_norm(m.norm3, query + self_attention(m.self_attention, query, heads), EPS)
-    query = layer_norm(m.head_norm1, query + attention(m.attn, query, memory, heads), EPS)
-    return layer_norm(m.head_norm2, query + linear(m.mlp.fc2, linear(m.mlp.fc1, query).gelu()), EPS)
+        query = layer_norm(m.norm3, query + self_attention(m.self_attention, query, heads), MASK_EPSILON)
+    query = layer_norm(m.head_norm1, query + attention(m.attn, query, memory, heads), MASK_EPSILON)
+    return layer_norm(m.head_norm2, query + linear(m.mlp.fc2, linear(m.mlp.fc1, query).gelu()), MASK_EPSILON)
 
 
 def mask_head(

@@ -6,10 +6,8 @@ from helpers.engine.definition import Module, Tensor
 from helpers.engine.definition.attention import multi_head
 from helpers.engine.definition.functions import cat, where
 from helpers.engine.definition.layers import layer_norm, linear
+from helpers.systems.uniad.common import WAIT, Tracks
 from helpers.systems.uniad.config import Config
-from helpers.systems.uniad.definition.tracks import Tracks
-
-WAIT = 3  # frames between two that are saved
 
 
 def memory_bank(m: Module, tracks: Tracks, output: Tensor, scores: Tensor, config: Config) -> tuple[Tracks, Tensor]:

@@ -18,28 +18,8 @@ from helpers.engine.definition.layers import (
     regression_branch,
 )
 from helpers.systems.uniad import anchors
+from helpers.systems.uniad.common import ABOUT_PI, Agents, Futures
 from helpers.systems.uniad.config import Config
-
-ABOUT_PI = 3.1415953  # as the public code has it
-
-
-class Agents(NamedTuple):
-    """The fields of `helpers.systems.uniad.motion.Agents`."""
-
-    query: Tensor
-    center: Tensor
-    yaw: Tensor
-    group: Tensor
-    valid: Tensor
-
-
-class Futures(NamedTuple):
-    """The fields of `helpers.systems.uniad.motion.Futures`."""
-
-    paths: Tensor
-    log_scores: Tensor
-    query: Tensor
-    position: Tensor
 
 
 def end_attention(m: Module, query: Tensor, position: Tensor, bev: Tensor, ends: Tensor, config: Config) -> Tensor:

@@ -8,18 +8,15 @@ from helpers.engine.definition import Module, Network, Tensor
 from helpers.engine.definition.functions import cat, max_pool, where
 from helpers.engine.definition.layers import conv, linear
 from helpers.engine.definition.resnet import bottleneck, pyramid
+from helpers.systems.uniad.common import NONE, RANGE, VEHICLE, Agents, Place, Tracks
 from helpers.systems.uniad.config import TRACKS, Config
 from helpers.systems.uniad.definition.bev import Found, Motion, encode, found, positional_encoding
 from helpers.systems.uniad.definition.lanes import map_head
 from helpers.systems.uniad.definition.memory import memory_bank, query_interaction
-from helpers.systems.uniad.definition.motion import Agents, motion_head
+from helpers.systems.uniad.definition.motion import motion_head
 from helpers.systems.uniad.definition.occupancy import occupancy_head
 from helpers.systems.uniad.definition.planning import planning_head
 from helpers.systems.uniad.definition.tracks import (
-    NONE,
-    VEHICLE,
-    Place,
-    Tracks,
     aged,
     decoded,
     first,
@@ -29,7 +26,6 @@ from helpers.systems.uniad.definition.tracks import (
 
 # Places, positions and what is regressed stay in floating point where the rest is INT8.
 UNQUANTIZED = re.compile(r"reference_points|reg_branch|sampling_offsets|can_bus_mlp|_embedding_layer|conv_offset")
-RANGE = (61.2, 61.2, 10.0)  # m from the sensor, beyond which an object is not handed on
 Objects = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
@@ -105,7 +101,7 @@ def asked(m: Module, before: Tracks, places: tuple[Place, Place], use: Tensor, c
     ahead = moved(carried.points, carried.boxes[:, -2:], *places, config)
     points = cat([ahead, points[:, 2:]], 1)
     ids = where(use > 0, carried.ids, NONE)
-    return fresh_rows(m, config).then(carried._replace(points=points, ids=ids))
+    return fresh_rows(m, config).then(carried._replace(points=points, ids=ids), cat)
 
 
 def holds(tracks: Tracks, config: Config) -> Tensor:
@@ -153,7 +149,7 @@ def remembered(m: Module, tracks: Tracks, output: Tensor, scores: Tensor, config
         kept = kept._replace(ids=where(living.whole()[rows].equals(1), kept.ids, NONE))
     query = query_interaction(m.query_interact, kept.query, output[rows], kept.ids > NONE, config)
     with network.full_precision():
-        return fresh_rows(m, config).then(kept._replace(query=query))
+        return fresh_rows(m, config).then(kept._replace(query=query), cat)
 
 
 def ahead(

@@ -6,6 +6,7 @@ from helpers.engine.definition import Module, Tensor
 from helpers.engine.definition.attention import multi_head
 from helpers.engine.definition.functions import cat, where
 from helpers.engine.definition.layers import feed_forward, layer_norm, linear, normed
+from helpers.systems.uniad.common import LEAST_SEEN, LEAST_SURE
 from helpers.systems.uniad.config import Config
 from helpers.systems.uniad.definition.grids import (
     decoder,
@@ -15,8 +16,6 @@ from helpers.systems.uniad.definition.grids import (
     sliced,
     upscale_add,
 )
-
-LEAST_SEEN, LEAST_SURE = 0.3, 0.1  # as `helpers.systems.uniad.occupancy` has them
 
 
 class Occupancy(NamedTuple):

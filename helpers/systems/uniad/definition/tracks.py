@@ -1,48 +1,13 @@
 """`helpers.systems.uniad.tracks`: the life of tracks, all of it in float32 and whole numbers."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from helpers.engine.definition import Network, Tensor
 from helpers.engine.definition.functions import atan2, cat, where
 from helpers.graph.functions.inverse import MINORS
+from helpers.systems.uniad.common import NONE, Place, Tracks
 from helpers.systems.uniad.config import EMPTY, TRACKS, Config
 from helpers.systems.uniad.definition.bev import inverse_sigmoid
-
-NONE, VEHICLE = -1, -2  # identities of no track and of the vehicle itself
-
-
-class Tracks(NamedTuple):
-    """The fields of `helpers.systems.uniad.tracks.Tracks`."""
-
-    query: Tensor
-    points: Tensor
-    ids: Tensor
-    targets: Tensor
-    missed: Tensor
-    overlap: Tensor
-    score: Tensor
-    boxes: Tensor
-    memory: Tensor
-    empty: Tensor
-    wait: Tensor
-
-    def taken(self, rows: Tensor) -> "Tracks":
-        """These rows [M] int32, in their order."""
-        return Tracks(*(each[rows] for each in self))
-
-    def then(self, more: "Tracks") -> "Tracks":
-        """These rows, then `more`."""
-        return Tracks(*(cat(pair, 0) for pair in zip(self, more, strict=True)))
-
-
-class Place(NamedTuple):
-    """time [1] s, rotation [1, 3, 3] and translation [1, 3] m; x_global = x @ R + t."""
-
-    time: Tensor
-    rotation: Tensor
-    translation: Tensor
 
 
 def fresh(network: Network, query: Tensor, points: Tensor, config: Config) -> Tracks:

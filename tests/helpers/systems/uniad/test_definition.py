@@ -14,11 +14,11 @@ from helpers.errors import BadInput
 from helpers.models.ranges import ranges
 from helpers.sequence import rollout
 from helpers.systems.uniad import anchors
+from helpers.systems.uniad.common import Agents, Place, Tracks
 from helpers.systems.uniad.definition import bev, grids, lanes, memory, motion, network, occupancy, planning, tracks
 from helpers.systems.uniad.grids import Downscale
 from helpers.systems.uniad.lanes import MapAttention
-from helpers.systems.uniad.motion import Agents
-from helpers.systems.uniad.tracks import Place, aged, first, moved
+from helpers.systems.uniad.tracks import aged, first, moved
 from tests.helpers.engine.definition.interpreter import interpreted
 from tests.helpers.engine.definition.written import computed, empty, noise, weights_of
 from tests.helpers.systems.driven import driven
@@ -44,8 +44,8 @@ def model():
 def rows(config=CONFIG):
     """The states of a drive's second frame: what a few objects leave behind."""
     count = config.rows
-    values = [array.astype(np.float32) for array in config.initial_states().values()][: len(tracks.Tracks._fields)]
-    found = dict(zip(tracks.Tracks._fields, values, strict=True))
+    values = [array.astype(np.float32) for array in config.initial_states().values()][: len(Tracks._fields)]
+    found = dict(zip(Tracks._fields, values, strict=True))
     for k, name in enumerate(("query", "points", "boxes", "memory")):
         found[name] = noise(*found[name].shape, seed=k)
     random = np.random.default_rng(4)
@@ -118,7 +118,7 @@ def test_objects_move_with_the_vehicle(model):
     expected = moved(points, velocity, Place(*where[:3]), Place(*where[3:]), torch.tensor(CONFIG.pc_range))
 
     def write(m, points, velocity, *where):
-        return tracks.moved(points, velocity, tracks.Place(*where[:3]), tracks.Place(*where[3:]), CONFIG)
+        return tracks.moved(points, velocity, Place(*where[:3]), Place(*where[3:]), CONFIG)
 
     held_against([computed(write, given)], [expected])
 
@@ -127,12 +127,12 @@ def test_tracks_are_born_and_die(model):
     state, scores = rows(), np.linspace(0, 1, CONFIG.rows, dtype=np.float32)
     given = [*state.values(), scores, np.array([5], np.int32)]
     *fields, score, newest = torches(*given)
-    expected, after = aged(tracks.Tracks(*fields), score, newest, CONFIG)
+    expected, after = aged(Tracks(*fields), score, newest, CONFIG)
     count = CONFIG.carried
 
     def write(m, *given):
         *fields, score, newest = given
-        found, after = tracks.aged(tracks.Tracks(*fields), score, newest, CONFIG)
+        found, after = tracks.aged(Tracks(*fields), score, newest, CONFIG)
         return found.ids, found.missed, after, tracks.first(found.ids > -1, count)
 
     held_against(computed(write, given), [expected.ids, expected.missed, after, first(expected.ids >= 0, count)])
@@ -145,12 +145,12 @@ def test_memory_and_the_next_query(model, alive):
     alive = (np.random.default_rng(1).random(CONFIG.rows) > alive).astype(np.int32)  # above 1: no track at all
     given = [*state.values(), noise(CONFIG.rows, DIMS), np.abs(noise(CONFIG.rows, seed=1)), alive]
     *fields, output, scores, living = torches(*given)
-    kept, after = model.memory_bank(tracks.Tracks(*fields), output, scores)
+    kept, after = model.memory_bank(Tracks(*fields), output, scores)
     asked = model.query_interact(kept.query, output, living == 1)
 
     def write(m, *given):
         *fields, output, scores, living = given
-        kept, after = memory.memory_bank(m.memory_bank, tracks.Tracks(*fields), output, scores, CONFIG)
+        kept, after = memory.memory_bank(m.memory_bank, Tracks(*fields), output, scores, CONFIG)
         asked = memory.query_interaction(m.query_interact, kept.query, output, living.equals(1), CONFIG)
         return kept.memory, kept.empty, kept.wait, after, asked
 
@@ -178,7 +178,7 @@ def test_motion(model):
     expected = model.motion_head(world, Agents(*agents[:3], agents[3].long(), valid == 1), (query, position))
 
     def write(m, world, query, center, yaw, group, valid, *roads):
-        agents = motion.Agents(query, center, yaw, group, valid.equals(1))
+        agents = Agents(query, center, yaw, group, valid.equals(1))
         return motion.motion_head(m.motion_head, world, agents, roads, CONFIG)
 
     found, expected = computed(write, given, model), list(expected)

@@ -14,7 +14,7 @@ from helpers.ops.grid_sample_3d import grid_sample_3d
 from helpers.systems.fbocc.backward import BackwardProjection, Geometry
 from helpers.systems.fbocc.config import Config
 from helpers.systems.fbocc.depth import DepthNet
-from helpers.systems.fbocc.voxels import OccupancyHead, VoxelEncoder, VoxelNeck
+from helpers.systems.fbocc.voxels import OccupancyHead, VoxelEncoder, VoxelNeck, with_norm
 
 Ranks = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -155,9 +155,10 @@ class FBOCC(nn.Module):
         each = volumes.unflatten(1, (frames, channels)).flatten(0, 1)
         age = (times.flatten() * self.config.sweep_period).to(each.dtype)
         # The age is the last input channel, the same for all voxels: added as a bias instead of written out.
-        told = age[:, None] * conv.weight[:, -1].flatten()
-        each = F.conv3d(each, conv.weight[:, :-1], conv.bias) + told[:, :, None, None, None]
-        each = relu(norm(each)).unflatten(0, (streams, frames)).flatten(1, 2)
+        weight, bias = (conv.weight, conv.bias) if self.training else with_norm(conv, norm)
+        told = age[:, None] * weight[:, -1].flatten() + bias
+        each = F.conv3d(each, weight[:, :-1]) + told[:, :, None, None, None]
+        each = relu(norm(each) if self.training else each).unflatten(0, (streams, frames)).flatten(1, 2)
         return self.history_keyframe_cat_conv(each).permute(0, 1, 3, 4, 2)
 
     def occupy(self, fused: Tensor) -> Tensor:

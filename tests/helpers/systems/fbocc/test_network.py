@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from data_scripts.train.fbocc.frames import collate
 from helpers import models
@@ -116,6 +117,20 @@ def test_the_age_reaches_the_network_as_its_last_input_channel():
         told = relu(norm(conv(torch.cat([volumes.view(3, 8, 8, 10, 12), ages], 1)))).reshape(1, -1, 8, 10, 12)
         expected = model.history_keyframe_cat_conv(told).permute(0, 1, 3, 4, 2)
         torch.testing.assert_close(model.fuse(volumes, times), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_logits_are_those_of_volumes_that_are_mixed_first():
+    head, sizes = network().occupancy_head, ((10, 12, 8), (5, 6, 4), (3, 3, 2))
+    levels = [torch.randn(1, 8, *size, generator=torch.Generator().manual_seed(i)) for i, size in enumerate(sizes)]
+    with torch.no_grad():
+        fine = head.deblock(levels[0])
+        each = [fine, *(conv(level) for conv, level in zip(head.occ_convs, levels, strict=True))]
+        enlarged = [F.interpolate(one, fine.shape[2:], mode="trilinear", align_corners=False) for one in each]
+        shares = head.voxel_soft_weights(fine).softmax(1).unbind(1)
+        mixed = sum(one * share[:, None] for one, share in zip(enlarged, shares, strict=True))
+        torch.testing.assert_close(head(levels), head.occ_pred_conv(mixed), atol=1e-4, rtol=1e-4)
+        head.train()(levels)
+    assert head.occ_pred_conv[1].num_batches_tracked == 1, "in training the normalization sees what it normalizes"
 
 
 def test_as_published_the_host_counts_and_the_first_cell_never_asks():

@@ -13,6 +13,8 @@ Stages talk through files in the work folder, so each may run in the Python that
     divergence  the first tensor of the mini that is wrong, by bisection             TensorRT, onnx; no torch
     evaluate    NDS and mAP                                                          nuscenes-devkit; no GPU
     accuracy    the mini in FP32, mixed and INT8, with its language model in FP16 and W4A16, on a CPU; not among all
+    language    TTFT and TPOT of a Llama of a published size, in every form; not among all. In two Pythons: torch and
+                transformers (graphs, reference, PyTorch's rows), then TensorRT (engines)
     records     results/*.json and the table                                         nothing
     all         each of them, in this order
 
@@ -42,6 +44,7 @@ STAGES = {  # stage: the modules that do it
     "divergence": ("divergence",),
     "evaluate": ("evaluate",),
     "accuracy": ("accuracy",),
+    "language": ("language",),
     "records": ("report",),
 }
 
@@ -75,7 +78,7 @@ def stages(options):
     """The stages to run; "all" leaves out what is of a CPU alone, and what the stand-in for TensorRT does not need."""
     if options.stage != "all":
         return [options.stage]
-    left_out = ("accuracy",) if options.runtime == "tensorrt" else ("accuracy", "pytorch")
+    left_out = ("accuracy", "language") if options.runtime == "tensorrt" else ("accuracy", "language", "pytorch")
     return [stage for stage in STAGES if stage not in left_out]
 
 

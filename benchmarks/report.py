@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from benchmarks import comparison, measured, planned, roofline
+from benchmarks.language import table
 from benchmarks.session import preparing
 from helpers import records
 from helpers.errors import BadInput
@@ -20,13 +21,14 @@ def run(session, options):
     name = system.recorded
     found = [*engines(pieces, name), *scaling(pieces, name), *gridsample(pieces), *divergence(pieces),
              *ceilings(pieces), *profiles(pieces, name, session.work), *end_to_end(pieces, name),
-             *planned.records(pieces, name)]  # fmt: skip
+             *planned.records(pieces, name), *table.records(pieces)]  # fmt: skip
     for name, metrics, entry in found:
         print(records.write(_record(name, metrics, entry, kind), options.out))
     for shape in measured.SHAPES:
         rows = comparison.table(pieces, shape, system)
         if rows:
             print(f"\n{shape}\n{comparison.text(rows)}")
+    print("\n".join(["", *table.text(pieces)]))
     print("\n" + "\n".join(comparison.ratios(pieces, system)))
     failures = [f"{name}: {entry['error'][:200]}" for name, entry in pieces.items() if "error" in entry]
     print("\n".join(["", "not measured:", *failures] if failures else []))

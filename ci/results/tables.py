@@ -1,6 +1,7 @@
 """The tables of docs/results.md and of the README. Every row is one artifact, with a link to its record."""
 
 from ci.results.kernels import gridsample, gridsample_cases, operators
+from ci.results.language import language
 from ci.results.precisions import minding, planned
 from ci.results.recorded import CPU, figure, markdown, ratio, rounded
 
@@ -203,6 +204,7 @@ TABLES = (
     mini,
     occupancy,
     occupancy_times,
+    language,
     on_cpu,
     planned,
     minding,

@@ -22,6 +22,7 @@ FLAVORS = {
     "scatter": Flavor(24, static=True, fused=True),
     "concat": Flavor(23, static=False, fused=True),
     "decomposed": Flavor(17, static=False, fused=False),
+    "fixed": Flavor(17, static=True, fused=False),
 }
 INPUTS = ("ids", "embeds", "table")
 DTYPES = ("float32", "float16")

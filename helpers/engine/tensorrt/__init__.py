@@ -4,6 +4,7 @@ What the versions differ in is in `helpers.engine.tensorrt.versions`. Building n
 """
 
 import collections
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,15 @@ class TensorRt(Runtime):
             BadInput: an engine of another version, GPU or platform (both sides are named), one that is damaged, a
                 plugin library that is absent, or states that do not fit.
         """
+        return TensorRtEngine(path, meta, self.opened(path, meta, options.plugins), options)
+
+    def opened(self, path: Path, meta: dict[str, Any], libraries: Sequence[PathLike] = ()) -> plan.Plan:
+        """The plan at `path` on the GPU, without a context to run it in; BadInput as `load`.
+
+        libraries: of plugins; by default those that the engine was built with.
+        """
         known = versions.facts(self.version())
         plan.check_origin(path, meta, known)
-        plugins.load(plugins.check(path, meta, options.plugins), known)
+        plugins.load(plugins.check(path, meta, libraries), known)
         version_compatible = bool(meta.get("options", {}).get("version_compatible"))
-        return TensorRtEngine(path, meta, plan.deserialize(path, known, version_compatible), options)
+        return plan.deserialize(path, known, version_compatible)

@@ -58,6 +58,8 @@ def for_version(
     decompose_operators(view, decompose)
     if known.opset is not None and view.opset > known.opset:
         opset17.rewrite(view)
+    elif known.opset is not None:
+        opset17.within(view)
     view.write()
     _name_nodes(copy.graph)
     if not any(tensor.external_data for tensor in copy.graph.initializer):  # the checker would look for the files here
@@ -143,11 +145,12 @@ def _value(view, node, constants):
     if node.domain not in STANDARD or node.op_type in NOT_FOLDED:
         return None
     if node.op_type == "Shape":
-        shape = view.shapes.get(node.input[0], (None,))
-        if None in shape:
-            return None
         given = attributes(node)
-        return {node.output[0]: np.array(shape[given.get("start", 0) : given.get("end")], np.int64)}
+        shape = view.shapes.get(node.input[0])
+        asked = shape and shape[given.get("start", 0) : given.get("end")]
+        if shape is None or None in asked:
+            return None
+        return {node.output[0]: np.array(asked, np.int64)}
     inputs = [name for name in node.input if name]
     if any(name not in constants for name in inputs):
         return None

@@ -30,6 +30,12 @@ def rewrite(view: View) -> None:
     view.opset, view.model.ir_version = OPSET, IR_VERSION
 
 
+def within(view: View) -> None:
+    """Write what a graph of opset 17 or before has and the parser passes over: a Shape's start and end, of opset 15."""
+    view.replace({"Shape": shape})
+    view.model.ir_version = min(view.model.ir_version, IR_VERSION)
+
+
 def _check(view, node):
     if node.domain not in STANDARD:
         return
@@ -100,7 +106,7 @@ def _split(view, node):
     return _made(node, inputs, given)
 
 
-def _shape(view, node):
+def shape(view: View, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     """`start` and `end` as a Slice of the whole shape."""
     given = attributes(node)
     if not given:
@@ -217,6 +223,6 @@ RULES = {
     "Resize": _resize,
     "ScatterElements": _scatter,
     "ScatterND": _scatter,
-    "Shape": _shape,
+    "Shape": shape,
     "Split": _split,
 }

@@ -1,6 +1,7 @@
 """The parts of a Llama in ONNX, each in the form that a flavor asks for."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from onnx import TensorProto
@@ -17,11 +18,18 @@ CACHE = "past_key_values.{}.{}", "present.{}.{}"  # as Optimum and ONNX Runtime 
 @dataclass(frozen=True)
 class Shared:
     """Tensors that every layer uses: cos and sin (tables, or where not fused those of the tokens), and which slots of
-    the cache a token sees [batch, 1, tokens, slots]."""
+    the cache a token sees [batch, 1, tokens, slots].
+
+    fresh, rows: where a static cache is written without an operator for it, which slots take a new token [batch, 1,
+    slots, 1], and which row of the new tokens' keys [batch * heads * tokens, width] that is [batch, heads, slots].
+    """
 
     cos: str
     sin: str
     seen: str
+    fresh: str = ""
+    rows: str = ""
+    width: int = 0
 
 
 def decoder(b: Writer, model: Llama, flavor: Flavor, x: str, capacity: int) -> str:
@@ -29,7 +37,10 @@ def decoder(b: Writer, model: Llama, flavor: Flavor, x: str, capacity: int) -> s
     config = model.config
     tables = rotary(capacity, config.head_dim, config.rope_theta)
     cos, sin = (_rotation(b, flavor, table) for table in tables)
-    shared = Shared(cos, sin, _seen(b, flavor, capacity))
+    written: tuple[Any, ...] = ()
+    if flavor.static and not flavor.fused:
+        written = *_written(b, config.num_key_value_heads, capacity), config.head_dim
+    shared = Shared(cos, sin, _seen(b, flavor, capacity), *written)
     with b.within("model"):
         for number, layer in enumerate(model.model.layers):
             with b.within(f"layers.{number}"):
@@ -76,7 +87,7 @@ def _attention(b, module: Attention, flavor, shared, x, number):
     q, k = (_rotated(b, flavor, shared, tensor, dims) for tensor in (q, k))
     if isinstance(module.cached, QuantizedCache):
         k, v = (b.rounded(tensor, module.cached.scale, E4M3) for tensor in (k, v))
-    keys, values = (_cached(b, flavor, tensor, number, part) for tensor, part in ((k, "key"), (v, "value")))
+    keys, values = (_cached(b, flavor, shared, tensor, number, part) for tensor, part in ((k, "key"), (v, "value")))
     if flavor.fused:
         attended = b.Attention(q, keys, values, shared.seen)
     else:
@@ -86,12 +97,28 @@ def _attention(b, module: Attention, flavor, shared, x, number):
     )
 
 
-def _cached(b, flavor, new, number, part):
+def _cached(b, flavor, shared, new, number, part):
     """The keys or values of all tokens so far, [batch, heads, slots, dims]: the cache, which is an output too."""
     past, present = (name.format(number, part) for name in CACHE)
-    if flavor.static:
+    if flavor.static and flavor.fused:
         return b.TensorScatter(past, new, "write_indices", axis=2, mode="linear", output=present)
+    if flavor.static:
+        picked = b.Gather(b.Reshape(new, b.ints(-1, shared.width)), shared.rows, axis=0)
+        return b.Where(shared.fresh, picked, past, output=present)
     return b.Concat(past, new, axis=2, output=present)
+
+
+def _written(b, heads, capacity):
+    """`fresh` and `rows` of `Shared`: a slot takes the token as many behind the first as it lies behind that one's."""
+    with b.within("slots"):
+        behind = b.Sub(b.constant(torch.arange(capacity)), b.Unsqueeze("write_indices", b.ints(1)))
+        tokens, batch = (b.Shape("position_ids", start=axis, end=axis + 1) for axis in (1, 0))
+        fresh = b.And(b.LessOrEqual(b.ints(0), behind), b.Less(behind, tokens))
+        inside = b.Max(b.Min(behind, b.Sub(tokens, b.ints(1))), b.ints(0))
+        ends = (b.ints(0), b.Mul(batch, b.ints(heads)), b.ints(1))
+        first = b.Mul(b.Range(*(b.Squeeze(end, b.ints(0)) for end in ends)), tokens)
+        rows = b.Add(b.Reshape(first, b.ints(-1, heads, 1)), b.Unsqueeze(inside, b.ints(1)))
+        return b.Unsqueeze(fresh, b.ints(1, 3)), rows
 
 
 def _decomposed(b, q, keys, values, seen, module):

@@ -109,10 +109,10 @@ class Writer(Body):
 
     def bytes(self, name: str) -> bytes:
         """The content of a weight, rows after each other; of INT4 codes two in a byte, the first one low."""
-        tensor = self.weights[name].contiguous()
+        tensor = self.weights[name].contiguous()  # where it lies: a GPU transposes faster
         if name in self.packed:
-            return nibbles(tensor.view(1, -1)).numpy().tobytes()
-        return tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+            return nibbles(tensor.cpu().view(1, -1)).numpy().tobytes()
+        return tensor.reshape(-1).view(torch.uint8).cpu().numpy().tobytes()
 
     def size(self) -> int:
         """Bytes of all weights."""

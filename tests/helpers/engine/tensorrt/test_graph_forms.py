@@ -107,12 +107,12 @@ def test_later_forms_become_those_of_opset_17(form):
     assert_same(model, rewritten, {"x": noise(*shape) + 2}, atol=1e-6)
 
 
-def test_start_and_end_of_a_shape_that_is_not_known():
+@pytest.mark.parametrize("opset", [15, 17, 18])
+def test_start_and_end_of_a_shape_that_is_not_known(opset):
     nodes = [helper.make_node("Shape", ["x"], ["s"], "/shape", start=1, end=3),
              helper.make_node("Shape", ["x"], ["t"], "/rest", start=-2)]  # fmt: skip
-    model = make(
-        nodes, [value("x", ["a", "b", "c"])], [value("s", [2], TensorProto.INT64), value("t", [2], TensorProto.INT64)]
-    )
+    outputs = [value(name, [2], TensorProto.INT64) for name in "st"]
+    model = make(nodes, [value("x", ["a", "b", "c"])], outputs, opset=opset)
     rewritten = for_version(model, "8.6.0")
     assert ops(rewritten) == {"Shape": 2, "Slice": 2}
     assert_same(model, rewritten, {"x": noise(2, 3, 4)})

@@ -1,0 +1,114 @@
+"""What needs PyTorch: the graphs of every form, the logits that they are held against, and PyTorch's own rows."""
+
+import functools
+import json
+import time
+
+import numpy as np
+import torch
+
+from benchmarks.frames import save
+from benchmarks.language import sizes, weights
+from benchmarks.language.agreement import compared
+from benchmarks.language.sizes import SIZES, folder, forms
+from benchmarks.language.spoken import measure
+from helpers.files import atomic
+from helpers.graph.file import parse
+from helpers.llm.onnx import export, greedy, profiles
+
+COPIED = 1 << 30
+
+
+def run(session, options, name):
+    """All pieces of a size."""
+    made = Torch(session, options, name)
+    for form in forms(options):
+        made.piece(f"export/{form}", 60, lambda form=form: made.export(form))
+    for kind in dict.fromkeys(form.weights for form in forms(options).values()):
+        made.piece(f"reference/{kind}", 60, lambda kind=kind: made.reference(kind))
+    if torch.cuda.is_available() or options.runtime != "tensorrt":
+        for way, seconds in (("eager", 40), ("compile", 90)):
+            made.piece(f"pytorch/{way}", seconds, lambda way=way: made.rows(way))
+
+
+class Torch:
+    """The pieces of one size."""
+
+    def __init__(self, session, options, name):
+        self.session, self.options, self.name, self.size = session, options, name, SIZES[name]
+        self.folder = folder(session.work, name)
+
+    def piece(self, name, seconds, make):
+        return self.session.piece(f"language/{self.name}/{name}", make, seconds)
+
+    @functools.cached_property
+    def network(self):
+        """transformers' model in FP16."""
+        from benchmarks.language import networks
+
+        return networks.of_transformers(self.size, weights.state(weights.llama(self.size)))
+
+    def export(self, name):
+        """The graphs of a form, as an engine wants them, with their optimization profiles beside them."""
+        form = forms(self.options)[name]
+        model, found = weights.llama(self.size, form.weights), {}
+        for part, flavor in form.parts().items():
+            path = self.folder / f"{name}_{part}.onnx"
+            export(model, path, flavor, capacity=self.size.capacity, dtype="float16")
+            tokens = 1 if form.prefill and part == "decode" else None
+            made = greedy(path, path.with_name(f"{path.stem}_greedy.onnx"), tokens)
+            with atomic(path.with_suffix(".shapes.json")) as file:
+                file.write_text(json.dumps(self.shapes(parse(made, weights=False), form, part)))
+            found[part] = made.name
+        return {"graphs": found, "bytes_read": weights.bytes_read(model)}
+
+    def shapes(self, model, form, part):
+        """The optimization profiles of a graph."""
+        if not form.prefill:
+            return profiles(model, 1, self.size.prompt)
+        return profiles(model, 1, self.size.prompt)[1:] if part == "prefill" else []
+
+    def reference(self, name):
+        """The logits that FP32 gives, and how far transformers' FP16 is from them."""
+        from benchmarks.language import networks
+
+        arrays = networks.reference(self.size, weights.llama(self.size, name))
+        save(self.folder / f"reference_{name}.npz", arrays)
+        return compared(arrays["fp16"], arrays["fp32"])
+
+    def rows(self, way):
+        """Times of transformers, eager or compiled; the copy rate of the same run."""
+        from benchmarks.language import networks
+
+        torch.compiler.reset()
+        cuda, _ = torch.cuda.is_available(), self.network
+        if cuda:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        if way == "eager":
+            speaker = networks.Eager(self.network)
+        else:
+            mode = {"mode": "reduce-overhead"} if cuda else {"backend": "eager"}
+            speaker = networks.Compiled(self.network, self.size.capacity, dynamic=False, **mode)
+        begun = time.perf_counter()
+        speaker.whole(weights.prompt(self.size), 4)
+        ready, rounds = time.perf_counter() - begun, sizes.rounds(self.size, self.options)
+        times = measure({way: speaker}, weights.prompt(self.size), self.size.tokens, rounds)
+        found = {"times": times, "rounds": rounds, "ready_seconds": ready, "transformers": networks.VERSION}
+        if cuda:
+            found |= {"memory_mib": torch.cuda.max_memory_allocated() / 2**20, "copy_gb_s": copy_rate()}
+        return found
+
+
+def copy_rate():
+    """GB/s of a copy on the device, read and written."""
+    source, target = (torch.empty(COPIED, dtype=torch.uint8, device="cuda") for _ in range(2))
+    seconds = []
+    for _ in range(23):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        target.copy_(source)
+        end.record()
+        end.synchronize()
+        seconds.append(start.elapsed_time(end) / 1e3)
+    return 2 * COPIED / 1e9 / float(np.median(seconds[3:]))

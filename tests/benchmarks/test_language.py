@@ -1,0 +1,140 @@
+"""The stage `language`: graphs, engines on recorded APIs of TensorRT, times, the table and its records."""
+
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from benchmarks.frames import save
+from benchmarks.language import engines, pytorch, sizes, spoken, table, weights
+from benchmarks.language.agreement import compared
+from benchmarks.session import Session
+from ci.results.language import language
+from ci.results.recorded import Recorded
+from helpers import records
+from helpers.llm.pytorch import TorchModel
+from tests.fakes import tensorrt as fake_tensorrt
+
+SIZE = sizes.SIZES["tiny"]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """What the part with torch leaves, but for what needs transformers: the reference is our own network's."""
+    work = tmp_path_factory.mktemp("work")
+    session = Session(work, ["export"])
+    pytorch.run(session, options(), "tiny")
+    assert session.failed == []
+    model, ids = TorchModel(weights.llama(SIZE).float()), weights.prompt(SIZE)
+    logits = [model.prefill([ids])[0]]
+    for _ in range(sizes.STEPS):
+        logits.append(model.decode([logits[-1].argmax()])[0])
+    exact = np.stack(logits)
+    kept = {"prompt": ids, "forced": exact.argmax(1)[:-1], "fp32": exact, "fp16": exact}
+    save(sizes.folder(work, "tiny") / "reference_fp16.npz", kept)
+    return work
+
+
+def options(**changed):
+    given = {"tiny": True, "only": None, "plugin": None, "runtime": "tensorrt", "level": None, "workspace": 512,
+             "tactic_sources": []}  # fmt: skip
+    return SimpleNamespace(**given | changed)
+
+
+def test_engines_are_built_checked_and_timed(work, monkeypatch, tmp_path):
+    monkeypatch.setattr(engines, "COPIED", 1 << 20)
+    with fake_tensorrt.installed(monkeypatch, "8.6.0") as trt:
+        session = Session(work)
+        engines.run(session, options(), "tiny")
+        assert session.failed == []
+        _, config = trt._built[-1]
+        decode, prefill = config._profiles
+        assert decode._shapes["input_ids"] == [[1, 1]] * 3 and prefill._shapes["input_ids"][2] == [1, SIZE.prompt]
+    checked = session.result("language/tiny/tensorrt/check/fp16")
+    assert checked["finite"] and checked["decode_rel"] < 5e-3 and checked["queued_same_until"] == sizes.STEPS + 1
+    (row,) = table.rows(session.pieces())
+    size, runtime, name, metrics, entry = row
+    assert (size, runtime, name) == ("tiny", "tensorrt", "fp16") and len(entry["artifacts"]) == 1
+    assert metrics["tpot_ms_n"] == metrics["graph_tpot_ms_n"] == 2 * (SIZE.tokens - 1)
+    read = metrics["bytes_read"] / metrics["copy_gb_s"] / 1e6
+    assert metrics["floor_ms"] == pytest.approx(read) and metrics["tpot_over_floor"] > 0
+    assert len(table.text(session.pieces())) == 3
+    record = records.Record("language-tinyllama-tensorrt-fp16", "recorded", "NVIDIA H200, driver 1", {"python": "3"},
+                            "x", "abc", "2026-11-29T00:00:00+00:00", metrics | {"finite": "True"})  # fmt: skip
+    assert language(Recorded(tmp_path)) == "Nothing is recorded yet."
+    records.write(record, tmp_path)
+    page = language(Recorded(tmp_path))
+    assert "a prompt of 12 tokens" in page and page.count("H200") == 2 and "same as CUDA graphs" in page
+
+
+def test_exporting_cures_what_the_engines_do_not_find(tmp_path, monkeypatch):
+    with fake_tensorrt.installed(monkeypatch, "8.6.0"):
+        session = Session(tmp_path, ["build"])
+        engines.run(session, options(), "tiny")
+        assert session.failed == ["language/tiny/tensorrt/build/fp16"]
+        told = session.pieces()[session.failed[0]]["error"]
+        (pattern,) = re.findall(r"python -m benchmarks language --only (\S+),", told)
+        pytorch.run(Session(tmp_path, [pattern]), options(), "tiny")
+        again = Session(tmp_path, ["build"], retry=True)
+        engines.run(again, options(), "tiny")
+        assert again.failed == [] and again.result("language/tiny/tensorrt/build/fp16")
+
+
+def test_bytes_of_a_step_are_those_of_the_weights_without_the_embeddings():
+    full, four = weights.llama(SIZE), weights.llama(SIZE, "w4a16")
+    model = SIZE.model
+    assert weights.bytes_read(full) == 2 * sum(
+        tensor.numel() for name, tensor in full.named_parameters() if "embed" not in name
+    )
+    head = 2 * model["vocab_size"] * model["hidden_size"]
+    linear = weights.bytes_read(full) - head
+    assert 0.25 < (weights.bytes_read(four) - head) / linear < 0.28
+    assert weights.state(four).keys() == weights.state(full).keys()
+    assert table.cache_bytes(SIZE) == 2 * 2 * 2 * (2 * 64) * (12 + 5)
+
+
+def test_logits_that_are_off_are_told():
+    exact = np.random.default_rng(0).standard_normal((9, 50))
+    wrong = exact.copy()
+    wrong[4] = -exact[4]
+    found = compared(wrong, exact)
+    assert found["prefill_rel"] == 0 and found["decode_rel"] > 1 and found["same_token"] == 8
+    wrong[0, 0] = np.nan
+    assert compared(wrong, exact) == {"finite": False}
+
+
+def test_a_size_is_asked_for_by_name():
+    assert sizes.asked(options(tiny=False)) == ["tinyllama"]
+    assert sizes.asked(options(tiny=False, only=["language/llama2/build"])) == ["llama2"]
+    assert list(sizes.forms(options())) == ["fp16"] and len(sizes.forms(options(plugin="x.so"))) == 3
+
+
+class Counting(spoken.Spoken):
+    """Takes 4 ms for a prompt and 1 for a step, by its own clock."""
+
+    def __init__(self):
+        self.now, self.tokens = 0, 0
+
+    def begin(self, prompt):
+        self.now, self.tokens = self.now + 4, 1
+
+    def advance(self):
+        self.now, self.tokens = self.now + 1, self.tokens + 1
+
+    def chosen(self):
+        return list(range(self.tokens))
+
+    def mark(self):
+        return self.now
+
+    def between(self, earlier, later):
+        return later - earlier
+
+
+def test_times_of_the_device_are_between_marks():
+    found = spoken.measure({"a": Counting(), "b": Counting()}, [1], 5, 3)["b"]
+    assert found["gpu_prefill"]["mean"] == 4 and found["gpu_step"]["mean"] == 1
+    assert [found[kind]["n"] for kind in ("ttft", "tpot", "frame", "gpu_step")] == [3, 12, 3, 12]
+    assert json.dumps(found)

@@ -1,0 +1,90 @@
+"""A language model on recorded APIs of TensorRT: its cache stays on the device, and a step is one CUDA graph."""
+
+import numpy as np
+import pytest
+
+from helpers import engine
+from helpers.engine.tensorrt import messages
+from helpers.errors import BadInput
+from helpers.graph.file import parse
+from helpers.llm.generate import generate
+from helpers.llm.onnx import export, greedy, profiles
+from helpers.llm.pytorch import TorchModel
+from helpers.llm.tensorrt import TensorRtModel
+from tests.fakes import cuda as fake_cuda
+from tests.fakes import tensorrt as fake_tensorrt
+from tests.helpers.layers.test_llama import tiny
+
+MODEL, PROMPT, CAPACITY, TOKENS = tiny(), [5, 3, 8, 1, 9], 16, 9
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory):
+    path = export(MODEL, tmp_path_factory.mktemp("fixed") / "fixed.onnx", "fixed", capacity=CAPACITY)
+    return greedy(path, path.with_name("greedy.onnx"))
+
+
+@pytest.fixture(params=["8.6.0", "10.13.0"])
+def built(graph, tmp_path, monkeypatch, request):
+    with fake_cuda.installed(monkeypatch) as driver:
+        fake_tensorrt.install(monkeypatch, request.param, driver)
+        shapes = profiles(parse(graph, weights=False), 1, 8)
+        yield engine.build(graph, "tensorrt", tmp_path, shapes=shapes), driver
+    messages.logger.cache_clear()
+
+
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_tokens_are_those_of_pytorch(built, cuda_graph):
+    path, driver = built
+    (expected,) = generate(TorchModel(MODEL), [PROMPT], TOKENS)
+    before = len(driver.memory)
+    model = TensorRtModel(path, cuda_graph=cuda_graph)
+    for _ in range(2):  # the second time over a cache that is full of the first
+        model.begin(PROMPT)
+        driver.log.clear()
+        for _ in range(TOKENS - 1):
+            model.advance()
+        assert not any(name.startswith("cuStreamSynchronize") for name in driver.log[len(PROMPT) :])
+        assert model.chosen() == expected
+    assert [generate(model, [PROMPT], TOKENS)[0], model.lengths[0]] == [expected, len(PROMPT) + TOKENS - 1]
+    model.close()
+    model.close()
+    assert len(driver.memory) == before + 1  # the engine's own, which the stand-in keeps
+
+
+def test_logits_are_those_of_pytorch(built):
+    model, expected = TensorRtModel(built[0]), TorchModel(MODEL)
+    np.testing.assert_allclose(model.prefill([PROMPT]), expected.prefill([PROMPT]), atol=1e-5)
+    for token in (4, 7):
+        np.testing.assert_allclose(model.decode([token]), expected.decode([token]), atol=1e-5)
+    np.testing.assert_allclose(model.prefill([[6]]), expected.prefill([[6]]), atol=1e-5)
+    model.close()
+
+
+def test_another_engine_may_take_the_prompt(built, graph, tmp_path):
+    """As where decoding has kernels of its own, for one token alone."""
+    one = greedy(graph.with_name("fixed.onnx"), graph.with_name("one.onnx"), tokens=1)
+    decode = engine.build(one, "tensorrt", tmp_path)
+    prefill = engine.build(graph, "tensorrt", tmp_path, shapes=profiles(parse(graph, weights=False), 1, 8)[1])
+    model = TensorRtModel(decode, prefill)
+    assert generate(model, [PROMPT], TOKENS) == generate(TorchModel(MODEL), [PROMPT], TOKENS)
+    model.close()
+
+
+def test_what_does_not_fit_is_refused(built, graph, tmp_path):
+    model = TensorRtModel(built[0])
+    with pytest.raises(BadInput, match=r"9 tokens\n.*at most 8"):
+        model.begin([1] * 9)
+    with pytest.raises(BadInput, match="2 rows"):
+        model.prefill([[1], [2]])
+    model.begin([1] * 8)
+    with pytest.raises(BadInput, match=r"17 tokens\n.*at most 16"):
+        for _ in range(9):
+            model.advance()
+    grows = export(MODEL, tmp_path / "grows.onnx", "decomposed", capacity=CAPACITY)
+    grows = greedy(grows, tmp_path / "greedy.onnx")
+    path = engine.build(grows, "tensorrt", tmp_path, shapes=profiles(parse(grows, weights=False), 1, 8))
+    with pytest.raises(BadInput, match="write_indices"):
+        TensorRtModel(path)
+    with pytest.raises(BadInput, match=r"logits \[batch"):
+        greedy(export(MODEL, tmp_path / "every.onnx", every=True), tmp_path / "no.onnx")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from helpers.layers.encoding import inverse_sigmoid
 from helpers.layers.petr import Keys
 from helpers.systems.omnidrive.config import KEPT_MOTIONS, MOTION, Config
-from helpers.systems.omnidrive.head import Encoders, Head
+from helpers.systems.omnidrive.head import Encoders, Head, grid
 from helpers.systems.omnidrive.memory import Memory, Motion
 
 
@@ -87,9 +87,8 @@ class DetectionHead(Head):
     def _visible(self, content, past):
         """The extra queries see all; object queries do not see the extra ones."""
         extra, queries = self.config.extra, self.config.extra + content.shape[1]
-        visible = torch.ones(queries, queries + past.content.shape[1], dtype=torch.bool, device=content.device)
-        visible[extra:, :extra] = False
-        return visible
+        row, column = grid(queries, queries + past.content.shape[1], content.device)
+        return (row < extra) | (column >= extra)
 
     def _boxes(self, results, references):
         """Codes [layers, B, queries, 10]: centers in m, the rest as the branch gives it (`decode` has the meaning)."""

@@ -80,3 +80,11 @@ class Head(nn.Module):
         results = self.transformer(content, positions, past, cameras, visible)
         count = self.config.extra
         return self.output_projection(results[-1, :, :count]), results[:, :, count:]
+
+
+def grid(queries: int, keys: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Numbers of queries [Q, 1] and of keys [1, K]: who sees whom is said by comparing them.
+
+    Assigning parts of a mask would be exported as ScatterND of truths, which TensorRT 8.6 lacks.
+    """
+    return torch.arange(queries, device=device)[:, None], torch.arange(keys, device=device)[None]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from helpers.layers.encoding import inverse_sigmoid
 from helpers.layers.petr import Keys
 from helpers.systems.omnidrive.config import Config
-from helpers.systems.omnidrive.head import Encoders, Head
+from helpers.systems.omnidrive.head import Encoders, Head, grid
 from helpers.systems.omnidrive.memory import Memory, Motion
 
 
@@ -67,9 +67,6 @@ class LaneHead(Head):
         """The two groups of lanes do not see each other; the extra queries are of the first, and no lane sees them."""
         extra, (one, many) = self.config.extra, self.config.lanes
         queries, first = extra + one + many, extra + one
-        keys = queries + past.content.shape[1]
-        visible = torch.ones(queries, keys, dtype=torch.bool, device=past.content.device)
-        visible[first:, :first] = False
-        visible[:first, first:queries] = False
-        visible[extra:, :extra] = False
-        return visible
+        row, column = grid(queries, queries + past.content.shape[1], past.content.device)
+        of_first = (row < first) & (column < first) & ((row < extra) | (column >= extra))
+        return (column >= queries) | of_first | (row >= first) & (column >= first)

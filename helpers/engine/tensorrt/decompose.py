@@ -10,6 +10,8 @@ from helpers.errors import BadInput
 from helpers.graph.functions.body import Body
 from helpers.graph.walk import attributes
 
+LONGEST = 4096  # entries of an axis that is summed over a triangle
+
 
 def decompose_operators(view: View, names: Sequence[str]) -> None:
     """Write the named operators in simpler ones; BadInput for a name without a rule."""
@@ -17,6 +19,11 @@ def decompose_operators(view: View, names: Sequence[str]) -> None:
         if name not in RULES:
             raise BadInput("option decompose", repr(name), f"some of {list(RULES)}", "correct it")
     view.replace({name: RULES[name] for name in names})
+
+
+def without_loops(view: View) -> None:
+    """Write cumulative sums, which some parsers make loops of, as sums over triangles; not along free or long axes."""
+    view.replace({"CumSum": _cumulative_sum})
 
 
 class _Replacement(Body):
@@ -62,6 +69,22 @@ def _layer_normalization(view, node):
         b.Add(b.Mul(normal, node.input[1]), node.input[2], output=node.output[0])
     else:
         b.Mul(normal, node.input[1], output=node.output[0])
+    return b.nodes
+
+
+def _cumulative_sum(view, node):
+    """The sum over a triangle of ones (ONNX operator CumSum)."""
+    given, b = attributes(node), _Replacement(view, node)
+    shape, axis = view.shapes.get(node.input[0]), view.constants.get(node.input[1])
+    if shape is None or axis is None or not 0 < (shape[int(axis)] or 0) <= LONGEST:
+        return [node]
+    axis = int(axis) % len(shape)
+    triangle = np.tri(shape[axis], k=-given.get("exclusive", 0))
+    triangle = triangle.T if given.get("reverse", 0) else triangle
+    triangle = triangle.reshape(*triangle.shape, *[1] * (len(shape) - axis - 1))
+    apart = b.Unsqueeze(node.input[0], b.constant([axis], np.int64))
+    terms = b.Mul(apart, b.constant(triangle, _dtype(view, node.input[0])))
+    b.ReduceSum(terms, b.constant([axis + 1], np.int64), keepdims=0, output=node.output[0])
     return b.nodes
 
 

@@ -1,8 +1,9 @@
 """Brings an ONNX graph into the form that the installed TensorRT reads rightly. Needs only onnx and NumPy.
 
 Custom operators are inlined by the functions that define them, or left to the plugin library with their definitions
-dropped. What is constant is computed. For TensorRT 8.6 the forms of later opsets are written as opset 17 has them
-(`helpers.engine.tensorrt.opset17`), because its parser reads them without a word and computes something else.
+dropped. What is constant is computed. Where the parser would make a loop of a cumulative sum, it becomes a sum. For
+TensorRT 8.6 the forms of later opsets are written as opset 17 has them (`helpers.engine.tensorrt.opset17`), because its
+parser reads them without a word and computes something else.
 """
 
 import difflib
@@ -13,7 +14,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from helpers.engine.tensorrt import opset17, versions
-from helpers.engine.tensorrt.decompose import decompose_operators
+from helpers.engine.tensorrt.decompose import decompose_operators, without_loops
 from helpers.engine.tensorrt.view import LARGEST, View
 from helpers.errors import BadInput
 from helpers.graph import drop_functions
@@ -56,6 +57,8 @@ def for_version(
     view = View(copy)
     view.replace({"CastLike": opset17.cast_like})
     decompose_operators(view, decompose)
+    if not known.cumulative_layer:
+        without_loops(view)
     if known.opset is not None and view.opset > known.opset:
         opset17.rewrite(view)
     elif known.opset is not None:

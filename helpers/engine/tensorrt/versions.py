@@ -36,6 +36,8 @@ class Facts:
             mini BEVFormer then handed on other values than it was given (seen on an H200, docs/results.md).
         opset: the ONNX opset that graphs have to be brought down to, None if there is no need. 8.6 reads 17; later
             forms of ReduceMax, Split, Pad, ... parse and compute something else (builtin_op_importers.cpp).
+        cumulative_layer: the parser has a layer for CumSum; before it makes a loop, which no CUDA graph holds
+            (builtin_op_importers.cpp at 8.6-GA; ICumulativeLayer: NvInfer.h, absent at v10.7, there at v10.8).
         tactic_sources: names in TacticSource (8.6.0's module; pyCore.cpp at v10.13.0 and v11.1).
         hardware_levels: names in HardwareCompatibilityLevel besides NONE (SAME_COMPUTE_CAPABILITY: pyCore.cpp, absent
             at v10.0.0, there at v10.13.0).
@@ -53,6 +55,7 @@ class Facts:
     best_flags: tuple[str, ...]
     half_beside_qdq: bool
     opset: int | None
+    cumulative_layer: bool
     tactic_sources: tuple[str, ...]
     hardware_levels: tuple[str, ...]
     device_memory: str
@@ -79,6 +82,7 @@ def facts(version: str) -> Facts:
         best_flags=("FP16", "INT8", "BF16") if ten else ("FP16", "INT8"),
         half_beside_qdq=ten,
         opset=None if ten else 17,
+        cumulative_layer=release >= (10, 8),
         tactic_sources=_EDGE if eleven else _LIBRARIES + _EDGE,
         hardware_levels=("AMPERE_PLUS", *(["SAME_COMPUTE_CAPABILITY"] if release >= (10, 9) else [])),
         device_memory="device_memory_size_v2" if release >= (10, 1) else "device_memory_size",

@@ -28,6 +28,26 @@ def test_layer_normalization(opset, axis, scale, bias):
         assert_same(model, rewritten, {"x": 3 * noise(3, 4, 5) + 1}, atol=2e-6)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("attributes", [{}, {"exclusive": 1}, {"reverse": 1}, {"exclusive": 1, "reverse": 1}])
+def test_a_cumulative_sum_where_the_parser_would_make_a_loop(kind, axis, attributes):
+    node = helper.make_node("CumSum", ["x", "axis"], ["y"], "op", **attributes)
+    x, y = (value(name, [3, 4, 5], helper.np_dtype_to_tensor_dtype(np.dtype(kind))) for name in "xy")
+    model = make([node], [x], [y], [constant("axis", axis, np.int64)])
+    feeds = {"x": (10 * noise(3, 4, 5)).astype(kind)}
+    for version, whole in (("8.6.0", False), ("10.7.0", False), ("10.8.0", True)):
+        rewritten = for_version(model, version)
+        assert ("CumSum" in ops(rewritten)) == whole
+        assert_same(model, rewritten, feeds, atol=1e-5)
+
+
+def test_a_cumulative_sum_along_a_free_axis_stays():
+    node = helper.make_node("CumSum", ["x", "axis"], ["y"], "op")
+    model = make([node], [value("x", ["n"])], [value("y", ["n"])], [constant("axis", 0, np.int64)])
+    assert "CumSum" in ops(for_version(model, "8.6.0"))
+
+
 @pytest.mark.parametrize("align", [0, 1])
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
 def test_grid_sample(mode, align):

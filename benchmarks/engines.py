@@ -17,11 +17,13 @@ from helpers.errors import BadInput
 from helpers.files import atomic
 from helpers.sequence import beginning
 
-# Options of `helpers.engine.build`; constrained: what `config.fp32` says stays in FP32; half: plugins in both forms.
+# Options of `helpers.engine.build`; constrained: what `config.fp32` says stays in FP32, or what a search left there
+# ("smallest"); half: plugins in both forms.
 ENGINES = {
     "fp32": {"precision": "fp32", "tf32": False},
     "qdq_tf32": {"precision": "explicit", "graph": "_qdq"},  # INT8, and nothing in half precision
     "fp16": {"precision": "fp16", "constrained": True, "half": True},
+    "smallest": {"precision": "fp16", "constrained": "smallest"},
     "tf32": {"precision": "fp32"},
     # INT8 and half precision. TensorRT 8.6.0 gets a projection of standard operators wrong whatever is quantized, even
     # a single sum: a slice of it hands on other values than it was given, though both are to stay in FP32.
@@ -54,7 +56,8 @@ def names(options, shape):
     """Engines to build: with a plugin library also those that use it; ONNX Runtime has no precision flags."""
     if options.runtime != "tensorrt":
         return ["fp32", "qdq"]
-    chosen = [name for name in ENGINES if name != CONTROL or shape == "mini"]
+    left_out = [CONTROL] * (shape != "mini") + ["smallest"] * (not options.system.smallest)
+    chosen = [name for name in ENGINES if name not in left_out]
     found = []
     for name in chosen:
         if not options.system.needs_plugin:
@@ -142,8 +145,10 @@ class Shape:
 
     def implementation(self, settings, plugin):
         """Options that follow from what computes the custom operators; takes "constrained" out of `settings`."""
-        patterns = ()
-        if settings.pop("constrained", False):
+        patterns, constrained = (), settings.pop("constrained", False)
+        if constrained == "smallest":
+            patterns = self.options.system.smallest
+        elif constrained:
             patterns = self.config.fp32 + (() if plugin else self.config.fp32_without_plugins)
         constraints = {"layer_precisions": dict.fromkeys(patterns, "fp32")} if patterns else {}
         return constraints | ({"plugins": [self.options.plugin]} if plugin else {})

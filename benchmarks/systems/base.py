@@ -24,6 +24,7 @@ class System:
         language: folder in `checkpoints/` of the language model that reads what the mini tells; "" without one.
         parts: part -> patterns of node names that are marked together; none where nothing is marked so.
         rule: the published marks.
+        smallest: patterns of node names that a search left in FP32; none where there was no search.
         on_the_map: the parts that compute with places on a map.
         projections: ways of the network's projection into the cameras; none if there is no choice.
         projection: the one that is measured.
@@ -41,6 +42,7 @@ class System:
     language = ""
     parts: ClassVar[dict[str, tuple[str, ...]]] = {}
     rule: ClassVar[dict[str, str]] = {}
+    smallest: tuple[str, ...] = ()
     on_the_map: tuple[str, ...] = ()
     projections: tuple[str, ...] = ()
     projection = ""

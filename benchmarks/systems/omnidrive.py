@@ -9,6 +9,7 @@ from helpers import models
 from helpers.systems.omnidrive import parts
 
 BACKBONE = "img_backbone"
+SMALLEST = tuple(pattern for pattern, kind in parts.FOUND.items() if kind == "fp32")
 
 
 class OmniDrive(System):
@@ -27,6 +28,7 @@ class OmniDrive(System):
     accuracy = ("NDS", "mAP")
     language = "omnidrive_mini_llm"
     parts, rule, on_the_map = parts.PARTS, parts.SEED, ("memory and poses",)
+    smallest = SMALLEST
 
     def finite(self, kept):
         """Of the last decoder layer, whose boxes count."""

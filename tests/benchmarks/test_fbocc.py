@@ -46,7 +46,8 @@ def test_engines_without_the_plugin_are_not_built():
         runtime, plugin, system = "tensorrt", None, SYSTEM
 
     single = {"fp16_half_plugin", "qdq_half_plugin", "best_half_plugin"}
-    assert set(engines.names(Options, "mini")) == {name + engines.PLUGIN for name in engines.ENGINES} | single
+    known = {name + engines.PLUGIN for name in engines.ENGINES if name != "smallest"}  # nothing was searched here
+    assert set(engines.names(Options, "mini")) == known | single
     assert engines.CONTROL + engines.PLUGIN not in engines.names(Options, "published")
 
 

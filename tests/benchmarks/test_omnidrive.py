@@ -1,8 +1,12 @@
 """OmniDrive as a system to measure: the backbone alone in half precision, a score in ego, words for a diagram."""
 
+import types
+
 import numpy as np
 import torch
 
+from benchmarks.engines import Shape, names
+from benchmarks.session import Session
 from benchmarks.systems import SYSTEMS
 from benchmarks.systems.omnidrive import with_half_backbone
 from helpers.display import diagram
@@ -40,3 +44,14 @@ def test_the_pictures_of_its_stages_hold_for_both_sizes():
     assert SYSTEM.finite(kept) and SYSTEM.decoded(CONFIGS["mini"], kept).frame == "ego"
     kept["all_bbox_preds"][-1, 0, 0, 0] = np.nan
     assert not SYSTEM.finite(kept)
+
+
+def test_the_engine_with_the_fewest_parts_in_fp32(tmp_path):
+    options = types.SimpleNamespace(runtime="tensorrt", system=SYSTEM, plugin=None)
+    assert {"fp16", "smallest"} <= {*names(options, "published")} and "fp16_all" in names(options, "mini")
+    assert "smallest" not in names(types.SimpleNamespace(**vars(options) | {"system": SYSTEMS["uniad"]}), "mini")
+    shape = Shape(Session(tmp_path), options, "mini")
+    marked = {name: shape.implementation({"constrained": how}, False)["layer_precisions"]
+              for name, how in (("rule", True), ("smallest", "smallest"))}  # fmt: skip
+    assert marked["rule"] == dict.fromkeys(CONFIGS["mini"].fp32, "fp32")
+    assert {*marked["smallest"]} == {"/camera_rays/*", "/pts_bbox_head/[A-Z]*", "/map_head/[A-Z]*"}

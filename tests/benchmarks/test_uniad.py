@@ -1,5 +1,7 @@
 """UniAD as a system to measure: half precision before the map, what is kept of a frame, the published ratios."""
 
+import fnmatch
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,14 @@ def test_what_is_kept_of_a_frame_is_scored_again():
     kept = SYSTEM.kept(SHORT, outputs)
     assert SYSTEM.finite(kept) and isinstance(SYSTEM.decoded(SHORT, kept), Driven)
     assert not SYSTEM.finite(kept | {"outs_planning": np.full((1, 6, 2), np.nan)})
+
+
+def test_places_and_the_life_of_tracks_stay_in_fp32():
+    """In the graph an operator of a network or head itself begins with a capital, a module does not."""
+    kept = "/GatherND_8", "/motion_head/Atan", "/pts_bbox_head/transformer/encoder/projection/Div"
+    half = "/img_backbone/conv1/Conv", "/pts_bbox_head/transformer/encoder/layers.0/attentions.1/Add"
+    fits = [any(fnmatch.fnmatchcase(name, each) for each in CONFIGS["tiny"].fp32) for name in (*kept, *half)]
+    assert fits == [True] * len(kept) + [False] * len(half)
 
 
 def test_it_is_measured_as_it_is_deployed():

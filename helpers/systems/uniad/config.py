@@ -10,7 +10,7 @@ import numpy as np
 
 from helpers.errors import BadInput
 from helpers.systems import base
-from helpers.systems.uniad.sizes import SIZES
+from helpers.systems.uniad.sizes import FP32, SIZES
 
 TRACKS = (0, 1, 3, 4, 5, 6, 8, 9, 11, 12, 13)  # the public numbers of the tensors of a track that the graph keeps
 WHOLE = (3, 4, 5, 12)  # those of them that hold whole numbers
@@ -98,7 +98,7 @@ class Config(base.Config):
         "bboxes_dict_bboxes", "bboxes_dict_scores", "bboxes_dict_labels", "obj_idxes", "lane_masks", "lane_scores",
         "lane_classes", "drivable_mask", "traj_preds", "traj_log_scores", "seg_out", "ins_seg_out", "outs_planning",
     )  # fmt: skip
-    task = "driving"
+    task, fp32 = "driving", FP32
 
     def __post_init__(self) -> None:
         self._check_numbers()

@@ -69,3 +69,15 @@ SIZES: dict[str, dict[str, Any]] = {
         "first_motion": "zero",
     },
 }
+
+# Places, times and the life of tracks need more than eleven bits. Operators of the network itself and of its heads
+# compute them, whose names begin with a capital; modules do not.
+FP32 = (
+    "/[A-Z]*",
+    "/reference_points*",
+    "/pts_bbox_head/transformer/encoder/projection/*",
+    "/pts_bbox_head/transformer/encoder/[A-Z]*",
+    "/pts_bbox_head/transformer/decoder/[A-Z]*",
+    *(f"/{head}/[A-Z]*" for head in ("memory_bank", "query_interact", "seg_head", "motion_head", "occ_head")),
+    "/planning_head/[A-Z]*",
+)

@@ -150,7 +150,7 @@ def _quantize(work, options, shape):
     started, source = time.perf_counter(), work / "models" / f"{shape}.onnx"
     excluded, calibrated = options.system.config(shape).unquantized, work / "calibration" / f"{shape}.npz"
     out = quantize.quantize(source, source.with_name(f"{shape}_qdq.onnx"), "int8", method, calibrated,
-                            quantize.Options(exclude_nodes=excluded))  # fmt: skip
+                            quantize.Options(exclude_nodes=excluded, **options.system.quantized))  # fmt: skip
     rows = quantize.counts(quantize.report(out, source))
     return {"method": method, "exclude_nodes": list(excluded), "seconds": time.perf_counter() - started, "nodes": rows,
             "weights": "trained" if shape == "mini" else "random, seed 0: valid for timing only"}  # fmt: skip

@@ -25,6 +25,7 @@ class System:
         parts: part -> patterns of node names that are marked together; none where nothing is marked so.
         rule: the published marks.
         smallest: patterns of node names that a search left in FP32; none where there was no search.
+        quantized: further `helpers.quantize.Options` of the graph with Q/DQ nodes.
         on_the_map: the parts that compute with places on a map.
         projections: ways of the network's projection into the cameras; none if there is no choice.
         projection: the one that is measured.
@@ -43,6 +44,7 @@ class System:
     parts: ClassVar[dict[str, tuple[str, ...]]] = {}
     rule: ClassVar[dict[str, str]] = {}
     smallest: tuple[str, ...] = ()
+    quantized: ClassVar[dict] = {}
     on_the_map: tuple[str, ...] = ()
     projections: tuple[str, ...] = ()
     projection = ""

@@ -9,6 +9,7 @@ from helpers import models
 from helpers.systems.omnidrive import parts
 
 BACKBONE = "img_backbone"
+SMOOTH = 0.5  # alpha of SmoothQuant
 SMALLEST = tuple(pattern for pattern, kind in parts.FOUND.items() if kind == "fp32")
 
 
@@ -29,6 +30,7 @@ class OmniDrive(System):
     language = "omnidrive_mini_llm"
     parts, rule, on_the_map = parts.PARTS, parts.SEED, ("memory and poses",)
     smallest = SMALLEST
+    quantized: ClassVar = {"linears": True, "smooth": SMOOTH}  # a vision transformer has one convolution
 
     def finite(self, kept):
         """Of the last decoder layer, whose boxes count."""

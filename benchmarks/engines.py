@@ -211,14 +211,19 @@ class Shape:
         out = self.work / "profiles" / f"{self.shape}-{name}.json"
         with atomic(out) as part:
             part.write_text(json.dumps({"profile": rows, "layers": layers}, indent=1) + "\n")
-        sums = {key: collections.Counter() for key in ("type", "precision")}
-        for row in rows:
-            for key, total in sums.items():
-                total[row[key]] += row["ms"]
-        top = sorted(rows, key=lambda row: -row["ms"])[:12]
-        return {"file": str(out.relative_to(self.work)), "layers": len(rows), "ms": sum(row["ms"] for row in rows),
-                "top": [{**row, "layer": row["layer"][:300]} for row in top],
-                **{f"ms_by_{key}": dict(total.most_common()) for key, total in sums.items()}}  # fmt: skip
+        return {"file": str(out.relative_to(self.work))} | summed(rows)
+
+
+def summed(rows):
+    """What a profile says: the number of layers, the largest ones, and sums in ms, of all and by type and precision."""
+    sums = {key: collections.Counter() for key in ("type", "precision")}
+    for row in rows:
+        for key, total in sums.items():
+            total[row[key]] += row["ms"]
+    top = sorted(rows, key=lambda row: -row["ms"])[:12]
+    return {"layers": len(rows), "ms": sum(row["ms"] for row in rows),
+            "top": [{**row, "layer": row["layer"][:300]} for row in top],
+            **{f"ms_by_{key}": dict(total.most_common()) for key, total in sums.items()}}  # fmt: skip
 
 
 def graph(work, shape, name):

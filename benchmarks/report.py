@@ -21,7 +21,7 @@ def run(session, options):
     name = system.recorded
     found = [*engines(pieces, name), *scaling(pieces, name), *gridsample(pieces), *divergence(pieces),
              *ceilings(pieces), *profiles(pieces, name, session.work), *end_to_end(pieces, name),
-             *planned.records(pieces, name), *table.records(pieces)]  # fmt: skip
+             *planned.records(pieces, name), *table.records(pieces), *steps(pieces)]  # fmt: skip
     for name, metrics, entry in found:
         print(records.write(_record(name, metrics, entry, kind), options.out))
     for shape in measured.SHAPES:
@@ -154,17 +154,31 @@ def profiles(pieces, system, work):
             continue
         runtime, shape, _, name = key.split("/")
         result = entry["result"]
-        metrics = {"layers": result["layers"], "sum_ms": result["ms"]}
-        for by in ("type", "precision"):
-            metrics |= {f"{by}/{kind or 'none'}_ms": ms for kind, ms in result[f"ms_by_{by}"].items()}
-        for index, row in enumerate(result["top"], 1):
-            metrics |= {f"top_{index:02}_layer": row["layer"], f"top_{index:02}_type": row["type"] or "none",
-                        f"top_{index:02}_ms": row["ms"]}  # fmt: skip
+        metrics = told(result)
         whole = work / result["file"]
         if whole.is_file():
             metrics |= roofline.farthest(name, json.loads(whole.read_text())["profile"], pieces, shape)
         built = artifacts(pieces, f"{runtime}/{shape}/build/{name}")
         yield f"{system}-{shape}-{runtime}-{name}-profile", metrics, entry | {"artifacts": built}
+
+
+def told(profile):
+    """Metrics of a profile: sums by type and precision, and the largest layers."""
+    metrics = {"layers": profile["layers"], "sum_ms": profile["ms"]}
+    for by in ("type", "precision"):
+        metrics |= {f"{by}/{kind or 'none'}_ms": ms for kind, ms in profile[f"ms_by_{by}"].items()}
+    for index, row in enumerate(profile["top"], 1):
+        metrics |= {f"top_{index:02}_layer": row["layer"], f"top_{index:02}_type": row["type"] or "none",
+                    f"top_{index:02}_ms": row["ms"]}  # fmt: skip
+    return metrics
+
+
+def steps(pieces):
+    """Profiles of a language model's step."""
+    for key, entry in pieces.items():
+        if key.startswith("language/") and "/layers/" in key and "result" in entry:
+            _, size, runtime, _, name = key.split("/")
+            yield f"language-{size}-{runtime}-{name}-profile", told(entry["result"]), entry
 
 
 def end_to_end(pieces, system):

@@ -9,6 +9,7 @@ import statistics
 
 import numpy as np
 
+from benchmarks.engines import summed
 from benchmarks.language import sizes
 from benchmarks.language.agreement import compared
 from benchmarks.language.sizes import SIZES, folder, forms
@@ -33,6 +34,8 @@ def run(session, options, name):
             made.piece(f"check/{form}", 30, lambda form=form: made.check(form, built[form]), found["engines"])
     if built and not session.left:
         made.piece("time", 60, lambda: made.time(built), built)
+    for form, found in built.items() if options.runtime == "tensorrt" else ():
+        made.piece(f"layers/{form}", 30, lambda form=form, found=found: made.layers(form, found), found)
 
 
 class Engines:
@@ -102,6 +105,14 @@ class Engines:
         found = spoken.whole(expected["prompt"], len(wanted))
         same = next((k for k, pair in enumerate(zip(found, wanted)) if len(set(pair)) > 1), len(wanted))  # noqa: B905
         return {"queued_same_until": same}
+
+    def layers(self, name, engines):
+        """Where the time of a step goes, after the prompt."""
+        spoken = self.opened(name, engines)
+        spoken.model.prefill([self.prompt])
+        rows = spoken.model.profile(3 if self.options.tiny else 20)
+        spoken.close()
+        return summed(rows)
 
     def time(self, built):
         """Every form in turns, queued and as a CUDA graph; the copy rate and the GPU's memory of the same run."""

@@ -62,7 +62,7 @@ def asked(options):
     """Names of the sizes to measure: TinyLlama's alone, unless --only names another."""
     if options.tiny:
         return ["tiny"]
-    return [name for name in SIZES if any(name in pattern for pattern in options.only or ())] or ["tinyllama"]
+    return [name for name in SIZES if any(f"{name}/" in pattern for pattern in options.only or ())] or ["tinyllama"]
 
 
 def rounds(size, options):

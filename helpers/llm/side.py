@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from helpers import engine
 from helpers.engine import cache
-from helpers.engine.tensorrt import TensorRt, messages
+from helpers.engine.tensorrt import TensorRt, inspector, messages
 from helpers.engine.tensorrt.plan import Plan
 from helpers.engine.tensorrt.profiles import Profiles
 from helpers.engine.tensorrt.tensors import is_free, tensors_of
@@ -62,3 +62,14 @@ class Side:
         """Queue one run."""
         if not self._context.execute_async_v3(self._stream.handle):
             raise BadInput(self.path, f"TensorRT refused to:\n{messages.recent()}", "an engine that runs", "see why")
+
+    def profile(self, iterations: int) -> list[dict[str, Any]]:
+        """Time of each layer, as `TensorRtEngine.profile` gives it; the context goes on reporting to its profiler."""
+        profiler = inspector.profiler()
+        self._context.profiler = profiler
+        for turn in range(iterations + 1):
+            self.queue()
+            self._stream.synchronize()
+            if turn == 0:
+                profiler.total.clear()
+        return inspector.timed(profiler.total, inspector.layers(self._plan.engine, self._context), iterations)

@@ -161,6 +161,14 @@ class TensorRtModel(LanguageModel):
         self.stream.synchronize()
         return self._host["logits"].array((1, self.vocab_size), np.float32).copy()
 
+    def profile(self, iterations: int = 20) -> list[dict[str, Any]]:
+        """Time of each layer of a step, after a prompt, as `helpers.engine.Engine.profile` gives it; close it then."""
+        self._check_room(int(self.lengths[0]) + 1)
+        self._device.activate()
+        self._copy("step", "token")
+        self._copy("place", "places", int(self.lengths[0]))
+        return self._decode.profile(iterations)
+
     def close(self) -> None:
         """Release buffers, contexts and engines."""
         if not self._plans:

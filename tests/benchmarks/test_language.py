@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from benchmarks import report
 from benchmarks.frames import save
 from benchmarks.language import engines, pytorch, sizes, spoken, table, weights
 from benchmarks.language.agreement import compared
@@ -54,6 +55,8 @@ def test_engines_are_built_checked_and_timed(work, monkeypatch, tmp_path):
         assert decode._shapes["input_ids"] == [[1, 1]] * 3 and prefill._shapes["input_ids"][2] == [1, SIZE.prompt]
     checked = session.result("language/tiny/tensorrt/check/fp16")
     assert checked["finite"] and checked["decode_rel"] < 5e-3 and checked["queued_same_until"] == sizes.STEPS + 1
+    ((name, metrics, _),) = report.steps(session.pieces())
+    assert name == "language-tiny-tensorrt-fp16-profile" and metrics["sum_ms"] > 0 and metrics["type/MatMul_ms"] > 0
     (row,) = table.rows(session.pieces())
     size, runtime, name, metrics, entry = row
     assert (size, runtime, name) == ("tiny", "tensorrt", "fp16") and len(entry["artifacts"]) == 1

@@ -113,12 +113,13 @@ def _written(b, heads, capacity):
     with b.within("slots"):
         behind = b.Sub(b.constant(torch.arange(capacity)), b.Unsqueeze("write_indices", b.ints(1)))
         tokens, batch = (b.Shape("position_ids", start=axis, end=axis + 1) for axis in (1, 0))
-        fresh = b.And(b.LessOrEqual(b.ints(0), behind), b.Less(behind, tokens))
+        column = b.Unsqueeze(behind, b.ints(1, 3))
+        fresh = b.And(b.LessOrEqual(b.ints(0), column), b.Less(column, tokens))
         inside = b.Max(b.Min(behind, b.Sub(tokens, b.ints(1))), b.ints(0))
         ends = (b.ints(0), b.Mul(batch, b.ints(heads)), b.ints(1))
         first = b.Mul(b.Range(*(b.Squeeze(end, b.ints(0)) for end in ends)), tokens)
         rows = b.Add(b.Reshape(first, b.ints(-1, heads, 1)), b.Unsqueeze(inside, b.ints(1)))
-        return b.Unsqueeze(fresh, b.ints(1, 3)), rows
+        return fresh, rows
 
 
 def _decomposed(b, q, keys, values, seen, module):

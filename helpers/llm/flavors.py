@@ -10,12 +10,16 @@ from helpers.errors import BadInput
 @dataclass(frozen=True)
 class Flavor:
     """opset: of ONNX, at least. static: the cache has its whole length from the beginning, and keys and values are put
-    into it where they belong; else they are appended. fused: attention, rotation and norm are one node each.
+    into it where they belong; else they are appended. fused: attention, rotation and norm are one node each. plugins:
+    attention with its rotation and cache, and norms with their sum, are nodes of this project's plugin library. single:
+    one token of each row at a time, and every product with a weight is a kernel of that library.
     """
 
     opset: int
     static: bool
     fused: bool
+    plugins: bool = False
+    single: bool = False
 
 
 FLAVORS = {
@@ -23,6 +27,8 @@ FLAVORS = {
     "concat": Flavor(23, static=False, fused=True),
     "decomposed": Flavor(17, static=False, fused=False),
     "fixed": Flavor(17, static=True, fused=False),
+    "plugins": Flavor(17, static=True, fused=False, plugins=True),
+    "matvec": Flavor(17, static=True, fused=False, plugins=True, single=True),
 }
 INPUTS = ("ids", "embeds", "table")
 DTYPES = ("float32", "float16")

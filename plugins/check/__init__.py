@@ -14,16 +14,21 @@ from pathlib import Path
 
 from helpers.ops import library
 from plugins.check import dispatch
+from plugins.check.add_rms_norm import AddRmsNorm
 from plugins.check.bev_pool_v2 import BevPoolV2
+from plugins.check.cached_attention import CachedAttention
 from plugins.check.common import Check, Row
 from plugins.check.grid_sample_3d import GridSample3d
 from plugins.check.inverse import Inverse
+from plugins.check.matvec import MatVec
+from plugins.check.matvec_int4 import MatVecInt4
 from plugins.check.ms_deform_attn import MsDeformAttn
 from plugins.check.project_pillars import ProjectPillars
 from plugins.check.rotate import Rotate
 
 CHECKS: tuple[Check, ...] = (  # one per operator
     MsDeformAttn(), Rotate(), BevPoolV2(), GridSample3d(), ProjectPillars(), Inverse(),
+    CachedAttention(), MatVec(), MatVecInt4(), AddRmsNorm(),
 )  # fmt: skip
 
 

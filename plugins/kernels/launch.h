@@ -11,14 +11,18 @@
 #include <cuda_fp16.h>
 #define ONRAMP_DEVICE __device__ __forceinline__
 #define ONRAMP_BOTH __host__ __device__ __forceinline__  // for what a launch asks as well
+#define ONRAMP_PRAGMA(text) _Pragma(#text)
+#define ONRAMP_UNROLL(count) ONRAMP_PRAGMA(unroll count)
 #else
 #include "host.h"
+#define ONRAMP_UNROLL(count)
 #endif
 
 #define ONRAMP_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace onramp {
 
+constexpr int kWarp = 32;
 constexpr int kThreads = 128;  // small blocks: the decoder's 900 queries are to reach every multiprocessor
 
 template <typename T, int N>
@@ -79,8 +83,20 @@ __global__ void __launch_bounds__(kThreads, kResident) each_2d(Body body, int wi
 }
 #endif
 
+template <typename T>
+struct PerThread {
+#ifdef __CUDACC__
+  T own;
+  ONRAMP_DEVICE T& operator[](int) { return own; }
+#else
+  T all[kThreads];
+  T& operator[](int thread) { return all[thread]; }
+#endif
+};
+
 // A block of kThreads threads that work together. `each(f)` runs f(thread) in all of them and waits until all are done;
 // what one thread keeps from one phase to the next lies in a `PerThread`, what they share in the body's `Shared`.
+// `sum_warps` gives every thread the sums over the 32 of its warp, in one order on every machine.
 struct Block {
   int index, count;
 
@@ -93,17 +109,22 @@ struct Block {
     for (int thread = 0; thread < kThreads; ++thread) phase(thread);
 #endif
   }
-};
 
-template <typename T>
-struct PerThread {
+  template <int N>
+  ONRAMP_DEVICE void sum_warps(PerThread<Pack<float, N>>& parts) const {
+    ONRAMP_UNROLL(8)
+    for (int offset = kWarp / 2; offset > 0; offset /= 2)
 #ifdef __CUDACC__
-  T own;
-  ONRAMP_DEVICE T& operator[](int) { return own; }
+      ONRAMP_UNROLL(16)
+      for (int i = 0; i < N; ++i) parts.own.item[i] += __shfl_xor_sync(~0u, parts.own.item[i], offset);
 #else
-  T all[kThreads];
-  T& operator[](int thread) { return all[thread]; }
+      for (int thread = 0; thread < kThreads; ++thread)
+        for (int i = 0; i < N && !(thread & offset); ++i) {
+          float &own = parts[thread].item[i], &other = parts[thread | offset].item[i];
+          own = other = own + other;
+        }
 #endif
+  }
 };
 
 #ifdef __CUDACC__

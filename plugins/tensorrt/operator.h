@@ -38,9 +38,27 @@ inline bool isIndex(DataType type) {
 
 inline int extent(PluginTensorDesc const& tensor, int axis) { return static_cast<int>(tensor.dims.d[axis]); }
 
+// Rows of a tensor, all of its axes but the last one together.
+inline int vectors(PluginTensorDesc const& tensor) {
+  int count = 1;
+  for (int axis = 0; axis + 1 < tensor.dims.nbDims; ++axis) count *= extent(tensor, axis);
+  return count;
+}
+
+// The shape of a product of inputs[0] [...,inputs] with the rows of inputs[1]; gated, half as many.
+inline nvinfer1::DimsExprs rowsInPlaceOfInputs(nvinfer1::DimsExprs const* inputs, bool gated,
+                                               nvinfer1::IExprBuilder& builder) {
+  nvinfer1::DimsExprs shape{inputs[0]};
+  auto const* rows = inputs[1].d[0];
+  if (gated) rows = builder.operation(nvinfer1::DimensionOperation::kFLOOR_DIV, *rows, *builder.constant(2));
+  shape.d[shape.nbDims - 1] = rows;
+  return shape;
+}
+
 // What an operator may leave as it is.
 struct Defaults {
   static constexpr int kOutputs = 1;      // all of the first input's type
+  static constexpr size_t kReal = 0;      // so many attributes, the first ones, are float32: a value holds their bits
   static constexpr size_t kOptional = 0;  // so many attributes, the last ones, may be absent and then keep their value
   bool packed = true;                     // in half precision: on pairs, where the kernel has such a form
   bool valid() const { return true; }     // whether the values of the attributes are implemented
@@ -54,17 +72,21 @@ struct Single : Operator {
   Single() { this->packed = false; }
 };
 
-// Reads the attributes that `fields` holds; false if one is absent, not a 32-bit integer or not implemented.
+template <typename Operator>
+constexpr nvinfer1::PluginFieldType typeOf(size_t attribute) {
+  return attribute < Operator::kReal ? nvinfer1::PluginFieldType::kFLOAT32 : nvinfer1::PluginFieldType::kINT32;
+}
+
+// Reads the attributes that `fields` holds; false if one is absent, of another type or not implemented.
 template <typename Operator>
 bool read(nvinfer1::PluginFieldCollection const* fields, Operator& into) {
   for (size_t i = 0; i < into.values.size(); ++i) {
     bool found = false;
     for (int j = 0; fields && j < fields->nbFields; ++j) {
       nvinfer1::PluginField const& field = fields->fields[j];
-      if (std::strcmp(field.name, Operator::kAttributes[i]) || field.type != nvinfer1::PluginFieldType::kINT32 ||
-          field.length != 1)
+      if (std::strcmp(field.name, Operator::kAttributes[i]) || field.type != typeOf<Operator>(i) || field.length != 1)
         continue;
-      into.values[i] = *static_cast<int32_t const*>(field.data);
+      std::memcpy(&into.values[i], field.data, sizeof into.values[i]);
       found = true;
     }
     if (!found && i + Operator::kOptional < into.values.size()) return false;
@@ -78,7 +100,7 @@ class Fields {
  public:
   explicit Fields(Operator const* from) {
     for (size_t i = 0; i < mFields.size(); ++i)
-      mFields[i] = {Operator::kAttributes[i], from ? &from->values[i] : nullptr, nvinfer1::PluginFieldType::kINT32, 1};
+      mFields[i] = {Operator::kAttributes[i], from ? &from->values[i] : nullptr, typeOf<Operator>(i), 1};
     mCollection = {static_cast<int32_t>(mFields.size()), mFields.data()};
   }
   Fields(Fields const&) = delete;

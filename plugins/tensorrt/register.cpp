@@ -5,9 +5,13 @@
 // plugin is already registered (NvInferRuntimeCommon.h), so nothing is registered on loading, and nothing is linked.
 #include <NvInferVersion.h>
 
+#include "add_rms_norm.h"
 #include "bev_pool_v2.h"
+#include "cached_attention.h"
 #include "grid_sample_3d.h"
 #include "inverse.h"
+#include "matvec.h"
+#include "matvec_int4.h"
 #include "ms_deform_attn.h"
 #include "project_pillars.h"
 #include "rotate.h"
@@ -18,7 +22,11 @@
   use(Pooling)                \
   use(VolumeSampling)         \
   use(PillarProjection)       \
-  use(Inversion)
+  use(Inversion)              \
+  use(CachedAttention)        \
+  use(MatVec)                 \
+  use(MatVecInt4)             \
+  use(Normalization)
 
 #if NV_TENSORRT_MAJOR >= 10
 

@@ -10,13 +10,16 @@ enum class DataType { kFLOAT, kHALF, kINT8, kINT32, kBOOL, kUINT8, kFP8, kBF16, 
 struct Dims { int32_t nbDims; int64_t d[8]; };
 struct PluginTensorDesc { Dims dims; DataType type; };
 struct DimsExprs { int32_t nbDims; int const* d[8]; };
-enum class DimensionOperation { kSUM, kPROD };
+enum class DimensionOperation { kSUM = 0, kPROD = 1, kFLOOR_DIV = 6 };
 struct IExprBuilder {
   int values[8], used = 0;
   int const* constant(int value) { return &(values[used++] = value); }
-  int const* operation(DimensionOperation, int first, int second) { return constant(first * second); }
+  int const* operation(DimensionOperation what, int first, int second) {
+    if (what == DimensionOperation::kSUM) return constant(first + second);
+    return constant(what == DimensionOperation::kPROD ? first * second : first / second);
+  }
 };
-enum class PluginFieldType { kINT32 = 5 };
+enum class PluginFieldType { kFLOAT32 = 1, kINT32 = 5 };
 struct PluginField { char const* name; void const* data; PluginFieldType type; int32_t length; };
 struct PluginFieldCollection { int32_t nbFields; PluginField const* fields; };
 }

@@ -6,14 +6,30 @@ import itertools
 import re
 import subprocess
 
+import numpy as np
 import pytest
 import torch
 
 from helpers.environment.patches import migration
 from helpers.graph import PLUGINS
-from helpers.ops import bev_pool_v2, grid_sample_3d, inverse, ms_deform_attn, project_pillars, rotate
+from helpers.ops import (
+    add_rms_norm,
+    bev_pool_v2,
+    cached_attention,
+    grid_sample_3d,
+    inverse,
+    matvec,
+    matvec_int4,
+    ms_deform_attn,
+    project_pillars,
+    rotate,
+)
 from helpers.ops import library as plugins
 from plugins import check
+from plugins.check import add_rms_norm as norm_check
+from plugins.check import cached_attention as attention_check
+from plugins.check import matvec as matvec_check
+from plugins.check import matvec_int4 as int4_check
 from plugins.check import project_pillars as projection
 from plugins.check.ms_deform_attn import operands
 from tests.helpers.ops.operands import pooling_inputs, volume_inputs
@@ -21,9 +37,13 @@ from tests.plugins.stand_in import STAND_IN
 
 PROBE = """
 #include "kernels/host.h"
+#include "tensorrt/add_rms_norm.h"
 #include "tensorrt/bev_pool_v2.h"
+#include "tensorrt/cached_attention.h"
 #include "tensorrt/grid_sample_3d.h"
 #include "tensorrt/inverse.h"
+#include "tensorrt/matvec.h"
+#include "tensorrt/matvec_int4.h"
 #include "tensorrt/ms_deform_attn.h"
 #include "tensorrt/project_pillars.h"
 #include "tensorrt/rotate.h"
@@ -37,7 +57,7 @@ template <typename Operator> int supports(int position, int const* types) {
 }
 template <typename Operator> int made(int32_t const* values, int given, Operator& op) {
   nvinfer1::PluginField held[8];
-  for (int i = 0; i < given; ++i) held[i] = {op.kAttributes[i], values + i, nvinfer1::PluginFieldType::kINT32, 1};
+  for (int i = 0; i < given; ++i) held[i] = {op.kAttributes[i], values + i, typeOf<Operator>(i), 1};
   nvinfer1::PluginFieldCollection fields{given, held};
   if (!read(&fields, op)) return 0;
   Fields<Operator> const saved(&op);
@@ -88,7 +108,12 @@ BOTH(Pooling)
 BOTH(VolumeSampling)
 BOTH(PillarProjection)
 BOTH(Inversion)
+BOTH(CachedAttention)
+BOTH(MatVec)
+BOTH(MatVecInt4)
+BOTH(Normalization)
 """
+OPERATORS = re.findall(r"^BOTH\((\w+)\)$", PROBE, re.MULTILINE)
 FLOAT, HALF, INT8, INT32, INT64 = 0, 1, 2, 3, 8
 KINDS = {torch.float32: FLOAT, torch.float16: HALF, torch.int32: INT32, torch.int64: INT64}
 FORMS = ("", "Single")  # of an operator: its names TRT2 and TRT
@@ -110,7 +135,7 @@ def _adapter(folder, host, major):
     path = folder / f"adapter{major}.so"
     subprocess.run([*command, folder / "probe.cpp", host, "-o", path], check=True)
     loaded = ctypes.CDLL(str(path))
-    for name in ("Attention", "Rotation", "Pooling", "VolumeSampling", "PillarProjection", "Inversion"):
+    for name in OPERATORS:
         for form in ("", "Single"):
             loaded[f"{name}{form}_name"].restype = ctypes.c_char_p
     return loaded
@@ -150,6 +175,12 @@ def test_formats_are_all_float_or_half_with_float_coordinates(adapter):
     for adapters in adapter.values():
         assert _accepted(adapters, "PillarProjection", 4) == {(FLOAT, FLOAT, FLOAT, FLOAT)}
         assert _accepted(adapters, "Inversion", 2) == {(FLOAT, FLOAT)}
+        assert _accepted(adapters, "MatVec", 3) == {(real,) * 3 for real in (FLOAT, HALF)}
+        assert _accepted(adapters, "MatVecInt4", 4) == {(real, INT32, real, real) for real in (FLOAT, HALF)}
+        assert _accepted(adapters, "Normalization", 5) == {(real,) * 5 for real in (FLOAT, HALF)}
+    cached = {(real, index, FLOAT, *[real] * 5) for real in (FLOAT, HALF) for index in (INT32, INT64)}
+    assert _accepted(adapter[10], "CachedAttention", 8) == cached
+    assert _accepted(adapter[8], "CachedAttention", 8) == {kinds for kinds in cached if INT64 not in kinds}
 
 
 def _output(adapter, operator, *values, ranks=(), index=0):
@@ -172,6 +203,14 @@ def test_the_output_shape_follows_from_the_inputs_and_the_attributes(adapter):
         assert _output(adapters, "PillarProjection", 64, 96, ranks=[4, 3]) == [100 * 101, 105, 1, 2 * 106]
         assert _output(adapters, "PillarProjection", 64, 96, ranks=[4, 3], index=1) == [100, 101, 105, 1]
         assert _output(adapters, "Inversion", ranks=[3]) == [100, 101, 102]
+        for name in ("MatVec", "MatVecInt4"):
+            assert _output(adapters, name, 0, ranks=[3, 2]) == [100, 101, 105]
+            assert _output(adapters, name, 1, ranks=[2, 2]) == [100, 105 // 2]
+        for index in (0, 1):
+            assert _output(adapters, "Normalization", bits(1e-5), ranks=[2], index=index) == [100, 101]
+        assert _output(adapters, "CachedAttention", ranks=[3, 1, 2, 4, 4])[2] == 102 - 2 * 116 * 118
+        assert _output(adapters, "CachedAttention", ranks=[3, 1, 2, 4, 4], index=1) == [115, 116, 117, 118]
+        assert _output(adapters, "CachedAttention", ranks=[3, 1, 2, 4, 4], index=2) == [120, 121, 122, 123]
 
 
 @pytest.mark.parametrize(
@@ -184,6 +223,10 @@ def test_the_output_shape_follows_from_the_inputs_and_the_attributes(adapter):
         ("VolumeSampling", (0, 2)),
         ("PillarProjection", (64,)),
         ("PillarProjection", (64, 0)),
+        ("MatVec", ()),
+        ("MatVecInt4", ()),
+        ("Normalization", ()),
+        ("Normalization", (-1,)),  # bits that are not a number
     ],
 )
 def test_attributes_that_are_absent_or_not_implemented_make_no_plugin(adapter, operator, values):
@@ -259,10 +302,54 @@ def test_the_adapter_inverts_matrices_of_any_number_of_axes(adapter):
     assert _enqueue(adapter[8], "Inversion", (torch.eye(4)[None],), torch.empty(1, 4, 4)) == 1, "of another size"
 
 
-def _enqueue(adapter, operator, given, outputs, *values):
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+def test_the_adapters_of_a_language_model_hand_sizes_and_types_on(adapter, kind):
+    limit = {"rtol": 2e-3, "atol": 4e-3 if kind == torch.half else 1e-5}
+    x, weight = matvec_check.operands((2, 64, 12), kind, "cpu")
+    for gated in (0, 1):
+        found = _enqueue(adapter[8], "MatVec", (x[None], weight), x.new_empty(1, 2, 12 // (1 + gated)), gated)
+        torch.testing.assert_close(found[0], matvec.reference(x, weight, bool(gated)), **limit)
+    assert _enqueue(adapter[8], "MatVec", (x[:, :32].contiguous(), weight), found, 0) == 1
+    x, words, scale = int4_check.operands((2, 64, 12, 32), kind, "cpu")
+    for gated in (0, 1):
+        found = _enqueue(adapter[8], "MatVecInt4", (x, words, scale), x.new_empty(2, 12 // (1 + gated)), gated)
+        torch.testing.assert_close(found, matvec_int4.reference(x, words, scale, bool(gated)), **limit)
+    assert _enqueue(adapter[8], "MatVecInt4", (x, words, scale[:6]), found, 0) == 1
+    *tensors, epsilon = norm_check.operands((2, 3, 40), kind, "cpu")
+    outputs = [torch.empty_like(tensors[0]) for _ in range(2)]
+    found = _enqueue(adapter[8], "Normalization", tensors, outputs, bits(epsilon))
+    for pair in zip(found, add_rms_norm.reference(*tensors, epsilon), strict=True):
+        torch.testing.assert_close(*pair, **limit)
+    assert _enqueue(adapter[8], "Normalization", [*tensors[:2], tensors[2][:8]], outputs, bits(epsilon)) == 1
+
+
+@pytest.mark.parametrize("index", [torch.int32, torch.int64])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+def test_the_adapter_attends_over_a_cache_in_its_place_or_another(adapter, kind, index):
+    given = attention_check.operands(attention_check.CASES["a few tokens"], kind, "cpu", index=index)
+    expected = cached_attention.reference(*given)
+    found = _enqueue(adapter[10], "CachedAttention", given, [torch.empty_like(one) for one in expected])
+    for pair in zip(found, expected, strict=True):
+        torch.testing.assert_close(*pair, rtol=2e-3, atol=4e-3 if kind == torch.half else 1e-5)
+    held = given._replace(past_key=given.past_key.clone(), past_value=given.past_value.clone())
+    outputs = [torch.empty_like(expected[0]), held.past_key, held.past_value]
+    again = _enqueue(adapter[10], "CachedAttention", held, outputs, keep=(1, 2))
+    assert all(map(torch.equal, again, found))
+    short = given._replace(rotation=given.rotation[:-1].contiguous())
+    assert _enqueue(adapter[10], "CachedAttention", short, outputs) == 1
+
+
+def bits(number):
+    """Of a number in float32, as the integer that an attribute of a plugin holds."""
+    return int(np.float32(number).view(np.int32))
+
+
+def _enqueue(adapter, operator, given, outputs, *values, keep=()):
     """The output that the plugin wrote, or the list of them, or what it answered instead."""
     several = outputs if isinstance(outputs, list) else [outputs]
-    tensors = (*given, *(output.fill_(torch.nan) for output in several))
+    for position, output in enumerate(several):
+        output if position in keep else output.fill_(torch.nan)
+    tensors = (*given, *several)
     shapes = [[*tensor.shape, *[0] * (5 - tensor.dim())] for tensor in tensors]
     types = [KINDS[tensor.dtype] for tensor in tensors]
     code = adapter[f"{operator}_enqueue"](
@@ -270,7 +357,7 @@ def _enqueue(adapter, operator, given, outputs, *values):
         (ctypes.c_int * 8)(*(tensor.dim() for tensor in tensors)),
         (ctypes.c_int64 * 40)(*itertools.chain.from_iterable(shapes)),
         (ctypes.c_void_p * 8)(*(tensor.data_ptr() for tensor in given)),
-        (ctypes.c_void_p * 2)(*(output.data_ptr() for output in several)),
+        (ctypes.c_void_p * 3)(*(output.data_ptr() for output in several)),
     )  # fmt: skip
     return code or outputs
 

@@ -8,7 +8,19 @@ import pytest
 import torch
 
 from helpers.errors import BadInput
-from helpers.ops import bev_pool_v2, compiler, grid_sample_3d, inverse, ms_deform_attn, project_pillars, rotate
+from helpers.ops import (
+    add_rms_norm,
+    bev_pool_v2,
+    cached_attention,
+    compiler,
+    grid_sample_3d,
+    inverse,
+    matvec,
+    matvec_int4,
+    ms_deform_attn,
+    project_pillars,
+    rotate,
+)
 from helpers.ops import library as plugins
 from plugins.check import bev_pool_v2 as pooling
 from plugins.check import grid_sample_3d as sampling
@@ -184,6 +196,10 @@ def test_nothing_to_do_is_not_an_error(library):
         ("grid_sample_3d", "OnrampVolumeSampling", grid_sample_3d.Sizes),
         ("project_pillars", "OnrampProjection", project_pillars.Sizes),
         ("inverse", "OnrampInverse", inverse.Sizes),
+        ("cached_attention", "OnrampCachedAttention", cached_attention.Sizes),
+        ("matvec", "OnrampMatVec", matvec.Sizes),
+        ("matvec_int4", "OnrampMatVecInt4", matvec_int4.Sizes),
+        ("add_rms_norm", "OnrampAddRmsNorm", add_rms_norm.Sizes),
     ],
 )
 def test_the_structures_are_those_of_the_headers(header, name, structure):

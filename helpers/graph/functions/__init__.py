@@ -16,13 +16,25 @@ from onnx import helper
 
 from helpers.arguments import typed
 from helpers.errors import BadInput
-from helpers.graph.functions import bev_pool_v2, grid_sample_3d, inverse, ms_deform_attn, project_pillars, rotate
+from helpers.graph.functions import (
+    add_rms_norm,
+    bev_pool_v2,
+    cached_attention,
+    grid_sample_3d,
+    inverse,
+    matvec,
+    matvec_int4,
+    ms_deform_attn,
+    project_pillars,
+    rotate,
+)
 from helpers.graph.functions.body import Body
 from helpers.graph.walk import STANDARD, all_nodes, copy, opset
 
 Definitions: TypeAlias = dict[tuple[str, str], onnx.FunctionProto]
 DOMAIN = "trt.plugins"
-OPERATORS = (ms_deform_attn, rotate, bev_pool_v2, grid_sample_3d, project_pillars, inverse)
+OPERATORS = (ms_deform_attn, rotate, bev_pool_v2, grid_sample_3d, project_pillars, inverse, cached_attention, matvec,
+             matvec_int4, add_rms_norm)  # fmt: skip
 # Published plugins have two names: in half precision TRT2 works on packed pairs, TRT on single numbers.
 FUNCTIONS = {name: module for module in OPERATORS for name in (module.OP_TYPE, module.OP_TYPE.removesuffix("2"))}
 PLUGINS = tuple(FUNCTIONS)  # what helpers.ops defines and the plugin library implements

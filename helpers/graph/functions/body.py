@@ -1,5 +1,6 @@
 """Builds nodes of standard operators: the bodies of function definitions, and what stands for one node."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ class Body:
     """Nodes in the order in which they are added: every operator is a method that takes and returns tensor names.
 
     `body.Add("a", "b")` adds a node and returns the name of what it makes. Keywords are attributes, but for `output`,
-    the name to make, and `outputs`, the number of tensors to make.
+    the name to make, `outputs`, the number of tensors to make or their names ("" for a new one), and `domain`.
 
     Attributes:
         nodes: list of `onnx.NodeProto`.
@@ -26,9 +27,12 @@ class Body:
             raise AttributeError(op_type)
         return partial(self.add, op_type)
 
-    def add(self, op_type: str, *inputs: str, outputs: int = 1, output: str | None = None, **attributes: Any) -> Any:
+    def add(
+        self, op_type: str, *inputs: str, outputs: int | Sequence[str] = 1, output: str = "", **attributes: Any
+    ) -> Any:
         """Add one node; returns the name of its output, or the list of them."""
-        names = [output] if output else [self.tensor_name(op_type, position) for position in range(outputs)]
+        given = [output] if output else [""] * outputs if isinstance(outputs, int) else outputs
+        names = [name or self.tensor_name(op_type, position) for position, name in enumerate(given)]
         self.nodes.append(helper.make_node(op_type, inputs, names, self.node_name(op_type), **attributes))
         return names[0] if len(names) == 1 else names
 
@@ -39,6 +43,13 @@ class Body:
     def node_name(self, op_type: str) -> str | None:
         """Name of the next node."""
         return None
+
+    def attribute(self, name: str, zero: int | float) -> str:
+        """A scalar of the type of `zero`: what the node that the body defines has as this attribute."""
+        made = self.Constant()
+        kind = helper.make_attribute("value_float" if isinstance(zero, float) else "value_int", zero)
+        self.nodes[-1].attribute.add(name=kind.name, type=kind.type, ref_attr_name=name)
+        return made
 
     def ints(self, *values: int) -> str:
         """A constant of whole numbers [len(values)]."""

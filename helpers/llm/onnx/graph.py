@@ -4,7 +4,8 @@ Inputs: `input_ids` [batch, tokens] int64, or `inputs_embeds` [batch, tokens, hi
 hidden_size] with inputs="table"; `position_ids` [batch, tokens] int64; `write_indices` [batch] int64, where a static
 cache takes the first new token, or `attention_mask` [batch, total] bool, which slots of a growing one hold a token;
 `last` [batch] int64, the token whose logits are wanted; `past_key_values.N.key` and `.value` [batch, heads, slots,
-head_dim]. Outputs: `logits` float32, and `present.N.key` and `.value`, the next step's past.
+head_dim]. Outputs: `logits` float32, and `present.N.key` and `.value`, the next step's past. With plugins the positions
+follow from `write_indices`, so there are no `position_ids`, and where a step is of a single token there is no `last`.
 """
 
 import json
@@ -21,9 +22,10 @@ from helpers.arguments import between, typed
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path, atomic
 from helpers.graph.checks import LARGEST
+from helpers.graph.functions import attach_functions
 from helpers.layers.llama import Llama
 from helpers.llm.flavors import FLAVORS, INPUTS, check_dtype
-from helpers.llm.onnx import blocks
+from helpers.llm.onnx import blocks, plugins
 from helpers.llm.onnx.writer import Writer
 from helpers.llm.pytorch import check_capacity
 from helpers.llm.tensorrt_llm.quantized import E4M3, QuantizedLinear
@@ -78,13 +80,17 @@ def export(model: Llama, path: PathLike, flavor: str = "scatter", inputs: str = 
     check_dtype(dtype)
     capacity = check_capacity(capacity, model.config.max_position_embeddings)
     form = FLAVORS[flavor]
-    b = Writer(max(form.opset, _needed(model, dtype)), getattr(torch, dtype))
+    b = Writer(max(form.opset, 0 if form.plugins else _needed(model, dtype)), getattr(torch, dtype))
     entered = blocks.embedded(b, model, inputs)
-    blocks.logits(b, model, form, blocks.decoder(b, model, form, entered, capacity), every)
+    if form.plugins:
+        plugins.write(b, model, form, entered, capacity, every)
+    else:
+        blocks.logits(b, model, form, blocks.decoder(b, model, form, entered, capacity), every)
     made = helper.make_graph(b.nodes, "llama", _inputs(b, model, form, inputs, capacity, every),
                              _outputs(b, model, form, capacity, every))  # fmt: skip
     proto = helper.make_model(made, opset_imports=[helper.make_opsetid("", b.opset)], producer_name="onramp")
     proto.ir_version = 10 if b.opset < 24 else 11
+    attach_functions(proto)
     about = About(flavor, inputs, capacity, model.config.vocab_size, model.config.hidden_size, every)
     helper.set_model_props(proto, {ABOUT: json.dumps(about._asdict())})
     return _save(proto, b, as_path(path))
@@ -137,7 +143,7 @@ def _needed(model, dtype):
 
 
 def _inputs(b, model, form, inputs, capacity, every) -> list[Any]:
-    width, tokens = model.config.hidden_size, ("batch", "tokens")
+    width, tokens = model.config.hidden_size, ("batch", 1 if form.single else "tokens")
     values = [
         b.value("inputs_embeds", b.kind, *tokens, width)
         if inputs == "embeds"
@@ -145,18 +151,19 @@ def _inputs(b, model, form, inputs, capacity, every) -> list[Any]:
     ]
     if inputs == "table":
         values.append(b.value("prompt_table", b.kind, "rows", width))
-    values.append(b.value("position_ids", TensorProto.INT64, *tokens))
+    if not form.plugins:
+        values.append(b.value("position_ids", TensorProto.INT64, *tokens))
     if form.static:
         values.append(b.value("write_indices", TensorProto.INT64, "batch"))
     else:
         values.append(b.value("attention_mask", TensorProto.BOOL, "batch", "total"))
-    if not every:
+    if not every and not form.single:
         values.append(b.value("last", TensorProto.INT64, "batch"))
     return values + _cache(b, model, 0, capacity if form.static else "past")
 
 
 def _outputs(b, model, form, capacity, every):
-    shape = ("batch", "tokens") if every else ("batch",)
+    shape = ("batch", 1 if form.single else "tokens") if every else ("batch",)
     logits = b.value("logits", TensorProto.FLOAT, *shape, model.config.vocab_size)
     return [logits, *_cache(b, model, 1, capacity if form.static else "total")]
 

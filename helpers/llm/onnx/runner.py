@@ -44,7 +44,7 @@ class OnnxModel(LanguageModel):
         if about.every:
             raise BadInput(self.path, "logits of every token", "those of the last one", "export with every=False")
         super().__init__(about.vocab_size, about.hidden_size, about.capacity, 0 if about.inputs == "ids" else None)
-        self._inputs, self._static = about.inputs, FLAVORS[about.flavor].static
+        self._inputs, self._form = about.inputs, FLAVORS[about.flavor]
         self._embeddings = self._checked(embeddings)
         _, *present = self.engine.outputs
         self._present = dict(zip(list(self.engine.inputs)[-len(present) :], present, strict=True))
@@ -63,25 +63,35 @@ class OnnxModel(LanguageModel):
     def _clear(self, batch):
         for name in self._present:
             _, heads, _, dims = self.engine.inputs[name].shape
-            empty = np.zeros((batch, int(heads), self.capacity if self._static else 0, int(dims)), self._dtype)
+            empty = np.zeros((batch, int(heads), self.capacity if self._form.static else 0, int(dims)), self._dtype)
             self.cache[name] = onnxruntime.OrtValue.ortvalue_from_numpy(empty)
         self._held = np.zeros((batch, 0), bool)
 
     def _run(self, ids, counts, table):
+        if not self._form.single:
+            return self._step(ids, counts, table, self.lengths)
+        logits = np.zeros((len(ids), self.vocab_size), np.float32)
+        for step in range(ids.shape[1]):
+            found = self._step(ids[:, step : step + 1], counts, table, self.lengths + step)
+            logits = np.where((counts > step)[:, None], found, logits)
+        return logits
+
+    def _step(self, ids, counts, table, lengths):
         with foreign(self.path, "inputs that the graph runs with", "export the model again"):
-            self._bind(feeds := self._feeds(ids, counts, table))
+            self._bind(feeds := self._feeds(ids, counts, table, lengths))
             self._session.run_with_iobinding(self._binding)
         del feeds  # bound by address: they had to live until here
         logits, *cache = self._binding.get_outputs()
-        if not self._static:
+        if not self._form.static:
             self.cache = dict(zip(self._present, cache, strict=True))
         return logits.numpy()
 
-    def _feeds(self, ids, counts, table):
+    def _feeds(self, ids, counts, table, lengths):
         steps = np.arange(ids.shape[1])
-        feeds = {"position_ids": self.lengths[:, None] + steps, "last": counts - 1}
-        if self._static:
-            feeds["write_indices"] = self.lengths
+        feeds = {"position_ids": lengths[:, None] + steps, "last": counts - 1}
+        feeds = {name: array for name, array in feeds.items() if name in self.engine.inputs}
+        if self._form.static:
+            feeds["write_indices"] = lengths
         else:
             self._held = np.concatenate([self._held, steps < counts[:, None]], 1)
             feeds["attention_mask"] = self._held
@@ -101,7 +111,7 @@ class OnnxModel(LanguageModel):
         self._binding.bind_output("logits")
         for name, buffer in self.cache.items():
             self._binding.bind_ortvalue_input(name, buffer)
-            if self._static:
+            if self._form.static:
                 self._binding.bind_ortvalue_output(self._present[name], buffer)
             else:
                 self._binding.bind_output(self._present[name])

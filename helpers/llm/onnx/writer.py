@@ -15,7 +15,7 @@ from helpers.llm.tensorrt_llm.mixed_gemm import nibbles
 from helpers.llm.tensorrt_llm.quantized import E4M3, Parts, QuantizedLinear
 
 KINDS = {torch.float32: TensorProto.FLOAT, torch.float16: TensorProto.FLOAT16, torch.int8: TensorProto.INT8,
-         torch.int64: TensorProto.INT64, E4M3: TensorProto.FLOAT8E4M3FN}  # fmt: skip
+         torch.int32: TensorProto.INT32, torch.int64: TensorProto.INT64, E4M3: TensorProto.FLOAT8E4M3FN}  # fmt: skip
 
 
 class Writer(Body):
@@ -67,6 +67,11 @@ class Writer(Body):
         """A tensor of the file; floating point is cast to `dtype`, but for codes in FP8."""
         tensor = tensor.detach()
         self.weights[name] = tensor.to(self.dtype) if tensor.dtype in (torch.float32, torch.bfloat16) else tensor
+        return name
+
+    def kept(self, name: str, tensor: Tensor) -> str:
+        """A tensor of the file in its own type."""
+        self.weights[name] = tensor.detach()
         return name
 
     def linear(self, x: str, module: nn.Module, name: str) -> str:

@@ -117,6 +117,42 @@ def test_quantized_weights_stay_quantized_in_the_graph(tmp_path, name, most):
     assert set(types) == {onnx.TensorProto.DataType.Value(kinds.get(name, "FLOAT"))}
 
 
+@pytest.mark.parametrize("flavor", ["plugins", "matvec"])
+@pytest.mark.parametrize("name", ["w8a16", "w4a16", "awq"])
+def test_with_plugins_four_bits_are_words_for_a_token_and_plain_weights_for_a_prompt(tmp_path, flavor, name):
+    model, prompt = quantize(MODEL, name, ids(4, 16)), ids(3, 8, seed=5)
+    path, expected = export(model, tmp_path / "q.onnx", flavor), TorchModel(model).prefill(prompt)
+    np.testing.assert_allclose(OnnxModel(path).prefill(prompt), expected, atol=1e-5)
+    written = graph.load(path)
+    words = [tensor.dims for tensor in written.graph.initializer if tensor.data_type == onnx.TensorProto.INT32]
+    four = flavor == "matvec" and name != "w8a16"
+    assert words == ([[512, 32], [256, 32], [1024, 32], [256, 64]] * 2 if four else [])
+    assert {entry.version for entry in written.opset_import if not entry.domain} == {17}
+
+
+@pytest.mark.parametrize("name", ["fp8", "int8_sq"])
+def test_with_plugins_activations_stay_as_they_are(tmp_path, name):
+    with pytest.raises(BadInput, match="eight bits"):
+        export(quantize(MODEL, name, ids(4, 16)), tmp_path / "q.onnx", "plugins")
+
+
+def test_a_layer_of_a_step_is_seven_plugins_and_nothing_else(opened):
+    """So a decode step has few kernels: attention has two, each of the others one."""
+    nodes = [node for node in graph.load(opened("matvec").path).graph.node if node.name.startswith("/model/layers.1/")]
+    assert [node.op_type.removesuffix("TRT2") for node in nodes] == [
+        "AddRmsNorm", "MatVec", "CachedAttention", "MatVec", "AddRmsNorm", "MatVec", "MatVec",
+    ]  # fmt: skip
+
+
+def test_a_prompt_of_one_flavor_is_gone_on_with_by_another(opened):
+    """The cache has one layout in all flavors that write into it."""
+    prompt, first, second = ids(2, 9).numpy(), opened("plugins"), opened("matvec")
+    first.prefill(prompt)
+    second.prefill(prompt[:, :1])
+    second.cache, second.lengths = dict(first.cache), first.lengths
+    np.testing.assert_allclose(second.decode([3, 4]), first.decode([3, 4]), atol=1e-5)
+
+
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_half_precision_is_close(opened, flavor):
     model, prompt = opened(flavor, dtype="float16"), ids(4, 16)

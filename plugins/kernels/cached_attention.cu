@@ -1,0 +1,401 @@
+#include "cached_attention.h"
+
+#include "overlap.h"
+
+namespace onramp {
+namespace {
+
+constexpr int kHeads = 8;      // query heads of one key head that a block computes together
+constexpr int kMostDims = 128;
+constexpr int kMostSplits = 32;
+constexpr int kFewQueries = 8;  // so many are split over blocks; more fill the GPU as they are
+
+// The operands, and what the kernels ask of them.
+template <typename T>
+struct Operands {
+  OnrampCachedAttention size;
+  const T* qkv;
+  const void* lengths;
+  const float* rotation;
+  T* keys;
+  T* values;
+  T* output;
+  float* partial;  // [batch,tokens,heads,splits,dims + 2]: sums, largest score, total weight
+  int splits, span;  // blocks for a token, and slots of each
+
+  ONRAMP_DEVICE int position(int row, int token) const {
+    const int64_t length = size.wide_lengths ? static_cast<const int64_t*>(lengths)[row]
+                                             : static_cast<const int32_t*>(lengths)[row];
+    return length < -size.tokens || length > size.slots ? size.slots : static_cast<int>(length) + token;
+  }
+
+  // The last slot that a token sees.
+  ONRAMP_DEVICE int last(int position) const { return position < size.slots ? position : size.slots - 1; }
+
+  ONRAMP_DEVICE const T* head(int row, int token, int number) const {
+    const int64_t width = static_cast<int64_t>(size.heads + 2 * size.kv_heads) * size.dims;
+    return qkv + (static_cast<int64_t>(row) * size.tokens + token) * width + static_cast<int64_t>(number) * size.dims;
+  }
+
+  ONRAMP_DEVICE int64_t slot(int row, int kv_head, int number) const {
+    return ((static_cast<int64_t>(row) * size.kv_heads + kv_head) * size.slots + number) * size.dims;
+  }
+
+  // Eight elements from `first` on of a head, turned by the angles of a position.
+  ONRAMP_DEVICE Pack<float, 8> turned(const T* head, int first, int position) const {
+    const int half_dims = size.dims / 2, angle = first % half_dims;
+    const bool upper = first >= half_dims;
+    const Pack<float, 8> own = load_eight(head + first);
+    const Pack<float, 8> other = load_eight(head + (upper ? angle : angle + half_dims));
+    const float* angles = rotation + static_cast<int64_t>(last(position < 0 ? 0 : position)) * size.dims + angle;
+    const Pack<float, 8> cosine = load_eight(angles), sine = load_eight(angles + half_dims);
+    Pack<float, 8> made;
+    for (int i = 0; i < 8; ++i) {
+      const float across = other.item[i] * sine.item[i];
+      made.item[i] = own.item[i] * cosine.item[i] + (upper ? across : -across);
+    }
+    return made;
+  }
+
+  // Eight elements of a new token's key and value, as the cache has them.
+  ONRAMP_DEVICE void fresh(int row, int token, int kv_head, int first, int position, Pack<T, 8>& key,
+                           Pack<T, 8>& value) const {
+    const Pack<float, 8> wide = turned(head(row, token, size.heads + kv_head), first, position);
+    for (int i = 0; i < 8; ++i) from_float(wide.item[i], key.item[i]);
+    value = eight(head(row, token, size.heads + size.kv_heads + kv_head) + first);
+  }
+
+  ONRAMP_DEVICE static Pack<T, 8> eight(const T* address) {
+    Pack<T, 8> found;
+    const auto low = load<16 / sizeof(T)>(address), high = load<16 / sizeof(T)>(address + 8 - 16 / sizeof(T));
+    for (int i = 0; i < 8; ++i) found.item[i] = i < 16 / static_cast<int>(sizeof(T)) ? low.item[i] : high.item[i & 3];
+    return found;
+  }
+
+  ONRAMP_DEVICE static void keep(T* address, const Pack<T, 8>& eight) {
+    constexpr int kPart = 16 / sizeof(T);
+    for (int first = 0; first < 8; first += kPart) {
+      Pack<T, kPart> part;
+      for (int i = 0; i < kPart; ++i) part.item[i] = eight.item[first + i];
+      store(address + first, part);
+    }
+  }
+};
+
+// Puts new keys and values into the cache, eight elements for each thread.
+template <typename T>
+struct Write {
+  Operands<T> of;
+
+  ONRAMP_DEVICE void operator()(int index) const {
+    wait_for_inputs();
+    const OnrampCachedAttention& size = of.size;
+    const int chunks = size.dims / 8, first = index % chunks * 8, kv_head = index / chunks % size.kv_heads;
+    const int token = index / chunks / size.kv_heads % size.tokens, row = index / chunks / size.kv_heads / size.tokens;
+    const int position = of.position(row, token);
+    if (position < 0 || position >= size.slots) return;
+    Pack<T, 8> key, value;
+    of.fresh(row, token, kv_head, first, position, key, value);
+    of.keep(of.keys + of.slot(row, kv_head, position) + first, key);
+    of.keep(of.values + of.slot(row, kv_head, position) + first, value);
+  }
+};
+
+// One block: some query heads of one token over one span of slots, a tile of them at a time. A token that is alone is
+// put into the cache by the block whose span holds its slot.
+template <typename T, int kDims>
+struct Attend {
+  static constexpr int kTile = 128 / sizeof(T);  // slots
+  static constexpr int kStride = (kDims ? kDims : kMostDims) + 16 / sizeof(T);
+  static constexpr int kSlices = kThreads / kHeads;
+  static constexpr int kOwn = kDims == 64 ? 2 : 4;  // heads of which a thread sums two dims
+  static constexpr int kScorers = kThreads / kTile;
+  static constexpr int kChunks = 4;  // loads that a thread has under way
+  struct Shared {
+    alignas(16) T keys[kTile][kStride];
+    alignas(16) T values[kTile][kStride];
+    alignas(16) float queries[kHeads][kDims ? kDims : kMostDims];
+    float weights[kHeads][kTile];
+    float parts[kHeads][kSlices], sums[kHeads][kSlices];
+    float most[kHeads], next[kHeads], fade[kHeads], total[kHeads];
+  };
+  using Sums = PerThread<Pack<float, 2 * kOwn>>;
+  Operands<T> of;
+
+  struct Place {
+    int row, token, kv_head, first_head, heads, split, position, begin, end;
+  };
+
+  ONRAMP_DEVICE int dims() const { return kDims ? kDims : of.size.dims; }
+
+  ONRAMP_DEVICE void operator()(Block block, Shared& shared) const {
+    let_next_start();
+    wait_for_inputs();
+    const Place at = place(block.index);
+    if (at.begin >= at.end) return;
+    Sums sums;
+    block.each([&](int thread) {
+      for (int i = 0; i < 2 * kOwn; ++i) sums[thread].item[i] = 0.0f;
+      if (thread < kHeads) shared.most[thread] = -INFINITY, shared.total[thread] = 0.0f;
+      queries(thread, at, shared);
+    });
+    for (int tile = at.begin; tile < at.end; tile += kTile) {
+      const int count = at.end - tile < kTile ? at.end - tile : kTile;
+      block.each([&](int thread) { fill(thread, at, tile, count, shared); });
+      block.each([&](int thread) { score(thread, at, count, shared); });
+      block.each([&](int thread) { largest(thread, shared); });
+      block.each([&](int thread) { weigh(thread, shared); });
+      block.each([&](int thread) { gather(thread, at, count, sums[thread], shared); });
+    }
+    block.each([&](int thread) { write(thread, at, sums[thread], shared); });
+  }
+
+  ONRAMP_DEVICE Place place(int index) const {
+    const OnrampCachedAttention& size = of.size;
+    const int group = size.heads / size.kv_heads, parts = (group + kHeads - 1) / kHeads;
+    Place at;
+    at.split = index % of.splits, index /= of.splits;
+    const int part = index % parts;
+    index /= parts;
+    at.kv_head = index % size.kv_heads, index /= size.kv_heads;
+    at.token = index % size.tokens, at.row = index / size.tokens;
+    at.first_head = at.kv_head * group + part * kHeads;
+    at.heads = group - part * kHeads < kHeads ? group - part * kHeads : kHeads;
+    at.position = of.position(at.row, at.token);
+    const int end = of.last(at.position) + 1;
+    at.begin = at.split * of.span;
+    at.end = at.begin + of.span < end ? at.begin + of.span : end;
+    return at;
+  }
+
+  ONRAMP_DEVICE void queries(int thread, const Place& at, Shared& shared) const {
+    const int chunks = dims() / 8;
+    const float scale = 1.0f / sqrtf(static_cast<float>(dims()));
+    for (int index = thread; index < at.heads * chunks; index += kThreads) {
+      const int head = index / chunks, first = index % chunks * 8;
+      const Pack<float, 8> query = of.turned(of.head(at.row, at.token, at.first_head + head), first, at.position);
+      for (int i = 0; i < 8; ++i) shared.queries[head][first + i] = query.item[i] * scale;
+    }
+  }
+
+  // The tile's keys and values, all loads of a thread before its first store.
+  ONRAMP_DEVICE void fill(int thread, const Place& at, int tile, int count, Shared& shared) const {
+    const int chunks = dims() / 8;
+    const int64_t start = of.slot(at.row, at.kv_head, tile);
+    for (int base = thread; base < count * chunks; base += kThreads * kChunks) {
+      Pack<T, 8> keys[kChunks], values[kChunks];
+      ONRAMP_UNROLL(16)
+      for (int i = 0; i < kChunks; ++i) {
+        const int index = base + i * kThreads;
+        if (index >= count * chunks) continue;
+        if (of.size.tokens == 1 && tile + index / chunks == at.position) {
+          admit(at, index % chunks * 8, keys[i], values[i]);
+        } else {
+          keys[i] = of.eight(of.keys + start + static_cast<int64_t>(index) * 8);
+          values[i] = of.eight(of.values + start + static_cast<int64_t>(index) * 8);
+        }
+      }
+      ONRAMP_UNROLL(16)
+      for (int i = 0; i < kChunks; ++i) {
+        const int index = base + i * kThreads;
+        if (index >= count * chunks) continue;
+        of.keep(&shared.keys[index / chunks][index % chunks * 8], keys[i]);
+        of.keep(&shared.values[index / chunks][index % chunks * 8], values[i]);
+      }
+    }
+  }
+
+  // Of several blocks with heads of one key head the first one writes.
+  ONRAMP_DEVICE void admit(const Place& at, int first, Pack<T, 8>& key, Pack<T, 8>& value) const {
+    of.fresh(at.row, 0, at.kv_head, first, at.position, key, value);
+    if (at.first_head % (of.size.heads / of.size.kv_heads)) return;
+    of.keep(of.keys + of.slot(at.row, at.kv_head, at.position) + first, key);
+    of.keep(of.values + of.slot(at.row, at.kv_head, at.position) + first, value);
+  }
+
+  ONRAMP_DEVICE void score(int thread, const Place& at, int count, Shared& shared) const {
+    const int slot = thread % kTile, scorer = thread / kTile;
+    float scores[kHeads / kScorers] = {};
+    if (slot < count)
+      for (int first = 0; first < dims(); first += 8) {
+        const Pack<float, 8> key = load_eight(&shared.keys[slot][first]);
+        ONRAMP_UNROLL(16)
+        for (int i = 0; i < kHeads / kScorers; ++i) {
+          const int head = scorer + i * kScorers;
+          if (head >= at.heads) continue;
+          const Pack<float, 8> query = load_eight(&shared.queries[head][first]);
+          for (int k = 0; k < 8; ++k) scores[i] += query.item[k] * key.item[k];
+        }
+      }
+    for (int i = 0; i < kHeads / kScorers; ++i)
+      shared.weights[scorer + i * kScorers][slot] = slot < count ? scores[i] : -INFINITY;
+  }
+
+  ONRAMP_DEVICE void largest(int thread, Shared& shared) const {
+    const int head = thread / kSlices, slice = thread % kSlices;
+    float most = -INFINITY;
+    for (int slot = slice; slot < kTile; slot += kSlices) most = fmaxf(most, shared.weights[head][slot]);
+    shared.parts[head][slice] = most;
+  }
+
+  ONRAMP_DEVICE void weigh(int thread, Shared& shared) const {
+    const int head = thread / kSlices, slice = thread % kSlices;
+    const float before = shared.most[head];
+    float most = before, sum = 0.0f;
+    for (float part : shared.parts[head]) most = fmaxf(most, part);
+    for (int slot = slice; slot < kTile; slot += kSlices) {
+      const float weight = expf(shared.weights[head][slot] - most);
+      shared.weights[head][slot] = weight;
+      sum += weight;
+    }
+    shared.sums[head][slice] = sum;
+    if (slice == 0) shared.next[head] = most, shared.fade[head] = expf(before - most);
+  }
+
+  ONRAMP_DEVICE void gather(int thread, const Place& at, int count, Pack<float, 2 * kOwn>& sums, Shared& shared) const {
+    const int pairs = dims() / 2, pair = thread % pairs, worker = thread / pairs, workers = kThreads / pairs;
+    if (thread < kHeads) {
+      float sum = shared.total[thread] * shared.fade[thread];
+      for (float part : shared.sums[thread]) sum += part;
+      shared.total[thread] = sum, shared.most[thread] = shared.next[thread];
+    }
+    if (worker >= workers) return;
+    ONRAMP_UNROLL(16)
+    for (int i = 0; i < kOwn; ++i) {
+      const int head = worker + i * workers;
+      if (head >= at.heads) continue;
+      sums.item[2 * i] *= shared.fade[head], sums.item[2 * i + 1] *= shared.fade[head];
+    }
+    ONRAMP_UNROLL(4)
+    for (int slot = 0; slot < count; ++slot) {
+      const Pack<T, 2> value = load<2>(&shared.values[slot][2 * pair]);
+      ONRAMP_UNROLL(16)
+      for (int i = 0; i < kOwn; ++i) {
+        const int head = worker + i * workers;
+        if (head >= at.heads) continue;
+        sums.item[2 * i] += shared.weights[head][slot] * to_float(value.item[0]);
+        sums.item[2 * i + 1] += shared.weights[head][slot] * to_float(value.item[1]);
+      }
+    }
+  }
+
+  ONRAMP_DEVICE void write(int thread, const Place& at, const Pack<float, 2 * kOwn>& sums, const Shared& shared) const {
+    const int pairs = dims() / 2, pair = thread % pairs, worker = thread / pairs, workers = kThreads / pairs;
+    const int64_t query = (static_cast<int64_t>(at.row) * of.size.tokens + at.token) * of.size.heads + at.first_head;
+    ONRAMP_UNROLL(16)
+    for (int i = 0; i < kOwn; ++i) {
+      const int head = worker + i * workers;
+      if (worker >= workers || head >= at.heads) continue;
+      const float factor = of.splits > 1 ? 1.0f : 1.0f / shared.total[head];
+      if (of.splits > 1) {
+        float* part = of.partial + ((query + head) * of.splits + at.split) * (dims() + 2);
+        part[2 * pair] = sums.item[2 * i], part[2 * pair + 1] = sums.item[2 * i + 1];
+        if (pair == 0) part[dims()] = shared.most[head], part[dims() + 1] = shared.total[head];
+      } else {
+        T* result = of.output + (query + head) * dims() + 2 * pair;
+        from_float(sums.item[2 * i] * factor, result[0]);
+        from_float(sums.item[2 * i + 1] * factor, result[1]);
+      }
+    }
+  }
+};
+
+// Adds up what the blocks of a token found, one dim for each thread.
+template <typename T>
+struct Combine {
+  Operands<T> of;
+
+  ONRAMP_DEVICE void operator()(int index) const {
+    let_next_start();
+    wait_for_inputs();
+    const OnrampCachedAttention& size = of.size;
+    const int dim = index % size.dims, query = index / size.dims, token = query / size.heads;
+    const int used = of.last(of.position(token / size.tokens, token % size.tokens)) / of.span + 1;
+    const float* parts = of.partial + static_cast<int64_t>(query) * of.splits * (size.dims + 2);
+    float most = -INFINITY, sum = 0.0f, total = 0.0f;
+    for (int split = 0; split < used; ++split) most = fmaxf(most, parts[split * (size.dims + 2) + size.dims]);
+    for (int split = 0; split < used; ++split) {
+      const float* part = parts + split * (size.dims + 2);
+      const float factor = expf(part[size.dims] - most);
+      sum += part[dim] * factor;
+      total += part[size.dims + 1] * factor;
+    }
+    from_float(sum / total, of.output[index]);
+  }
+};
+
+template <typename T, int kDims>
+int attend(const Operands<T>& of, void* stream) {
+  const OnrampCachedAttention& size = of.size;
+  const int group = size.heads / size.kv_heads, parts = (group + kHeads - 1) / kHeads;
+  const int64_t blocks = static_cast<int64_t>(size.batch) * size.tokens * size.kv_heads * parts * of.splits;
+  return for_each_block_overlapping<2>(Attend<T, kDims>{of}, blocks, stream);
+}
+
+int copied(const void* from, void* to, size_t bytes, void* stream) {
+  if (from == to) return cudaSuccess;
+#ifdef __CUDACC__
+  return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, static_cast<cudaStream_t>(stream));
+#else
+  (void)stream;
+  memcpy(to, from, bytes);
+  return cudaSuccess;
+#endif
+}
+
+bool fits(const OnrampCachedAttention& size) {
+  return size.batch >= 0 && size.tokens >= 0 && size.kv_heads >= 1 && size.heads >= 1 &&
+         size.heads % size.kv_heads == 0 && size.dims >= 16 && size.dims % 16 == 0 && size.dims <= kMostDims &&
+         size.slots >= 1 && size.splits >= 0 && size.splits <= kMostSplits;
+}
+
+template <typename T>
+int cached_attention(const OnrampCachedAttention* size, const void* qkv, const void* lengths, const void* rotation,
+                     const void* past_key, const void* past_value, void* workspace, void* output, void* present_key,
+                     void* present_value, void* stream) {
+  if (!fits(*size) || !aligned(qkv, 16) || !aligned(rotation, 16) || !aligned(present_key, 16) ||
+      !aligned(present_value, 16))
+    return cudaErrorInvalidValue;
+  const int64_t queries = static_cast<int64_t>(size->batch) * size->tokens;
+  const size_t bytes = sizeof(T) * size->batch * size->kv_heads * size->slots * size->dims;
+  if (const int code = copied(past_key, present_key, bytes, stream)) return code;
+  if (const int code = copied(past_value, present_value, bytes, stream)) return code;
+  const int wanted = queries > kFewQueries ? 1 : size->splits ? size->splits : 16;
+  const int span = (size->slots + wanted - 1) / wanted, splits = (size->slots + span - 1) / span;
+  const Operands<T> of{*size, static_cast<const T*>(qkv), lengths, static_cast<const float*>(rotation),
+                       static_cast<T*>(present_key), static_cast<T*>(present_value), static_cast<T*>(output),
+                       static_cast<float*>(workspace), splits, span};
+  if (size->tokens > 1)
+    if (const int code = for_each_overlapping(Write<T>{of}, queries * size->kv_heads * size->dims / 8, stream))
+      return code;
+  const int code = size->dims == 64    ? attend<T, 64>(of, stream)
+                   : size->dims == 128 ? attend<T, 128>(of, stream)
+                                       : attend<T, 0>(of, stream);
+  if (code || splits == 1) return code;
+  return for_each_overlapping(Combine<T>{of}, queries * size->heads * size->dims, stream);
+}
+
+}  // namespace
+}  // namespace onramp
+
+ONRAMP_EXPORT size_t onramp_cached_attention_workspace(int batch, int tokens, int width) {
+  const int64_t queries = static_cast<int64_t>(batch) * tokens;
+  const int64_t few = queries < onramp::kFewQueries ? queries : onramp::kFewQueries;
+  return sizeof(float) * few * width * onramp::kMostSplits * 9 / 8;  // a head has 16 dims at least, and two numbers more
+}
+
+ONRAMP_EXPORT int onramp_cached_attention_fp32(const OnrampCachedAttention* size, const void* qkv, const void* lengths,
+                                               const void* rotation, const void* past_key, const void* past_value,
+                                               void* workspace, void* output, void* present_key, void* present_value,
+                                               void* stream) {
+  return onramp::cached_attention<float>(size, qkv, lengths, rotation, past_key, past_value, workspace, output,
+                                         present_key, present_value, stream);
+}
+
+ONRAMP_EXPORT int onramp_cached_attention_fp16(const OnrampCachedAttention* size, const void* qkv, const void* lengths,
+                                               const void* rotation, const void* past_key, const void* past_value,
+                                               void* workspace, void* output, void* present_key, void* present_value,
+                                               void* stream) {
+  return onramp::cached_attention<half>(size, qkv, lengths, rotation, past_key, past_value, workspace, output,
+                                        present_key, present_value, stream);
+}

@@ -1,0 +1,105 @@
+// Products of a matrix's rows with a vector, a warp for some rows: what `matvec` and `matvec_int4` share.
+//
+// Every weight is read once, the vector from the cache, so that memory is the limit. `Weights` has kUnit, the weights of
+// a row that a thread takes in one access, kWords, the words that hold them, and kHeld, the
+// words that a thread has under way at once; fetch(row, inputs, lane), which brings a
+// row near; part(x), the unit's inputs; and add(row, unit, inputs, part, sum), which adds the products to a sum.
+#pragma once
+
+#include "overlap.h"
+
+namespace onramp {
+
+constexpr int kWarps = kThreads / kWarp;
+
+ONRAMP_DEVICE float silu(float x) { return x / (1.0f + expf(-x)); }
+
+template <typename T, typename Weights, int kRows, bool kGated>
+struct RowProducts {
+  struct Shared {};
+  static constexpr int kSums = kGated ? 2 * kRows : kRows;  // of the gates, then of what they let through
+  static constexpr int kUnits = kSums * Weights::kWords > Weights::kHeld ? 1 : Weights::kHeld / kSums / Weights::kWords;
+  int vectors, inputs, outputs;
+  bool early;  // it may wait for its vector: the time to bring weights near
+  Weights weights;
+  const T* x;
+  T* y;
+
+  ONRAMP_DEVICE void operator()(Block block, Shared&) const {
+    const int groups = (outputs + kWarps * kRows - 1) / (kWarps * kRows);
+    const int vector = block.index / groups, base = block.index % groups * kWarps * kRows;
+    PerThread<Pack<float, kSums>> sums;
+    block.each([&](int thread) {
+      const int first = base + thread / kWarp * kRows, lane = thread % kWarp;
+      let_next_start();
+      for (int i = 0; early && i < kSums; ++i) weights.fetch(row(first, i), inputs, lane);
+      wait_for_inputs();
+      sums[thread] = products(first, lane, x + static_cast<int64_t>(vector) * inputs);
+    });
+    block.sum_warps(sums);
+    block.each([&](int thread) {
+      const int first = base + thread / kWarp * kRows;
+      ONRAMP_UNROLL(16)
+      for (int i = 0; i < kRows; ++i)
+        if (thread % kWarp == 0 && first + i < outputs) {
+          const float sum = sums[thread].item[i];
+          const float result = kGated ? silu(sum) * sums[thread].item[kSums - kRows + i] : sum;
+          from_float(result, y[static_cast<int64_t>(vector) * outputs + first + i]);
+        }
+    });
+  }
+
+  // Of a row beyond the end the last one is computed, and not written.
+  ONRAMP_DEVICE int row(int first, int i) const {
+    const int output = first + i % kRows < outputs ? first + i % kRows : outputs - 1;
+    return i < kRows ? output : outputs + output;
+  }
+
+  ONRAMP_DEVICE Pack<float, kSums> products(int first, int lane, const T* vector) const {
+    Pack<float, kSums> sums;
+    ONRAMP_UNROLL(16)
+    for (int i = 0; i < kSums; ++i) sums.item[i] = 0.0f;
+    const int units = inputs / Weights::kUnit;
+    ONRAMP_UNROLL(kUnits)
+    for (int unit = lane; unit < units; unit += kWarp) {
+      const auto part = Weights::part(vector + unit * Weights::kUnit);
+      ONRAMP_UNROLL(16)
+      for (int i = 0; i < kSums; ++i) weights.add(row(first, i), unit, inputs, part, sums.item[i]);
+    }
+    return sums;
+  }
+};
+
+template <typename T, typename Weights, int kRows, bool kGated>
+int row_products(int vectors, int inputs, int outputs, const Weights& weights, const void* x, void* y, void* stream) {
+  const int64_t groups = (static_cast<int64_t>(outputs) + kWarps * kRows - 1) / (kWarps * kRows);
+  const RowProducts<T, Weights, kRows, kGated> body{vectors, inputs, outputs, overlapping(),
+                                                    weights, static_cast<const T*>(x), static_cast<T*>(y)};
+  return for_each_block_overlapping<4>(body, groups * vectors, stream);
+}
+
+// With one, two or four rows for a warp; in float32, where no speed is asked for, always with one.
+template <typename T, typename Weights, bool kGated>
+int row_products(int per_warp, int vectors, int inputs, int outputs, const Weights& weights, const void* x, void* y,
+                 void* stream) {
+  if constexpr (sizeof(T) == sizeof(half)) {
+    if (per_warp == 4) return row_products<T, Weights, 4, kGated>(vectors, inputs, outputs, weights, x, y, stream);
+    if (per_warp == 2) return row_products<T, Weights, 2, kGated>(vectors, inputs, outputs, weights, x, y, stream);
+  }
+  if (per_warp < 1 || per_warp > 4 || per_warp == 3) return cudaErrorInvalidValue;
+  return row_products<T, Weights, 1, kGated>(vectors, inputs, outputs, weights, x, y, stream);
+}
+
+template <typename T, typename Weights>
+int row_products(bool gated, int per_warp, int vectors, int inputs, int outputs, const Weights& weights, const void* x,
+                 void* y, void* stream) {
+  return gated ? row_products<T, Weights, true>(per_warp, vectors, inputs, outputs, weights, x, y, stream)
+               : row_products<T, Weights, false>(per_warp, vectors, inputs, outputs, weights, x, y, stream);
+}
+
+// Brings a row of `bytes` bytes near, a line for each lane.
+ONRAMP_DEVICE void fetch_row(const void* start, int64_t bytes, int lane) {
+  for (int64_t at = lane * 128; at < bytes; at += kWarp * 128) fetch_line(static_cast<const char*>(start) + at);
+}
+
+}  // namespace onramp

@@ -32,6 +32,10 @@ class OmniDrive(System):
     smallest = SMALLEST
     quantized: ClassVar = {"linears": True, "smooth": SMOOTH}  # a vision transformer has one convolution
 
+    def kept(self, config, outputs):
+        """What is scored, and the rows that the language model reads."""
+        return super().kept(config, outputs) | {config.table: outputs[config.table]}
+
     def finite(self, kept):
         """Of the last decoder layer, whose boxes count."""
         return all(np.isfinite(array[-1]).all() for array in kept.values())

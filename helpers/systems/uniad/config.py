@@ -98,7 +98,7 @@ class Config(base.Config):
         "bboxes_dict_bboxes", "bboxes_dict_scores", "bboxes_dict_labels", "obj_idxes", "lane_masks", "lane_scores",
         "lane_classes", "drivable_mask", "traj_preds", "traj_log_scores", "seg_out", "ins_seg_out", "outs_planning",
     )  # fmt: skip
-    task, fp32 = "driving", FP32
+    task = "driving"
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -108,17 +108,15 @@ class Config(base.Config):
         self._check(0 < len(self.picked) <= self.num_feature_levels and most < len(self.depths),
                     f"picked={self.picked} of {len(self.depths)} stages for {self.num_feature_levels} levels",
                     "stages that there are, one at least, no more than levels")  # fmt: skip
-        self._check(self.map_masks <= self.map_queries * self.map_classes,
-                    f"map_masks={self.map_masks} of {self.map_queries} queries",
-                    "no more than queries times classes")  # fmt: skip
+        found = f"map_masks={self.map_masks} of {self.map_queries} queries"
+        self._check(self.map_masks <= self.map_queries * self.map_classes, found, "no more than queries times classes")
         self._check(self.num_heads > 0 and not self.embed_dims % self.num_heads,
                     f"embed_dims={self.embed_dims}, num_heads={self.num_heads}", "whole channels a head")  # fmt: skip
-        self._check(self.occupancy_cell > 0 and self.occupancy_range > 0,
-                    f"occupancy_cell={self.occupancy_cell}, occupancy_range={self.occupancy_range}",
-                    "lengths above 0")  # fmt: skip
+        cell, reach = self.occupancy_cell, self.occupancy_range
+        self._check(cell > 0 and reach > 0, f"occupancy_cell={cell}, occupancy_range={reach}", "lengths above 0")
         low, high = self.pc_range[:3], self.pc_range[3:]
-        self._check(len(low) == len(high) == 3 and all(map(operator.lt, low, high)), f"pc_range={self.pc_range}",
-                    "minimum x, y, z, then a larger maximum")  # fmt: skip
+        in_order = len(low) == len(high) == 3 and all(map(operator.lt, low, high))
+        self._check(in_order, f"pc_range={self.pc_range}", "minimum x, y, z, then a larger maximum")
         named = {*itertools.chain(*self.groups), *self.vehicles}
         self._check(named <= set(range(self.num_classes)), f"groups={self.groups}, vehicles={self.vehicles}",
                     f"classes from 0 to {self.num_classes - 1}")  # fmt: skip
@@ -129,6 +127,10 @@ class Config(base.Config):
     def _check(self, right: bool, found: str, expected: str) -> None:
         if not right:
             raise BadInput(f"config {self.name!r}", found, expected, "give another value")
+
+    @property
+    def fp32(self) -> tuple[str, ...]:  # type: ignore[override]
+        return FP32 + ("/occ_head/bev_sampler/*",) * self.sliced
 
     @property
     def pictures(self) -> str:  # type: ignore[override]
@@ -145,8 +147,7 @@ class Config(base.Config):
         """(H, W) of every level of feature maps, the finest first."""
         strides = [2 ** (stage + 2) for stage in self.picked]
         strides += [strides[-1] * 2 ** (n + 1) for n in range(self.num_feature_levels - len(strides))]
-        height, width = self.image_size
-        return tuple((-(-height // stride), -(-width // stride)) for stride in strides)
+        return tuple((-(-self.image_size[0] // each), -(-self.image_size[1] // each)) for each in strides)
 
     @property
     def occupancy_size(self) -> tuple[int, int]:
@@ -173,8 +174,7 @@ class Config(base.Config):
 
     def input_shapes(self) -> base.Shapes:
         """Name -> shape of the inputs, under the names of the public graph."""
-        cameras = self.num_cameras
-        place = {"timestamp": (1,), "l2g_r_mat": (1, 3, 3), "l2g_t": (1, 3)}
+        cameras, place = self.num_cameras, {"timestamp": (1,), "l2g_r_mat": (1, 3, 3), "l2g_t": (1, 3)}
         return {
             **self._tracks(),
             **{f"prev_{name}": shape for name, shape in place.items()},

@@ -22,13 +22,14 @@ from plugins.check.grid_sample_3d import GridSample3d
 from plugins.check.inverse import Inverse
 from plugins.check.matvec import MatVec
 from plugins.check.matvec_int4 import MatVecInt4
+from plugins.check.mix_levels import MixLevels
 from plugins.check.ms_deform_attn import MsDeformAttn
 from plugins.check.project_pillars import ProjectPillars
 from plugins.check.rotate import Rotate
 
 CHECKS: tuple[Check, ...] = (  # one per operator
     MsDeformAttn(), Rotate(), BevPoolV2(), GridSample3d(), ProjectPillars(), Inverse(),
-    CachedAttention(), MatVec(), MatVecInt4(), AddRmsNorm(),
+    CachedAttention(), MatVec(), MatVecInt4(), AddRmsNorm(), MixLevels(),
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@
 #include "../kernels/launch.h"
 #include "../kernels/ms_deform_attn.h"
 #include "../kernels/inverse.h"
+#include "../kernels/mix_levels.h"
 #include "../kernels/project_pillars.h"
 #include "../kernels/rotate.h"
 
@@ -139,6 +140,35 @@ struct Sample {
   }
 };
 
+// A thread per number of the fine volume.
+template <typename T>
+struct MixOne {
+  OnrampLevels s;
+  const T *fine, *shares, *level_1, *level_2, *level_3;
+  T* output;
+
+  ONRAMP_DEVICE float at(int place, int size, int extent) const {
+    return fminf(fmaxf((place + 0.5f) * extent / size - 0.5f, 0.0f), extent - 1.0f);
+  }
+  ONRAMP_DEVICE float sampled(const T* volume, int plane, int d, int h, int w, int depth, int height, int width) const {
+    const float x = at(w, s.width, width), y = at(h, s.height, height), z = at(d, s.depth, depth);
+    const int64_t slice = static_cast<int64_t>(height) * width;
+    const T* low = volume + (static_cast<int64_t>(plane) * depth + static_cast<int>(z)) * slice;
+    const float part = z - static_cast<int>(z), first = bilinear(low, 1, height, width, x, y);
+    return part > 0.0f ? (1 - part) * first + part * bilinear(low + slice, 1, height, width, x, y) : first;
+  }
+  ONRAMP_DEVICE void operator()(int index) const {
+    const int voxels = s.depth * s.height * s.width, voxel = index % voxels, plane = index / voxels;
+    const int w = voxel % s.width, h = voxel / s.width % s.height, d = voxel / s.width / s.height;
+    const T* part = shares + static_cast<int64_t>(plane / s.channels) * 4 * voxels + voxel;
+    float sum = to_float(fine[index]) * to_float(part[0]);
+    sum += sampled(level_1, plane, d, h, w, s.depth_1, s.height_1, s.width_1) * to_float(part[voxels]);
+    sum += sampled(level_2, plane, d, h, w, s.depth_2, s.height_2, s.width_2) * to_float(part[2 * voxels]);
+    sum += sampled(level_3, plane, d, h, w, s.depth_3, s.height_3, s.width_3) * to_float(part[3 * voxels]);
+    from_float(sum, output[index]);
+  }
+};
+
 // A thread per camera and pillar for the points, then one for the weight.
 struct ProjectPoints {
   OnrampProjection s;
@@ -237,6 +267,14 @@ using namespace onramp;
                                                  void* output, void* stream) {                                       \
     const Sample<T> body{*s, as<T>(input), grid, as<T>(output)};                                                     \
     const int64_t voxels = static_cast<int64_t>(s->out_depth) * s->out_height * s->out_width;                        \
+    return for_each(body, voxels * s->batch * s->channels, stream);                                                  \
+  }                                                                                                                  \
+  ONRAMP_EXPORT int onramp_mix_levels_##form(const OnrampLevels* s, const void* fine, const void* shares,            \
+                                             const void* level_1, const void* level_2, const void* level_3,          \
+                                             void* output, void* stream) {                                           \
+    const MixOne<T> body{*s, as<T>(fine), as<T>(shares), as<T>(level_1), as<T>(level_2), as<T>(level_3),             \
+                         as<T>(output)};                                                                             \
+    const int64_t voxels = static_cast<int64_t>(s->depth) * s->height * s->width;                                    \
     return for_each(body, voxels * s->batch * s->channels, stream);                                                  \
   }
 ONRAMP_EXPORT int onramp_project_pillars_fp32(const OnrampProjection* s, const void* lidar2img, const void* points,

@@ -4,9 +4,10 @@
 // values, supports(), output() (the shape of one) and enqueue(), over the defaults of `Defaults`; plugin_v2.h and
 // plugin_v3.h make plugins of it, register.cpp lists them.
 //
-// Formats are chosen so that no reformat is needed inside a network of one precision: all linear, all in the type of
-// the first input, coordinates in float32. Weakly typed TensorRT 8.6 gets exactly these combinations, so it never picks
-// coordinates in half; from 10 on the network's own types decide, and half coordinates are accepted too.
+// Formats are chosen so that no reformat is needed inside a network of one precision: all linear unless an operator
+// takes other ones too, all in the type of the first input, coordinates in float32. Weakly typed TensorRT 8.6 gets
+// exactly these combinations, so it never picks coordinates in half; from 10 on the network's own types decide, and half
+// coordinates are accepted too.
 #pragma once
 
 #include <NvInferRuntime.h>
@@ -20,6 +21,7 @@ namespace onramp {
 
 using nvinfer1::DataType;
 using nvinfer1::PluginTensorDesc;
+using nvinfer1::TensorFormat;
 
 constexpr bool kHalfCoordinates = NV_TENSORRT_MAJOR >= 10;
 
@@ -61,9 +63,19 @@ struct Defaults {
   static constexpr size_t kReal = 0;      // so many attributes, the first ones, are float32: a value holds their bits
   static constexpr size_t kOptional = 0;  // so many attributes, the last ones, may be absent and then keep their value
   bool packed = true;                     // in half precision: on pairs, where the kernel has such a form
+  // Whether a tensor may lie in memory as its format says; those before its position are known.
+  static bool lies(int position, PluginTensorDesc const* tensors) {
+    return tensors[position].format == TensorFormat::kLINEAR;
+  }
   bool valid() const { return true; }     // whether the values of the attributes are implemented
   size_t workspace(nvinfer1::Dims const&) const { return 0; }  // bytes of scratch memory, of the first input's shape
 };
+
+// Whether an operator takes the tensor at a position, after those before it.
+template <typename Operator>
+bool accepts(int position, PluginTensorDesc const* tensors) {
+  return Operator::lies(position, tensors) && Operator::supports(position, tensors);
+}
 
 // The published name without the 2: in half precision such plugins work on single numbers.
 template <typename Operator>

@@ -12,6 +12,7 @@
 #include "inverse.h"
 #include "matvec.h"
 #include "matvec_int4.h"
+#include "mix_levels.h"
 #include "ms_deform_attn.h"
 #include "project_pillars.h"
 #include "rotate.h"
@@ -26,7 +27,8 @@
   use(CachedAttention)        \
   use(MatVec)                 \
   use(MatVecInt4)             \
-  use(Normalization)
+  use(Normalization)          \
+  use(LevelMixture)
 
 #if NV_TENSORRT_MAJOR >= 10
 

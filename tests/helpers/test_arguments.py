@@ -21,7 +21,7 @@ from helpers.llm import folder, sentences, tokenizer
 from helpers.llm.generate import Sampling, generate
 from helpers.llm.language_model import LanguageModel
 from helpers.metrics import actions, occupancy
-from helpers.ops import bev_pool_v2, grid_sample_3d, ms_deform_attn, project_pillars, rotate
+from helpers.ops import bev_pool_v2, grid_sample_3d, mix_levels, ms_deform_attn, project_pillars, rotate
 from helpers.pipeline import Turbo
 from helpers.serve.client import Client
 from helpers.serve.limits import Limits
@@ -160,6 +160,7 @@ DOORS: dict[str, Callable[[], object]] = {
     "image of integers": lambda: rotate.rotate(torch.zeros(1, 4, 4, dtype=torch.int32), torch.zeros(1), torch.zeros(2)),
     "volume": lambda: grid_sample_3d.grid_sample_3d(torch.zeros(1, 1, 2, 2, 2), None),
     "value of attention": lambda: ms_deform_attn.ms_deform_attn(None, [(2, 2)], None, None, None),
+    "levels to mix": lambda: mix_levels.mix_levels(*[None] * 5),
     "matrices of cameras": lambda: project_pillars.project_pillars(None, None, (1, 1)),
     "ranks": lambda: bev_pool_v2.bev_pool_v2(torch.zeros(1), torch.zeros(1), *[None] * 5, (1, 1, 1)),
     "threads": lambda: Turbo("2"),

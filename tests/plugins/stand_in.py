@@ -8,7 +8,8 @@ using cudaStream_t = void*;
 namespace nvinfer1 {
 enum class DataType { kFLOAT, kHALF, kINT8, kINT32, kBOOL, kUINT8, kFP8, kBF16, kINT64 };
 struct Dims { int32_t nbDims; int64_t d[8]; };
-struct PluginTensorDesc { Dims dims; DataType type; };
+enum class TensorFormat { kLINEAR = 0, kDHWC8 = 6 };
+struct PluginTensorDesc { Dims dims; DataType type; TensorFormat format; };
 struct DimsExprs { int32_t nbDims; int const* d[8]; };
 enum class DimensionOperation { kSUM = 0, kPROD = 1, kFLOOR_DIV = 6 };
 struct IExprBuilder {

@@ -20,6 +20,7 @@ from helpers.ops import (
     inverse,
     matvec,
     matvec_int4,
+    mix_levels,
     ms_deform_attn,
     project_pillars,
     rotate,
@@ -30,6 +31,7 @@ from plugins.check import add_rms_norm as norm_check
 from plugins.check import cached_attention as attention_check
 from plugins.check import matvec as matvec_check
 from plugins.check import matvec_int4 as int4_check
+from plugins.check import mix_levels as mixture
 from plugins.check import project_pillars as projection
 from plugins.check.ms_deform_attn import operands
 from tests.helpers.ops.operands import pooling_inputs, volume_inputs
@@ -44,16 +46,22 @@ PROBE = """
 #include "tensorrt/inverse.h"
 #include "tensorrt/matvec.h"
 #include "tensorrt/matvec_int4.h"
+#include "tensorrt/mix_levels.h"
 #include "tensorrt/ms_deform_attn.h"
 #include "tensorrt/project_pillars.h"
 #include "tensorrt/rotate.h"
 #include <vector>
 using namespace onramp;
 constexpr int kTensors = 8, kAxes = 5;  // the outputs behind the inputs
+constexpr int kFormat = 16;  // times the format, added to the type
+void describe(int kind, nvinfer1::PluginTensorDesc& tensor) {
+  tensor.type = static_cast<nvinfer1::DataType>(kind % kFormat);
+  tensor.format = static_cast<nvinfer1::TensorFormat>(kind / kFormat);
+}
 template <typename Operator> int supports(int position, int const* types) {
   nvinfer1::PluginTensorDesc tensors[kTensors]{};
-  for (int i = 0; i <= position; ++i) tensors[i].type = static_cast<nvinfer1::DataType>(types[i]);
-  return Operator::supports(position, tensors);
+  for (int i = 0; i <= position; ++i) describe(types[i], tensors[i]);
+  return accepts<Operator>(position, tensors);
 }
 template <typename Operator> int made(int32_t const* values, int given, Operator& op) {
   nvinfer1::PluginField held[8];
@@ -82,7 +90,7 @@ int enqueue(int32_t const* values, int count, int const* types, int const* ranks
             void const* const* inputs, void* const* outputs) {
   nvinfer1::PluginTensorDesc tensors[kTensors]{};
   for (int i = 0; i < kTensors; ++i) {
-    tensors[i].type = static_cast<nvinfer1::DataType>(types[i]);
+    describe(types[i], tensors[i]);
     tensors[i].dims.nbDims = ranks[i];
     for (int axis = 0; axis < kAxes; ++axis) tensors[i].dims.d[axis] = shapes[kAxes * i + axis];
   }
@@ -112,9 +120,11 @@ BOTH(CachedAttention)
 BOTH(MatVec)
 BOTH(MatVecInt4)
 BOTH(Normalization)
+BOTH(LevelMixture)
 """
 OPERATORS = re.findall(r"^BOTH\((\w+)\)$", PROBE, re.MULTILINE)
 FLOAT, HALF, INT8, INT32, INT64 = 0, 1, 2, 3, 8
+DHWC8 = 16 * 6  # added to a type
 KINDS = {torch.float32: FLOAT, torch.float16: HALF, torch.int32: INT32, torch.int64: INT64}
 FORMS = ("", "Single")  # of an operator: its names TRT2 and TRT
 
@@ -142,13 +152,14 @@ def _adapter(folder, host, major):
 
 
 def _accepted(adapter, operator, count):
-    """All combinations of types that the operator takes, position by position as TensorRT asks."""
+    """All combinations of types and formats that the operator takes, position by position as TensorRT asks."""
     supports = adapter[f"{operator}_supports"]
 
     def grow(chosen):
         if len(chosen) == count:
             return [chosen]
-        tried = [(*chosen, kind) for kind in (FLOAT, HALF, INT8, INT32, INT64)]
+        kinds = (kind + layout for kind in (FLOAT, HALF, INT8, INT32, INT64) for layout in (0, DHWC8))
+        tried = [(*chosen, kind) for kind in kinds]
         taken = [kinds for kinds in tried if supports(len(chosen), (ctypes.c_int * 8)(*kinds))]
         return list(itertools.chain.from_iterable(map(grow, taken)))
 
@@ -183,6 +194,13 @@ def test_formats_are_all_float_or_half_with_float_coordinates(adapter):
     assert _accepted(adapter[8], "CachedAttention", 8) == {kinds for kinds in cached if INT64 not in kinds}
 
 
+def test_the_mixture_of_levels_takes_packed_channels_beside_shares_of_either_format(adapter):
+    packed = HALF + DHWC8
+    expected = {(FLOAT,) * 6, (HALF,) * 6, (packed,) * 6, (packed, HALF, *[packed] * 4)}
+    for adapters in adapter.values():
+        assert _accepted(adapters, "LevelMixture", 6) == expected
+
+
 def _output(adapter, operator, *values, ranks=(), index=0):
     """Shape of an output for inputs whose axis k of input i is 100 + 5 i + k; None if the plugin is not made."""
     result = (ctypes.c_int * 8)()
@@ -211,6 +229,7 @@ def test_the_output_shape_follows_from_the_inputs_and_the_attributes(adapter):
         assert _output(adapters, "CachedAttention", ranks=[3, 1, 2, 4, 4])[2] == 102 - 2 * 116 * 118
         assert _output(adapters, "CachedAttention", ranks=[3, 1, 2, 4, 4], index=1) == [115, 116, 117, 118]
         assert _output(adapters, "CachedAttention", ranks=[3, 1, 2, 4, 4], index=2) == [120, 121, 122, 123]
+        assert _output(adapters, "LevelMixture", ranks=[5] * 5) == [100, 101, 102, 103, 104]
 
 
 @pytest.mark.parametrize(
@@ -344,20 +363,54 @@ def bits(number):
     return int(np.float32(number).view(np.int32))
 
 
-def _enqueue(adapter, operator, given, outputs, *values, keep=()):
-    """The output that the plugin wrote, or the list of them, or what it answered instead."""
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+def test_the_adapter_mixes_levels(adapter, kind):
+    given = mixture.operands(mixture.CASES["odd sizes"], kind, "cpu")
+    expected = mix_levels.reference(*given)
+    for form in FORMS:
+        output = _enqueue(adapter[8], f"LevelMixture{form}", given, torch.empty_like(expected))
+        torch.testing.assert_close(output, expected, rtol=2e-3, atol=2e-3 if kind == torch.half else 1e-5)
+    fine, shares, *levels = given
+    for wrong in ((fine, shares[:, :3], *levels), (fine, shares, levels[0][:1], *levels[1:]), (fine, fine, *levels)):
+        assert _enqueue(adapter[8], "LevelMixture", wrong, torch.empty_like(fine)) == 1
+
+
+@pytest.mark.parametrize("shares_too", [False, True])
+def test_the_adapter_mixes_packed_channels(adapter, shares_too):
+    """The descriptions keep the shapes of the network whatever lies in memory."""
+    given = mixture.operands(mixture.CASES["odd sizes"], torch.float16, "cpu")
+    held = [mix_levels.packed_channels(tensor) for tensor in given]
+    layouts = [DHWC8, DHWC8 * shares_too, *[DHWC8] * 4]
+    output = torch.empty_like(held[0])
+    memory = [
+        *(packed if layout else tensor for layout, packed, tensor in zip(layouts, held, given, strict=False)),
+        output,
+    ]
+    described = torch.empty_like(given[0])
+    assert _enqueue(adapter[8], "LevelMixture", given, described, layouts=layouts, memory=memory) is described
+    found = output[..., : given[0].shape[1]].permute(0, 4, 1, 2, 3)
+    torch.testing.assert_close(found, mix_levels.reference(*given), rtol=2e-3, atol=2e-3)
+
+
+def _enqueue(adapter, operator, given, outputs, *values, keep=(), layouts=(), memory=None):
+    """The output that the plugin wrote, or the list of them, or what it answered instead.
+
+    With `layouts`, the format of each tensor, what lies in memory is `memory` instead, the output last.
+    """
     several = outputs if isinstance(outputs, list) else [outputs]
     for position, output in enumerate(several):
         output if position in keep else output.fill_(torch.nan)
     tensors = (*given, *several)
     shapes = [[*tensor.shape, *[0] * (5 - tensor.dim())] for tensor in tensors]
     types = [KINDS[tensor.dtype] for tensor in tensors]
+    types[: len(layouts)] = map(sum, zip(types, layouts, strict=False))
+    addresses = [tensor.data_ptr() for tensor in memory or tensors]
     code = adapter[f"{operator}_enqueue"](
         (ctypes.c_int32 * 3)(*values), len(values), (ctypes.c_int * 8)(*types),
         (ctypes.c_int * 8)(*(tensor.dim() for tensor in tensors)),
         (ctypes.c_int64 * 40)(*itertools.chain.from_iterable(shapes)),
-        (ctypes.c_void_p * 8)(*(tensor.data_ptr() for tensor in given)),
-        (ctypes.c_void_p * 3)(*(output.data_ptr() for output in several)),
+        (ctypes.c_void_p * 8)(*addresses[: len(given)]),
+        (ctypes.c_void_p * 3)(*addresses[len(given) :]),
     )  # fmt: skip
     return code or outputs
 

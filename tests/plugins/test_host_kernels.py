@@ -17,6 +17,7 @@ from helpers.ops import (
     inverse,
     matvec,
     matvec_int4,
+    mix_levels,
     ms_deform_attn,
     project_pillars,
     rotate,
@@ -24,8 +25,9 @@ from helpers.ops import (
 from helpers.ops import library as plugins
 from plugins.check import bev_pool_v2 as pooling
 from plugins.check import grid_sample_3d as sampling
+from plugins.check import mix_levels as mixture
 from plugins.check import project_pillars as projection
-from plugins.check.common import SINGLE
+from plugins.check.common import HALF, SINGLE
 from plugins.check.ms_deform_attn import CASES, FORMS, operands
 from plugins.check.rotate import ROTATIONS
 
@@ -65,6 +67,12 @@ def test_sampling_equals_the_definition(proof, name, modes):
 def test_projection_equals_the_definition_bit_for_bit(proof, name):
     rows = [row for row in proof if row.what.startswith(f"project_pillars, {name}") and "library" not in row.what]
     assert len(rows) == 3 and all(row.right for row in rows), rows
+
+
+@pytest.mark.parametrize("name", mixture.CASES)
+def test_mixed_levels_equal_the_definition_in_every_layout(proof, name):
+    rows = [row for row in proof if row.what == f"mix_levels, {name}"]
+    assert len(rows) == 4 and all(row.right for row in rows), rows
 
 
 def test_nearest_rounds_ties_to_even_as_the_definition_does(library):
@@ -180,6 +188,21 @@ def test_pooling_and_sampling_refuse_what_no_kernel_takes(library):
         grid_sample_3d.launch(library, volume, points.double(), torch.zeros(2, 37, 2, 3, 5))
 
 
+def test_mixing_refuses_what_no_kernel_takes(library):
+    given = mixture.operands(mixture.CASES["odd sizes"], HALF, "cpu")
+    fine, shares, *levels = map(mix_levels.packed_channels, given)
+    with pytest.raises(BadInput, match="float32 or half alone"):
+        mix_levels.launch(library, (given[0].float(), *given[1:]), torch.zeros_like(given[0]))
+    with pytest.raises(BadInput, match="sizes that agree"):
+        mix_levels.launch(library, given, torch.zeros(2, 11, 5, 7, 4).half())
+    for channels, output in ((17, fine), (11, fine[:1]), (11, fine.float())):
+        with pytest.raises(BadInput, match=r"mix_levels\.launch"):
+            mix_levels.launch_packed(library, (fine, shares, *levels), torch.zeros_like(output), channels)
+    between = fine.new_zeros(fine.numel() + 1)[1:].view(fine.shape)
+    with pytest.raises(BadInput, match="addresses of whole pairs"):
+        mix_levels.launch_packed(library, (fine, shares, *levels), between, 11)
+
+
 def test_nothing_to_do_is_not_an_error(library):
     output = torch.zeros(0, 4, 4)
     rotate.launch(library, output, torch.zeros(1), torch.zeros(2), output)
@@ -200,6 +223,7 @@ def test_nothing_to_do_is_not_an_error(library):
         ("matvec", "OnrampMatVec", matvec.Sizes),
         ("matvec_int4", "OnrampMatVecInt4", matvec_int4.Sizes),
         ("add_rms_norm", "OnrampAddRmsNorm", add_rms_norm.Sizes),
+        ("mix_levels", "OnrampLevels", mix_levels.Sizes),
     ],
 )
 def test_the_structures_are_those_of_the_headers(header, name, structure):

@@ -24,6 +24,7 @@ from helpers.graph.functions import (
     inverse,
     matvec,
     matvec_int4,
+    mix_levels,
     ms_deform_attn,
     project_pillars,
     rotate,
@@ -34,7 +35,7 @@ from helpers.graph.walk import STANDARD, all_nodes, copy, opset
 Definitions: TypeAlias = dict[tuple[str, str], onnx.FunctionProto]
 DOMAIN = "trt.plugins"
 OPERATORS = (ms_deform_attn, rotate, bev_pool_v2, grid_sample_3d, project_pillars, inverse, cached_attention, matvec,
-             matvec_int4, add_rms_norm)  # fmt: skip
+             matvec_int4, add_rms_norm, mix_levels)  # fmt: skip
 # Published plugins have two names: in half precision TRT2 works on packed pairs, TRT on single numbers.
 FUNCTIONS = {name: module for module in OPERATORS for name in (module.OP_TYPE, module.OP_TYPE.removesuffix("2"))}
 PLUGINS = tuple(FUNCTIONS)  # what helpers.ops defines and the plugin library implements

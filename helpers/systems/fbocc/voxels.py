@@ -6,6 +6,8 @@ Volumes are [B, C, Y, X, Z] here, the order of the public convolutions' weights.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.ops.mix_levels import mix_levels
+
 STRIDES = (1, 2, 2)
 BLOCKS = 2
 
@@ -93,13 +95,14 @@ class OccupancyHead(nn.Module):
     def forward(self, levels: list[Tensor]) -> Tensor:
         fine = self.deblock(levels[0])
         shares = self.voxel_soft_weights(fine).softmax(1)
-        volumes = [fine, *(conv(level) for conv, level in zip(self.occ_convs, levels, strict=True))]
+        coarse = [conv(level) for conv, level in zip(self.occ_convs, levels, strict=True)]
         narrow, norm, relu, last = self.occ_pred_conv
         if self.training:
-            return last(relu(norm(narrow(_mixed(volumes, shares)))))
+            return last(relu(norm(narrow(mix_levels(fine, shares, *coarse)))))
         # Linear, of single voxels, and the shares add up to one: the same before the volumes are enlarged, and cheaper.
         weight, bias = with_norm(narrow, norm)
-        return last(relu(_mixed([F.conv3d(volume, weight, bias) for volume in volumes], shares)))
+        fine, *coarse = (F.conv3d(volume, weight, bias) for volume in (fine, *coarse))
+        return last(relu(mix_levels(fine, shares, *coarse)))
 
 
 def with_norm(conv: nn.Conv3d, norm: nn.BatchNorm3d) -> tuple[Tensor, Tensor]:
@@ -110,14 +113,6 @@ def with_norm(conv: nn.Conv3d, norm: nn.BatchNorm3d) -> tuple[Tensor, Tensor]:
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
     before = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
     return conv.weight * scale.view(-1, 1, 1, 1, 1), before * scale + norm.bias
-
-
-def _mixed(volumes: list[Tensor], shares: Tensor) -> Tensor:
-    """The sum of the volumes, each at the size of the first, weighted by the shares [B, len(volumes), ...]."""
-    total = volumes[0] * shares[:, :1]
-    for i, volume in enumerate(volumes[1:], 1):
-        total = total + _resized(volume, volumes[0]) * shares[:, i : i + 1]
-    return total
 
 
 def _pointwise(planes, classes):

@@ -26,6 +26,7 @@ def test_the_interface_is_that_of_the_public_export(tiny_fbocc):
     assert {node.op_type for node in made.node if node.domain == "trt.plugins"} == {
         "BEVPoolV2TRT2",
         "GridSampler3DTRT2",
+        "MixLevelsTRT2",
         "MultiScaleDeformableAttnTRT2",
     }
 

@@ -13,3 +13,9 @@ def compared(found, expected):
     same = int((found.argmax(1) == expected.argmax(1)).sum())
     return {"finite": finite, "prefill_rel": float(off[0]), "decode_rel": float(off[1:].max()), "same_token": same,
             "of": len(found)}  # fmt: skip
+
+
+def same_until(tokens, expected):
+    """How many tokens from the first one on are those of logits [steps, vocab]."""
+    wanted = expected.argmax(1)
+    return int((np.asarray(tokens[: len(wanted)]) == wanted).cumprod().sum())

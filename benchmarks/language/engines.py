@@ -3,7 +3,6 @@
 `--runtime=onnxruntime` stands in where there is no GPU: it runs the graphs of the first form alone.
 """
 
-import functools
 import json
 import statistics
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from benchmarks.engines import summed
 from benchmarks.language import sizes
-from benchmarks.language.agreement import compared
+from benchmarks.language.agreement import compared, same_until
 from benchmarks.language.sizes import SIZES, folder, forms
 from benchmarks.language.spoken import Spoken, measure
 from benchmarks.measured import GRAPH
@@ -80,11 +79,6 @@ class Engines:
         paths = {part: self.work / path for part, path in engines.items()}
         return OnGpu(paths["decode"], paths.get("prefill"))
 
-    @functools.cached_property
-    def prompt(self):
-        """The prompt of every form."""
-        return self._reference("fp16")["prompt"]
-
     def _reference(self, weights):
         with np.load(self.folder / f"reference_{weights}.npz") as arrays:
             return dict(arrays)
@@ -95,21 +89,15 @@ class Engines:
         spoken = self.opened(name, engines)
         logits = [spoken.model.prefill([expected["prompt"]])[0]]
         logits += [spoken.model.decode([token])[0] for token in expected["forced"]]
-        queued = self._said(spoken, expected)
+        tokens = spoken.whole(expected["prompt"], len(logits))  # nothing is waited for: a step may go wrong so alone
         spoken.close()
+        queued = {"queued_same_until": same_until(tokens, expected["fp32"])}
         return compared(np.stack(logits), expected["fp32"]) | queued
-
-    def _said(self, spoken, expected):
-        """How many of the first tokens are FP32's where nothing is waited for: a step that goes wrong alone is seen."""
-        wanted = expected["fp32"].argmax(1).tolist()
-        found = spoken.whole(expected["prompt"], len(wanted))
-        same = next((k for k, pair in enumerate(zip(found, wanted)) if len(set(pair)) > 1), len(wanted))  # noqa: B905
-        return {"queued_same_until": same}
 
     def layers(self, name, engines):
         """Where the time of a step goes, after the prompt."""
         spoken = self.opened(name, engines)
-        spoken.model.prefill([self.prompt])
+        spoken.model.prefill([sizes.prompt(self.size)])
         rows = spoken.model.profile(3 if self.options.tiny else 20)
         spoken.close()
         return summed(rows)
@@ -124,7 +112,7 @@ class Engines:
                 if self.options.runtime == "tensorrt":
                     speakers[name + GRAPH] = AsGraph(loaded[name])
             rounds = sizes.rounds(self.size, self.options)
-            times = measure(speakers, self.prompt, self.size.tokens, rounds)
+            times = measure(speakers, sizes.prompt(self.size), self.size.tokens, rounds)
             memory = {name: one.memory() for name, one in loaded.items() if one.memory()}
         finally:
             for one in loaded.values():

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.language.sizes import STEPS
+from benchmarks.language.sizes import STEPS, prompt
 from benchmarks.language.spoken import Spoken
-from benchmarks.language.weights import device, prompt, state
+from benchmarks.language.weights import device, state
 
 VERSION = transformers.__version__
 
@@ -20,7 +20,7 @@ def of_transformers(size, weights):
     return model.eval().requires_grad_(False)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def reference(size, model):
     """Arrays of what every form is held against: prompt, forced tokens, logits [STEPS + 1, vocab] in FP32 and FP16.
 
@@ -59,12 +59,12 @@ class Eager(Spoken):
         """An empty one."""
         return transformers.DynamicCache(config=self.model.config)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def begin(self, prompt):
         self.tokens, self.past = [], self.cache()
         self._take(self._forward(torch.tensor([list(prompt)], device=device())))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def advance(self):
         self._take(self.step())
 

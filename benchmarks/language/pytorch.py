@@ -9,8 +9,8 @@ import torch
 
 from benchmarks.frames import save
 from benchmarks.language import sizes, weights
-from benchmarks.language.agreement import compared
-from benchmarks.language.sizes import SIZES, folder, forms
+from benchmarks.language.agreement import compared, same_until
+from benchmarks.language.sizes import SIZES, STEPS, folder, forms
 from benchmarks.language.spoken import measure
 from helpers.files import atomic
 from helpers.graph.file import parse
@@ -91,10 +91,12 @@ class Torch:
             mode = {"mode": "reduce-overhead"} if cuda else {"backend": "eager"}
             speaker = networks.Compiled(self.network, self.size.capacity, dynamic=False, **mode)
         begun = time.perf_counter()
-        speaker.whole(weights.prompt(self.size), 4)
+        tokens = speaker.whole(sizes.prompt(self.size), STEPS + 1)
         ready, rounds = time.perf_counter() - begun, sizes.rounds(self.size, self.options)
-        times = measure({way: speaker}, weights.prompt(self.size), self.size.tokens, rounds)
+        times = measure({way: speaker}, sizes.prompt(self.size), self.size.tokens, rounds)
         found = {"times": times, "rounds": rounds, "ready_seconds": ready, "transformers": networks.VERSION}
+        with np.load(self.folder / "reference_fp16.npz") as arrays:
+            found["queued_same_until"] = same_until(tokens, arrays["fp32"])
         if cuda:
             found |= {"memory_mib": torch.cuda.max_memory_allocated() / 2**20, "copy_gb_s": copy_rate()}
         return found

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Size(NamedTuple):
     """A Llama with its prompt and the tokens that a frame takes, the first one included.
@@ -27,6 +29,7 @@ SIZES = {
     "llama2": Size(_LLAMA, 286, 7, 296),  # OpenVLA's: 256 rows of a picture and 30 tokens; an action is 7 tokens
     "tiny": Size(_TINY, 12, 10, 32),
 }
+SEED = 0
 STEPS = 8  # decode steps whose logits are compared
 
 
@@ -63,6 +66,11 @@ def asked(options):
     if options.tiny:
         return ["tiny"]
     return [name for name in SIZES if any(f"{name}/" in pattern for pattern in options.only or ())] or ["tinyllama"]
+
+
+def prompt(size):
+    """Ids of a prompt, random as the weights are."""
+    return np.random.default_rng(SEED).integers(0, size.model["vocab_size"], size.prompt)
 
 
 def rounds(size, options):

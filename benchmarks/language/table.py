@@ -10,6 +10,7 @@ TIMES = {"ttft": "ttft_ms", "tpot": "tpot_ms", "frame": "frame_ms", "gpu_prefill
 COLUMNS = {"ttft_ms_p50": "TTFT", "tpot_ms_p50": "TPOT", "frame_ms_p50": "frame", "gpu_step_ms_p50": "GPU step",
            "floor_ms": "floor", "tpot_over_floor": "over it", "memory_mib": "MiB"}  # fmt: skip
 AGREEMENT = ("finite", "prefill_rel", "decode_rel", "same_token", "of", "queued_same_until")
+OF_PYTORCH = ("ready_seconds", "transformers", "queued_same_until")
 
 
 def rows(pieces):
@@ -35,7 +36,7 @@ def _rows(pieces, size, runtime, entry):
         metrics |= _floor(pieces, size, form, result, metrics)
         memory = result.get("memory_mib")
         metrics |= {"memory_mib": memory[name] if isinstance(memory, dict) else memory} if memory else {}
-        metrics |= {key: result[key] for key in ("ready_seconds", "transformers") if key in result}
+        metrics |= {key: result[key] for key in OF_PYTORCH if key in result}
         found = f"reference/{FORMS[form].weights}" if runtime == "pytorch" else f"{runtime}/check/{form}"
         checked = (pieces.get(f"language/{size}/{found}") or {}).get("result") or {}
         metrics |= {key: checked[key] for key in AGREEMENT if key in checked}

@@ -1,14 +1,14 @@
 """The network with random weights, on the device. Needs PyTorch, not transformers."""
 
-import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.language.sizes import SEED
 from helpers.layers.llama import Llama, LlamaConfig
 from helpers.llm.tensorrt_llm import quantize
 from helpers.llm.tensorrt_llm.quantized import QuantizedLinear
 
-SEED, SPREAD = 0, 0.02
+SPREAD = 0.02
 
 
 def device():
@@ -34,11 +34,6 @@ def state(model):
     kinds = (nn.Linear, nn.Embedding, QuantizedLinear)
     found = {f"{name}.weight": module.weight for name, module in model.named_modules() if isinstance(module, kinds)}
     return {name: tensor.detach().half() for name, tensor in (dict(model.named_parameters()) | found).items()}
-
-
-def prompt(size):
-    """Ids of a prompt, random too."""
-    return np.random.default_rng(SEED).integers(0, size.model["vocab_size"], size.prompt)
 
 
 def bytes_read(model):

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import report
 from benchmarks.frames import save
 from benchmarks.language import engines, pytorch, sizes, spoken, table, weights
-from benchmarks.language.agreement import compared
+from benchmarks.language.agreement import compared, same_until
 from benchmarks.session import Session
 from ci.results.language import language
 from ci.results.recorded import Recorded
@@ -28,7 +28,7 @@ def work(tmp_path_factory):
     session = Session(work, ["export"])
     pytorch.run(session, options(), "tiny")
     assert session.failed == []
-    model, ids = TorchModel(weights.llama(SIZE).float()), weights.prompt(SIZE)
+    model, ids = TorchModel(weights.llama(SIZE).float()), sizes.prompt(SIZE)
     logits = [model.prefill([ids])[0]]
     for _ in range(sizes.STEPS):
         logits.append(model.decode([logits[-1].argmax()])[0])
@@ -106,6 +106,8 @@ def test_logits_that_are_off_are_told():
     assert found["prefill_rel"] == 0 and found["decode_rel"] > 1 and found["same_token"] == 8
     wrong[0, 0] = np.nan
     assert compared(wrong, exact) == {"finite": False}
+    tokens = exact.argmax(1).tolist()
+    assert same_until([*tokens, 3], exact) == 9 and same_until([*tokens[:4], -1, *tokens[5:]], exact) == 4
 
 
 def test_a_size_is_asked_for_by_name():

@@ -15,6 +15,8 @@ from benchmarks.session import Session
 from ci.results.language import language
 from ci.results.recorded import Recorded
 from helpers import records
+from helpers.engine.tensorrt.graph import for_version
+from helpers.graph.file import parse
 from helpers.llm.pytorch import TorchModel
 from tests.fakes import tensorrt as fake_tensorrt
 
@@ -70,6 +72,20 @@ def test_engines_are_built_checked_and_timed(work, monkeypatch, tmp_path):
     records.write(record, tmp_path)
     page = language(Recorded(tmp_path))
     assert "a prompt of 12 tokens" in page and page.count("H200") == 2 and "same as CUDA graphs" in page
+
+
+@pytest.mark.parametrize("form", ["fp16_plugins", "w4a16_plugins"])
+def test_graphs_of_the_plugins_are_of_fixed_sizes_where_a_step_is_taken(tmp_path, form):
+    made = pytorch.Torch(Session(tmp_path), options(plugin="library.so"), "tiny")
+    found = made.export(form)
+    decode, prefill = (parse(made.folder / name) for name in found["graphs"].values())
+    free = [dim.dim_param for model in (decode, prefill) for value in model.graph.input
+            for dim in value.type.tensor_type.shape.dim if dim.dim_param]  # fmt: skip
+    assert free == ["tokens"]  # of the prompt
+    shapes = [json.loads((made.folder / f"{form}_{part}.shapes.json").read_text()) for part in found["graphs"]]
+    assert shapes == [[], [{"input_ids": [[1, 2], [1, SIZE.prompt], [1, SIZE.prompt]]}]]
+    rewritten = for_version(decode, "8.6.0", plugins=True)
+    assert {"MatVecTRT2", "CachedAttentionTRT2"} <= {node.op_type for node in rewritten.graph.node}
 
 
 def test_exporting_cures_what_the_engines_do_not_find(tmp_path, monkeypatch):

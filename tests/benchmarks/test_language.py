@@ -65,7 +65,9 @@ def test_engines_are_built_checked_and_timed(work, monkeypatch, tmp_path):
     assert metrics["tpot_ms_n"] == metrics["graph_tpot_ms_n"] == 2 * (SIZE.tokens - 1)
     read = metrics["bytes_read"] / metrics["copy_gb_s"] / 1e6
     assert metrics["floor_ms"] == pytest.approx(read) and metrics["tpot_over_floor"] > 0
-    assert len(table.text(session.pieces())) == 3
+    assert len(table.text(session.pieces())) == 3 and not list(table.records(session.pieces()))
+    named = {key.replace("/tiny/", "/tinyllama/"): entry for key, entry in session.pieces().items()}
+    assert [name for name, *_ in table.records(named)] == ["language-tinyllama-tensorrt-fp16"]
     record = records.Record("language-tinyllama-tensorrt-fp16", "recorded", "NVIDIA H200, driver 1", {"python": "3"},
                             "x", "abc", "2026-11-29T00:00:00+00:00", metrics | {"finite": "True"})  # fmt: skip
     assert language(Recorded(tmp_path)) == "Nothing is recorded yet."

@@ -30,8 +30,8 @@ struct CachedAttention : Defaults {
     if (index > 0) return inputs[2 + index];
     nvinfer1::DimsExprs shape{inputs[0]};  // without keys and values
     auto const* rows = builder.operation(nvinfer1::DimensionOperation::kPROD, *inputs[3].d[1], *inputs[3].d[3]);
-    auto const* both = builder.operation(nvinfer1::DimensionOperation::kPROD, *builder.constant(-2), *rows);
-    shape.d[2] = builder.operation(nvinfer1::DimensionOperation::kSUM, *shape.d[2], *both);
+    auto const* both = builder.operation(nvinfer1::DimensionOperation::kPROD, *builder.constant(2), *rows);
+    shape.d[2] = builder.operation(nvinfer1::DimensionOperation::kSUB, *shape.d[2], *both);
     return shape;
   }
 

@@ -11,12 +11,12 @@ struct Dims { int32_t nbDims; int64_t d[8]; };
 enum class TensorFormat { kLINEAR = 0, kDHWC8 = 6 };
 struct PluginTensorDesc { Dims dims; DataType type; TensorFormat format; };
 struct DimsExprs { int32_t nbDims; int const* d[8]; };
-enum class DimensionOperation { kSUM = 0, kPROD = 1, kFLOOR_DIV = 6 };
+enum class DimensionOperation { kSUM, kPROD, kMAX, kMIN, kSUB, kEQUAL, kLESS, kFLOOR_DIV };
 struct IExprBuilder {
   int values[8], used = 0;
   int const* constant(int value) { return &(values[used++] = value); }
   int const* operation(DimensionOperation what, int first, int second) {
-    if (what == DimensionOperation::kSUM) return constant(first + second);
+    if (what == DimensionOperation::kSUB) return constant(first - second);
     return constant(what == DimensionOperation::kPROD ? first * second : first / second);
   }
 };

@@ -51,7 +51,7 @@ class TensorRtModel(LanguageModel):
         self._kind = self._decode.inputs["input_ids"].dtype
         self._memory: dict[str, cuda.Memory] = {}
         self._host: dict[str, cuda.Memory] = {}
-        self._reserve(caches[0] | {"logits": self._decode.outputs["logits"]})
+        self._reserve({name: _size(tensor) for name, tensor in caches[0].items()} | {"logits": 4 * self.vocab_size})
         here = {name: memory.address for name, memory in self._memory.items()}
         self._addresses = here
         step = {"input_ids": here["step"], "position_ids": here["place"], "write_indices": here["place"],
@@ -59,16 +59,16 @@ class TensorRtModel(LanguageModel):
         self._decode.bind(1, here | step)
         self.loaded_bytes = free - self._device.memory()[0]
 
-    def _reserve(self, tensors):
-        """Memory on the GPU, and pinned: whole numbers of a prompt and of a step, all places, what is chosen."""
+    def _reserve(self, sizes):
+        """Memory on the GPU, of more by `sizes` in bytes, and pinned: whole numbers of a prompt and of a step, all
+        places, what is chosen."""
         item, size = self._kind.itemsize, self.capacity * self._kind.itemsize
         for name in ("step", "place", "zero", "token"):
             self._memory[name] = self._device.allocate(item)
         for name in (*WHOLE, "places"):
             self._memory[name] = self._device.allocate(size)
-        for name, tensor in tensors.items():
-            count = int(np.prod(tensor.shape, dtype=np.int64))
-            self._memory[name] = self._device.allocate(count * tensor.dtype.itemsize)
+        for name, count in sizes.items():
+            self._memory[name] = self._device.allocate(count)
         self._host = {name: self._device.pinned(size) for name in (*WHOLE, "places", "tokens")}
         self._host["logits"] = self._device.pinned(self._memory["logits"].size)
         self._put("places", np.arange(self.capacity))
@@ -180,3 +180,7 @@ class TensorRtModel(LanguageModel):
             memory.free()
         self.stream.close()
         self._decode = self._prefill = self._plans = None  # type: ignore[assignment]
+
+
+def _size(tensor):
+    return int(np.prod(tensor.shape, dtype=np.int64)) * tensor.dtype.itemsize

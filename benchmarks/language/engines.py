@@ -143,6 +143,9 @@ class OnGpu(Spoken):
     def chosen(self):
         return self.model.chosen()
 
+    def latest(self):
+        return self.model.latest()
+
     def mark(self):
         from helpers.engine import cuda
 

@@ -82,6 +82,9 @@ class Eager(Spoken):
     def chosen(self):
         return torch.cat(self.tokens, 1)[0].tolist()
 
+    def latest(self):
+        return int(self.token)
+
     def mark(self):
         if not self.cuda:
             return super().mark()

@@ -22,6 +22,10 @@ class Spoken:
         """Wait for all that is queued; the tokens since `begin`."""
         raise NotImplementedError
 
+    def latest(self):
+        """Wait for all that is queued; the last token alone."""
+        return self.chosen()[-1]
+
     def whole(self, prompt, tokens):
         """An answer of so many tokens, waited for at its end."""
         self.begin(prompt)
@@ -56,9 +60,9 @@ def measure(speakers, prompt, tokens, rounds):
 
 def _round(speaker, prompt, tokens):
     found = {"tpot": []}
-    found["ttft"] = [_timed(lambda: (speaker.begin(prompt), speaker.chosen()))]
+    found["ttft"] = [_timed(lambda: (speaker.begin(prompt), speaker.latest()))]
     for _ in range(tokens - 1):
-        found["tpot"].append(_timed(lambda: (speaker.advance(), speaker.chosen())))
+        found["tpot"].append(_timed(lambda: (speaker.advance(), speaker.latest())))
     found["frame"] = [_timed(lambda: speaker.whole(prompt, tokens))]
     marks = [speaker.mark()]
     speaker.begin(prompt)

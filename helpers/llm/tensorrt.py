@@ -99,6 +99,11 @@ class TensorRtModel(LanguageModel):
         self.stream.synchronize()
         return [int(token) for token in self._host["tokens"].array((self._count,), self._kind)]
 
+    def latest(self) -> int:
+        """Wait for all that is queued; the last token alone."""
+        self.stream.synchronize()
+        return int(self._host["tokens"].array((self._count,), self._kind)[-1])
+
     def _keep(self):
         place = self._host["tokens"].address + self._count * self._kind.itemsize
         self.stream.download(place, self._memory["token"].address, self._kind.itemsize)

@@ -8,7 +8,7 @@ from helpers.engine.tensorrt import messages
 from helpers.errors import BadInput
 from helpers.graph.file import parse
 from helpers.llm.generate import generate
-from helpers.llm.onnx import export, greedy, profiles
+from helpers.llm.onnx import OnnxModel, export, greedy, profiles
 from helpers.llm.pytorch import TorchModel
 from helpers.llm.tensorrt import TensorRtModel
 from tests.fakes import cuda as fake_cuda
@@ -69,6 +69,14 @@ def test_another_engine_may_take_the_prompt(built, graph, tmp_path):
     model = TensorRtModel(decode, prefill)
     assert generate(model, [PROMPT], TOKENS) == generate(TorchModel(MODEL), [PROMPT], TOKENS)
     model.close()
+
+
+def test_slots_behind_the_new_tokens_are_left(graph):
+    model = OnnxModel(graph.with_name("fixed.onnx"))
+    model.prefill([PROMPT])
+    model.decode([2])
+    for value in model.cache.values():
+        assert value.numpy()[:, :, : len(PROMPT) + 1].all() and not value.numpy()[:, :, len(PROMPT) + 1 :].any()
 
 
 def test_what_does_not_fit_is_refused(built, graph, tmp_path):

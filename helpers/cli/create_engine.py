@@ -6,6 +6,7 @@ from typing import Any
 
 from helpers import engine, models
 from helpers.calibration import samples
+from helpers.cli import engine_options
 from helpers.cli.engine import announce, built, check_files
 from helpers.cli.engine_options import TRT
 from helpers.cli.parser import Parser
@@ -18,6 +19,7 @@ DESCRIPTION = (
     "Build a TensorRT engine on the machine that will run it. Sizes of inputs with free dimensions: least and most are "
     "the configuration's, the best is the median of real samples."
 )
+TUNING = ("optimization_level", "workspace", "timing_cache", "tactic_sources")  # how it is built, not what
 ABSENT = "make gpu TIER=trt10 (or trt11), on a machine with a GPU; DRIVE OS and JetPack bring TensorRT with them"
 
 
@@ -42,7 +44,7 @@ def main(argv: list[str]) -> int:
     if not (tensorrt := engine.available()[TRT]):
         expected = "TensorRT 8.6 to 11 and a GPU: an engine runs where it was built"
         raise BadInput("TensorRT", tensorrt.reason, expected, ABSENT)
-    print(built(arguments, options, announce))
+    print(built(arguments, options | _tuning(arguments), announce))
     return 0
 
 
@@ -60,6 +62,7 @@ def _parser():
     parser.add_argument("--fp16", action="store_true", help="allow FP16, but where the system needs FP32")
     parser.add_argument("--cache", type=Path, default="build/engines", metavar="FOLDER",
                         help="engine cache (build/engines)")  # fmt: skip
+    engine_options.add(parser, [option for option in engine_options.BUILD if option.name in TUNING])
     return parser
 
 
@@ -86,3 +89,8 @@ def _options(arguments: Namespace, config: Config, model: Any) -> dict[str, Any]
     precision = {(False, False): "fp32", (False, True): "fp16", (True, False): "explicit", (True, True): "best"}
     options = {"precision": precision[is_quantized(model), arguments.fp16], "plugins": arguments.plugins}
     return options | ({"layer_precisions": dict.fromkeys(config.fp32, "fp32")} if arguments.fp16 else {})
+
+
+def _tuning(arguments):
+    given = {name: value for name in TUNING if (value := getattr(arguments, name)) is not None}
+    return given | {name: read(given[name]) for name, read in engine_options.READ.items() if name in given}

@@ -86,7 +86,7 @@ class _Shapes(Action):
 
 def add_build(parser: ArgumentParser) -> None:
     """Add the build options of all runtimes."""
-    _add(parser, BUILD)
+    add(parser, BUILD)
     parser.add_argument("--profile", dest="profile_number", type=numbers.whole(0, MOST), default=0, metavar="N",
                         help=f"{TRT}, {RTX}: the shapes after it are those of optimization profile N (0)")  # fmt: skip
     parser.set_defaults(profiles={})
@@ -97,7 +97,7 @@ def add_build(parser: ArgumentParser) -> None:
 
 def add_load(parser: ArgumentParser) -> None:
     """Add what an engine is loaded with, the plugin libraries included (they are for building too)."""
-    _add(parser, LOAD)
+    add(parser, LOAD)
 
 
 def add_plugins(parser: ArgumentParser) -> None:
@@ -106,7 +106,8 @@ def add_plugins(parser: ArgumentParser) -> None:
                         metavar="LIBRARY", help=f"{TRT}: plugin library; repeat for more")  # fmt: skip
 
 
-def _add(parser, options):
+def add(parser: ArgumentParser, options: Sequence[Option]) -> None:
+    """Add some of `BUILD` or `LOAD`."""
     for flag, runtimes, name, settings in options:
         parser.add_argument(flag, dest=name, **{**settings, "help": f"{', '.join(runtimes)}: {settings['help']}"})
 
@@ -143,7 +144,7 @@ def build_options(arguments: Namespace) -> dict[str, Any]:
     if arguments.plugins:
         refuse_unless(arguments.runtime, "--plugins", (TRT,))
     if "workspace" in given:
-        given["workspace"] = _workspace(given["workspace"])
+        given["workspace"] = READ["workspace"](given["workspace"])
     if profiles := _profiles(arguments.profiles):
         refuse_unless(arguments.runtime, "--minShapes", (TRT, RTX))
         given["shapes"] = profiles
@@ -212,7 +213,7 @@ def _tensorrt(given, plugins):
         if name in given:
             given[name] = given[name].split(",")
     if "tactic_sources" in given:
-        given["tactic_sources"] = _tactic_sources(given["tactic_sources"])
+        given["tactic_sources"] = READ["tactic_sources"](given["tactic_sources"])
     if "hardware_compatible" in given:
         given["hardware_compatible"] = LEVELS[given["hardware_compatible"]]
     return given | {"precision": precision} | ({"plugins": plugins} if plugins else {})
@@ -241,3 +242,6 @@ def _tactic_sources(text):
         raise BadInput("--tacticSources", text, "-NAME,... or +NAME,...", "give every name the same sign")
     versions.check_names("tactic_sources", names, known, version)
     return names if signs == {"+"} else [name for name in known if name not in names]
+
+
+READ = {"workspace": _workspace, "tactic_sources": _tactic_sources}

@@ -69,6 +69,17 @@ def test_the_engine_has_the_profile_of_the_samples(given, tmp_path, monkeypatch,
     assert ("FP16" in config._names()) == bool(flags)
 
 
+def test_how_it_is_built_can_be_told(given, tmp_path, monkeypatch):
+    seen = {}
+    with fake_tensorrt.installed(monkeypatch, "8.6.0"):
+        monkeypatch.setattr(create_engine, "built", lambda arguments, options, announce: seen.update(options))
+        told = ("--tacticSources=-CUBLAS,-CUDNN", "--builderOptimizationLevel=1", "--memPoolSize=workspace:64")
+        assert create(given, *told, f"--timingCacheFile={tmp_path / 'timing.cache'}") == 0
+    assert "CUBLAS_LT" in seen["tactic_sources"] and not {"CUBLAS", "CUDNN"} & set(seen["tactic_sources"])
+    told = seen["optimization_level"], seen["workspace"], seen["timing_cache"]
+    assert told == (1, 64, tmp_path / "timing.cache") and seen["precision"] == "fp32"
+
+
 def test_the_engine_lies_beside_the_graph_unless_told_otherwise(given, tmp_path, monkeypatch, capsys):
     with fake_tensorrt.installed(monkeypatch, "10.13.0"):
         assert create(given) == 0

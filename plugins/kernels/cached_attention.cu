@@ -360,7 +360,7 @@ int cached_attention(const OnrampCachedAttention* size, const void* qkv, const v
   const size_t bytes = sizeof(T) * size->batch * size->kv_heads * size->slots * size->dims;
   if (const int code = copied(past_key, present_key, bytes, stream)) return code;
   if (const int code = copied(past_value, present_value, bytes, stream)) return code;
-  const int wanted = queries > kFewQueries ? 1 : size->splits ? size->splits : 16;
+  const int wanted = queries > kFewQueries ? 1 : size->splits ? size->splits : 11;
   const int span = (size->slots + wanted - 1) / wanted, splits = (size->slots + span - 1) / span;
   const Operands<T> of{*size, static_cast<const T*>(qkv), lengths, static_cast<const float*>(rotation),
                        static_cast<T*>(present_key), static_cast<T*>(present_value), static_cast<T*>(output),

@@ -31,7 +31,7 @@ int multiply(const OnrampMatVec* size, const void* x, const void* weight, void* 
   if (size->vectors < 0 || size->inputs < 0 || size->inputs % 8 || size->outputs < 0 || !aligned(x, 16) ||
       !aligned(weight, 16))
     return cudaErrorInvalidValue;
-  const int per_warp = size->per_warp ? size->per_warp : size->gated ? 1 : 2;
+  const int per_warp = size->per_warp ? size->per_warp : 1;
   return row_products<T>(size->gated != 0, per_warp, size->vectors, size->inputs, size->outputs,
                          Plain<T>{static_cast<const T*>(weight)}, x, y, stream);
 }

@@ -92,12 +92,15 @@ struct Nibbles {
   }
 };
 
+// Whether its warps fill the GPU with two outputs each.
+bool large(const OnrampMatVecInt4& size) { return size.gated || size.outputs >= 4096; }
+
 template <typename T, int kWords>
 int multiply(const OnrampMatVecInt4* size, int shift, const void* x, const void* weight, const void* scale, void* y,
              void* stream) {
   const Nibbles<T, kWords> weights{static_cast<const uint32_t*>(weight), static_cast<const T*>(scale), size->groups,
                                    shift};
-  const int per_warp = size->per_warp ? size->per_warp : size->gated ? 1 : 2;
+  const int per_warp = size->per_warp ? size->per_warp : large(*size) ? 2 : 1;
   return row_products<T>(size->gated != 0, per_warp, size->vectors, size->inputs, size->outputs, weights, x, y, stream);
 }
 
@@ -113,7 +116,8 @@ int multiply(const OnrampMatVecInt4* size, const void* x, const void* weight, co
     for (shift = 3; shift < 30 && 1 << shift != group;) ++shift;
   if (size->groups > 1 && shift == 30) return cudaErrorInvalidValue;
   const int most = group % 32 == 0 ? 4 : group % 16 == 0 ? 2 : 1;
-  const int words = size->words ? size->words : most;
+  const int wished = large(*size) ? 4 : size->inputs > 4096 ? 2 : 1;
+  const int words = size->words ? size->words : wished < most ? wished : most;
   if (words > most) return cudaErrorInvalidValue;
   if constexpr (sizeof(T) == sizeof(half)) {
     if (words == 4) return multiply<T, 4>(size, shift, x, weight, scale, y, stream);

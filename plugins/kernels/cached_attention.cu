@@ -105,12 +105,13 @@ struct Write {
 // put into the cache by the block whose span holds its slot.
 template <typename T, int kDims>
 struct Attend {
-  static constexpr int kTile = 128 / sizeof(T);  // slots
+  static constexpr int kTile = 64 / sizeof(T);  // slots
   static constexpr int kStride = (kDims ? kDims : kMostDims) + 16 / sizeof(T);
   static constexpr int kSlices = kThreads / kHeads;
   static constexpr int kOwn = kDims == 64 ? 2 : 4;  // heads of which a thread sums two dims
   static constexpr int kScorers = kThreads / kTile;
-  static constexpr int kChunks = 4;  // loads that a thread has under way
+  static constexpr int kChunks = kTile * (kDims ? kDims : kMostDims) / 8 / kThreads;  // of a tile, for each thread
+  static_assert(kChunks * 8 * kThreads == kTile * (kDims ? kDims : kMostDims) && kScorers <= kHeads);
   struct Shared {
     alignas(16) T keys[kTile][kStride];
     alignas(16) T values[kTile][kStride];
@@ -132,20 +133,26 @@ struct Attend {
     let_next_start();
     wait_for_inputs();
     const Place at = place(block.index);
-    if (at.begin >= at.end) return;
+    if (at.begin >= at.end && of.splits == 1) return;
     Sums sums;
+    PerThread<Held> held;
     block.each([&](int thread) {
+      fetch(thread, at, at.begin, held[thread]);
       for (int i = 0; i < 2 * kOwn; ++i) sums[thread].item[i] = 0.0f;
       if (thread < kHeads) shared.most[thread] = -INFINITY, shared.total[thread] = 0.0f;
       queries(thread, at, shared);
+      if (at.begin < at.end) fill(thread, at, at.begin, held[thread], shared);
     });
     for (int tile = at.begin; tile < at.end; tile += kTile) {
       const int count = at.end - tile < kTile ? at.end - tile : kTile;
-      block.each([&](int thread) { fill(thread, at, tile, count, shared); });
+      if (tile > at.begin) block.each([&](int thread) { fill(thread, at, tile, held[thread], shared); });
       block.each([&](int thread) { score(thread, at, count, shared); });
       block.each([&](int thread) { largest(thread, shared); });
       block.each([&](int thread) { weigh(thread, shared); });
-      block.each([&](int thread) { gather(thread, at, count, sums[thread], shared); });
+      block.each([&](int thread) {
+        if (tile + kTile < at.end) fetch(thread, at, tile + kTile, held[thread]);
+        gather(thread, at, count, sums[thread], shared);
+      });
     }
     block.each([&](int thread) { write(thread, at, sums[thread], shared); });
   }
@@ -178,30 +185,33 @@ struct Attend {
     }
   }
 
-  // The tile's keys and values, all loads of a thread before its first store.
-  ONRAMP_DEVICE void fill(int thread, const Place& at, int tile, int count, Shared& shared) const {
-    const int chunks = dims() / 8;
+  struct Held {
+    Pack<T, 8> keys[kChunks], values[kChunks];
+  };
+
+  // A thread's part of a tile, all of its loads under way at once.
+  ONRAMP_DEVICE void fetch(int thread, const Place& at, int tile, Held& held) const {
+    const int chunks = dims() / 8, count = at.end - tile < kTile ? at.end - tile : kTile;
     const int64_t start = of.slot(at.row, at.kv_head, tile);
-    for (int base = thread; base < count * chunks; base += kThreads * kChunks) {
-      Pack<T, 8> keys[kChunks], values[kChunks];
-      ONRAMP_UNROLL(16)
-      for (int i = 0; i < kChunks; ++i) {
-        const int index = base + i * kThreads;
-        if (index >= count * chunks) continue;
-        if (of.size.tokens == 1 && tile + index / chunks == at.position) {
-          admit(at, index % chunks * 8, keys[i], values[i]);
-        } else {
-          keys[i] = of.eight(of.keys + start + static_cast<int64_t>(index) * 8);
-          values[i] = of.eight(of.values + start + static_cast<int64_t>(index) * 8);
-        }
-      }
-      ONRAMP_UNROLL(16)
-      for (int i = 0; i < kChunks; ++i) {
-        const int index = base + i * kThreads;
-        if (index >= count * chunks) continue;
-        of.keep(&shared.keys[index / chunks][index % chunks * 8], keys[i]);
-        of.keep(&shared.values[index / chunks][index % chunks * 8], values[i]);
-      }
+    ONRAMP_UNROLL(16)
+    for (int i = 0; i < kChunks; ++i) {
+      const int index = thread + i * kThreads;
+      if (index >= count * chunks) continue;
+      held.keys[i] = of.eight(of.keys + start + static_cast<int64_t>(index) * 8);
+      held.values[i] = of.eight(of.values + start + static_cast<int64_t>(index) * 8);
+    }
+  }
+
+  ONRAMP_DEVICE void fill(int thread, const Place& at, int tile, Held& held, Shared& shared) const {
+    const int chunks = dims() / 8, count = at.end - tile < kTile ? at.end - tile : kTile;
+    ONRAMP_UNROLL(16)
+    for (int i = 0; i < kChunks; ++i) {
+      const int index = thread + i * kThreads;
+      if (index >= count * chunks) continue;
+      if (of.size.tokens == 1 && tile + index / chunks == at.position)
+        admit(at, index % chunks * 8, held.keys[i], held.values[i]);
+      of.keep(&shared.keys[index / chunks][index % chunks * 8], held.keys[i]);
+      of.keep(&shared.values[index / chunks][index % chunks * 8], held.values[i]);
     }
   }
 
@@ -216,7 +226,8 @@ struct Attend {
   ONRAMP_DEVICE void score(int thread, const Place& at, int count, Shared& shared) const {
     const int slot = thread % kTile, scorer = thread / kTile;
     float scores[kHeads / kScorers] = {};
-    if (slot < count)
+    if (slot < count) {
+      ONRAMP_UNROLL(8)
       for (int first = 0; first < dims(); first += 8) {
         const Pack<float, 8> key = load_eight(&shared.keys[slot][first]);
         ONRAMP_UNROLL(16)
@@ -227,6 +238,7 @@ struct Attend {
           for (int k = 0; k < 8; ++k) scores[i] += query.item[k] * key.item[k];
         }
       }
+    }
     for (int i = 0; i < kHeads / kScorers; ++i)
       shared.weights[scorer + i * kScorers][slot] = slot < count ? scores[i] : -INFINITY;
   }
@@ -266,7 +278,7 @@ struct Attend {
       if (head >= at.heads) continue;
       sums.item[2 * i] *= shared.fade[head], sums.item[2 * i + 1] *= shared.fade[head];
     }
-    ONRAMP_UNROLL(4)
+    ONRAMP_UNROLL(8)
     for (int slot = 0; slot < count; ++slot) {
       const Pack<T, 2> value = load<2>(&shared.values[slot][2 * pair]);
       ONRAMP_UNROLL(16)
@@ -309,16 +321,25 @@ struct Combine {
     let_next_start();
     wait_for_inputs();
     const OnrampCachedAttention& size = of.size;
-    const int dim = index % size.dims, query = index / size.dims, token = query / size.heads;
-    const int used = of.last(of.position(token / size.tokens, token % size.tokens)) / of.span + 1;
-    const float* parts = of.partial + static_cast<int64_t>(query) * of.splits * (size.dims + 2);
+    const int dim = index % size.dims, query = index / size.dims, width = size.dims + 2;
+    const float* parts = of.partial + static_cast<int64_t>(query) * of.splits * width;
+    float sums[kMostSplits], largest[kMostSplits], totals[kMostSplits];
+    ONRAMP_UNROLL(32)
+    for (int split = 0; split < kMostSplits; ++split) {
+      const float* part = parts + split * width;
+      const bool used = split < of.splits;
+      largest[split] = used ? part[size.dims] : -INFINITY;
+      totals[split] = used ? part[size.dims + 1] : 0.0f;
+      sums[split] = used ? part[dim] : 0.0f;
+    }
     float most = -INFINITY, sum = 0.0f, total = 0.0f;
-    for (int split = 0; split < used; ++split) most = fmaxf(most, parts[split * (size.dims + 2) + size.dims]);
-    for (int split = 0; split < used; ++split) {
-      const float* part = parts + split * (size.dims + 2);
-      const float factor = expf(part[size.dims] - most);
-      sum += part[dim] * factor;
-      total += part[size.dims + 1] * factor;
+    ONRAMP_UNROLL(32)
+    for (int split = 0; split < kMostSplits; ++split) most = fmaxf(most, largest[split]);
+    ONRAMP_UNROLL(32)
+    for (int split = 0; split < kMostSplits; ++split) {
+      const float factor = expf(largest[split] - most);
+      sum += sums[split] * factor;
+      total += totals[split] * factor;
     }
     from_float(sum / total, of.output[index]);
   }
@@ -360,7 +381,7 @@ int cached_attention(const OnrampCachedAttention* size, const void* qkv, const v
   const size_t bytes = sizeof(T) * size->batch * size->kv_heads * size->slots * size->dims;
   if (const int code = copied(past_key, present_key, bytes, stream)) return code;
   if (const int code = copied(past_value, present_value, bytes, stream)) return code;
-  const int wanted = queries > kFewQueries ? 1 : size->splits ? size->splits : 11;
+  const int wanted = queries > kFewQueries ? 1 : size->splits ? size->splits : size->heads > size->kv_heads ? 32 : 21;
   const int span = (size->slots + wanted - 1) / wanted, splits = (size->slots + span - 1) / span;
   const Operands<T> of{*size, static_cast<const T*>(qkv), lengths, static_cast<const float*>(rotation),
                        static_cast<T*>(present_key), static_cast<T*>(present_value), static_cast<T*>(output),

@@ -14,8 +14,10 @@ EXPORTED = {  # system: fixture
     "fbocc": "tiny_fbocc",
     "omnidrive": "tiny_omnidrive",
     "openvla": "tiny_openvla",
+    "uniad": "tiny_uniad",
 }
 PLAIN = {"omnidrive", "openvla"}  # standard operators alone
+BEHIND = ("/seg_head/", "/motion_head/", "/occ_head/", "/planning_head/")  # the small graph of UniAD ends at its tracks
 
 
 def unmatched(patterns, made):
@@ -38,8 +40,9 @@ def test_every_pattern_names_a_node_of_the_graph_it_is_for(system, version, requ
     config, made = model.config, graph.load(path)
     kept, inlined = (for_version(made, version, plugins) for plugins in (True, False))
     assert any(node.op_type in FUNCTIONS for node in kept.graph.node) or system in PLAIN
-    assert unmatched(config.fp32, kept) == []
-    assert unmatched((*config.fp32, *config.fp32_without_plugins), inlined) == []
+    fp32 = [each for each in config.fp32 if not (system == "uniad" and each.startswith(BEHIND))]
+    assert unmatched(fp32, kept) == []
+    assert unmatched((*fp32, *config.fp32_without_plugins), inlined) == []
     assert unmatched(config.fp32_without_plugins, kept) == list(config.fp32_without_plugins)
     names = [node.name for node in made.graph.node]
     assert [each for each in config.unquantized if not any(re.match(each, name) for name in names)] == []

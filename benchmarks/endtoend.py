@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from benchmarks import engines, shots
+from benchmarks import decoding, engines, shots
 from helpers import cores, pipeline
 from helpers.benchmark import Timing
 from helpers.dataset.images import decode_image
@@ -86,13 +86,10 @@ class EndToEnd(engines.Shape):
         """Name -> what makes a decoder, of those that run here, and name -> why another does not."""
         if not self.on_gpu:
             return {"libjpeg-turbo": pipeline.Turbo}, {}
-        found, refused = pipeline.available(), {}
-        for name in list(found):
-            try:
-                pixels(found[name](), shot.jpegs)
-            except Exception as error:
-                refused[name] = f"{type(error).__name__}: {error}"
-                del found[name]
+        found = pipeline.available()
+        others = [name for name, make in found.items() if make is not pipeline.Turbo]
+        refused = {name: why for name in others if (why := decoding.refused(name, shot.jpegs))}
+        found = {name: make for name, make in found.items() if name not in refused}
         return found, refused
 
     def several(self, path, decoder, vehicles, given, graph):

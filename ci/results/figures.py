@@ -1,5 +1,6 @@
 """The figures that the prose of docs/results.md quotes, by the names that template.md gives them."""
 
+from ci.results.occupancy import BEFORE
 from ci.results.precisions import told
 from ci.results.recorded import CPU, day, device
 from ci.results.tables import A40, BY_HOST, MINI, PROJECTED, PUBLISHED, SPEEDS
@@ -22,18 +23,30 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "host_eager": f"{PROJECTED}published-pytorch-fp16",
     "by_host": BY_HOST,
     "by_host_fp32": BY_HOST.replace("qdq", "fp32"),
+    "mini_host_fp16": f"{PROJECTED}mini-tensorrt-fp16-plugin",
+    "occupancy_fp32": "fbocc-published-tensorrt-fp32-plugin",
+    "occupancy_tf32": "fbocc-published-tensorrt-tf32-plugin",
+    "occupancy_eager_fp32": "fbocc-published-pytorch-fp32",
+    "occupancy_eager_tf32": "fbocc-published-pytorch-tf32",
+    "created": "fbocc-mini-tensorrt-create-engine",
+    "graph_of_words": "language-tinyllama-tensorrt-fp16",
+    "compiled_words": "language-tinyllama-pytorch-compile",
+    "words_7b": "language-llama2-pytorch-eager",
+    "gridsample": "gridsample-tensorrt",
+    "operators": "operators-pytorch",
+}
+QUOTED_BEFORE = {  # of the day BEFORE
     "occupancy": "fbocc-published-tensorrt-fp16-plugin",
     "occupancy_eager": "fbocc-published-pytorch-fp32",
     "occupancy_compiled": "fbocc-published-pytorch-compile-fp16-kernels",
     "occupancy_profile": "fbocc-published-tensorrt-fp16-plugin-profile",
-    "gridsample": "gridsample-tensorrt",
-    "operators": "operators-pytorch",
 }
 
 
 def quoted(results):
     """dict of name to a record's metrics, or to a figure made from them."""
     found = {name: results.latest(record) for name, record in QUOTED.items()}
+    found |= {name: results.latest(record, at=BEFORE) for name, record in QUOTED_BEFORE.items()}
     speeds = results.latest(SPEEDS, CPU)
     metrics = {name: record.metrics for name, record in found.items()}
     return metrics | _ratios(metrics) | _graphs(metrics) | _sums(metrics) | told(results) | {

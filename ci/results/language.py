@@ -54,7 +54,7 @@ def _row(results, label, record, graph):
         "floor, ms": figure(record, "floor_ms", 2),
         "TPOT / floor": "" if over is None else ratio(over),
         "memory, MiB": figure(record, "memory_mib", 0),
-        "error of the logits": ", ".join(error) if error else "not finite",
+        "error of the logits": ", ".join(error) or ("not finite" if "finite" in metrics else "not checked"),
         "same token": f"{metrics['same_token']} of {metrics['of']}" if "of" in metrics else "",
         "record": results.link(record),
     }

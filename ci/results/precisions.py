@@ -1,4 +1,4 @@
-"""The tables of precisions of a network with a language model behind it: boxes and planned paths, on a CPU."""
+"""The tables of precisions of a network with a language model behind it: boxes and planned paths."""
 
 from ci.results.recorded import CPU, figure, markdown
 
@@ -24,6 +24,26 @@ ROWS = (  # vision part, language model, the end of the record's name
     (f"{SMALLEST}, map origin 2 km away", "FP16", "smallest-far-fp16"),
     ("memory and poses FP16, map origin 2 km away: must fail", "FP16", "memory-fp16-far-fp16"),
 )
+
+ON_GPU = {"fp32": "FP32", "tf32": "TF32", "qdq-tf32": "backbone INT8 by Q/DQ, the rest TF32"}
+
+
+def planned_on_gpu(results):
+    """Boxes and paths of the same network's engines; a score that was not made is empty."""
+    rows = []
+    for name, label in ON_GPU.items():
+        record = results.latest(f"omnidrive-mini-tensorrt-{name}")
+        rows.append({
+            "": label,
+            "NDS": figure(record, "NDS", 4),
+            "mAP": figure(record, "mAP", 4),
+            **{f"L2 {k} s": figure(record, f"L2/mean@{k}s", 4) for k in (1, 2, 3)},
+            "mean error of the tokens": f"{record.metrics['vision_embeded_mean_rel']:.1e}",
+            "built in, s": figure(record, "build_seconds", 0),
+            "engine, MiB": figure(record, "engine_mib", 1),
+            "record": results.link(record),
+        })  # fmt: skip
+    return markdown(rows)
 
 
 def planned(results):

@@ -19,12 +19,14 @@ class Recorded:
         self.folder = Path(folder)
         self.files = {path.name: records.read(path) for path in sorted(self.folder.glob("*.json"))}
 
-    def latest(self, name, on=GPU):
-        """The latest record of `name` taken on a GPU or on a CPU; BadInput if there is none."""
-        found = [record for record in self.files.values() if record.name == name and _kind(record) == on]
+    def latest(self, name, on=GPU, at=""):
+        """The latest record of `name` taken on a GPU or on a CPU, on the day `at` if one is given; BadInput without."""
+        found = [record for record in self.files.values()
+                 if record.name == name and _kind(record) == on and record.date.startswith(at)]  # fmt: skip
         if not found:
+            when = f" on {at}" if at else ""
             raise BadInput(
-                self.folder, f"no record {name!r} taken on a {on}", "one", "measure it: python -m benchmarks"
+                self.folder, f"no record {name!r} taken on a {on}{when}", "one", "measure it: python -m benchmarks"
             )
         return max(found, key=day)
 
@@ -69,6 +71,11 @@ def figure(record, metric, digits):
     """A metric of a record with so many decimals, empty if the record has none."""
     value = record.metrics.get(metric)
     return "" if value is None else rounded(value, digits)
+
+
+def on_gpu(record):
+    """Columns of the GPU's times."""
+    return {"GPU, ms": figure(record, "gpu_ms_p50", 2), "graph, ms": figure(record, "graph_gpu_ms_p50", 2)}
 
 
 def rounded(value, digits):

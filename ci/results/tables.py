@@ -2,8 +2,9 @@
 
 from ci.results.kernels import gridsample, gridsample_cases, operators
 from ci.results.language import language
-from ci.results.precisions import minding, planned
-from ci.results.recorded import CPU, figure, markdown, ratio, rounded
+from ci.results.occupancy import occupancy, occupancy_before, occupancy_times
+from ci.results.precisions import minding, planned, planned_on_gpu
+from ci.results.recorded import CPU, figure, markdown, on_gpu, ratio, rounded
 
 PUBLISHED, MINI, PTQ = "bevformer-published-", "bevformer-mini-", "modelopt_ptq-"
 LABELS = {  # the end of a record's name: what the row is called
@@ -49,16 +50,6 @@ SCALES = {
     "8 sets": "batch_8", "a map of 100x100 cells": "bev_100", "a map of 150x150 cells": "bev_150",
     "pictures of 736x1280": "image_736x1280", "pictures of 928x1600": "image_928x1600",
 }  # fmt: skip
-OCCUPANCY_LABELS = {
-    "fp32": "FP32", "tf32": "TF32", "fp16": "FP16, what needs it in FP32", "fp16-all": "FP16 everywhere: the control",
-}  # fmt: skip
-OCCUPANCY_TIMES = {
-    "pytorch-fp32": "PyTorch eager FP32", "pytorch-tf32": "PyTorch eager, TF32 allowed",
-    "pytorch-fp16": "PyTorch eager FP16", "pytorch-fp32-kernels": "the same with our kernels, FP32",
-    "pytorch-tf32-kernels": "TF32", "pytorch-fp16-kernels": "FP16",
-    "pytorch-compile-tf32-kernels": "torch.compile with our kernels, TF32", "pytorch-compile-fp16-kernels": "FP16",
-    "tensorrt-fp16-plugin": "TensorRT FP16, what needs it in FP32",
-}  # fmt: skip
 
 
 def published(results):
@@ -68,7 +59,7 @@ def published(results):
         record = results.latest(PUBLISHED + name)
         rows.append({
             "": label,
-            **_on_gpu(record),
+            **on_gpu(record),
             "engine, MiB": "" if name == WRONG else figure(record, "engine_mib", 0),
             "FP32 / this": _over(results, record, "fp32"),
             "TF32 / this": _over(results, record, "tf32"),
@@ -85,7 +76,7 @@ def projected(results):
         record = results.latest(f"{PROJECTED}published-{name}")
         rows.append({
             "": label,
-            **_on_gpu(record),
+            **on_gpu(record),
             "queued in, ms": figure(record, "enqueue_ms_p50", 1),
             "with copies, ms": figure(record, "host_ms_p50", 1),
             "engine, MiB": figure(record, "engine_mib", 0),
@@ -101,53 +92,19 @@ def mini(results):
     """Latency and accuracy of the trained mini on the GPU."""
     rows = []
     named = {label: MINI + name for name, label in MINI_LABELS.items()}
-    for label, name in (named | {"INT8 by Q/DQ, the rest FP16, projected by the host": BY_HOST}).items():
+    by_host = {"INT8 by Q/DQ, the rest FP16, projected by the host": BY_HOST,
+               "FP16, projected by the host": f"{PROJECTED}mini-tensorrt-fp16-plugin"}  # fmt: skip
+    for label, name in (named | by_host).items():
         record = results.latest(name)
         rows.append({
             "": label,
-            **_on_gpu(record),
+            **on_gpu(record),
             "FP32 / this": _over(results, record, "fp32"),
             "NDS": figure(record, "NDS", 3),
             "mAP": figure(record, "mAP", 3),
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows)
-
-
-def occupancy(results):
-    """Accuracy of the trained mini FB-OCC on the GPU, and how far it is from ONNX Runtime."""
-    rows = []
-    for name, label in OCCUPANCY_LABELS.items():
-        record = results.latest(f"fbocc-mini-tensorrt-{name}-plugin")
-        rows.append({
-            "": label,
-            "mIoU": figure(record, "mIoU", 2),
-            "RayIoU": figure(record, "RayIoU", 2),
-            "voxels of another class": f"{record.metrics['classes_differ']:.1e}",
-            "largest error of a logit, over the largest": f"{record.metrics['logits_rel']:.1e}",
-            "record": results.link(record),
-        })  # fmt: skip
-    return markdown(rows)
-
-
-def occupancy_times(results):
-    """Latency of FB-OCC at its published size, beside PyTorch and the network's roofline."""
-    rows = []
-    for name, label in OCCUPANCY_TIMES.items():
-        record = results.latest(f"fbocc-published-{name}")
-        rows.append({
-            "": label,
-            **_on_gpu(record),
-            "with copies, ms": figure(record, "host_ms_p50", 1),
-            "over the roofline": figure(record, "over_roofline", 1),
-            "record": results.link(record),
-        })  # fmt: skip
-    return markdown(rows)
-
-
-def _on_gpu(record):
-    """Columns of the GPU's times."""
-    return {"GPU, ms": figure(record, "gpu_ms_p50", 2), "graph, ms": figure(record, "graph_gpu_ms_p50", 2)}
 
 
 def _over(results, record, base):
@@ -203,10 +160,12 @@ TABLES = (
     projected,
     mini,
     occupancy,
+    occupancy_before,
     occupancy_times,
     language,
     on_cpu,
     planned,
+    planned_on_gpu,
     minding,
     scaling,
     operators,

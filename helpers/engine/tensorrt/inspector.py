@@ -4,6 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from helpers.engine.tensorrt import messages
+from helpers.errors import BadInput
+
 PRECISIONS = (("fp8", "fp8"), ("int8", "int8"), ("int4", "int4"), ("bf16", "bf16"), ("bfloat16", "bf16"),
               ("fp16", "fp16"), ("half", "fp16"), ("int32", "int32"), ("int64", "int64"), ("bool", "bool"),
               ("fp32", "fp32"), ("float", "fp32"))  # fmt: skip
@@ -18,15 +21,32 @@ def layers(engine: Any, context: Any = None) -> list[dict[str, Any]]:
     Returns:
         list[dict] with index, name, type, precision (of the weights, else of the first input, which is what the layer
         computes in; a fused block has other types inside), tactic, inputs and outputs (shape and format as text).
+        Without `context` where TensorRT says nothing of it.
+
+    Raises:
+        BadInput: TensorRT says nothing of the engine either.
     """
+    rows = _told(engine, context)
+    if rows is None and context is not None:
+        rows = _told(engine, None)  # 8.6.0 said nothing of a context of an engine with several profiles
+    if rows is None:
+        raise BadInput("TensorRT's engine inspector", f"no JSON; it said:\n{messages.recent()}", "layers as JSON",
+                       "see what TensorRT said; the engine itself may run")  # fmt: skip
+    return [_row(index, layer) for index, layer in enumerate(rows)]
+
+
+def _told(engine, context):
+    """The inspector's layers as it writes them, None where it does not write JSON."""
     import tensorrt as trt
 
     inspector = engine.create_engine_inspector()
     if context is not None:
         inspector.execution_context = context
     text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
-    rows = json.loads(text, strict=False)["Layers"]  # 8.6 leaves control characters in the names of tactics
-    return [_row(index, layer) for index, layer in enumerate(rows)]
+    try:
+        return json.loads(text, strict=False)["Layers"]  # 8.6 leaves control characters in the names of tactics
+    except json.JSONDecodeError:
+        return None
 
 
 def _row(index, layer):

@@ -55,3 +55,15 @@ def test_a_row_that_was_not_measured_is_named(tmp_path):
 def test_the_stage_measures_every_row_of_the_page():
     made = {f"{name}-{form}" for name, forms in planned.ROWS.items() for form in forms} | {"fp16"}
     assert {name.replace("_", "-") for name in made} >= {end for *_, end in precisions.ROWS}
+
+
+def test_engines_on_a_gpu_have_a_row_each_and_an_empty_cell_for_a_score_not_made(recorded_as):  # noqa: F811
+    paths = {f"L2/mean@{k}s": k / 10 for k in (1, 2, 3)}
+    more = {"vision_embeded_mean_rel": 0.001, "build_seconds": 9.6, "engine_mib": 19.25} | paths
+    found = recorded_as(*(
+        record(f"omnidrive-mini-tensorrt-{name}", more | ({} if "qdq" in name else {"mAP": 0.4, "NDS": 0.5}))
+        for name in precisions.ON_GPU
+    ))  # fmt: skip
+    head, *body = rows(precisions.planned_on_gpu(found))
+    assert [row[1:4] for row in body] == [["0.5000", "0.4000", "0.1000"]] * 2 + [["", "", "0.1000"]]
+    assert body[2][6:9] == ["1.0e-03", "10", "19.3"] and head[6] == "mean error of the tokens"

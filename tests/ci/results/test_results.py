@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.systems import SYSTEMS
 from ci.results import __main__ as command
-from ci.results import figures, pages, picture, recorded, tables
+from ci.results import figures, language, occupancy, pages, picture, recorded, tables
 from helpers import records
 from helpers.errors import BadInput
 from helpers.files import ROOT
@@ -58,8 +58,33 @@ def test_latest_record_of_a_name_on_the_kind_of_device_asked_for(recorded_as):
     )  # fmt: skip
     assert found.latest("a").metrics["x"] == 2  # 22:30 in UTC
     assert found.latest("a", recorded.CPU).metrics["x"] == 4
+    assert found.latest("a", at="2026-01-31").metrics["x"] == 3
     with pytest.raises(BadInput, match="no record 'b' taken on a CPU"):
         found.latest("b", recorded.CPU)
+    with pytest.raises(BadInput, match="no record 'a' taken on a GPU on 2026-01-30"):
+        found.latest("a", at="2026-01-30")
+
+
+def test_a_graph_before_and_the_one_of_today_share_no_table(recorded_as):
+    times = {f"fbocc-published-{name}": 1.0 for name in {**occupancy.TIMES, **occupancy.TIMES_BEFORE}}
+    of_before = [record(name, {"gpu_ms_p50": 8.0}, date=f"{occupancy.BEFORE}T12:00:00+00:00") for name in times]
+    today = [record(name, {"gpu_ms_p50": 4.0, "enqueue_ms_p50": 2.0}, date="2026-11-29T12:00:00+00:00")
+             for name in times]  # fmt: skip
+    found = recorded_as(*of_before, *today)
+    assert {row[1] for row in rows(occupancy.occupancy_before(found))[1:]} == {"8.00"}
+    assert {(row[1], row[3]) for row in rows(occupancy.occupancy_times(found))[1:]} == {("4.00", "2.0")}
+
+
+def test_logits_that_nobody_held_against_pytorch_are_not_called_broken(recorded_as):
+    asked = {"prompt": 5, "tokens": 3, "capacity": 8, "tpot_ms_p50": 2.0, "ttft_ms_p50": 8.0}
+    found = recorded_as(
+        record("language-llama2-pytorch-eager", asked | {"finite": "False"}),
+        record("language-llama2-pytorch-compile", asked | {"finite": "True", "prefill_rel": 1e-3, "decode_rel": 2e-3}),
+        record("language-llama2-tensorrt-fp16", asked),
+    )
+    head, *body = rows(language.language(found).partition("\n\n")[2])
+    errors = [dict(zip(head, row, strict=True))["error of the logits"] for row in body]
+    assert errors == ["not finite", "1.0e-03, 2.0e-03", "not checked"]
 
 
 def test_a_ratio_has_its_base_in_the_same_run(recorded_as):
@@ -109,9 +134,10 @@ def test_published_table_says_what_the_records_say():
 
 def test_the_wrong_engine_is_shown_with_its_accuracy():
     head, *body = rows(tables.mini(recorded.Recorded(ROOT / "results")))
-    wrong, by_host = (dict(zip(head, row, strict=True)) for row in body[-2:])
+    wrong, by_host, half = (dict(zip(head, row, strict=True)) for row in body[-3:])
     assert "**wrong**" in wrong[""] and float(wrong["NDS"]) < 0.2
     assert "projected by the host" in by_host[""] and float(by_host["NDS"]) > 0.6 and not by_host["GPU, ms"]
+    assert half[""] == "FP16, projected by the host" and float(half["NDS"]) > 0.66 and not half["FP32 / this"]
 
 
 def test_what_was_not_measured_on_the_cpu_says_so():

@@ -11,6 +11,8 @@ CASES = {
     "one token": (1, 1, 8, 2, 64, 100, (70,)),
     "an empty cache": (1, 1, 4, 4, 32, 64, (0,)),
     "a cache that gets full": (2, 1, 4, 1, 128, 40, (39, 3)),
+    "a full block of heads": (1, 1, 16, 2, 64, 100, (70,)),
+    "two full blocks of heads": (1, 1, 16, 1, 128, 40, (30,)),
     "more heads than a block": (1, 1, 18, 2, 16, 33, (20,)),
     "a few tokens": (2, 3, 4, 2, 32, 33, (7, 30)),
     "a prompt": (1, 20, 4, 2, 96, 48, (5,)),

@@ -103,7 +103,7 @@ struct Write {
 
 // One block: some query heads of one token over one span of slots, a tile of them at a time. A token that is alone is
 // put into the cache by the block whose span holds its slot.
-template <typename T, int kDims>
+template <typename T, int kDims, bool kFull>  // kFull: always kHeads heads
 struct Attend {
   static constexpr int kTile = 64 / sizeof(T);  // slots
   static constexpr int kStride = (kDims ? kDims : kMostDims) + 16 / sizeof(T);
@@ -233,7 +233,7 @@ struct Attend {
         ONRAMP_UNROLL(16)
         for (int i = 0; i < kHeads / kScorers; ++i) {
           const int head = scorer + i * kScorers;
-          if (head >= at.heads) continue;
+          if (!kFull && head >= at.heads) continue;
           const Pack<float, 8> query = load_eight(&shared.queries[head][first]);
           for (int k = 0; k < 8; ++k) scores[i] += query.item[k] * key.item[k];
         }
@@ -275,7 +275,7 @@ struct Attend {
     ONRAMP_UNROLL(16)
     for (int i = 0; i < kOwn; ++i) {
       const int head = worker + i * workers;
-      if (head >= at.heads) continue;
+      if (!kFull && head >= at.heads) continue;
       sums.item[2 * i] *= shared.fade[head], sums.item[2 * i + 1] *= shared.fade[head];
     }
     ONRAMP_UNROLL(8)
@@ -284,7 +284,7 @@ struct Attend {
       ONRAMP_UNROLL(16)
       for (int i = 0; i < kOwn; ++i) {
         const int head = worker + i * workers;
-        if (head >= at.heads) continue;
+        if (!kFull && head >= at.heads) continue;
         sums.item[2 * i] += shared.weights[head][slot] * to_float(value.item[0]);
         sums.item[2 * i + 1] += shared.weights[head][slot] * to_float(value.item[1]);
       }
@@ -350,7 +350,8 @@ int attend(const Operands<T>& of, void* stream) {
   const OnrampCachedAttention& size = of.size;
   const int group = size.heads / size.kv_heads, parts = (group + kHeads - 1) / kHeads;
   const int64_t blocks = static_cast<int64_t>(size.batch) * size.tokens * size.kv_heads * parts * of.splits;
-  return for_each_block_overlapping<2>(Attend<T, kDims>{of}, blocks, stream);
+  return !kDims || group % kHeads ? for_each_block_overlapping<2>(Attend<T, kDims, false>{of}, blocks, stream)
+                        : for_each_block_overlapping<2>(Attend<T, kDims, kDims != 0>{of}, blocks, stream);
 }
 
 int copied(const void* from, void* to, size_t bytes, void* stream) {

@@ -93,7 +93,7 @@ inline bool overlapping() {
   static const bool chosen = [] {
     const char* said = std::getenv("ONRAMP_OVERLAP");
     int device = 0, major = 0;
-    if (!said || said[0] == '0' || cudaGetDevice(&device) != cudaSuccess) return false;
+    if ((said && said[0] == '0') || cudaGetDevice(&device) != cudaSuccess) return false;
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
     return major >= 9;
   }();

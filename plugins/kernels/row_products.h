@@ -73,7 +73,7 @@ struct RowProducts {
 template <typename T, typename Weights, int kRows, bool kGated>
 int row_products(int vectors, int inputs, int outputs, const Weights& weights, const void* x, void* y, void* stream) {
   const int64_t groups = (static_cast<int64_t>(outputs) + kWarps * kRows - 1) / (kWarps * kRows);
-  const RowProducts<T, Weights, kRows, kGated> body{vectors, inputs, outputs, overlapping(),
+  const RowProducts<T, Weights, kRows, kGated> body{vectors, inputs, outputs, false,
                                                     weights, static_cast<const T*>(x), static_cast<T*>(y)};
   return for_each_block_overlapping<4>(body, groups * vectors, stream);
 }

@@ -2,8 +2,8 @@
 //
 // Every weight is read once, the vector from the cache, so that memory is the limit. `Weights` has kUnit, the weights of
 // a row that a thread takes in one access, kWords, the words that hold them, and kHeld, the
-// words that a thread has under way at once; fetch(row, inputs, lane), which brings a
-// row near; part(x), the unit's inputs; and add(row, unit, inputs, part, sum), which adds the products to a sum.
+// words that a thread has under way at once; some(row, unit, inputs), the weights of a unit; part(x), its inputs; and
+// add(some, part, sum), which adds their products to a sum.
 #pragma once
 
 #include "overlap.h"
@@ -20,7 +20,6 @@ struct RowProducts {
   static constexpr int kSums = kGated ? 2 * kRows : kRows;  // of the gates, then of what they let through
   static constexpr int kUnits = kSums * Weights::kWords > Weights::kHeld ? 1 : Weights::kHeld / kSums / Weights::kWords;
   int vectors, inputs, outputs;
-  bool early;  // it may wait for its vector: the time to bring weights near
   Weights weights;
   const T* x;
   T* y;
@@ -32,8 +31,6 @@ struct RowProducts {
     block.each([&](int thread) {
       const int first = base + thread / kWarp * kRows, lane = thread % kWarp;
       let_next_start();
-      for (int i = 0; early && i < kSums; ++i) weights.fetch(row(first, i), inputs, lane);
-      wait_for_inputs();
       sums[thread] = products(first, lane, x + static_cast<int64_t>(vector) * inputs);
     });
     block.sum_warps(sums);
@@ -60,21 +57,39 @@ struct RowProducts {
     ONRAMP_UNROLL(16)
     for (int i = 0; i < kSums; ++i) sums.item[i] = 0.0f;
     const int units = inputs / Weights::kUnit;
-    ONRAMP_UNROLL(kUnits)
-    for (int unit = lane; unit < units; unit += kWarp) {
-      const auto part = Weights::part(vector + unit * Weights::kUnit);
+    typename Weights::Some held[kUnits][kSums];  // under way while the kernel before this one ends
+    fetch(first, lane, units, held);
+    wait_for_inputs();
+    for (int base = lane; base < units; base += kWarp * kUnits) {
+      if (base != lane) fetch(first, base, units, held);
       ONRAMP_UNROLL(16)
-      for (int i = 0; i < kSums; ++i) weights.add(row(first, i), unit, inputs, part, sums.item[i]);
+      for (int k = 0; k < kUnits; ++k) {
+        const int unit = base + k * kWarp;
+        if (unit >= units) continue;
+        const auto part = Weights::part(vector + unit * Weights::kUnit);
+        ONRAMP_UNROLL(16)
+        for (int i = 0; i < kSums; ++i) weights.add(held[k][i], part, sums.item[i]);
+      }
     }
     return sums;
+  }
+
+  ONRAMP_DEVICE void fetch(int first, int base, int units, typename Weights::Some (&held)[kUnits][kSums]) const {
+    ONRAMP_UNROLL(16)
+    for (int k = 0; k < kUnits; ++k) {
+      const int unit = base + k * kWarp;
+      ONRAMP_UNROLL(16)
+      for (int i = 0; i < kSums; ++i)
+        if (unit < units) held[k][i] = weights.some(row(first, i), unit, inputs);
+    }
   }
 };
 
 template <typename T, typename Weights, int kRows, bool kGated>
 int row_products(int vectors, int inputs, int outputs, const Weights& weights, const void* x, void* y, void* stream) {
   const int64_t groups = (static_cast<int64_t>(outputs) + kWarps * kRows - 1) / (kWarps * kRows);
-  const RowProducts<T, Weights, kRows, kGated> body{vectors, inputs, outputs, false,
-                                                    weights, static_cast<const T*>(x), static_cast<T*>(y)};
+  const RowProducts<T, Weights, kRows, kGated> body{vectors, inputs, outputs, weights, static_cast<const T*>(x),
+                                                    static_cast<T*>(y)};
   return for_each_block_overlapping<4>(body, groups * vectors, stream);
 }
 
@@ -95,11 +110,6 @@ int row_products(bool gated, int per_warp, int vectors, int inputs, int outputs,
                  void* y, void* stream) {
   return gated ? row_products<T, Weights, true>(per_warp, vectors, inputs, outputs, weights, x, y, stream)
                : row_products<T, Weights, false>(per_warp, vectors, inputs, outputs, weights, x, y, stream);
-}
-
-// Brings a row of `bytes` bytes near, a line for each lane.
-ONRAMP_DEVICE void fetch_row(const void* start, int64_t bytes, int lane) {
-  for (int64_t at = lane * 128; at < bytes; at += kWarp * 128) fetch_line(static_cast<const char*>(start) + at);
 }
 
 }  // namespace onramp

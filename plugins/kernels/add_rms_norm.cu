@@ -22,9 +22,14 @@ struct AddRmsNorm {
   ONRAMP_DEVICE void operator()(Block block, Shared& shared) const {
     const int64_t row = static_cast<int64_t>(block.index) * size.width;
     PerThread<Pack<float, 1>> squares;
-    PerThread<Pack<Pack<float, 8>, kHeld>> held;
+    PerThread<Pack<Pack<float, 8>, kHeld>> held, weights;
     block.each([&](int thread) {
       let_next_start();
+      ONRAMP_UNROLL(16)
+      for (int i = 0; i < kHeld; ++i) {
+        const int at = (thread + i * kThreads) * 8;
+        if (at < size.width) weights[thread].item[i] = load_eight(weight + at);
+      }
       wait_for_inputs();
       float sum = 0.0f;
       ONRAMP_UNROLL(16)
@@ -46,10 +51,10 @@ struct AddRmsNorm {
       ONRAMP_UNROLL(16)
       for (int i = 0; i < kHeld; ++i) {
         const int at = (thread + i * kThreads) * 8;
-        if (at < size.width) scaled(held[thread].item[i], factor, at, row);
+        if (at < size.width) scaled(held[thread].item[i], weights[thread].item[i], factor, row + at);
       }
       for (int at = (thread + kHeld * kThreads) * 8; at < size.width; at += kThreads * 8)
-        scaled(load_eight(total + row + at), factor, at, row);
+        scaled(load_eight(total + row + at), load_eight(weight + at), factor, row + at);
     });
   }
 
@@ -67,10 +72,9 @@ struct AddRmsNorm {
     return values;
   }
 
-  ONRAMP_DEVICE void scaled(const Pack<float, 8>& sums, float factor, int at, int64_t row) const {
-    Pack<float, 8> values = load_eight(weight + at);
+  ONRAMP_DEVICE void scaled(const Pack<float, 8>& sums, Pack<float, 8> values, float factor, int64_t at) const {
     for (int i = 0; i < 8; ++i) values.item[i] *= factor * sums.item[i];
-    store_eight(y + row + at, values);
+    store_eight(y + at, values);
   }
 };
 

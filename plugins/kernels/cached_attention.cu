@@ -116,8 +116,9 @@ struct Attend {
     alignas(16) T keys[kTile][kStride];
     alignas(16) T values[kTile][kStride];
     alignas(16) float queries[kHeads][kDims ? kDims : kMostDims];
+    alignas(16) float scores[kHeads][kTile];
     float weights[kHeads][kTile];
-    float parts[kHeads][kSlices], sums[kHeads][kSlices];
+    float sums[kHeads][kSlices];
     float most[kHeads], next[kHeads], fade[kHeads], total[kHeads];
   };
   using Sums = PerThread<Pack<float, 2 * kOwn>>;
@@ -147,7 +148,6 @@ struct Attend {
       const int count = at.end - tile < kTile ? at.end - tile : kTile;
       if (tile > at.begin) block.each([&](int thread) { fill(thread, at, tile, held[thread], shared); });
       block.each([&](int thread) { score(thread, at, count, shared); });
-      block.each([&](int thread) { largest(thread, shared); });
       block.each([&](int thread) { weigh(thread, shared); });
       block.each([&](int thread) {
         if (tile + kTile < at.end) fetch(thread, at, tile + kTile, held[thread]);
@@ -189,9 +189,10 @@ struct Attend {
     Pack<T, 8> keys[kChunks], values[kChunks];
   };
 
-  // A thread's part of a tile, all of its loads under way at once.
+  // A thread's part of a tile, all of its loads under way at once, before it is known how many slots are filled.
   ONRAMP_DEVICE void fetch(int thread, const Place& at, int tile, Held& held) const {
-    const int chunks = dims() / 8, count = at.end - tile < kTile ? at.end - tile : kTile;
+    const int left = of.size.slots - tile < of.span ? of.size.slots - tile : of.span;
+    const int chunks = dims() / 8, count = left < kTile ? left : kTile;
     const int64_t start = of.slot(at.row, at.kv_head, tile);
     ONRAMP_UNROLL(16)
     for (int i = 0; i < kChunks; ++i) {
@@ -240,23 +241,17 @@ struct Attend {
       }
     }
     for (int i = 0; i < kHeads / kScorers; ++i)
-      shared.weights[scorer + i * kScorers][slot] = slot < count ? scores[i] : -INFINITY;
-  }
-
-  ONRAMP_DEVICE void largest(int thread, Shared& shared) const {
-    const int head = thread / kSlices, slice = thread % kSlices;
-    float most = -INFINITY;
-    for (int slot = slice; slot < kTile; slot += kSlices) most = fmaxf(most, shared.weights[head][slot]);
-    shared.parts[head][slice] = most;
+      shared.scores[scorer + i * kScorers][slot] = slot < count ? scores[i] : -INFINITY;
   }
 
   ONRAMP_DEVICE void weigh(int thread, Shared& shared) const {
     const int head = thread / kSlices, slice = thread % kSlices;
     const float before = shared.most[head];
     float most = before, sum = 0.0f;
-    for (float part : shared.parts[head]) most = fmaxf(most, part);
+    ONRAMP_UNROLL(32)
+    for (int slot = 0; slot < kTile; ++slot) most = fmaxf(most, shared.scores[head][slot]);
     for (int slot = slice; slot < kTile; slot += kSlices) {
-      const float weight = expf(shared.weights[head][slot] - most);
+      const float weight = expf(shared.scores[head][slot] - most);
       shared.weights[head][slot] = weight;
       sum += weight;
     }

@@ -132,7 +132,7 @@ def launch(library: ctypes.CDLL, given: Operands, outputs: Triple, splits: int =
         given: as `cached_attention` takes them; `rotation` in float32.
         outputs: attended, present_key and present_value, which are written. The present ones may be the past ones:
             then only the new rows are written, else the cache is copied before.
-        splits: blocks that share the slots of a token, up to 32; 0 for what was fastest.
+        splits: blocks that share the slots of a token, up to 32; 0 for as many as fill the GPU once.
 
     Raises:
         BadInput: a tensor that is not contiguous, a mixture of types, sizes that do not agree.

@@ -8,6 +8,7 @@ namespace {
 constexpr int kHeads = 8;      // query heads of one key head that a block computes together
 constexpr int kMostDims = 128;
 constexpr int kMostSplits = 32;
+constexpr int kBlocks = 256;    // two for a multiprocessor of an H200, which has 132
 constexpr int kFewQueries = 8;  // so many are split over blocks; more fill the GPU as they are
 
 // The operands, and what the kernels ask of them.
@@ -21,6 +22,7 @@ struct Operands {
   T* values;
   T* output;
   float* partial;  // [batch,tokens,heads,splits,dims + 2]: sums, largest score, total weight
+  int parts;         // blocks for the query heads of one key head
   int splits, span;  // blocks for a token, and slots of each
 
   ONRAMP_DEVICE int position(int row, int token) const {
@@ -116,9 +118,8 @@ struct Attend {
     alignas(16) T keys[kTile][kStride];
     alignas(16) T values[kTile][kStride];
     alignas(16) float queries[kHeads][kDims ? kDims : kMostDims];
-    alignas(16) float scores[kHeads][kTile];
     float weights[kHeads][kTile];
-    float sums[kHeads][kSlices];
+    float parts[kHeads][kSlices], sums[kHeads][kSlices];
     float most[kHeads], next[kHeads], fade[kHeads], total[kHeads];
   };
   using Sums = PerThread<Pack<float, 2 * kOwn>>;
@@ -148,6 +149,7 @@ struct Attend {
       const int count = at.end - tile < kTile ? at.end - tile : kTile;
       if (tile > at.begin) block.each([&](int thread) { fill(thread, at, tile, held[thread], shared); });
       block.each([&](int thread) { score(thread, at, count, shared); });
+      block.each([&](int thread) { largest(thread, shared); });
       block.each([&](int thread) { weigh(thread, shared); });
       block.each([&](int thread) {
         if (tile + kTile < at.end) fetch(thread, at, tile + kTile, held[thread]);
@@ -159,7 +161,7 @@ struct Attend {
 
   ONRAMP_DEVICE Place place(int index) const {
     const OnrampCachedAttention& size = of.size;
-    const int group = size.heads / size.kv_heads, parts = (group + kHeads - 1) / kHeads;
+    const int group = size.heads / size.kv_heads, parts = of.parts;
     Place at;
     at.split = index % of.splits, index /= of.splits;
     const int part = index % parts;
@@ -189,10 +191,9 @@ struct Attend {
     Pack<T, 8> keys[kChunks], values[kChunks];
   };
 
-  // A thread's part of a tile, all of its loads under way at once, before it is known how many slots are filled.
+  // A thread's part of a tile, all of its loads under way at once.
   ONRAMP_DEVICE void fetch(int thread, const Place& at, int tile, Held& held) const {
-    const int left = of.size.slots - tile < of.span ? of.size.slots - tile : of.span;
-    const int chunks = dims() / 8, count = left < kTile ? left : kTile;
+    const int chunks = dims() / 8, count = at.end - tile < kTile ? at.end - tile : kTile;
     const int64_t start = of.slot(at.row, at.kv_head, tile);
     ONRAMP_UNROLL(16)
     for (int i = 0; i < kChunks; ++i) {
@@ -241,17 +242,23 @@ struct Attend {
       }
     }
     for (int i = 0; i < kHeads / kScorers; ++i)
-      shared.scores[scorer + i * kScorers][slot] = slot < count ? scores[i] : -INFINITY;
+      shared.weights[scorer + i * kScorers][slot] = slot < count ? scores[i] : -INFINITY;
+  }
+
+  ONRAMP_DEVICE void largest(int thread, Shared& shared) const {
+    const int head = thread / kSlices, slice = thread % kSlices;
+    float most = -INFINITY;
+    for (int slot = slice; slot < kTile; slot += kSlices) most = fmaxf(most, shared.weights[head][slot]);
+    shared.parts[head][slice] = most;
   }
 
   ONRAMP_DEVICE void weigh(int thread, Shared& shared) const {
     const int head = thread / kSlices, slice = thread % kSlices;
     const float before = shared.most[head];
     float most = before, sum = 0.0f;
-    ONRAMP_UNROLL(32)
-    for (int slot = 0; slot < kTile; ++slot) most = fmaxf(most, shared.scores[head][slot]);
+    for (float part : shared.parts[head]) most = fmaxf(most, part);
     for (int slot = slice; slot < kTile; slot += kSlices) {
-      const float weight = expf(shared.scores[head][slot] - most);
+      const float weight = expf(shared.weights[head][slot] - most);
       shared.weights[head][slot] = weight;
       sum += weight;
     }
@@ -343,10 +350,10 @@ struct Combine {
 template <typename T, int kDims>
 int attend(const Operands<T>& of, void* stream) {
   const OnrampCachedAttention& size = of.size;
-  const int group = size.heads / size.kv_heads, parts = (group + kHeads - 1) / kHeads;
-  const int64_t blocks = static_cast<int64_t>(size.batch) * size.tokens * size.kv_heads * parts * of.splits;
+  const int group = size.heads / size.kv_heads;
+  const int64_t blocks = static_cast<int64_t>(size.batch) * size.tokens * size.kv_heads * of.parts * of.splits;
   return !kDims || group % kHeads ? for_each_block_overlapping<2>(Attend<T, kDims, false>{of}, blocks, stream)
-                        : for_each_block_overlapping<2>(Attend<T, kDims, kDims != 0>{of}, blocks, stream);
+                                 : for_each_block_overlapping<2>(Attend<T, kDims, kDims != 0>{of}, blocks, stream);
 }
 
 int copied(const void* from, void* to, size_t bytes, void* stream) {
@@ -366,6 +373,13 @@ bool fits(const OnrampCachedAttention& size) {
          size.slots >= 1 && size.splits >= 0 && size.splits <= kMostSplits;
 }
 
+// Splits of the slots with which the blocks of all queries fill the GPU once.
+int filling(const OnrampCachedAttention& size, int parts) {
+  const int64_t blocks = static_cast<int64_t>(size.batch) * size.tokens * size.kv_heads * parts;
+  const int64_t splits = blocks ? kBlocks / blocks : 1;
+  return splits < 1 ? 1 : splits > kMostSplits ? kMostSplits : static_cast<int>(splits);
+}
+
 template <typename T>
 int cached_attention(const OnrampCachedAttention* size, const void* qkv, const void* lengths, const void* rotation,
                      const void* past_key, const void* past_value, void* workspace, void* output, void* present_key,
@@ -377,11 +391,12 @@ int cached_attention(const OnrampCachedAttention* size, const void* qkv, const v
   const size_t bytes = sizeof(T) * size->batch * size->kv_heads * size->slots * size->dims;
   if (const int code = copied(past_key, present_key, bytes, stream)) return code;
   if (const int code = copied(past_value, present_value, bytes, stream)) return code;
-  const int wanted = queries > kFewQueries ? 1 : size->splits ? size->splits : size->heads > size->kv_heads ? 32 : 21;
+  const int parts = (size->heads / size->kv_heads + kHeads - 1) / kHeads;
+  const int wanted = queries > kFewQueries ? 1 : size->splits ? size->splits : filling(*size, parts);
   const int span = (size->slots + wanted - 1) / wanted, splits = (size->slots + span - 1) / span;
   const Operands<T> of{*size, static_cast<const T*>(qkv), lengths, static_cast<const float*>(rotation),
                        static_cast<T*>(present_key), static_cast<T*>(present_value), static_cast<T*>(output),
-                       static_cast<float*>(workspace), splits, span};
+                       static_cast<float*>(workspace), parts, splits, span};
   if (size->tokens > 1)
     if (const int code = for_each_overlapping(Write<T>{of}, queries * size->kv_heads * size->dims / 8, stream))
       return code;

@@ -21,7 +21,7 @@ typedef struct {
   int dims;          // of a head: a multiple of 16, at most 128
   int slots;
   int wide_lengths;  // 64-bit, else 32-bit
-  int splits;        // blocks that share the slots of a token, at most 32; 0: as was fastest
+  int splits;        // blocks that share the slots of a token, at most 32; 0: as many as fill the GPU once
 } OnrampCachedAttention;
 
 // Bytes of scratch memory: for a few tokens their partial results, for more none.

@@ -11,16 +11,11 @@ struct Plain {
   static constexpr int kWords = kUnit * sizeof(T) / sizeof(uint32_t);
   const T* weight;
 
-  using Some = Pack<uint32_t, kWords>;
-
-  ONRAMP_DEVICE Some some(int row, int unit, int inputs) const {
-    const T* address = weight + static_cast<int64_t>(row) * inputs + unit * kUnit;
-    return load_words<kWords>(reinterpret_cast<const uint32_t*>(address));
-  }
-
   ONRAMP_DEVICE static Pack<float, kUnit> part(const T* x) { return load_eight(x); }
 
-  ONRAMP_DEVICE static void add(const Some& words, const Pack<float, kUnit>& x, float& sum) {
+  ONRAMP_DEVICE void add(int row, int unit, int inputs, const Pack<float, kUnit>& x, float& sum) const {
+    const T* address = weight + static_cast<int64_t>(row) * inputs + unit * kUnit;
+    const Pack<uint32_t, kWords> words = load_words<kWords>(reinterpret_cast<const uint32_t*>(address));
     T values[kUnit];
     memcpy(values, words.item, sizeof values);
     for (int i = 0; i < kUnit; ++i) sum += to_float(values[i]) * x.item[i];

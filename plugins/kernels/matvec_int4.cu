@@ -61,7 +61,7 @@ struct Eight<half> {
 
 template <typename T, int kCount>
 struct Nibbles {
-  static constexpr int kWords = kCount, kUnit = 8 * kWords, kHeld = kWords == 4 ? 32 : 16;
+  static constexpr int kWords = kCount, kUnit = 8 * kWords, kHeld = kWords == 4 ? 16 : 8;
   const uint32_t* weight;
   const T* scale;
   int groups, shift;  // of a row; a group is 2^shift weights
@@ -69,16 +69,6 @@ struct Nibbles {
   struct Part {
     Eight<T> eights[kWords];
   };
-
-  struct Some {
-    Pack<uint32_t, kWords> words;
-    T scale;
-  };
-
-  ONRAMP_DEVICE Some some(int row, int unit, int inputs) const {
-    return {load_words<kWords>(weight + static_cast<int64_t>(row) * (inputs / 8) + unit * kWords),
-            load_once(scale + static_cast<int64_t>(row) * groups + (unit * kUnit >> shift))};
-  }
 
   ONRAMP_DEVICE static Part part(const T* x) {
     if constexpr (kWords == 1)
@@ -89,11 +79,12 @@ struct Nibbles {
       return {{Eight<T>(x), Eight<T>(x + 8), Eight<T>(x + 16), Eight<T>(x + 24)}};
   }
 
-  ONRAMP_DEVICE static void add(const Some& held, const Part& x, float& sum) {
+  ONRAMP_DEVICE void add(int row, int unit, int inputs, const Part& x, float& sum) const {
+    const auto words = load_words<kWords>(weight + static_cast<int64_t>(row) * (inputs / 8) + unit * kWords);
     float found = 0.0f;
     ONRAMP_UNROLL(16)
-    for (int i = 0; i < kWords; ++i) found += x.eights[i].times(held.words.item[i]);
-    sum += found * to_float(held.scale) * Eight<T>::kFactor;
+    for (int i = 0; i < kWords; ++i) found += x.eights[i].times(words.item[i]);
+    sum += found * to_float(scale[static_cast<int64_t>(row) * groups + (unit * kUnit >> shift)]) * Eight<T>::kFactor;
   }
 };
 

@@ -25,15 +25,6 @@ ONRAMP_DEVICE void let_next_start() {
 #endif
 }
 
-// Brings the 128 bytes at `address` into the GPU's second cache.
-ONRAMP_DEVICE void fetch_line(const void* address) {
-#ifdef __CUDACC__
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
-#else
-  (void)address;
-#endif
-}
-
 // N words in one access, of what is read once: past the first cache, which the vectors need.
 template <int N>
 ONRAMP_DEVICE Pack<uint32_t, N> load_words(const uint32_t* address) {

@@ -1,9 +1,11 @@
 // Products of a matrix's rows with a vector, a warp for some rows: what `matvec` and `matvec_int4` share.
 //
 // Every weight is read once, the vector from the cache, so that memory is the limit. `Weights` has kUnit, the weights of
-// a row that a thread takes in one access, kWords, the words that hold them, and kHeld, the
-// words that a thread has under way at once; some(row, unit, inputs), the weights of a unit; part(x), its inputs; and
-// add(some, part, sum), which adds their products to a sum.
+// a row that a thread takes in one access, kWords, the words that hold them, and kHeld, the words that a thread has under
+// way at once; part(x), the unit's inputs; and add(row, unit, inputs, part, sum), which adds the products to a sum.
+//
+// No weight is read before the vector is there: to hold the first ones in registers, or to bring rows into the second
+// cache while the kernel before ends, made the kernels of a whole step slower on an H200.
 #pragma once
 
 #include "overlap.h"
@@ -31,6 +33,7 @@ struct RowProducts {
     block.each([&](int thread) {
       const int first = base + thread / kWarp * kRows, lane = thread % kWarp;
       let_next_start();
+      wait_for_inputs();
       sums[thread] = products(first, lane, x + static_cast<int64_t>(vector) * inputs);
     });
     block.sum_warps(sums);
@@ -57,31 +60,13 @@ struct RowProducts {
     ONRAMP_UNROLL(16)
     for (int i = 0; i < kSums; ++i) sums.item[i] = 0.0f;
     const int units = inputs / Weights::kUnit;
-    typename Weights::Some held[kUnits][kSums];  // under way while the kernel before this one ends
-    fetch(first, lane, units, held);
-    wait_for_inputs();
-    for (int base = lane; base < units; base += kWarp * kUnits) {
-      if (base != lane) fetch(first, base, units, held);
+    ONRAMP_UNROLL(kUnits)
+    for (int unit = lane; unit < units; unit += kWarp) {
+      const auto part = Weights::part(vector + unit * Weights::kUnit);
       ONRAMP_UNROLL(16)
-      for (int k = 0; k < kUnits; ++k) {
-        const int unit = base + k * kWarp;
-        if (unit >= units) continue;
-        const auto part = Weights::part(vector + unit * Weights::kUnit);
-        ONRAMP_UNROLL(16)
-        for (int i = 0; i < kSums; ++i) weights.add(held[k][i], part, sums.item[i]);
-      }
+      for (int i = 0; i < kSums; ++i) weights.add(row(first, i), unit, inputs, part, sums.item[i]);
     }
     return sums;
-  }
-
-  ONRAMP_DEVICE void fetch(int first, int base, int units, typename Weights::Some (&held)[kUnits][kSums]) const {
-    ONRAMP_UNROLL(16)
-    for (int k = 0; k < kUnits; ++k) {
-      const int unit = base + k * kWarp;
-      ONRAMP_UNROLL(16)
-      for (int i = 0; i < kSums; ++i)
-        if (unit < units) held[k][i] = weights.some(row(first, i), unit, inputs);
-    }
   }
 };
 

@@ -8,8 +8,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from helpers import engine, export, graph
 from helpers.errors import BadInput
 from helpers.layers.llama import rotary, rotate
-from helpers.ops import library
-from helpers.ops.cached_attention import Operands, cached_attention, launch
+from helpers.ops import common, library
+from helpers.ops.cached_attention import Operands, Sizes, cached_attention, launch
 from plugins.check.cached_attention import CASES, operands
 from tests.builders.functions import run
 
@@ -133,3 +133,16 @@ def test_a_length_outside_of_the_cache_writes_nothing_beyond_it(host_library, le
     kept = [slot for slot in range(32) if slot not in inside]
     for cache, was in zip(outputs[1:], before, strict=True):
         assert torch.equal(cache[:, :, kept], was[:, :, kept])
+
+
+@pytest.mark.parametrize(
+    ("batch", "heads", "kv_heads", "splits"), [(1, 32, 4, 32), (1, 32, 32, 8), (2, 32, 32, 4), (1, 128, 8, 16)]
+)
+def test_the_slots_are_split_so_that_the_blocks_fill_the_gpu_once(host_library, batch, heads, kv_heads, splits):
+    """256 blocks, of at most 8 query heads of one key head, and at most 32 splits: told by the partial results."""
+    given = operands((batch, 1, heads, kv_heads, 16, 256, (200,) * batch), torch.float32, "cpu")
+    outputs = torch.empty(batch, 1, heads * 16), given.past_key, given.past_value
+    scratch = torch.full((batch * heads * 32 * (16 + 2),), torch.nan)
+    sizes = Sizes(batch, 1, heads, kv_heads, 16, 256, given.lengths.dtype == torch.int64, 0)
+    common.launch(library.load(host_library), "onramp_cached_attention_fp32", sizes, (*given, scratch, *outputs))
+    assert int(scratch.isfinite().nonzero().max()) == batch * heads * splits * (16 + 2) - 1

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kRun = 4;       // voxels per thread
 constexpr int kGroup = 8;     // channels per thread where they are packed
-constexpr int kLinear = 4;    // channels per thread where they are not
+constexpr int kLinear = 8;    // channels per thread where they are not
 constexpr int kLevels = 3;    // beside the fine volume
 constexpr int kResident = 4;  // blocks per multiprocessor: 128 registers hold a run and two heights of its cells
 

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import torch
 
 from helpers import records
 from helpers.files import sha256
@@ -30,6 +31,22 @@ def test_the_proof_finds_a_library_that_is_not_used(host_library, one, monkeypat
     monkeypatch.setattr(library, "kernels", lambda device: None)
     wrong = next(row for row in dispatch.rows(one, host_library, "cpu") if not row.right)
     assert "it is the compiled kernel" in wrong.what and wrong.error == float("inf")
+
+
+def test_a_library_in_the_folder_that_does_not_load_is_said_and_not_counted_as_wrong(tmp_path, monkeypatch):
+    one, folder = check.CHECKS[0], tmp_path / "build"
+    folder.mkdir()
+    (folder / library.OUTPUTS["plugins"]).write_text("it needs TensorRT")
+    monkeypatch.setattr(library, "FOLDER", tmp_path)
+    library._newest.cache_clear()
+    arguments = next(iter(one.calls("cpu"))).arguments
+    with pytest.warns(UserWarning, match="without their compiled kernels"):
+        assert list(dispatch._found(one, arguments, None)) == []
+    library._newest.cache_clear()
+    monkeypatch.setattr(library, "kernels", lambda device: "loaded")
+    monkeypatch.setattr(type(one), "operator", lambda *given: torch.ones(2))
+    (row,) = dispatch._found(one, arguments, torch.zeros(2))
+    assert not row.right
 
 
 def test_the_command_writes_what_it_tried(host_library, proof, tmp_path, monkeypatch, capsys):

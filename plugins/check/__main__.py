@@ -18,7 +18,7 @@ from helpers.errors import BadInput
 from helpers.files import atomic, check_target
 from helpers.ops import library
 from plugins import check
-from plugins.check import record, times
+from plugins.check import record, step, times
 from plugins.check.common import Check
 
 
@@ -60,6 +60,21 @@ def show(found: dict) -> None:
         times.show(found["times"])
 
 
+def time_step(arguments: argparse.Namespace, path: Path, command: str) -> int:
+    found = step.summary(path, arguments.step)
+    step.show(found)
+    keep(found, arguments.json)
+    if arguments.record:
+        record.write_step(found, command, path, arguments.record)
+    return 0
+
+
+def keep(found: dict, path: Path | None) -> None:
+    if path:
+        with atomic(path) as part:
+            part.write_text(json.dumps(found, indent=1))
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m plugins.check", description="Prove the kernels of the operators.")
     parser.add_argument("library", nargs="?", type=Path, help="default: the kernels in plugins/build, made if stale")
@@ -73,28 +88,34 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--record", type=Path, metavar="FOLDER", help="write a record of the times there, if all is right"
     )
+    parser.add_argument(
+        "--step", choices=step.SIZES, help="instead of a proof the times of a language model's decode step of this size"
+    )
     arguments = parser.parse_args(argv)
     timed = arguments.device == "cuda" and not arguments.sanitize
     if arguments.record and arguments.operators != names:
         parser.error("--record: a record holds every operator; leave --operators out")
     if arguments.record and not timed:
         parser.error("--record: only a proof on a GPU, without --sanitize, measures times")
+    if arguments.step and not timed:
+        parser.error("--step: only a GPU, without --sanitize, has these times")
     checks = tuple(one for one in check.CHECKS if one.name in arguments.operators)
     try:
         if arguments.json:
             check_target(arguments.json)
         path = arguments.library or library.build("kernels" if arguments.device == "cuda" else "host")
+        command = shlex.join(["python", "-m", "plugins.check", *argv])
+        if arguments.step:
+            return time_step(arguments, path, command)
         straightforward = library.build("straightforward") if timed else None
         found = summary(path, arguments.device, straightforward, arguments.sanitize, checks)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
     show(found)
-    if arguments.json:
-        with atomic(arguments.json) as part:
-            part.write_text(json.dumps(found, indent=1))
+    keep(found, arguments.json)
     if arguments.record and not found["wrong"]:
-        record.write(found, shlex.join(["python", "-m", "plugins.check", *argv]), path, arguments.record)
+        record.write(found, command, path, arguments.record)
     return 1 if found["wrong"] else 0
 
 

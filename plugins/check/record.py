@@ -30,9 +30,18 @@ def metrics(found: dict[str, Any]) -> dict[str, float | int | str]:
 
 def write(found: dict[str, Any], command: str, library: Path, folder: Path) -> Path:
     """Write the record of a summary with times into `folder`; returns its path."""
+    return _write(NAME, metrics(found), found, command, library, folder)
+
+
+def write_step(found: dict[str, Any], command: str, library: Path, folder: Path) -> list[Path]:
+    """Write the records of a summary of `plugins.check.step` into `folder`; returns their paths."""
+    return [_write(*one, found, command, library, folder) for one in found["records"].items()]
+
+
+def _write(name, figures, found, command, library, folder):
     device = f"{found['device']}, driver {driver()}"
     versions = {key: found[key] for key in ("python", "torch")} | {"cuda": found["library"]["cuda"]}
-    made = records.record(NAME, metrics(found), command, [library], device=device, versions=versions)
+    made = records.record(name, figures, command, [library], device=device, versions=versions)
     return records.write(made, folder)
 
 

@@ -57,7 +57,7 @@ def stream(engine, frames, system, config, out):
     An engine with states keeps them itself, and begins a scene as it was told when it was loaded.
     """
     states, restart = ({}, engine.reset) if engine.states else (config.states, None)
-    initial = beginning(engine.inputs, states, config.initial_states())
+    initial = beginning(engine.inputs, states, config.initial_states()) if states else {}
     running = rollout(engine.run, frames, states, initial, restart=restart)
     kept = [system.kept(config, outputs) for _, _, outputs in running]
     save(out, {name: [one[name] for one in kept] for name in kept[0]})

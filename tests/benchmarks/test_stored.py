@@ -1,6 +1,7 @@
 """A work folder that was damaged: named with the command that makes it again, never a traceback, never half a set."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -37,6 +38,29 @@ def test_what_was_written_is_read(work):
         ((b"abc",), [1], True, "a"), ((b"de",), [2], False, "b")]  # fmt: skip
     assert [(step.feeds["x"].tolist(), step.first, step.frame) for step in steps(work)] == [
         ([1], True, "a"), ([2], False, "b")]  # fmt: skip
+
+
+class Counting:
+    """A network that keeps its states and says nothing of its inputs, as benchmarks.runner's in PyTorch."""
+
+    def __init__(self):
+        self.states, self.sum, self.resets = {"past": "sum"}, 0.0, 0
+
+    def reset(self):
+        self.sum, self.resets = 0.0, self.resets + 1
+
+    def run(self, feeds):
+        self.sum = self.sum + feeds["x"]
+        return {"sum": self.sum}
+
+
+def test_a_network_that_keeps_its_states_is_streamed_without_its_inputs(work):
+    system = types.SimpleNamespace(kept=lambda config, outputs: outputs)
+    config = types.SimpleNamespace(states={"past": "sum"}, initial_states=lambda: {"past": np.zeros(1, np.float32)})
+    network, out = Counting(), work / "out.npz"
+    assert frames.stream(network, frames.Frames(work / "frames/mini"), system, config, out) == {
+        "frames": 2, "finite": True}  # fmt: skip
+    assert np.load(out)["sum"].tolist() == [[1], [3]] and network.resets == 1
 
 
 @pytest.mark.parametrize(

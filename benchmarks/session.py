@@ -112,9 +112,9 @@ class Session:
         try:
             result = make()
         except (Exception, KeyboardInterrupt):
-            marker.unlink()
+            marker.unlink(missing_ok=True)  # another process may work in this folder
             raise
-        marker.unlink()
+        marker.unlink(missing_ok=True)
         return result
 
     def path(self, name):

@@ -127,6 +127,16 @@ def test_budget_leaves_what_does_not_fit_and_takes_what_does(tmp_path):
     assert not session.path("long").exists()
 
 
+def test_a_piece_is_kept_where_another_process_works_on_it_too(tmp_path):
+    session = Session(tmp_path)
+
+    def make():
+        session.path("a/b").with_suffix(".started").unlink()  # the other one is done
+        return {"x": 1}
+
+    assert session.piece("a/b", make) == {"x": 1} and session.failed == []
+
+
 def test_a_piece_that_ended_the_process_is_not_tried_again_unasked(tmp_path):
     class Killed(BaseException):
         pass

@@ -34,6 +34,10 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "words_7b": "language-llama2-pytorch-eager",
     "gridsample": "gridsample-tensorrt",
     "operators": "operators-pytorch",
+    "mix": "operators-mix-levels",
+    "step": "decode-step-1.1b",
+    "step_held": "decode-step-1.1b-held-loads",
+    "step_7b": "decode-step-7b-held-loads",
 }
 QUOTED_BEFORE = {  # of the day BEFORE
     "occupancy": "fbocc-published-tensorrt-fp16-plugin",

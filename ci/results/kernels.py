@@ -15,6 +15,11 @@ OPERATORS = {
     "FB-OCC, history (GridSample 3-D), FP16": "fb_occ_history_fp16",
     "FB-OCC, history (GridSample 3-D), half2": "fb_occ_history_fp16_packed",
 }  # fmt: skip
+MIXTURE = {  # the form: what it is compared with, what the row is called
+    "fp32_linear": ("fp32", "FP32, row-major"), "fp16_linear": ("fp16", "FP16, row-major"),
+    "fp16_dhwc8": ("fp16", "FP16, channels innermost, shares row-major"),
+    "fp16_dhwc8_shares": ("fp16", "FP16, all channels innermost"),
+}  # fmt: skip
 OF_CALLS = ("kernel_us", "reference_us", "straightforward_us", "share_of_copy", "times_written")
 FORMS = {
     "native_fp32": "GridSample, FP32", "native_fp16": "GridSample, FP16 allowed", "rewrite_fp32": "rewritten, FP32",
@@ -60,6 +65,22 @@ def operators(results):
             "straightforward / kernel": ratio(found["straightforward_us"] / kernel),
             "of the copy rate": f"{found['share_of_copy']:.0%}",
             "times writing the output": ratio(found["times_written"]),
+            "record": results.link(record),
+        })  # fmt: skip
+    return markdown(rows)
+
+
+def mixture(results):
+    """Times of FB-OCC's mixture of levels at the published size, form by form."""
+    record, rows = results.latest("operators-mix-levels"), []
+    for form, (base, label) in MIXTURE.items():
+        found, kernel = record.metrics, record.metrics[f"fb_occ_mix_{form}_kernel_us"]
+        rows.append({
+            "": label,
+            "kernel, us": rounded(kernel, 1),
+            "PyTorch / kernel": ratio(found[f"fb_occ_mix_{base}_reference_us"] / kernel),
+            "straightforward / kernel": ratio(found[f"fb_occ_mix_{base}_straightforward_us"] / kernel),
+            "of the copy rate": f"{found[f'fb_occ_mix_{form}_share_of_copy']:.0%}",
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows)

@@ -1,10 +1,11 @@
 """The tables of docs/results.md and of the README. Every row is one artifact, with a link to its record."""
 
-from ci.results.kernels import gridsample, gridsample_cases, operators
+from ci.results.kernels import gridsample, gridsample_cases, mixture, operators
 from ci.results.language import language
 from ci.results.occupancy import occupancy, occupancy_before, occupancy_times
 from ci.results.precisions import minding, planned, planned_on_gpu
 from ci.results.recorded import CPU, figure, markdown, on_gpu, ratio, rounded
+from ci.results.steps import step_operators, steps
 
 PUBLISHED, MINI, PTQ = "bevformer-published-", "bevformer-mini-", "modelopt_ptq-"
 LABELS = {  # the end of a record's name: what the row is called
@@ -169,6 +170,9 @@ TABLES = (
     minding,
     scaling,
     operators,
+    mixture,
+    step_operators,
+    steps,
     gridsample,
     gridsample_cases,
     ceilings,

@@ -1,15 +1,16 @@
 """Whether a decoder of JPEG files works here: tried in a process of its own, which a library may bring down.
 
-python -m benchmarks.decoding NAME FILE...        # exits with 0 if it does
+It exits with 0 if it does:
+
+    python -m benchmarks.decoding NAME FILE...
 """
 
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from helpers import pipeline
+from helpers import pipeline, temporary
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
@@ -18,8 +19,8 @@ SECONDS = 120
 
 def refused(name, jpegs):
     """Why the decoder `name` of `helpers.pipeline.available` does not decode these files, bytes each; "" if it does."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{index}.jpg" for index in range(len(jpegs))]
+    with temporary.scratch() as folder:
+        paths = [folder / f"{index}.jpg" for index in range(len(jpegs))]
         for path, data in zip(paths, jpegs, strict=True):
             path.write_bytes(data)
         command = [sys.executable, "-m", "benchmarks.decoding", name, *map(str, paths)]

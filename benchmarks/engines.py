@@ -32,6 +32,7 @@ ENGINES = {
     "fp16_all": {"precision": "fp16"},  # negative control: everything in half precision
 }
 CONTROL = "fp16_all"
+TOLD = ("sha256", "size_bytes", "build_seconds", "flags", "layer_count", "precisions", "constrained_layers", "device")
 
 
 def run(session, options):
@@ -130,18 +131,7 @@ class Shape:
     def built(self, onnx, settings):
         """Build the engine; where it lies and what its metadata file says of it."""
         path = engine.build(onnx, self.options.runtime, self.work / "engines", **settings)
-        meta = cache.read_meta(path)
-        kept = (
-            "sha256",
-            "size_bytes",
-            "build_seconds",
-            "flags",
-            "layer_count",
-            "precisions",
-            "constrained_layers",
-            "device",
-        )
-        return {"engine": str(path.relative_to(self.work))} | {key: meta[key] for key in kept if key in meta}
+        return {"engine": str(path.relative_to(self.work))} | told(path)
 
     def implementation(self, settings, plugin):
         """Options that follow from what computes the custom operators; takes "constrained" out of `settings`."""
@@ -212,6 +202,12 @@ class Shape:
         with atomic(out) as part:
             part.write_text(json.dumps({"profile": rows, "layers": layers}, indent=1) + "\n")
         return {"file": str(out.relative_to(self.work))} | summed(rows)
+
+
+def told(path):
+    """What the metadata file of an engine says of it and its build."""
+    meta = cache.read_meta(path)
+    return {key: meta[key] for key in TOLD if key in meta}
 
 
 def summed(rows):

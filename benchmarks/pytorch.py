@@ -25,6 +25,7 @@ from helpers.export import difference
 from helpers.models import create
 from helpers.ops import library
 
+COPIED = 1 << 30  # bytes, far more than any cache
 COMPILE_LIMIT = 300  # seconds, where no budget is nearer
 COMPILED_TIMING = 10  # seconds, after compiling
 COMPILED = {  # the most wanted first: precision, options, seconds that the piece is expected to take
@@ -193,15 +194,19 @@ def scale(system, name, kept):
 
 def ceilings():
     """Copy bandwidth (bytes read and written) and matrix-product rates of the card."""
-    size, n = 1 << 30, 8192
-    source, target = (torch.empty(size, dtype=torch.uint8, device="cuda") for _ in range(2))
-    found = {"copy_gb_s": 2 * size / 1e9 / _seconds(lambda: target.copy_(source))}
+    found, n = {"copy_gb_s": copy_rate()}, 8192
     types = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
     for name, dtype in types.items():
         a, b = (torch.randn(n, n, device="cuda").to(dtype) for _ in range(2))
         with tf32(name == "tf32"):
             found[f"{name}_tflop_s"] = 2 * n**3 / 1e12 / _seconds(lambda a=a, b=b: a @ b)
-    return found | {"copy_bytes": size, "matmul_n": n}
+    return found | {"copy_bytes": COPIED, "matmul_n": n}
+
+
+def copy_rate():
+    """GB/s of a copy on the device, read and written."""
+    source, target = (torch.empty(COPIED, dtype=torch.uint8, device="cuda") for _ in range(2))
+    return 2 * COPIED / 1e9 / _seconds(lambda: target.copy_(source))
 
 
 def _seconds(function, iterations=20):

@@ -8,18 +8,16 @@ import statistics
 
 import numpy as np
 
-from benchmarks.engines import summed
+from benchmarks.engines import summed, told
 from benchmarks.language import sizes
 from benchmarks.language.agreement import compared, same_until
 from benchmarks.language.sizes import SIZES, folder, forms
 from benchmarks.language.spoken import Spoken, measure
 from benchmarks.measured import GRAPH
 from helpers import engine
-from helpers.engine import cache
 from helpers.errors import BadInput
 
 COPIED = 1 << 30
-KEPT = ("sha256", "size_bytes", "build_seconds", "flags", "layer_count", "precisions", "device")
 
 
 def run(session, options, name):
@@ -57,9 +55,7 @@ class Engines:
                 raise BadInput(graph, "no such file", "what the piece export writes", fix)
             settings = self.settings(name, graph)
             path = engine.build(graph, self.options.runtime, self.work / "engines", **settings)
-            meta = cache.read_meta(path)
-            engines[part] = str(path.relative_to(self.work))
-            details[part] = {key: meta[key] for key in KEPT if key in meta}
+            engines[part], details[part] = str(path.relative_to(self.work)), told(path)
         return {"engines": engines, "details": details}
 
     def settings(self, name, graph):

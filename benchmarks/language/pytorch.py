@@ -12,11 +12,10 @@ from benchmarks.language import sizes, weights
 from benchmarks.language.agreement import compared, same_until
 from benchmarks.language.sizes import SIZES, STEPS, folder, forms
 from benchmarks.language.spoken import measure
+from benchmarks.pytorch import copy_rate
 from helpers.files import atomic
 from helpers.graph.file import parse
 from helpers.llm.onnx import export, greedy, profiles
-
-COPIED = 1 << 30
 
 
 def run(session, options, name):
@@ -100,17 +99,3 @@ class Torch:
         if cuda:
             found |= {"memory_mib": torch.cuda.max_memory_allocated() / 2**20, "copy_gb_s": copy_rate()}
         return found
-
-
-def copy_rate():
-    """GB/s of a copy on the device, read and written."""
-    source, target = (torch.empty(COPIED, dtype=torch.uint8, device="cuda") for _ in range(2))
-    seconds = []
-    for _ in range(23):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        target.copy_(source)
-        end.record()
-        end.synchronize()
-        seconds.append(start.elapsed_time(end) / 1e3)
-    return 2 * COPIED / 1e9 / float(np.median(seconds[3:]))

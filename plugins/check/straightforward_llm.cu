@@ -10,6 +10,14 @@
 namespace onramp {
 namespace {
 
+// Writes an output of a product, of which `body.sum` gives every row; gated, of two.
+template <typename Body>
+ONRAMP_DEVICE void product(const Body& body, int index) {
+  const int vector = index / body.s.outputs, row = index % body.s.outputs;
+  const float first = body.sum(vector, row);
+  from_float(body.s.gated ? first / (1 + expf(-first)) * body.sum(vector, body.s.outputs + row) : first, body.y[index]);
+}
+
 template <typename T>
 struct Product {
   OnrampMatVec s;
@@ -23,11 +31,7 @@ struct Product {
              to_float(weight[static_cast<int64_t>(row) * s.inputs + i]);
     return sum;
   }
-  ONRAMP_DEVICE void operator()(int index) const {
-    const int vector = index / s.outputs, row = index % s.outputs;
-    const float first = sum(vector, row);
-    from_float(s.gated ? first / (1 + expf(-first)) * sum(vector, s.outputs + row) : first, y[index]);
-  }
+  ONRAMP_DEVICE void operator()(int index) const { product(*this, index); }
 };
 
 template <typename T>
@@ -47,11 +51,7 @@ struct ProductInt4 {
     }
     return sum;
   }
-  ONRAMP_DEVICE void operator()(int index) const {
-    const int vector = index / s.outputs, row = index % s.outputs;
-    const float first = sum(vector, row);
-    from_float(s.gated ? first / (1 + expf(-first)) * sum(vector, s.outputs + row) : first, y[index]);
-  }
+  ONRAMP_DEVICE void operator()(int index) const { product(*this, index); }
 };
 
 template <typename T>

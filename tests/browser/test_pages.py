@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ci import test
-from tests.browser.watched import load_axe, thin_out, thin_out_colors, violations, watched
+from tests.browser.watched import load_axe, settle, thin_out, thin_out_colors, violations, watched
 
 WIDTHS = (390, 800, 1280)
 FOLDER = Path(os.environ.get("BOOK", test.OUT / "book"))
@@ -44,6 +44,7 @@ def test_page(chromium, site, path):
         assert page.evaluate(UNLOADED) == []
         load_axe(page)
         thin_out(page)
+        settle(page)
         assert violations(page, colors=False) == []
         thin_out_colors(page)
         assert violations(page, colors=True) == []

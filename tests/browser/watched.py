@@ -27,6 +27,13 @@ ALIKE = """() => {
   }
 }"""
 
+# The theme makes what scrolls reachable by the keyboard 0.3 s after the last change of the page or the window.
+SETTLE = """async () => {
+  const parts = [...document.querySelectorAll('pre, .cell_output > .output, .pst-scrollable-table-container')];
+  const done = () => parts.every(e => e.scrollWidth <= e.clientWidth || e.tabIndex === 0);
+  for (let waited = 0; !done() && waited < 2000; waited += 50) await new Promise(wake => setTimeout(wake, 50));
+}"""
+
 
 @contextlib.contextmanager
 def watched(chromium, origin, **options):
@@ -62,6 +69,11 @@ def thin_out(page):
 def thin_out_colors(page):
     """Leave of all that is alike, with all around and in it, what its colors need."""
     page.evaluate(ALIKE)
+
+
+def settle(page):
+    """Give the theme its time, two seconds at most."""
+    page.evaluate(SETTLE)
 
 
 def violations(page, colors):

@@ -55,7 +55,7 @@ def for_version(
     copy = _fold(copy, {*outputs, *(value.name for value in copy.graph.output)}, where)
     _add_outputs(copy, outputs)
     view = View(copy)
-    view.replace({"CastLike": opset17.cast_like})
+    view.replace({"CastLike": opset17.cast_like, "LayerNormalization": opset17.with_bias})
     decompose_operators(view, decompose)
     if not known.cumulative_layer:
         without_loops(view)

@@ -128,6 +128,18 @@ def cast_like(view: View, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     return [helper.make_node("Cast", node.input[:1], node.output, node.name, to=kind)]
 
 
+def with_bias(view: View, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """A LayerNormalization without a bias gets zeros: the parser makes a single zero of it, and TensorRT expects scale
+    and bias of one shape (NvInfer.h, addNormalization).
+    """
+    scale = view.shapes.get(node.input[1])
+    if any(node.input[2:]) or scale is None or None in scale:
+        return [node]
+    dtype = helper.tensor_dtype_to_np_dtype(view.types[node.input[1]])
+    zeros = view.constant(f"{node.name}_bias", np.zeros([size or 0 for size in scale], dtype))
+    return [helper.make_node(node.op_type, [*node.input[:2], zeros], node.output, node.name, **attributes(node))]
+
+
 def _cast(view, node):
     return _made(node, node.input, {"to": attributes(node)["to"]})
 

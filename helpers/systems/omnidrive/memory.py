@@ -23,9 +23,12 @@ class Motion(NamedTuple):
     ego_pose_inv: Tensor
 
     def kept(self, sample_time: Tensor) -> Tensor:
-        """[B] 1.0 where the past belongs to this frame, 0.0 where it is dropped; sample_time [B] from the state."""
-        near = (sample_time + self.timestamp).abs() < LONGEST_GAP
-        return near.to(sample_time.dtype) * (1 - self.is_first_frame)
+        """[B] 1.0 where the past belongs to this frame, 0.0 where it is dropped; sample_time [B] from the state.
+
+        Whole gaps are counted, and nothing is compared: no truths are in the graph, which has one kind of number.
+        """
+        gaps = ((sample_time + self.timestamp).abs() / LONGEST_GAP).floor()
+        return (1 - gaps.clamp(max=1)) * (1 - self.is_first_frame)
 
 
 class Memory(NamedTuple):

@@ -128,6 +128,20 @@ def test_cast_like_takes_the_known_type():
         assert_same(model, rewritten, {"x": 5 * noise(2, 3)})
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("inputs", [["g"], ["g", ""], ["g", "b"]])
+def test_a_norm_without_a_bias_gets_zeros_as_large_as_its_scale(version, inputs):
+    """The parser would make one zero of what is not there; TensorRT wants both of one shape."""
+    weights = [constant("g", noise(5), np.float32), constant("b", noise(5, seed=1), np.float32)]
+    model = one("LayerNormalization", (3, 4, 5), weights=weights, inputs=inputs, axis=-1, epsilon=1e-3)
+    rewritten = for_version(model, version)
+    (node,) = rewritten.graph.node
+    sizes = {tensor.name: tuple(tensor.dims) for tensor in rewritten.graph.initializer}
+    assert sizes[node.input[1]] == sizes[node.input[2]] == (5,) and node.name == "op"
+    assert (node.input[2] == "b") == (inputs[-1] == "b")
+    assert_same(model, rewritten, {"x": noise(3, 4, 5)})
+
+
 def test_constants_are_folded_until_nothing_more_is_constant():
     """8.6 reads Constant's value_int by the bits of a float."""
     nodes = [

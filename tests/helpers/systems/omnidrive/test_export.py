@@ -1,9 +1,11 @@
 """The exported graph of OmniDrive: its interface, and its values over a drive with history."""
 
 import numpy as np
+import onnx
 import pytest
 
 from helpers import engine, export, graph
+from helpers.engine.tensorrt.graph import for_version
 from helpers.sequence import rollout
 from tests.helpers.systems.omnidrive.tiny import TINY, drive
 
@@ -37,6 +39,16 @@ def test_the_interface_is_that_of_the_public_export(tiny_omnidrive):
     assert set(inputs) <= {name for node in made.graph.node for name in node.input}
     norms = [node.name for node in made.graph.node if node.op_type == "LayerNormalization"]
     assert len(norms) == 2 * (3 + 3 * 2 + 2 + 2 + 1) and not made.functions
+
+
+def test_for_tensorrt_8_6_it_has_no_truths_and_every_norm_a_bias_of_its_scale(tiny_omnidrive):
+    """What its builder might have stumbled over; nothing else may come to be of another type than before."""
+    made = for_version(graph.load(tiny_omnidrive[1]), "8.6.0")
+    types = {value.type.tensor_type.elem_type for value in onnx.shape_inference.infer_shapes(made).graph.value_info}
+    assert types == {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
+    sizes = {tensor.name: list(tensor.dims) for tensor in made.graph.initializer}
+    norms = [node for node in made.graph.node if node.op_type == "LayerNormalization"]
+    assert norms and all(sizes[node.input[1]] == sizes[node.input[2]] for node in norms)
 
 
 def test_it_computes_what_the_network_does_over_ten_frames(tiny_omnidrive, steps):

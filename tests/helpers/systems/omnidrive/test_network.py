@@ -13,6 +13,7 @@ import torch
 from helpers import models
 from helpers.errors import BadInput
 from helpers.models.runner import runner
+from helpers.systems.omnidrive.memory import LONGEST_GAP, Motion
 from tests.helpers.systems.driven import driven
 from tests.helpers.systems.omnidrive.tiny import DRIVE, TINY, drive, feeds, network, pose
 
@@ -115,6 +116,18 @@ def test_a_scene_and_a_long_gap_begin_anew_and_a_short_one_does_not(model):
             run(given | kept)["all_cls_scores"] - run(feeds(seconds, True, seed=5) | none)["all_cls_scores"]
         )
         assert (differ.max() == 0) == forgets, seconds
+
+
+def test_the_past_belongs_to_a_frame_for_less_than_two_seconds_to_the_last_bit():
+    """As a comparison says it, about every float next to the limit, and with none in the graph."""
+    near = np.float32([0, 1e-38, 0.5, 1, 1.9999, 3.9999, 4, 6, 1e4, 3e38, np.inf])
+    edges = [np.nextafter(np.float32(LONGEST_GAP), np.float32(to)) for to in (0, 9)]
+    ages = np.concatenate([near, edges, [LONGEST_GAP], *(np.arange(-64, 65) * 2.0**-k + LONGEST_GAP for k in (12, 22))])
+    ages = torch.from_numpy(np.concatenate([ages, -ages]).astype(np.float32))
+    for begins in (0.0, 1.0):
+        motion = Motion(torch.full_like(ages, begins), ages, *[torch.eye(4)[None]] * 2)
+        expected = (ages.abs() < LONGEST_GAP).float() * (1 - begins)
+        assert torch.equal(motion.kept(torch.zeros_like(ages)), expected)
 
 
 def test_the_state_keeps_the_best_rows_and_where_and_when_they_were(frames):

@@ -3,7 +3,6 @@
 `--runtime=onnxruntime` stands in where there is no GPU: it runs the graphs of the first form alone.
 """
 
-import json
 import statistics
 
 import numpy as np
@@ -11,8 +10,8 @@ import numpy as np
 from benchmarks.engines import summed, told
 from benchmarks.language import sizes
 from benchmarks.language.agreement import compared, same_until
-from benchmarks.language.sizes import SIZES, folder, forms
-from benchmarks.language.spoken import Spoken, measure
+from benchmarks.language.sizes import PARTS, SIZES, folder, forms
+from benchmarks.language.spoken import KINDS, Spoken, measure
 from benchmarks.measured import GRAPH
 from helpers import engine
 from helpers.errors import BadInput
@@ -21,18 +20,21 @@ COPIED = 1 << 30
 
 
 def run(session, options, name):
-    """All pieces of a size that was exported."""
-    made = Engines(session, options, name)
-    built = {}
-    for form in forms(options):
-        found = made.piece(f"build/{form}", 240, lambda form=form: made.build(form))
-        if found:
-            built[form] = found["engines"]
-            made.piece(f"check/{form}", 30, lambda form=form: made.check(form, built[form]), found["engines"])
-    if built and not session.left:
-        made.piece("time", 60, lambda: made.time(built), built)
-    for form, found in built.items() if options.runtime == "tensorrt" else ():
-        made.piece(f"layers/{form}", 30, lambda form=form, found=found: made.layers(form, found), found)
+    """All pieces of a size that was exported: what decodes is built, checked and timed before any prompt's engine."""
+    made, built = Engines(session, options, name), {}
+    for form, part in sizes.order(options):
+        found = made.piece(f"build/{form}/{part}", 240, lambda form=form, part=part: made.build(form, part))
+        if found and (part == "decode" or form in built):
+            engines = built.setdefault(form, {})
+            engines[part] = found["engine"]
+            made.piece(f"check/{form}", 30, lambda form=form: made.check(form, built[form]), dict(engines))
+            if part == "decode":
+                made.piece(f"steps/{form}", 40, lambda form=form: made.steps(form, built[form]), dict(engines))
+    whole = {form: engines for form, engines in built.items() if len(engines) == len(PARTS)}
+    if whole and not session.left:
+        made.piece("time", 60, lambda: made.time(whole), whole)
+    for form, engines in built.items() if options.runtime == "tensorrt" else ():
+        made.piece(f"layers/{form}", 30, lambda form=form: made.layers(form, built[form]), engines["decode"])
 
 
 class Engines:
@@ -45,27 +47,24 @@ class Engines:
     def piece(self, name, seconds, make, depends=None):
         return self.session.piece(f"language/{self.name}/{self.options.runtime}/{name}", make, seconds, depends)
 
-    def build(self, name):
-        """The engines of a form: {part: path}, and what their metadata says."""
-        engines, details = {}, {}
-        for part in forms(self.options)[name].parts():
-            graph = self.folder / f"{name}_{part}_greedy.onnx"
-            if not graph.is_file():
-                fix = f"python -m benchmarks language --only language/{self.name}/export, where torch is"
-                raise BadInput(graph, "no such file", "what the piece export writes", fix)
-            settings = self.settings(name, graph)
-            path = engine.build(graph, self.options.runtime, self.work / "engines", **settings)
-            engines[part], details[part] = str(path.relative_to(self.work)), told(path)
-        return {"engines": engines, "details": details}
+    def build(self, name, part):
+        """The path of an engine of a form, and what its metadata says."""
+        graph = self.folder / f"{name}_{part}_greedy.onnx"
+        if not graph.is_file():
+            fix = f"python -m benchmarks language --only language/{self.name}/export, where torch is"
+            raise BadInput(graph, "no such file", "what the piece export writes", fix)
+        settings = self.settings(name, graph)
+        path = engine.build(graph, self.options.runtime, self.work / "engines", **settings)
+        details = told(path) | {"level": self.options.level}
+        return {"engine": str(path.relative_to(self.work)), "details": details}
 
     def settings(self, name, graph):
         """Options of `helpers.engine.build`; ONNX Runtime, the stand-in, has none."""
         if self.options.runtime != "tensorrt":
             return {}
-        shapes = json.loads(graph.with_name(graph.name.replace("_greedy.onnx", ".shapes.json")).read_text())
         plugins = {"plugins": [self.options.plugin]} if forms(self.options)[name].plugins else {}
-        return plugins | {"precision": "fp16", "shapes": shapes, "workspace": self.options.workspace,
-                          "timing_cache": self.folder / f"{name}.cache", "optimization_level": self.options.level,
+        return plugins | {"precision": "fp16", "workspace": self.options.workspace,
+                          "timing_cache": graph.with_suffix(".cache"), "optimization_level": self.options.level,
                           "tactic_sources": self.options.tactic_sources}  # fmt: skip
 
     def opened(self, name, engines):
@@ -98,23 +97,36 @@ class Engines:
         spoken.close()
         return summed(rows)
 
-    def time(self, built):
-        """Every form in turns, queued and as a CUDA graph; the copy rate and the GPU's memory of the same run."""
-        loaded, speakers = {}, {}
+    def steps(self, name, engines):
+        """Times of a form's steps, of the engine that decodes alone: it takes the prompt in token by token."""
+        return self.time({name: engines}, ("tpot", "gpu_step"))
+
+    def time(self, built, kinds=KINDS):
+        """Every form in turns, queued and as a CUDA graph; the copy rate and the GPU's memory of the same run.
+
+        A form that does not load is left out, and told.
+        """
+        loaded, speakers, failed = {}, {}, {}
         try:
             for name, engines in built.items():
-                loaded[name] = self.opened(name, engines)
+                try:
+                    loaded[name] = self.opened(name, engines)
+                except Exception as error:
+                    if len(failed) == len(built) - 1:  # none is left
+                        raise
+                    failed[name] = f"{type(error).__name__}: {error}"
+                    continue
                 speakers[name] = loaded[name]
                 if self.options.runtime == "tensorrt":
                     speakers[name + GRAPH] = AsGraph(loaded[name])
             rounds = sizes.rounds(self.size, self.options)
-            times = measure(speakers, sizes.prompt(self.size), self.size.tokens, rounds)
+            times = measure(speakers, sizes.prompt(self.size), self.size.tokens, rounds, kinds)
             memory = {name: one.memory() for name, one in loaded.items() if one.memory()}
         finally:
             for one in loaded.values():
                 one.close()
         rate = {"copy_gb_s": copy_rate()} if self.options.runtime == "tensorrt" else {}
-        return {"times": times, "rounds": rounds, "memory_mib": memory, **rate}
+        return {"times": times, "rounds": rounds, "memory_mib": memory, "failed": failed, **rate}
 
 
 class OnGpu(Spoken):

@@ -1,7 +1,6 @@
 """What needs PyTorch: the graphs of every form, the logits that they are held against, and PyTorch's own rows."""
 
 import functools
-import json
 import time
 
 import numpy as np
@@ -10,12 +9,10 @@ import torch
 from benchmarks.frames import save
 from benchmarks.language import sizes, weights
 from benchmarks.language.agreement import compared, same_until
-from benchmarks.language.sizes import SIZES, STEPS, folder, forms
+from benchmarks.language.sizes import PARTS, SIZES, STEPS, folder, forms
 from benchmarks.language.spoken import measure
 from benchmarks.pytorch import copy_rate
-from helpers.files import atomic
-from helpers.graph.file import parse
-from helpers.llm.onnx import export, greedy, profiles
+from helpers.llm.onnx import export, greedy
 
 
 def run(session, options, name):
@@ -48,24 +45,16 @@ class Torch:
         return networks.of_transformers(self.size, weights.state(weights.llama(self.size)))
 
     def export(self, name):
-        """The graphs of a form, as an engine wants them, with their optimization profiles beside them."""
+        """The graphs of a form, as engines want them, for a token and for the prompt; each flavor is written once."""
         form = forms(self.options)[name]
-        model, found = weights.llama(self.size, form.weights), {}
-        for part, flavor in form.parts().items():
-            path = self.folder / f"{name}_{part}.onnx"
-            export(model, path, flavor, capacity=self.size.capacity, dtype="float16")
-            tokens = 1 if form.prefill and part == "decode" else None
-            made = greedy(path, path.with_name(f"{path.stem}_greedy.onnx"), tokens)
-            with atomic(path.with_suffix(".shapes.json")) as file:
-                file.write_text(json.dumps(self.shapes(parse(made, weights=False), form, part)))
-            found[part] = made.name
+        model, written, found = weights.llama(self.size, form.weights), {}, {}
+        for part, tokens in zip(PARTS, (1, self.size.prompt), strict=True):
+            flavor = getattr(form, part)
+            if flavor not in written:
+                written[flavor] = self.folder / f"{name}_{part}.onnx"
+                export(model, written[flavor], flavor, capacity=self.size.capacity, dtype="float16")
+            found[part] = greedy(written[flavor], self.folder / f"{name}_{part}_greedy.onnx", tokens).name
         return {"graphs": found, "bytes_read": weights.bytes_read(model)}
-
-    def shapes(self, model, form, part):
-        """The optimization profiles of a graph."""
-        if not form.prefill:
-            return profiles(model, 1, self.size.prompt)
-        return profiles(model, 1, self.size.prompt)[1:] if part == "prefill" else []
 
     def reference(self, name):
         """The logits that FP32 gives, and how far transformers' FP16 is from them."""
@@ -94,8 +83,9 @@ class Torch:
         ready, rounds = time.perf_counter() - begun, sizes.rounds(self.size, self.options)
         times = measure({way: speaker}, sizes.prompt(self.size), self.size.tokens, rounds)
         found = {"times": times, "rounds": rounds, "ready_seconds": ready, "transformers": networks.VERSION}
-        with np.load(self.folder / "reference_fp16.npz") as arrays:
-            found["queued_same_until"] = same_until(tokens, arrays["fp32"])
+        if (kept := self.folder / "reference_fp16.npz").is_file():
+            with np.load(kept) as arrays:
+                found["queued_same_until"] = same_until(tokens, arrays["fp32"])
         if cuda:
             found |= {"memory_mib": torch.cuda.max_memory_allocated() / 2**20, "copy_gb_s": copy_rate()}
         return found

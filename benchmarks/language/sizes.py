@@ -34,23 +34,20 @@ STEPS = 8  # decode steps whose logits are compared
 
 
 class Form(NamedTuple):
-    """Graphs that an engine is built from: flavors of `helpers.llm.onnx`, and the format of the weights.
+    """Graphs that engines are built from: flavors of `helpers.llm.onnx`, and the format of the weights.
 
-    prefill: "" where one graph takes prompts as well. plugins: the plugin library computes nodes of it.
+    decode takes one token, prefill the whole prompt. plugins: the plugin library computes nodes of them.
     """
 
     decode: str
-    prefill: str = ""
+    prefill: str
     weights: str = "fp16"
     plugins: bool = False
 
-    def parts(self):
-        """{part: flavor}: decode, and prefill where it is another graph."""
-        return {"decode": self.decode} | ({"prefill": self.prefill} if self.prefill else {})
 
-
+PARTS = ("decode", "prefill")
 FORMS = {
-    "fp16": Form("fixed"),
+    "fp16": Form("fixed", "fixed"),
     "fp16_plugins": Form("matvec", "plugins", plugins=True),
     "w4a16_plugins": Form("matvec", "plugins", "w4a16", plugins=True),
 }
@@ -59,6 +56,12 @@ FORMS = {
 def forms(options):
     """The forms that are built: those with plugins where their library is given; ONNX Runtime has the functions."""
     return {name: form for name, form in FORMS.items() if not form.plugins or options.plugin}
+
+
+def order(options):
+    """[(form, part)] in the order of building: decode first, and first what leaves the builder least to choose."""
+    found = [(name, part) for part in PARTS for name in forms(options)]
+    return sorted(found, key=lambda one: (one[1] != PARTS[0], not FORMS[one[0]].plugins))
 
 
 def asked(options):

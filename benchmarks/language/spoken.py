@@ -6,6 +6,8 @@ import time
 
 from helpers.benchmark import Timing
 
+KINDS = ("ttft", "tpot", "frame", "gpu_prefill", "gpu_step")
+
 
 class Spoken:
     """A language model that is timed. Subclasses define how it takes a prompt, goes on, and tells what it chose."""
@@ -42,8 +44,8 @@ class Spoken:
         return 1e3 * (later - earlier)
 
 
-def measure(speakers, prompt, tokens, rounds):
-    """{name: {ttft, tpot, frame, gpu_prefill, gpu_step: `Timing`}} of several `Spoken`, in turns.
+def measure(speakers, prompt, tokens, rounds, kinds=KINDS):
+    """{name: {kind: `Timing`}} of several `Spoken`, in turns; `kinds` of ttft, tpot, frame, gpu_prefill and gpu_step.
 
     ttft and tpot end when the token is known on the host, and nothing is queued ahead; frame is a whole answer, queued
     without waiting in between; the times of the GPU are those between marks while it has work.
@@ -53,17 +55,17 @@ def measure(speakers, prompt, tokens, rounds):
         one.whole(prompt, min(tokens, 4))
     for turn in range(rounds):
         for name in list(speakers)[:: -1 if turn % 2 else 1]:
-            for kind, found in _round(speakers[name], prompt, tokens).items():
+            for kind, found in _round(speakers[name], prompt, tokens, kinds).items():
                 samples[name][kind] += found
-    return {name: {kind: Timing(times) for kind, times in found.items()} for name, found in samples.items()}
+    return {name: {kind: Timing(found[kind]) for kind in kinds} for name, found in samples.items()}
 
 
-def _round(speaker, prompt, tokens):
-    found = {"tpot": []}
-    found["ttft"] = [_timed(lambda: (speaker.begin(prompt), speaker.latest()))]
+def _round(speaker, prompt, tokens, kinds):
+    found = {"ttft": [_timed(lambda: (speaker.begin(prompt), speaker.latest()))], "tpot": []}
     for _ in range(tokens - 1):
         found["tpot"].append(_timed(lambda: (speaker.advance(), speaker.latest())))
-    found["frame"] = [_timed(lambda: speaker.whole(prompt, tokens))]
+    if "frame" in kinds:
+        found["frame"] = [_timed(lambda: speaker.whole(prompt, tokens))]
     marks = [speaker.mark()]
     speaker.begin(prompt)
     for _ in range(tokens - 1):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.language.sizes import FORMS, SIZES
+from benchmarks.language.sizes import FORMS, PARTS, SIZES
 from benchmarks.measured import GRAPH
 
 TIMES = {"ttft": "ttft_ms", "tpot": "tpot_ms", "frame": "frame_ms", "gpu_prefill": "gpu_prefill_ms",
@@ -14,13 +14,19 @@ OF_PYTORCH = ("ready_seconds", "transformers", "queued_same_until")
 
 
 def rows(pieces):
-    """[(size, runtime, name, metrics, entry)] of everything that was timed."""
+    """[(size, runtime, name, metrics, entry)] of all that was timed; of a form whose prompt was not, its steps."""
     for size in SIZES:
         for runtime in ("pytorch", "tensorrt", "onnxruntime"):
             prefix = f"language/{size}/{runtime}/"
-            for key, entry in pieces.items():
-                if key.startswith(prefix) and "times" in entry.get("result", {}):
+            timed = {key: one for key, one in pieces.items() if key.startswith(prefix) and _times(one)}
+            whole = set().union(*(_times(one) for key, one in timed.items() if "/steps/" not in key))
+            for key, entry in timed.items():
+                if "/steps/" not in key or not _times(entry).keys() & whole:
                     yield from _rows(pieces, size, runtime, entry)
+
+
+def _times(entry):
+    return (entry.get("result") or {}).get("times", {})
 
 
 def _rows(pieces, size, runtime, entry):
@@ -40,11 +46,20 @@ def _rows(pieces, size, runtime, entry):
         found = f"reference/{FORMS[form].weights}" if runtime == "pytorch" else f"{runtime}/check/{form}"
         checked = (pieces.get(f"language/{size}/{found}") or {}).get("result") or {}
         metrics |= {key: checked[key] for key in AGREEMENT if key in checked}
-        built = (pieces.get(f"language/{size}/{runtime}/build/{form}") or {}).get("result") or {}
-        for part, details in built.get("details", {}).items():
+        built = _built(pieces, f"language/{size}/{runtime}/build/{form}", PARTS if "ttft" in times else PARTS[:1])
+        for part, found in built.items():
+            details = found["details"]
             metrics |= {f"{part}_engine_mib": details["size_bytes"] / 2**20,
                         f"{part}_build_seconds": details["build_seconds"]}  # fmt: skip
-        yield size, runtime, name, metrics, entry | {"artifacts": _artifacts(built)}
+            metrics |= {} if details["level"] is None else {f"{part}_builder_level": details["level"]}
+        artifacts = {Path(found["engine"]).name: found["details"]["sha256"] for found in built.values()}
+        yield size, runtime, name, metrics, entry | {"artifacts": artifacts}
+
+
+def _built(pieces, prefix, parts):
+    """{part: result of its build} of the engines that were timed."""
+    found = {part: (pieces.get(f"{prefix}/{part}") or {}).get("result") for part in parts}
+    return {part: result for part, result in found.items() if result}
 
 
 def _about(size, result):
@@ -54,7 +69,8 @@ def _about(size, result):
 
 def _of(times):
     found = {}
-    for kind, name in TIMES.items():
+    for kind in TIMES.keys() & times.keys():
+        name = TIMES[kind]
         found |= {f"{name}_{key}": times[kind][key] for key in ("p50", "n")}
         found |= {f"{name}_p99": times[kind]["p99"]} if times[kind]["n"] >= 100 else {}
     return found
@@ -78,11 +94,6 @@ def cache_bytes(size):
     model = size.model
     width = model["hidden_size"] // model["num_attention_heads"] * model["num_key_value_heads"]
     return 2 * 2 * model["num_hidden_layers"] * width * (size.prompt + size.tokens // 2)
-
-
-def _artifacts(built):
-    details = built.get("details", {})
-    return {Path(path).name: details[part]["sha256"] for part, path in built.get("engines", {}).items()}
 
 
 def text(pieces):

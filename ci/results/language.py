@@ -18,6 +18,8 @@ SIZES = {
     "llama2": "Llama-2-7B's shape, as OpenVLA asks it",
 }
 
+STEPS_ALONE = "Of a row without TTFT only the engine that decodes was built: the prompt went through it token by token."
+
 
 def language(results):
     """A table for each size that has records, under a sentence that says what was asked; one sentence without any."""
@@ -28,6 +30,8 @@ def language(results):
             metrics = rows[0][1].metrics
             asked = f"{title}: a prompt of {metrics['prompt']} tokens, an answer of {metrics['tokens']}"
             parts += [f"{asked}, a cache for {metrics['capacity']}.", markdown([_row(results, *row) for row in rows])]
+            if any(f"{graph}ttft_ms_p50" not in record.metrics for _, record, graph in rows):
+                parts.append(STEPS_ALONE)
     return "\n\n".join(parts) or "Nothing is recorded yet."
 
 

@@ -1,6 +1,9 @@
 """The tables of docs/results.md about a decode step of the kernels alone: `python -m plugins.check --step`."""
 
+import contextlib
+
 from ci.results.recorded import figure, markdown, ratio
+from helpers.errors import BadInput
 
 NAME = "decode-step-"
 SHOWN = NAME + "1.1b"
@@ -18,6 +21,7 @@ STEPS = {  # the end of a record's name, and the beginning of its step's metric:
     ("1.1b-held-loads-choices", "best_"): "its products divided as was fastest for each",
     ("1.1b-held-loads-ordinary", ""): "the same with ordinary launches",
     ("1.1b-prefetch", ""): "weights brought into the second cache (another H200)",
+    ("7b", ""): "7B: the products and attention as they are",
     ("7b-held-loads", ""): "7B: first weights, first tile and the norm's weights before the wait",
     ("7b-held-loads", "best_"): "its products divided as was fastest for each",
     ("7b-prefetch", ""): "weights brought into the second cache (another H200)",
@@ -45,10 +49,13 @@ def _operator(kernels, beside, name, label):
 
 
 def steps(results):
-    """The times of whole steps, variant by variant, over the time in which the card copies what a step reads."""
-    return markdown(
-        [_step(results, results.latest(NAME + end), prefix, label) for (end, prefix), label in STEPS.items()]
-    )
+    """The times of whole steps, variant by variant that is recorded, over the time in which the card copies what a step
+    reads."""
+    rows = []
+    for (end, prefix), label in STEPS.items():
+        with contextlib.suppress(BadInput):
+            rows.append(_step(results, results.latest(NAME + end), prefix, label))
+    return markdown(rows)
 
 
 def _step(results, record, prefix, label):

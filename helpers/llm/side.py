@@ -28,7 +28,7 @@ class Side:
 
     Attributes:
         inputs, outputs: as of an engine. caches: input -> output of every layer's keys and values.
-        longest: tokens that it takes at once.
+        shortest, longest: tokens that it takes at once. alone: whether the engine takes one at a time only.
     """
 
     def __init__(self, path: PathLike, plan: Plan, profile: int, stream: Any) -> None:
@@ -40,7 +40,9 @@ class Side:
         self._free = [name for name, tensor in self.inputs.items() if is_free(tensor.shape)]
         profiles = Profiles(path, plan.engine, self._free, profile)
         free = profiles.ranges[profile].get("input_ids")
-        self.longest = int(free[2][1] if free else self.inputs["input_ids"].shape[1])
+        fixed = self.inputs["input_ids"].shape
+        self.shortest, self.longest = (int((free[k] if free else fixed)[1]) for k in (0, 2))
+        self.alone = self.longest == 1 and len(profiles.ranges) == 1
         self._profiles, self._context = profiles, profiles.context(stream)
 
     def _check(self):

@@ -1,8 +1,9 @@
 """A language model as engines of TensorRT: its cache stays on the GPU and is written in place. Needs no torch.
 
 The graphs have a static cache and are for one row, as `helpers.llm.onnx.greedy` makes them. Either one engine has two
-profiles, [decode, prefill], or another engine takes the prompt. A step writes the same into its place however often it
-is computed, so the cache that is read may be the one that is written.
+profiles, [decode, prefill], or another engine takes the prompt. Without either the steps take it, one token after the
+other: the same answer, later. A step writes the same into its place however often it is computed, so the cache that is
+read may be the one that is written.
 """
 
 from typing import Any
@@ -31,7 +32,7 @@ class TensorRtModel(LanguageModel):
 
     @typed
     def __init__(self, path: PathLike, prefill: PathLike | None = None, cuda_graph: bool = True) -> None:
-        """Load an engine, and another one for prompts where it has no profile for them.
+        """Load an engine, and another one for prompts where it has no profile for them and they should not take long.
 
         Raises:
             BadInput: as `helpers.engine.load`, or engines that do not fit.
@@ -42,7 +43,9 @@ class TensorRtModel(LanguageModel):
         self._replays, self._count, self._bound = {True: Replay(self.stream), False: Replay(self.stream)}, 0, 0
         self._plans: Any = [opened(path)] + ([opened(prefill)] if prefill else [])
         self._decode = Side(path, self._plans[0], 0, self.stream)
-        self._prefill = Side(prefill or path, self._plans[-1], 0 if prefill else 1, self.stream)
+        alone = not prefill and self._decode.alone
+        profile = 0 if prefill else 1
+        self._prefill = self._decode if alone else Side(prefill or path, self._plans[-1], profile, self.stream)
         caches = [{name: side.inputs[name] for name in side.caches} for side in (self._decode, self._prefill)]
         if caches[0] != caches[1]:
             raise BadInput(prefill, "another cache", f"that of {path}", "export both with the same capacity and dtype")
@@ -129,14 +132,17 @@ class TensorRtModel(LanguageModel):
         self._device.activate()
         self.stream.synchronize()  # until then what is put may be read
         count, start = len(ids), int(self.lengths[0])
-        if count == 1:
+        if count == 1 or self._prefill is self._decode:
             self._put("input_ids", ids)
-            self._copy("step", "input_ids")
-            self._step()
+            for at in range(count):
+                self._copy("step", "input_ids", at)
+                self._step()
             return
-        if count > self._prefill.longest:
-            raise BadInput("prompt", f"{count} tokens", f"at most {self._prefill.longest}, by the engine's profile",
-                           "shorten it, or build with a wider profile")  # fmt: skip
+        least, most = self._prefill.shortest, self._prefill.longest
+        if not least <= count <= most:
+            expected = f"at most {most}" if count > most else f"at least {least}"
+            raise BadInput("prompt", f"{count} tokens", f"{expected}, by the engine's profile",
+                           "give another one, or build with a wider profile")  # fmt: skip
         for name, values in zip(WHOLE, (ids, start + np.arange(count), [start], [count - 1]), strict=True):
             self._put(name, values)
         if count != self._bound:

@@ -103,6 +103,8 @@ def main(argv: list[str]) -> int:
     try:
         if arguments.json:
             check_target(arguments.json)
+        if arguments.record:
+            check_target(arguments.record / "record.json")
         path = arguments.library or library.build("kernels" if arguments.device == "cuda" else "host")
         command = shlex.join(["python", "-m", "plugins.check", *argv])
         if arguments.step:

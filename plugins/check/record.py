@@ -39,13 +39,17 @@ def write_step(found: dict[str, Any], command: str, library: Path, folder: Path)
 
 
 def _write(name, figures, found, command, library, folder):
-    device = f"{found['device']}, driver {driver()}"
+    device = ", driver ".join(filter(None, (found["device"], driver())))
     versions = {key: found[key] for key in ("python", "torch")} | {"cuda": found["library"]["cuda"]}
     made = records.record(name, figures, command, [library], device=device, versions=versions)
     return records.write(made, folder)
 
 
 def driver() -> str:
-    """Version of the GPU's driver."""
+    """Version of the GPU's driver; "" where nvidia-smi does not tell it."""
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]
+    try:
+        words = subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return words[0] if words else ""

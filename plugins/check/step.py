@@ -179,25 +179,34 @@ def _all(calls):
 
 
 def summary(path: Path, size: str) -> dict[str, Any]:
-    """The figures of a size with weights of both kinds, those of PyTorch beside them, and what they were taken with."""
-    loaded, rate = library.load(path), times.copy_gb_per_s()
+    """The figures of a size with weights of both kinds, those of PyTorch beside them, and what they were taken with.
+
+    What PyTorch refuses is told under `failed`, and the kernels keep their figures.
+    """
+    loaded, rate, failed = library.load(path), times.copy_gb_per_s(), {}
     found: dict[str, float] = {"copy_gb_per_s": rate}
     for kind in ("fp16", "int4"):
         step = Step(SIZES[size], kind == "int4", loaded)
         found |= {f"{kind}_{key}": value for key, value in figures(step, rate).items()}
-    beside = pytorch(Step(SIZES[size], False, loaded))
-    names = {f"decode-step-{size}": found, f"decode-step-{size}-pytorch": beside}
+    names = {f"decode-step-{size}": found}
+    try:
+        names[f"decode-step-{size}-pytorch"] = pytorch(Step(SIZES[size], False, loaded))
+    except (RuntimeError, NotImplementedError) as error:
+        failed["pytorch"] = str(error)
     return {
         "device": torch.cuda.get_device_name(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "library": library.info(loaded) | library.identity([path])[0],
+        "failed": failed,
         "records": {name: {key: round(value, 4) for key, value in one.items()} for name, one in names.items()},
     }
 
 
 def show(found: dict[str, Any]) -> None:
     print(found["device"], "| torch", found["torch"], "|", *(f"{k}={v}" for k, v in found["library"].items()))
+    for name, why in found["failed"].items():
+        print(f"{name}: not timed ({why})")
     for name, metrics in found["records"].items():
         print(f"\n{name}")
         for key, value in metrics.items():

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +17,9 @@ from ci.results.language import language
 from ci.results.recorded import Recorded
 from helpers import records
 from helpers.engine.tensorrt.graph import for_version
+from helpers.errors import BadInput
 from helpers.graph.file import parse
+from helpers.graph.walk import shape_of
 from helpers.llm.pytorch import TorchModel
 from tests.fakes import tensorrt as fake_tensorrt
 
@@ -46,46 +49,83 @@ def options(**changed):
     return SimpleNamespace(**given | changed)
 
 
+def of_language(metrics):
+    return records.Record("language-tinyllama-tensorrt-fp16", "recorded", "NVIDIA H200, driver 1", {"python": "3"},
+                          "x", "abc", "2026-11-29T00:00:00+00:00", metrics | {"finite": "True"})  # fmt: skip
+
+
 def test_engines_are_built_checked_and_timed(work, monkeypatch, tmp_path):
     monkeypatch.setattr(engines, "COPIED", 1 << 20)
     with fake_tensorrt.installed(monkeypatch, "8.6.0") as trt:
         session = Session(work)
         engines.run(session, options(), "tiny")
-        assert session.failed == []
-        _, config = trt._built[-1]
-        decode, prefill = config._profiles
-        assert decode._shapes["input_ids"] == [[1, 1]] * 3 and prefill._shapes["input_ids"][2] == [1, SIZE.prompt]
+        assert session.failed == [] and [len(config._profiles) for _, config in trt._built] == [0, 0]
     checked = session.result("language/tiny/tensorrt/check/fp16")
     assert checked["finite"] and checked["decode_rel"] < 5e-3 and checked["queued_same_until"] == sizes.STEPS + 1
     ((name, metrics, _),) = report.steps(session.pieces())
     assert name == "language-tiny-tensorrt-fp16-profile" and metrics["sum_ms"] > 0 and metrics["type/MatMul_ms"] > 0
     (row,) = table.rows(session.pieces())
     size, runtime, name, metrics, entry = row
-    assert (size, runtime, name) == ("tiny", "tensorrt", "fp16") and len(entry["artifacts"]) == 1
+    assert (size, runtime, name) == ("tiny", "tensorrt", "fp16") and len(entry["artifacts"]) == 2
     assert metrics["tpot_ms_n"] == metrics["graph_tpot_ms_n"] == 2 * (SIZE.tokens - 1)
     read = metrics["bytes_read"] / metrics["copy_gb_s"] / 1e6
     assert metrics["floor_ms"] == pytest.approx(read) and metrics["tpot_over_floor"] > 0
     assert len(table.text(session.pieces())) == 3 and not list(table.records(session.pieces()))
     named = {key.replace("/tiny/", "/tinyllama/"): entry for key, entry in session.pieces().items()}
     assert [name for name, *_ in table.records(named)] == ["language-tinyllama-tensorrt-fp16"]
-    record = records.Record("language-tinyllama-tensorrt-fp16", "recorded", "NVIDIA H200, driver 1", {"python": "3"},
-                            "x", "abc", "2026-11-29T00:00:00+00:00", metrics | {"finite": "True"})  # fmt: skip
     assert language(Recorded(tmp_path)) == "Nothing is recorded yet."
-    records.write(record, tmp_path)
+    records.write(of_language(metrics), tmp_path)
     page = language(Recorded(tmp_path))
     assert "a prompt of 12 tokens" in page and page.count("H200") == 2 and "same as CUDA graphs" in page
+    assert "token by token" not in page
+
+
+def test_steps_are_timed_before_there_is_an_engine_for_the_prompt(work, monkeypatch, tmp_path):
+    monkeypatch.setattr(engines, "COPIED", 1 << 20)
+    shutil.copytree(work / "language", tmp_path / "language")
+    with fake_tensorrt.installed(monkeypatch, "8.6.0"):
+        session = Session(tmp_path, ["decode$", "check", "steps"])
+        engines.run(session, options(level=1), "tiny")
+        assert session.failed == []
+        checked = session.result("language/tiny/tensorrt/check/fp16")
+        assert checked["decode_rel"] < 5e-3 and checked["queued_same_until"] == sizes.STEPS + 1
+        ((_, _, name, metrics, entry),) = table.rows(session.pieces())
+        assert name == "fp16" and len(entry["artifacts"]) == metrics["decode_builder_level"] == 1
+        assert metrics["tpot_ms_n"] == 2 * (SIZE.tokens - 1) and not {"ttft_ms_p50", "frame_ms_p50"} & metrics.keys()
+        assert len(table.text(session.pieces())) == 3
+        records.write(of_language(metrics), tmp_path / "records")
+        page = language(Recorded(tmp_path / "records"))
+        assert "token by token" in page and "nan" not in page
+        engines.run(Session(tmp_path), options(), "tiny")
+        ((*_, metrics, entry),) = table.rows(Session(tmp_path).pieces())
+        assert "ttft_ms_p50" in metrics and len(entry["artifacts"]) == 2 and "prefill_builder_level" not in metrics
+
+
+def test_a_form_that_does_not_load_leaves_the_others_their_times(work, monkeypatch):
+    monkeypatch.setattr(engines, "COPIED", 1 << 20)
+    with fake_tensorrt.installed(monkeypatch, "8.6.0"):
+        made = engines.Engines(Session(work), options(), "tiny")
+        built = {part: made.build("fp16", part)["engine"] for part in sizes.PARTS}
+        found = made.time({"fp16_plugins": built | {"prefill": "none"}, "fp16": built})
+        assert list(found["times"]) == ["fp16", "fp16_graph"] and "BadInput" in found["failed"]["fp16_plugins"]
+        with pytest.raises(BadInput, match="none"):
+            made.time({"fp16": built | {"prefill": "none"}})
+
+
+def test_what_leaves_the_builder_least_to_choose_is_built_first():
+    order = sizes.order(options(plugin="x.so"))
+    assert [part for _, part in order] == ["decode"] * 3 + ["prefill"] * 3
+    assert [form for form, _ in order] == ["fp16_plugins", "w4a16_plugins", "fp16"] * 2
 
 
 @pytest.mark.parametrize("form", ["fp16_plugins", "w4a16_plugins"])
-def test_graphs_of_the_plugins_are_of_fixed_sizes_where_a_step_is_taken(tmp_path, form):
+def test_graphs_are_of_fixed_sizes(tmp_path, form):
     made = pytorch.Torch(Session(tmp_path), options(plugin="library.so"), "tiny")
-    found = made.export(form)
-    decode, prefill = (parse(made.folder / name) for name in found["graphs"].values())
-    free = [dim.dim_param for model in (decode, prefill) for value in model.graph.input
-            for dim in value.type.tensor_type.shape.dim if dim.dim_param]  # fmt: skip
-    assert free == ["tokens"]  # of the prompt
-    shapes = [json.loads((made.folder / f"{form}_{part}.shapes.json").read_text()) for part in found["graphs"]]
-    assert shapes == [[], [{"input_ids": [[1, 2], [1, SIZE.prompt], [1, SIZE.prompt]]}]]
+    decode, prefill = (parse(made.folder / name) for name in made.export(form)["graphs"].values())
+    ids = [shape_of(model.graph.input[0]) for model in (decode, prefill)]
+    assert ids == [(1, 1), (1, SIZE.prompt)]
+    free = [size for model in (decode, prefill) for value in model.graph.input for size in shape_of(value) if not size]
+    assert not free
     rewritten = for_version(decode, "8.6.0", plugins=True)
     assert {"MatVecTRT2", "CachedAttentionTRT2"} <= {node.op_type for node in rewritten.graph.node}
 
@@ -94,13 +134,13 @@ def test_exporting_cures_what_the_engines_do_not_find(tmp_path, monkeypatch):
     with fake_tensorrt.installed(monkeypatch, "8.6.0"):
         session = Session(tmp_path, ["build"])
         engines.run(session, options(), "tiny")
-        assert session.failed == ["language/tiny/tensorrt/build/fp16"]
+        assert session.failed == [f"language/tiny/tensorrt/build/fp16/{part}" for part in sizes.PARTS]
         told = session.pieces()[session.failed[0]]["error"]
         (pattern,) = re.findall(r"python -m benchmarks language --only (\S+),", told)
         pytorch.run(Session(tmp_path, [pattern]), options(), "tiny")
         again = Session(tmp_path, ["build"], retry=True)
         engines.run(again, options(), "tiny")
-        assert again.failed == [] and again.result("language/tiny/tensorrt/build/fp16")
+        assert again.failed == [] and again.result("language/tiny/tensorrt/build/fp16/decode")
 
 
 def test_bytes_of_a_step_are_those_of_the_weights_without_the_embeddings():

@@ -68,10 +68,37 @@ def test_times_of_a_step_become_records(tiny, host_library, tmp_path, monkeypatc
     found = kernels.metrics
     assert (found["fp16_step_ms"], found["int4_qkv_us"], found["int4_head_us"]) == (0.01, 5.0, 10.0)
     assert found["fp16_qkv_share"] == pytest.approx(2 * 384 * 256 / 5 / 1e3 / 4000, abs=1e-4)
-    assert beside.metrics == {"fp16_norm_us": 5.0}
+    assert beside.metrics == {"fp16_norm_us": 5.0} and kernels.device == "NVIDIA X, driver 580.1"
     with pytest.raises(SystemExit):
         command.main([str(host_library), "--step", "1.1b", "--device", "cpu"])
     assert "only a GPU" in capsys.readouterr().err
+
+
+def test_what_pytorch_refuses_costs_no_figure_of_the_kernels(tiny, host_library, monkeypatch, capsys):
+    def refuses(one):
+        raise RuntimeError("_convert_weight_to_int4pack is not there")
+
+    monkeypatch.setattr(step, "captured_microseconds", lambda work, launches, rounds: 10.0)
+    monkeypatch.setattr(step, "pytorch", refuses)
+    monkeypatch.setattr(step, "Step", lambda shape, four, loaded: tiny(four))
+    monkeypatch.setattr(step.times, "copy_gb_per_s", lambda: 4000.0)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA X")
+    found = step.summary(host_library, "7b")
+    assert list(found["records"]) == ["decode-step-7b"]
+    step.show(found)
+    assert "pytorch: not timed (_convert_weight_to_int4pack is not there)" in capsys.readouterr().out
+
+
+def test_a_record_is_written_without_the_drivers_version(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert record.driver() == ""
+
+
+def test_where_no_record_can_be_written_nothing_is_timed(host_library, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(step, "summary", lambda *_: pytest.fail("it was timed"))
+    assert command.main([str(host_library), "--step", "1.1b", "--record", str(tmp_path / "file")]) == 2
+    assert "another folder" in capsys.readouterr().err
 
 
 def test_what_pytorch_is_timed_with_is_of_the_same_sizes(tiny, monkeypatch):

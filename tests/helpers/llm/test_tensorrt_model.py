@@ -71,6 +71,34 @@ def test_another_engine_may_take_the_prompt(built, graph, tmp_path):
     model.close()
 
 
+@pytest.mark.parametrize("built", ["8.6.0"], indirect=True)
+def test_steps_take_the_prompt_where_no_engine_does(built, graph, tmp_path):
+    one = greedy(graph.with_name("fixed.onnx"), graph.with_name("one.onnx"), tokens=1)
+    path, expected = engine.build(one, "tensorrt", tmp_path), TorchModel(MODEL)
+    model = TensorRtModel(path)
+    for prompt in (PROMPT, [6], PROMPT[::-1]):
+        np.testing.assert_allclose(model.prefill([prompt]), expected.prefill([prompt]), atol=1e-5)
+    for _ in range(2):
+        model.begin(PROMPT)
+        for _ in range(TOKENS - 1):
+            model.advance()
+        assert [model.chosen()] == generate(expected, [PROMPT], TOKENS)
+    with pytest.raises(BadInput, match="17 tokens"):
+        model.begin([1] * 17)
+    model.close()
+
+
+@pytest.mark.parametrize("built", ["8.6.0"], indirect=True)
+def test_an_engine_of_one_length_takes_no_other(built, graph, tmp_path):
+    sides = [greedy(graph.with_name("fixed.onnx"), graph.with_name(f"{n}.onnx"), tokens=n) for n in (1, len(PROMPT))]
+    model = TensorRtModel(*(engine.build(one, "tensorrt", tmp_path) for one in sides))
+    assert generate(model, [PROMPT], TOKENS) == generate(TorchModel(MODEL), [PROMPT], TOKENS)
+    for wrong, expected in ((PROMPT[:-1], "at least 5"), ([*PROMPT, 2], "at most 5")):
+        with pytest.raises(BadInput, match=f"{len(wrong)} tokens\n.*{expected}"):
+            model.begin(wrong)
+    model.close()
+
+
 def test_slots_behind_the_new_tokens_are_left(graph):
     model = OnnxModel(graph.with_name("fixed.onnx"))
     model.prefill([PROMPT])

@@ -4,9 +4,9 @@ Runs what the Python at hand has the libraries for, so it is called in two of th
 PyTorch's rows need torch and transformers (and time on its GPU), the engines need TensorRT and no torch. Llama-2-7B is
 measured only where --only names it.
 
-A form is two engines, one for a token and one for the prompt, each of fixed sizes. Those that decode are built first, and
-their steps are checked and timed at once. A prompt's engine that takes the builder too long may be built in a call of its
-own, at a lower level: --only '/build/*/prefill$' --builderOptimizationLevel 1. Its record says the level.
+A form is two engines, one for a token and one for the prompt, each of fixed sizes. Those that decode are built first,
+and their steps are checked and timed at once. A prompt's engine that takes the builder too long may be built in a call
+of its own, at a lower level: --only '/build/*/prefill$' --builderOptimizationLevel 1. Its record says the level.
 """
 
 import importlib.util

@@ -125,6 +125,8 @@ def parse(argv):
     parser.add_argument(
         "--builderOptimizationLevel", dest="level", type=int, choices=range(6), metavar="N", help="0 to 5 (TensorRT's)"
     )
+    parser.add_argument("--limit", type=_positive, metavar="SECONDS",
+                        help="end an engine's build that takes longer: it has failed, the next begins")  # fmt: skip
     parser.add_argument("--workspace", type=_positive, default=8192, metavar="MIB", help="scratch memory limit (8192)")
     options = parser.parse_args(argv)
     if options.plugin and not os.path.isfile(options.plugin):

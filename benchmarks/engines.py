@@ -3,28 +3,29 @@
 Needs NumPy, onnx and tensorrt, no torch. `--runtime=onnxruntime` stands in on a machine without a GPU.
 """
 
-import collections
 import functools
 import json
 
 from benchmarks import frames
+from benchmarks.apart import apart
+from benchmarks.built import summed, told
 from benchmarks.measured import GRAPH, PLUGIN, SINGLE, bare
 from benchmarks.session import preparing
 from helpers import benchmark, engine
 from helpers import graph as graph_file
-from helpers.engine import cache
-from helpers.errors import BadInput
+from helpers.errors import BadInput, reason
 from helpers.files import atomic
 from helpers.sequence import beginning
 
 # Options of `helpers.engine.build`; constrained: what `config.fp32` says stays in FP32, or what a search left there
-# ("smallest"); half: plugins in both forms.
+# ("smallest"); half: plugins in both forms. A build whose tactics others have timed is shorter, so those with fewer
+# types to choose from come first: what a build has timed is kept when it ends, and lost if it is cut off.
 ENGINES = {
     "fp32": {"precision": "fp32", "tf32": False},
+    "tf32": {"precision": "fp32"},
     "qdq_tf32": {"precision": "explicit", "graph": "_qdq"},  # INT8, and nothing in half precision
     "fp16": {"precision": "fp16", "constrained": True, "half": True},
     "smallest": {"precision": "fp16", "constrained": "smallest"},
-    "tf32": {"precision": "fp32"},
     # INT8 and half precision. TensorRT 8.6.0 gets a projection of standard operators wrong whatever is quantized, even
     # a single sum: a slice of it hands on other values than it was given, though both are to stay in FP32.
     "qdq": {"precision": "best", "constrained": True, "graph": "_qdq", "half": True},
@@ -32,7 +33,6 @@ ENGINES = {
     "fp16_all": {"precision": "fp16"},  # negative control: everything in half precision
 }
 CONTROL = "fp16_all"
-TOLD = ("sha256", "size_bytes", "build_seconds", "flags", "layer_count", "precisions", "constrained_layers", "device")
 
 
 def run(session, options):
@@ -130,7 +130,9 @@ class Shape:
 
     def built(self, onnx, settings):
         """Build the engine; where it lies and what its metadata file says of it."""
-        path = engine.build(onnx, self.options.runtime, self.work / "engines", **settings)
+        limit = self.options.limit
+        build = functools.partial(apart, engine.build, limit=limit) if limit else engine.build
+        path = build(onnx, self.options.runtime, self.work / "engines", **settings)
         return {"engine": str(path.relative_to(self.work))} | told(path)
 
     def implementation(self, settings, plugin):
@@ -172,12 +174,17 @@ class Shape:
         """Every engine, queued and as a CUDA graph, in turns over several frames."""
         rounds, iterations = (2, 2) if self.options.tiny else (10, 20)
         modes = {"": {}, GRAPH: {"cuda_graph": True}} if self.options.runtime == "tensorrt" else {"": {}}
-        loaded = {}
+        loaded, refused = {}, {}
         try:
             for name, path in timed.items():
                 for suffix, options in modes.items():
-                    loaded[name + suffix] = self.load(path, **options)
-            memory = {name: used for name in timed if (used := loaded[name].memory())}
+                    try:
+                        loaded[name + suffix] = self.tried(path, options)
+                    except Exception as error:
+                        refused[name + suffix] = reason(error)
+            if not loaded:
+                raise RuntimeError(f"no engine runs: {refused}")
+            memory = {name: used for name in loaded if name in timed and (used := loaded[name].memory())}
             feeds = [self.feeds(opened, index) for index in range(min(4, len(self.frames)))
                      for opened in [next(iter(loaded.values()))]]  # fmt: skip
             found = benchmark.compare_engines(loaded, feeds, rounds, iterations, warmup=3)
@@ -185,8 +192,19 @@ class Shape:
             for opened in loaded.values():
                 opened.close()
         return {"rounds": rounds, "iterations": iterations, "frames": len(feeds), "memory_mib": memory,
+                "refused": refused,
                 **{kind: {name: timing for name, timing in one.timings.items()} for kind, one in found.items()},
                 "speedup": {kind: one.speedups for kind, one in found.items()}}  # fmt: skip
+
+    def tried(self, path, options):
+        """The engine after a frame, so that one that does not run is known before the others are timed."""
+        opened = self.load(path, **options)
+        try:
+            opened.run(self.feeds(opened, 0))
+        except BaseException:
+            opened.close()
+            raise
+        return opened
 
     def feeds(self, opened, index):
         """Inputs of a frame, complete for this engine."""
@@ -202,24 +220,6 @@ class Shape:
         with atomic(out) as part:
             part.write_text(json.dumps({"profile": rows, "layers": layers}, indent=1) + "\n")
         return {"file": str(out.relative_to(self.work))} | summed(rows)
-
-
-def told(path):
-    """What the metadata file of an engine says of it and its build."""
-    meta = cache.read_meta(path)
-    return {key: meta[key] for key in TOLD if key in meta}
-
-
-def summed(rows):
-    """What a profile says: the number of layers, the largest ones, and sums in ms, of all and by type and precision."""
-    sums = {key: collections.Counter() for key in ("type", "precision")}
-    for row in rows:
-        for key, total in sums.items():
-            total[row[key]] += row["ms"]
-    top = sorted(rows, key=lambda row: -row["ms"])[:12]
-    return {"layers": len(rows), "ms": sum(row["ms"] for row in rows),
-            "top": [{**row, "layer": row["layer"][:300]} for row in top],
-            **{f"ms_by_{key}": dict(total.most_common()) for key, total in sums.items()}}  # fmt: skip
 
 
 def graph(work, shape, name):

@@ -41,6 +41,13 @@ def timings_of(pieces, runtime, shape):
     return timings, lambda name: pieces[sources[name]]
 
 
+def refused(pieces):
+    """[(piece and engine, reason)] of what could not be timed in turns with others."""
+    in_turns = {key: entry for key, entry in pieces.items() if key.rsplit("/", 1)[1] in ("time", "eager", KERNELS)}
+    return [(f"{key}/{name}", why) for key, entry in in_turns.items()
+            for name, why in entry.get("result", {}).get("refused", {}).items()]  # fmt: skip
+
+
 def _by_name(entry):
     """{name: {kind: percentiles}} of a piece that timed several engines."""
     result = (entry or {}).get("result") or {}
@@ -74,6 +81,9 @@ def metrics_of(pieces, runtime, shape, name):
     built = result(f"{runtime}/{shape}/build/{name}")
     if built:
         metrics |= {"engine_mib": built["size_bytes"] / 2**20, "build_seconds": built["build_seconds"]}
+        metrics |= {"builder_level": built["builder_level"]} if "builder_level" in built else {}
+        if "tactic_sources" in built:
+            metrics["tactic_sources"] = ", ".join(built["tactic_sources"]) or "none"
     whole = "time" if runtime != "pytorch" else KERNELS if name.endswith(f"_{KERNELS}") else "eager"
     together = result(f"{runtime}/{shape}/{whole}")
     if name in timings and "operators" in together:

@@ -5,6 +5,9 @@ FP16 is `model.half()` with the projection, the coordinates and the box regressi
 both ways, as the engines' has. The custom operators are composed of PyTorch's own, also where the compiled library is
 there: these are the figures of somebody without it. With --plugin, eager runs once more with the library's kernels,
 under names that end in "_kernels", and so does torch.compile in every precision.
+
+Eager has a process of its own: where PyTorch refuses to capture a graph, its generator of random numbers stays in
+capture, and torch.compile, which asks for the generator's state, fails in that process from then on.
 """
 
 import contextlib
@@ -16,6 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks import frames
+from benchmarks.apart import apart
 from benchmarks.measured import GRAPH, KERNELS
 from benchmarks.runner import Runner, tf32
 from benchmarks.session import of_file
@@ -44,16 +48,14 @@ def run(session, options):
         raise BadInput("torch", "no GPU that PyTorch can use", "an NVIDIA GPU", "run this stage on a machine with one")
     session.piece("pytorch/ceilings", ceilings, 20)
     system = options.system
-    networks = {shape: (system.network(shape, options.checkpoint), frames.Frames(session.work / "frames" / shape))
-                for shape in options.shapes}  # fmt: skip
+    networks = {shape: opened(options, shape) for shape in options.shapes}
     made_of = {shape: [of_file(options.checkpoint)] if shape == "mini" else None for shape in networks}
     with library.use(None):
         _pieces(session, options, networks, made_of)
     if options.plugin:
         for shape in networks:
             made_of[shape] = [*library.identity([options.plugin]), *(made_of[shape] or ())]
-        for shape, (model, kept) in networks.items():
-            piece = partial(with_kernels, options.plugin, system, model, kept, options.tiny)
+            piece = partial(_apart, eager_of, options, shape, options.plugin)
             session.piece(f"pytorch/{shape}/{KERNELS}", piece, 60, made_of[shape])
         with library.use(options.plugin):
             chosen = {name: COMPILED[name] for name in OF_KERNELS}
@@ -64,9 +66,7 @@ def _pieces(session, options, networks, made_of):
     """`made_of`: shape -> the files that a network is made of, for the records; None for random weights."""
     system = options.system
     for shape, (model, kept) in networks.items():
-        session.piece(
-            f"pytorch/{shape}/eager", lambda m=model, k=kept: eager(system, m, k, options.tiny), 60, made_of[shape]
-        )
+        session.piece(f"pytorch/{shape}/eager", partial(_apart, eager_of, options, shape), 60, made_of[shape])
         for precision in ("fp32", "tf32", "fp16"):
             out = session.work / "outputs" / shape / f"pytorch-{precision}.npz"
             session.piece(f"pytorch/{shape}/stream/{precision}",
@@ -86,10 +86,23 @@ def _compile(session, system, networks, made_of, chosen, suffix=""):
             session.piece(f"pytorch/{shape}/{name}{suffix}", piece, seconds, made_of[shape])
 
 
-def with_kernels(path, *arguments):
-    """`eager` with the compiled kernels of the library at `path`."""
+def opened(options, shape):
+    """(network, frames) of one shape."""
+    network = options.system.network(shape, options.checkpoint)
+    return network, frames.Frames(options.work / "frames" / shape)
+
+
+def _apart(function, *arguments):
+    """A call in a process of its own, for which this one gives its unused memory on the GPU back."""
+    torch.cuda.empty_cache()
+    return apart(function, *arguments)
+
+
+def eager_of(options, shape, path=None):
+    """`eager` of one shape, with the compiled kernels of the library at `path` if one is given."""
     with library.use(path):
-        return eager(*arguments, suffix=f"_{KERNELS}") | {"operators": "compiled kernels"}
+        found = eager(options.system, *opened(options, shape), options.tiny, suffix=f"_{KERNELS}" * bool(path))
+    return found | {"operators": "compiled kernels" if path else "composed in PyTorch"}
 
 
 def eager(system, model, kept, tiny, suffix=""):
@@ -112,8 +125,7 @@ def eager(system, model, kept, tiny, suffix=""):
     rounds, iterations = (2, 2) if tiny else (10, 10)
     feeds = [kept[index] for index in range(min(4, len(kept)))]
     found = benchmark.compare_engines(runners, feeds, rounds, iterations, warmup=5)
-    return _timings(found) | {"memory_mib": memory, "refused": refused, "rounds": rounds, "iterations": iterations,
-                              "operators": "composed in PyTorch"}  # fmt: skip
+    return _timings(found) | {"memory_mib": memory, "refused": refused, "rounds": rounds, "iterations": iterations}
 
 
 def _timings(found):

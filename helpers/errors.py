@@ -28,6 +28,16 @@ class BadInput(ValueError):
         text = f"{self.where}\n  found:    {self.found}\n  expected: {self.expected}\n  fix:      {self.fix}"
         super().__init__(printable(text))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that it goes whole from one process to another."""
+        return _again, (type(self), str(self), vars(self))
+
+
+def _again(kind, text, fields):
+    error = kind.__new__(kind, text)
+    vars(error).update(fields)
+    return error
+
 
 def check_config(config: object, *fields: str) -> None:
     """BadInput unless `config` is the configuration of a system, or has at least the `fields` that are read of it."""

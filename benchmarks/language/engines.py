@@ -7,7 +7,7 @@ import statistics
 
 import numpy as np
 
-from benchmarks.engines import summed, told
+from benchmarks.built import summed, told
 from benchmarks.language import sizes
 from benchmarks.language.agreement import compared, same_until
 from benchmarks.language.sizes import PARTS, SIZES, folder, forms

@@ -1,6 +1,6 @@
 """The figures that the prose of docs/results.md quotes, by the names that template.md gives them."""
 
-from ci.results.occupancy import BEFORE
+from ci.results.occupancy import BEFORE, missing
 from ci.results.precisions import told
 from ci.results.recorded import CPU, day, device
 from ci.results.tables import A40, BY_HOST, MINI, PROJECTED, PUBLISHED, SPEEDS
@@ -54,6 +54,7 @@ def quoted(results):
     speeds = results.latest(SPEEDS, CPU)
     metrics = {name: record.metrics for name, record in found.items()}
     return metrics | _ratios(metrics) | _graphs(metrics) | _sums(metrics) | told(results) | {
+        "occupancy_missing": missing(results),
         "tensorrt": found["int8"].versions["tensorrt"],
         "torch": found["eager_fp32"].versions["torch"],
         "operators_torch": found["operators"].versions["torch"].partition("+")[0],

@@ -1,17 +1,35 @@
-"""The tables of FB-OCC on a GPU: accuracy of the mini, latency of the published size."""
+"""The tables of FB-OCC on a GPU: accuracy of the mini, latency of the published size, where its time goes.
 
-from ci.results.recorded import figure, markdown, on_gpu
+They have the rows that are recorded.
+"""
+
+from ci.results.recorded import day, figure, markdown, on_gpu, rounded
+from helpers.errors import BadInput
 
 BEFORE = "2026-11-28"  # the day of the graph whose head enlarged volumes before it predicted
 LABELS = {
     "fp32-plugin": "FP32", "tf32-plugin": "TF32", "fp16-plugin": "FP16, what needs it in FP32",
-    "fp16-all-plugin": "FP16 everywhere: the control", "create-engine": "`create_engine --fp16`, the later graph",
+    "qdq-tf32-plugin": "INT8 by Q/DQ, the rest TF32", "qdq-plugin": "INT8 by Q/DQ, the rest FP16",
+    "fp16-all-plugin": "FP16 everywhere: the control", "create-engine": "`create_engine --fp16`",
 }  # fmt: skip
 TIMES = {
     "pytorch-fp32": "PyTorch eager FP32", "pytorch-tf32": "PyTorch eager, TF32 allowed",
-    "pytorch-fp16": "PyTorch eager FP16", "tensorrt-fp32-plugin": "TensorRT FP32",
-    "tensorrt-tf32-plugin": "FP32 with TF32 allowed",
+    "pytorch-fp16": "PyTorch eager FP16", "pytorch-fp32-kernels": "eager with our kernels, FP32",
+    "pytorch-tf32-kernels": "eager with our kernels, TF32", "pytorch-fp16-kernels": "eager with our kernels, FP16",
+    "pytorch-compile-fp32": "torch.compile FP32", "pytorch-compile-tf32": "torch.compile, TF32 allowed",
+    "pytorch-compile-fp16": "torch.compile FP16",
+    "pytorch-compile-fp32-kernels": "torch.compile with our kernels, FP32",
+    "pytorch-compile-tf32-kernels": "torch.compile with our kernels, TF32",
+    "pytorch-compile-fp16-kernels": "torch.compile with our kernels, FP16",
+    "tensorrt-fp32-plugin": "TensorRT FP32", "tensorrt-tf32-plugin": "TensorRT, TF32 allowed",
+    "tensorrt-qdq-tf32-plugin": "TensorRT, INT8 by Q/DQ, the rest TF32",
+    "tensorrt-fp16-plugin": "TensorRT FP16, what needs it in FP32",
+    "tensorrt-fp16-half-plugin": "TensorRT FP16, plugins on single halves",
+    "tensorrt-qdq-plugin": "TensorRT, INT8 by Q/DQ, the rest FP16",
+    "tensorrt-qdq-half-plugin": "TensorRT, INT8 by Q/DQ, the rest FP16, plugins on single halves",
 }  # fmt: skip
+BY_TYPE = {"plugins": ("PluginV2",), "enlarged volumes": ("Resize",), "changes of layout": ("Reformat",),
+           "fused by Myelin": ("Myelin",)}  # fmt: skip
 TIMES_BEFORE = {
     "pytorch-fp32": "PyTorch eager FP32", "pytorch-tf32": "PyTorch eager, TF32 allowed",
     "pytorch-fp16": "PyTorch eager FP16", "pytorch-fp32-kernels": "the same with our kernels, FP32",
@@ -25,34 +43,80 @@ def occupancy(results):
     """Accuracy of the trained mini FB-OCC on the GPU, and how far it is from ONNX Runtime."""
     rows = []
     for name, label in LABELS.items():
-        record = results.latest(f"fbocc-mini-tensorrt-{name}")
-        rows.append({
-            "": label,
+        record = _recorded(results, f"fbocc-mini-tensorrt-{name}")
+        rows += [{
+            "": label + ", the later graph" * _later(record),
             "mIoU": figure(record, "mIoU", 2),
             "RayIoU": figure(record, "RayIoU", 2),
             "voxels of another class": f"{record.metrics['classes_differ']:.1e}",
             "largest error of a logit, over the largest": f"{record.metrics['logits_rel']:.1e}",
             "record": results.link(record),
-        })  # fmt: skip
+        }] if record else []  # fmt: skip
     return markdown(rows)
 
 
 def occupancy_before(results):
     """Latency of FB-OCC at its published size as its graph was on the day `BEFORE`, beside PyTorch."""
-    return _times(results, TIMES_BEFORE, BEFORE)
+    of_before = {name: results.latest(f"fbocc-published-{name}", at=BEFORE) for name in TIMES_BEFORE}
+    return _times(results, of_before, TIMES_BEFORE)
 
 
 def occupancy_times(results):
     """The same of the graph of today."""
-    return _times(results, TIMES, "")
+    return _times(results, today(results), TIMES)
 
 
-def _times(results, labels, at):
+def occupancy_profiles(results):
+    """Where the time of that graph's engines goes, by type of layer."""
     rows = []
-    for name, label in labels.items():
-        record = results.latest(f"fbocc-published-{name}", at=at)
+    for name, label in TIMES.items():
+        record = _recorded(results, f"fbocc-published-{name}-profile")
+        if not _later(record):
+            continue
+        ms = {key: value for key, value in record.metrics.items() if key.startswith("type/")}
+        sums = {"convolutions": sum(value for key, value in ms.items() if key.startswith("type/Cask"))}
+        sums |= {column: sum(ms.get(f"type/{kind}_ms", 0) for kind in kinds) for column, kinds in BY_TYPE.items()}
+        sums["other layers"] = record.metrics["sum_ms"] - sum(sums.values())
         rows.append({
-            "": label,
+            "ms, of its profile": label,
+            **{column: rounded(value, 2) for column, value in sums.items()},
+            "sum": figure(record, "sum_ms", 2),
+            "record": results.link(record),
+        })  # fmt: skip
+    return markdown(rows) if rows else "No profile of an engine of this graph is recorded."
+
+
+def today(results):
+    """{name: record} of `TIMES`, of the graph of today."""
+    found = {name: _recorded(results, f"fbocc-published-{name}") for name in TIMES}
+    return {name: record for name, record in found.items() if _later(record)}
+
+
+def missing(results):
+    """What of `TIMES` has no record of the graph of today, as one clause."""
+    there = today(results)
+    return "; ".join(label for name, label in TIMES.items() if name not in there) or "nothing"
+
+
+def _recorded(results, name):
+    """The latest record of a name, None where there is none."""
+    try:
+        return results.latest(name)
+    except BadInput:
+        return None
+
+
+def _later(record):
+    """Whether there is a record, and of the graph of today."""
+    return record is not None and str(day(record).date()) > BEFORE
+
+
+def _times(results, found, labels):
+    rows = []
+    for name, record in found.items():
+        level = record.metrics.get("builder_level")
+        rows.append({
+            "": labels[name] + f" (builder level {level})" * (level is not None),
             **on_gpu(record),
             "queued in, ms": figure(record, "enqueue_ms_p50", 1),
             "with copies, ms": figure(record, "host_ms_p50", 1),

@@ -2,7 +2,7 @@
 
 from ci.results.kernels import gridsample, gridsample_cases, mixture, operators
 from ci.results.language import language
-from ci.results.occupancy import occupancy, occupancy_before, occupancy_times
+from ci.results.occupancy import occupancy, occupancy_before, occupancy_profiles, occupancy_times
 from ci.results.precisions import minding, planned, planned_on_gpu
 from ci.results.recorded import CPU, figure, markdown, on_gpu, ratio, rounded
 from ci.results.steps import step_operators, steps
@@ -163,6 +163,7 @@ TABLES = (
     occupancy,
     occupancy_before,
     occupancy_times,
+    occupancy_profiles,
     language,
     on_cpu,
     planned,

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import pickle
 import shlex
 import shutil
 import sys
@@ -351,6 +352,39 @@ def test_an_engine_that_does_not_build_leaves_the_others(trt, work, minidrive, c
     assert "out of luck" in capsys.readouterr().out
 
 
+def test_an_engine_that_does_not_run_leaves_the_times_of_the_others(trt, work, minidrive, monkeypatch, capsys):
+    def tried(shape, path, options, whole=engines.Shape.tried):
+        if "tf32" not in str(path) and options.get("cuda_graph"):
+            raise RuntimeError("not to be captured")
+        return whole(shape, path, options)
+
+    monkeypatch.setattr(engines.Shape, "tried", tried)
+    only = ("--only", "build/fp32", "build/tf32", "mini/time")
+    assert call("tensorrt", work, minidrive, *only) == 0
+    timed = result(work, "tensorrt/mini/time")
+    assert set(timed["gpu"]) == {"fp32", "tf32"} and set(timed["refused"]) == {"fp32_graph", "tf32_graph"}
+    call("records", work, minidrive)
+    assert "tensorrt/mini/time/fp32_graph: RuntimeError: not to be captured" in capsys.readouterr().out
+
+
+def test_the_record_of_an_engine_tells_what_its_builder_was_told(trt, work, minidrive):
+    built = ("--only", "build/fp32", "--builderOptimizationLevel=2", "--tacticSources=none")
+    assert call("tensorrt", work, minidrive, *built) == 0
+    assert call("tensorrt", work, minidrive, "--only", "mini/time") == 0  # which says nothing of a level
+    found = measured.metrics_of(Session(work).pieces(), "tensorrt", "mini", "fp32")
+    assert (found["builder_level"], found["tactic_sources"]) == (0, "none")  # a trial has level 0
+
+
+def test_a_build_that_takes_too_long_is_ended_and_the_next_one_begins(work, minidrive, capsys):
+    only = ("--runtime=onnxruntime", "--only", "build/fp32", "build/qdq", "mini/time")
+    assert call("tensorrt", work, minidrive, *only, "--limit=0.01") == 1
+    said = capsys.readouterr().out
+    assert all(f"onnxruntime/mini/build/{name}" in said for name in ("fp32", "qdq")), said
+    assert "TimeoutError: not ready after 0.01 s" in said and not list((work / "engines").glob("*"))
+    assert call("tensorrt", work, minidrive, *only, "--limit=100", "--retry") == 0
+    assert set(result(work, "onnxruntime/mini/time")["host"]) == {"fp32", "qdq"}
+
+
 def test_times_without_an_engine_are_told_as_such(work, minidrive, capsys):
     assert call("tensorrt", work, minidrive, "--runtime=onnxruntime", "--only=mini/time") == 1
     told = capsys.readouterr()
@@ -525,6 +559,7 @@ def pytorch(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.compiler, "reset", lambda: None)
     monkeypatch.setattr(pytorch, "Runner", Counter)
+    monkeypatch.setattr(pytorch, "apart", lambda function, *given: function(*pickle.loads(pickle.dumps(given))))
     return pytorch
 
 
@@ -534,7 +569,7 @@ def pytorch(monkeypatch):
 def test_a_budget_cuts_off_the_longest_compilers_first(pytorch, work, monkeypatch, budget, left):
     shutil.copytree(work / "frames" / "mini", work / "frames" / "published")
     monkeypatch.setattr(type(SYSTEM), "network", lambda *_: None)
-    for name in ("ceilings", "eager", "stream", "scale", "compiled"):
+    for name in ("ceilings", "eager_of", "stream", "scale", "compiled"):
         monkeypatch.setattr(pytorch, name, lambda *_: {})
     names = []
 
@@ -562,7 +597,7 @@ def test_pytorch_runs_without_the_kernels_and_once_more_with_those_of_the_plugin
 
     def eager(*_, suffix=""):
         chosen.append((pytorch.library._chosen, suffix))
-        return {"gpu": {f"fp32{suffix}": timing}, "memory_mib": {f"fp32{suffix}": 3.0}, "operators": "composed"}
+        return {"gpu": {f"fp32{suffix}": timing}, "memory_mib": {f"fp32{suffix}": 3.0}}
 
     monkeypatch.setattr(pytorch, "eager", eager)
     compiled = lambda network, kept, precision, *_: chosen.append(precision) or {"gpu": {"compiled": timing}}  # noqa: E731
@@ -572,13 +607,16 @@ def test_pytorch_runs_without_the_kernels_and_once_more_with_those_of_the_plugin
     monkeypatch.setattr(pytorch, "stream", lambda *_: {})
     monkeypatch.setattr(pytorch, "ceilings", lambda: {"bandwidth": 1})
     before = pytorch.library._chosen
+    of_itself, alone = pytorch.apart, []
+    monkeypatch.setattr(pytorch, "apart", lambda *given: alone.append(given[0]) or of_itself(*given))
     session = Session(work, command="make run")
     pytorch.run(session, measure_gpu.parse(["pytorch", "--tiny", f"--work={work}", f"--plugin={plugin}"]))
+    assert alone == [pytorch.eager_of] * 2  # what a refused capture leaves is not what a compiler meets
     assert chosen == [(None, ""), "fp16", "bf16", (str(plugin), "_kernels"), "fp16"]
     assert session.result("pytorch/mini/compile_fp16_kernels") and pytorch.library._chosen == before
     found = {name: metrics for name, metrics, _ in report.engines(session.pieces(), SYSTEM.name)}
     plain, kernels = (found[f"bevformer-mini-pytorch-fp32{end}"] for end in ("", "_kernels"))
-    assert (plain["operators"], kernels["operators"]) == ("composed", "compiled kernels")
+    assert (plain["operators"], kernels["operators"]) == ("composed in PyTorch", "compiled kernels")
     assert kernels["memory_peak_mib"] == 3 and kernels["gpu_ms_p50"] == 2
     options = measure_gpu.parse(["records", "--tiny", f"--work={work}"])
     report.run(session, options)

@@ -5,6 +5,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from benchmarks import __main__ as measure_gpu
+from benchmarks import engines
 from benchmarks.systems import SYSTEMS
 from ci.results import __main__ as command
 from ci.results import figures, language, occupancy, pages, picture, recorded, tables
@@ -65,14 +67,56 @@ def test_latest_record_of_a_name_on_the_kind_of_device_asked_for(recorded_as):
         found.latest("a", at="2026-01-30")
 
 
+TODAY = "2026-11-29T12:00:00+00:00"
+
+
 def test_a_graph_before_and_the_one_of_today_share_no_table(recorded_as):
     times = {f"fbocc-published-{name}": 1.0 for name in {**occupancy.TIMES, **occupancy.TIMES_BEFORE}}
     of_before = [record(name, {"gpu_ms_p50": 8.0}, date=f"{occupancy.BEFORE}T12:00:00+00:00") for name in times]
-    today = [record(name, {"gpu_ms_p50": 4.0, "enqueue_ms_p50": 2.0}, date="2026-11-29T12:00:00+00:00")
-             for name in times]  # fmt: skip
+    today = [record(name, {"gpu_ms_p50": 4.0, "enqueue_ms_p50": 2.0}, date=TODAY) for name in times]
     found = recorded_as(*of_before, *today)
     assert {row[1] for row in rows(occupancy.occupancy_before(found))[1:]} == {"8.00"}
     assert {(row[1], row[3]) for row in rows(occupancy.occupancy_times(found))[1:]} == {("4.00", "2.0")}
+    assert len(rows(occupancy.occupancy_times(found))) == 1 + len(occupancy.TIMES)
+    assert occupancy.missing(found) == "nothing"
+
+
+def test_a_row_of_today_s_graph_stands_there_once_it_is_measured(recorded_as):
+    old = [record(f"fbocc-published-{name}", {"gpu_ms_p50": 8.0}, date=f"{occupancy.BEFORE}T12:00:00+00:00")
+           for name in occupancy.TIMES_BEFORE]  # fmt: skip
+    new = record("fbocc-published-tensorrt-fp16-plugin", {"gpu_ms_p50": 6.0, "builder_level": 2}, date=TODAY)
+    profile = {"type/CaskConvolution_ms": 2.0, "type/CaskGemmConvolution_ms": 1.0, "type/PluginV2_ms": 0.5,
+               "type/Myelin_ms": 0.25, "type/Other_ms": 0.125, "sum_ms": 3.875}  # fmt: skip
+    before = recorded_as(*old)
+    assert "TensorRT FP16, what needs it in FP32" in occupancy.missing(before)
+    assert occupancy.occupancy_profiles(before).startswith("No profile")
+    found = recorded_as(new, record(f"{new.name}-profile", profile, date=TODAY))
+    ((label, ms, *_),) = rows(occupancy.occupancy_times(found))[1:]
+    assert (label, ms) == ("TensorRT FP16, what needs it in FP32 (builder level 2)", "6.00")
+    assert label.partition(" (")[0] not in occupancy.missing(found)
+    head, row = rows(occupancy.occupancy_profiles(found))
+    named = dict(zip(head, row, strict=True))
+    assert (named["convolutions"], named["plugins"], named["other layers"], named["sum"]) == (
+        "3.00", "0.50", "0.13", "3.88",
+    )  # fmt: skip
+
+
+def test_accuracy_says_which_graph_a_row_is_of(recorded_as):
+    scores = {"mIoU": 39.0, "RayIoU": 50.0, "classes_differ": 0.1, "logits_rel": 0.2}
+    name = "fbocc-mini-tensorrt-{}".format
+    dates = {"fp32-plugin": f"{occupancy.BEFORE}T12:00:00+00:00", "qdq-tf32-plugin": TODAY}
+    found = recorded_as(*(record(name(end), scores, date=date) for end, date in dates.items()))
+    labels = [row[0] for row in rows(occupancy.occupancy(found))[1:]]
+    assert labels == ["FP32", "INT8 by Q/DQ, the rest TF32, the later graph"]
+
+
+def test_all_that_is_timed_of_fbocc_has_a_row():
+    pytorch = pytest.importorskip("benchmarks.pytorch")
+    options = measure_gpu.parse(["tensorrt", "--system=fbocc", f"--plugin={__file__}"])
+    timed = {f"tensorrt-{name}" for name in engines.names(options, "published") if engines.bare(name) != "best"}
+    eager = {"fp32", "tf32", "fp16", *pytorch.OF_KERNELS}
+    timed |= {f"pytorch-{name}{end}" for name in eager for end in ("", "-kernels")}
+    assert {name.replace("_", "-") for name in timed} == occupancy.TIMES.keys()
 
 
 def test_logits_that_nobody_held_against_pytorch_are_not_called_broken(recorded_as):

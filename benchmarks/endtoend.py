@@ -2,36 +2,52 @@
 
 Before: the host decodes and prepares the pictures, the engine takes and gives whole tensors, one frame after the other.
 After: a graph with ends (`helpers.graph.ends`), and `helpers.pipeline`. Both in turns, in one process, over the same
-frames; latency with one frame on its way, then as many as there are slots, then several vehicles at once. Needs NumPy,
-OpenCV, onnx and the runtime; no torch, no devkit.
+frames: latency with one frame on its way; throughput with as many as there are slots, and of several vehicles at once.
+On a CPU with one core, and with all of them. libjpeg-turbo goes first, for a library that brings the process down takes
+only its own pieces along. Needs NumPy, OpenCV, onnx and the runtime; no torch, no devkit.
 """
 
 import collections
 import contextlib
+import functools
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
-import numpy as np
-
-from benchmarks import decoding, engines, shots
+from benchmarks import agreement, decoding, engines, frames, shots
+from benchmarks.session import of_file
 from helpers import cores, pipeline
 from helpers.benchmark import Timing
-from helpers.dataset.images import decode_image
 from helpers.graph.ends import FP32
 
 ENGINES = {"tensorrt": ("fp16", "qdq"), "onnxruntime": ("fp32",)}  # what is measured
-DEPTH = 3
+TIMED, DEPTH, TURBO = 8, 3, "libjpeg-turbo"
 VEHICLES = (1, 2, 4)
 
 
 def run(session, options):
     """All pieces of the stage, for systems whose graph takes such ends."""
     engines.check_runtime(options)
-    for shape in options.shapes:
-        if options.system.has_ends(shape):
-            for name in ENGINES[options.runtime]:
-                EndToEnd(session, options, shape, name).run()
+    found = [EndToEnd(session, options, shape, name) for shape in options.shapes if options.system.has_ends(shape)
+             for name in ENGINES[options.runtime]]  # fmt: skip
+    for decoder in decoders(options):
+        for one in found:
+            one.run(decoder)
+
+
+def decoders(options):
+    """Names of `helpers.pipeline.available`, libjpeg-turbo first; that alone without a GPU."""
+    others = [name for name in pipeline.available() if name != TURBO] if options.runtime == "tensorrt" else []
+    return [TURBO, *others]
+
+
+class Way(NamedTuple):
+    """An engine's file, the name of what decodes (None: the host, stage after stage), and the cores to keep to."""
+
+    path: str
+    decoder: str | None
+    cores: int
 
 
 class EndToEnd(engines.Shape):
@@ -42,83 +58,161 @@ class EndToEnd(engines.Shape):
         self.name = name + (engines.PLUGIN if options.plugin else "")
         self.on_gpu = options.runtime == "tensorrt"
 
-    def run(self):
-        given = shots.read(self.work / "pictures" / self.shape)
+    @functools.cached_property
+    def given(self):
+        """The frames that the stage prepare wrote; as many as are timed, the whole split of the mini."""
+        return shots.read(self.work / "pictures" / self.shape)
+
+    def run(self, decoder):
+        _ = self.given  # which have to be there before anything is built
         before = self.build_piece(self.name)
         plain = engines.graph(self.work, self.shape, self.name)
-        after = self.piece(f"build/{self.name}_ends", 120, None, self.build_ends, plain.with_stem(f"{plain.stem}_ends"))
-        if before and after:
-            both = [before["engine"], after["engine"]]
-            self.piece(f"endtoend/{self.name}", 60, both, self.measure, given, *both)
+        after = self.piece(f"build/{self.name}_ends", 170, None, self.build_ends, plain.with_stem(f"{plain.stem}_ends"))
+        if not (before and after):
+            return
+        paths = before["engine"], after["engine"]
+        made_of = [*paths, of_file(self.work / "pictures" / self.shape / "pictures.bin")]
+        piece = lambda kind, seconds, function: self.piece(  # noqa: E731
+            f"endtoend/{self.name}/{kind}/{named(decoder)}", seconds, made_of, function, *paths, decoder
+        )
+        if piece("latency", 30, self.latency) is None and decoder != TURBO:
+            return  # it does not work here
+        piece("throughput", 60, self.throughput)
+        if self.shape == "mini":
+            self.piece(f"stream/{self.name}", 20, paths[0], self.stream, self.name, paths[0])
+            piece("stream", 20, self.accuracy)
 
     def build_ends(self, onnx):
+        """The engine of the graph with ends; without the timing cache of graphs that have none."""
         settings = self.settings(self.name, bool(self.options.plugin))
         if engines.ENGINES[engines.bare(self.name)].get("constrained"):
             settings["layer_precisions"] = settings.get("layer_precisions", {}) | dict.fromkeys(FP32, "fp32")
+        settings.pop("timing_cache", None)  # TensorRT 8.6.0 refused layers held in FP32 beside another graph's cache
         return self.built(onnx, settings)
 
-    def measure(self, given, before, after):
-        """Latency of both in turns, then throughput; how far their boxes are apart."""
-        graph = {"cuda_graph": True} if self.on_gpu else {}
-        rounds = 1 if self.options.tiny else 5 if self.on_gpu else 2
+    def ways(self, before, after, decoder):
+        """Name -> `Way`: before and after, on a CPU with one core and with all."""
+        counts = (cores.count(),) if self.on_gpu else sorted({1, cores.count()})
+        end = {number: "" if self.on_gpu else f", {_counted(number, 'core')}" for number in counts}
+        return {name + end[number]: Way(path, way, number) for number in counts
+                for name, path, way in (("before", before, None), ("after", after, decoder))}  # fmt: skip
+
+    @contextlib.contextmanager
+    def opened(self, way, depth, beside=1):
+        """A `Serial` or a `Pipeline` that keeps to its cores, on an engine of its own, one of `beside` at once."""
+        options = {"cuda_graph": True} if self.on_gpu else {"threads": max(1, way.cores // beside)}
         with contextlib.ExitStack() as stack:
-            old = pipeline.Serial(stack.enter_context(self.load(before, **graph)), self.config)
-            new = stack.enter_context(self.load(after, **graph))
-            ways, differ = {"before": old}, {}
-            makers, refused = self.decoders(given[0])
-            for name, make in makers.items():
-                decoder = make()
-                differ |= {f"{name}, {key}": value for key, value in pixels(decoder, given[0].jpegs).items()}
-                ways[f"after, {name}"] = stack.enter_context(pipeline.Pipeline(new, self.config, decoder, depth=1))
-            found = latencies(ways, given, rounds)
+            with cores.kept_to(way.cores):
+                engine = stack.enter_context(self.load(way.path, **options))
+                made = pipeline.Serial(engine, self.config)
+                if way.decoder:
+                    decoder = pipeline.available()[way.decoder]()
+                    made = stack.enter_context(pipeline.Pipeline(engine, self.config, decoder, depth))
+            yield made
+
+    def latency(self, before, after, decoder):
+        """Of a frame by itself, in turns; how far pixels and boxes of the two ways are apart."""
+        given = self.given[:TIMED]
+        if decoder != TURBO and (why := decoding.refused(decoder, given[0].jpegs)):
+            raise RuntimeError(f"{decoder} does not work here: {why}")
+        ways = self.ways(before, after, decoder)
+        rounds = 1 if self.options.tiny else 5 if self.on_gpu else 3
+        with contextlib.ExitStack() as stack:
+            opened = {name: stack.enter_context(self.opened(way, 1)) for name, way in ways.items()}
+            runs = {name: functools.partial(_kept, opened[name], way.cores) for name, way in ways.items()}
+            found = latencies(runs, given, rounds)
+            last = [name for name in ways if name.startswith("before")][-1]
+            old = opened[last]
             found["engine_before"] = old.engine.time(old.feeds(given[0]), 3, 5 * rounds)
-            right, *others = ((name, list(way.run(given))) for name, way in ways.items())
-            boxes = {name: apart(right[1], done) for name, done in others}
-        counts = VEHICLES[:1] if self.options.tiny else VEHICLES[: None if self.on_gpu else 2]
-        found["throughput"] = {f"before, {n} vehicles": self.several(before, None, n, given, graph) for n in counts}
-        for name, make in makers.items():
-            for n in counts:
-                found["throughput"][f"after, {name}, {n} vehicles"] = self.several(after, make, n, given, graph)
-        return found | {"rounds": rounds, "frames": len(given), "depth": DEPTH, "cores": cores.count(),
-                        "pixels": differ, "boxes": boxes, "refused": refused}  # fmt: skip
-
-    def decoders(self, shot):
-        """Name -> what makes a decoder, of those that run here, and name -> why another does not."""
+            right = list(runs[last](given))
+            boxes = {name: agreement.boxes(right, list(run(given))) for name, run in runs.items() if name != last}
+        differ = agreement.decoded(decoder, given[0].jpegs) if decoder != TURBO else {}
         if not self.on_gpu:
-            return {"libjpeg-turbo": pipeline.Turbo}, {}
-        found = pipeline.available()
-        others = [name for name, make in found.items() if make is not pipeline.Turbo]
-        refused = {name: why for name in others if (why := decoding.refused(name, shot.jpegs))}
-        found = {name: make for name, make in found.items() if name not in refused}
-        return found, refused
+            differ |= agreement.prepared(self.work / "models" / f"{self.shape}_ends.onnx", self.config, given)
+        return found | {"decoder": decoder, "rounds": rounds, "frames": len(given), "cores": cores.count(),
+                        "pixels": differ, "boxes": boxes}  # fmt: skip
 
-    def several(self, path, decoder, vehicles, given, graph):
-        """Frames per second of several vehicles at once, each with its own states; and how busy the cores are."""
-        turns = 1 if self.options.tiny or not self.on_gpu else 8
+    def throughput(self, before, after, decoder):
+        """Frames per second of one and of several vehicles, each with its own states and an equal share of the
+        cores for its operators; and how busy the cores are."""
+        numbers = VEHICLES[:1] if self.options.tiny else VEHICLES[: None if self.on_gpu else 2]
+        rounds = 1 if self.options.tiny or self.on_gpu else 3
+        ways = self.ways(before, after, decoder).items()
+        asked = {f"{name}, {_counted(n, 'vehicle')}": (way, n) for name, way in ways for n in numbers}
+        samples = collections.defaultdict(list)
+        for turn in range(rounds):
+            for name in list(asked)[:: -1 if turn % 2 else 1]:
+                samples[name].append(self.several(*asked[name]))
+        return {"decoder": decoder, "depth": DEPTH, "cores": cores.count(), "throughput_rounds": rounds,
+                "throughput": {name: _middle(samples[name]) for name in asked}}  # fmt: skip
+
+    def several(self, way, vehicles):
+        """One measurement of `throughput`."""
+        turns, given = 1 if self.options.tiny or not self.on_gpu else 8, self.given[:TIMED]
         with contextlib.ExitStack() as stack:
-            opened = [stack.enter_context(self.load(path, **graph)) for _ in range(vehicles)]
-            ways = [pipeline.Serial(one, self.config) for one in opened]
-            if decoder:
-                ways = [stack.enter_context(pipeline.Pipeline(one, self.config, decoder(), DEPTH)) for one in opened]
-            for way in ways:
-                list(way.run(given[:1]))
+            ways = [stack.enter_context(self.opened(way, DEPTH, vehicles)) for _ in range(vehicles)]
+            stack.enter_context(cores.kept_to(way.cores))
+            for one in ways:
+                list(one.run(given[:1]))
             begun, worked = time.perf_counter(), time.process_time()
             with ThreadPoolExecutor(vehicles) as pool:
-                list(pool.map(lambda way: list(way.run(given * turns)), ways))
+                list(pool.map(lambda one: list(one.run(given * turns)), ways))
             wall, worked = time.perf_counter() - begun, time.process_time() - worked
-        frames = vehicles * turns * len(given)
-        return {"frames_per_second": frames / wall, "ms_per_frame": wall / frames * 1e3,
-                "cpu_ms_per_frame": worked / frames * 1e3,
-                "share_of_cores": worked / wall / cores.count()}  # fmt: skip
+        done = vehicles * turns * len(given)
+        return {"frames_per_second": done / wall, "ms_per_frame": wall / done * 1e3,
+                "cpu_ms_per_frame": worked / done * 1e3,
+                "busy_cores": worked / wall}  # fmt: skip
+
+    def accuracy(self, before, after, decoder):
+        """The boxes of all frames, as the stage `evaluate` reads them."""
+        raw = _Raw(self.config.states, self.config.initial_states, dict)
+        with self.load(after) as engine, pipeline.Pipeline(engine, raw, pipeline.available()[decoder]()) as way:
+            kept = [done.found for done in way.run(self.given)]
+        frames.save(self.output(outputs(self.name, decoder)), {key: [one[key] for one in kept] for key in kept[0]})
+        return {"frames": len(kept)}
 
 
-def latencies(ways, given, rounds):
-    """Milliseconds of a frame from its files to its boxes, and of every stage, in turns."""
-    whole, stages = ({name: collections.defaultdict(list) for name in ways} for _ in range(2))
+class _Raw(NamedTuple):
+    """A configuration that leaves outputs as they are."""
+
+    states: dict
+    initial_states: object
+    decode: object
+
+
+def named(decoder):
+    """The decoder's name as a part of a file's."""
+    return decoder.replace(" ", "_")
+
+
+def outputs(name, decoder):
+    """What the outputs of an engine with ends are called among those of the stage `tensorrt`."""
+    return f"{name}_ends_{named(decoder)}"
+
+
+def _middle(found):
+    """The measurement whose rate is the median, and the least and the largest rate."""
+    ordered = sorted(found, key=lambda one: one["frames_per_second"])
+    least, most = (ordered[at]["frames_per_second"] for at in (0, -1))
+    return ordered[len(found) // 2] | {"least_per_second": least, "most_per_second": most}
+
+
+def _counted(number, what):
+    return f"{number} {what}{'s' * (number > 1)}"
+
+
+def _kept(way, number, given):
+    with cores.kept_to(number):
+        yield from way.run(given)
+
+
+def latencies(runs, given, rounds):
+    """Milliseconds of a frame from its files to its boxes, and of every stage, in turns; `runs`: name -> function."""
+    whole, stages = ({name: collections.defaultdict(list) for name in runs} for _ in range(2))
     for turn in range(rounds + 1):
-        for name in list(ways)[:: -1 if turn % 2 else 1]:
+        for name in list(runs)[:: -1 if turn % 2 else 1]:
             begun = time.perf_counter()
-            for done in ways[name].run(given):
+            for done in runs[name](given):
                 ended = time.perf_counter()
                 if turn:
                     whole[name]["frame"].append((ended - begun) * 1e3)
@@ -128,25 +222,3 @@ def latencies(ways, given, rounds):
     return {"latency": {name: Timing(one["frame"]) for name, one in whole.items()},
             "stages": {name: {stage: statistics.median(samples) for stage, samples in one.items()}
                        for name, one in stages.items()}}  # fmt: skip
-
-
-def pixels(decoder, jpegs):
-    """How far a decoder's pixels are from libjpeg-turbo's, in steps of eight bits; {} for libjpeg-turbo itself."""
-    if not hasattr(decoder, "pixels"):
-        return {}
-    right = [decode_image(np.frombuffer(data, np.uint8), "a picture").astype(np.int16) for data in jpegs]
-    errors = [np.abs(one.astype(np.int16) - other) for one, other in zip(decoder.pixels(jpegs), right, strict=True)]
-    return {"most_steps": int(max(error.max() for error in errors)),
-            "mean_steps": float(np.mean([error.mean() for error in errors])),
-            "beyond_one_step": float(np.mean([(error > 1).mean() for error in errors]))}  # fmt: skip
-
-
-def apart(old, new):
-    """How far the boxes of two ways are apart: those of the same rank, and the share of ranks with another class."""
-    pairs = [(a.found, b.found) for a, b in zip(old, new, strict=True) if len(a.found) == len(b.found)]
-    same = [(a[np.flatnonzero(kept)], b[np.flatnonzero(kept)]) for a, b in pairs for kept in [a.labels == b.labels]]
-    return {"frames_of_equal_count": len(pairs), "frames": len(old),
-            "ranks_of_another_class": float(np.mean([(a.labels != b.labels).mean() for a, b in pairs] or [np.nan])),
-            "score_most": float(max((np.abs(a.scores - b.scores).max() for a, b in same if len(a)), default=np.nan)),
-            "center_m_median": float(np.median(np.concatenate(
-                [np.abs(a.centers - b.centers).max(1) for a, b in same] or [[np.nan]])))}  # fmt: skip

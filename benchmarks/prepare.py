@@ -18,6 +18,7 @@ from helpers.graph import cost
 from helpers.graph.ends import add_ends
 from helpers.models import create
 
+PICTURES = 8  # frames of the published size whose JPEG files are kept
 MINIDRIVE = ROOT / "data/minidrive"  # made where it is absent; a data root that the user names has to be there
 
 
@@ -57,7 +58,8 @@ def _prepare_shape(session, options, shape):
     of_both = settings | weights
     session.piece(f"prepare/{shape}/cost", lambda: _cost(onnx), 20, weights)
     if options.system.has_ends(shape):
-        session.piece(f"prepare/{shape}/ends", lambda: _ends(work, options, shape), 30, of_both)
+        with_count = of_both | {"frames": _count(options, shape, PICTURES)}
+        session.piece(f"prepare/{shape}/ends", lambda: _ends(work, options, shape), 30, with_count)
     session.piece(f"prepare/{shape}/preprocess", lambda: _preprocess_time(options, shape), 20, settings)
     session.piece(f"prepare/{shape}/reference", lambda: _reference(work, options, shape), 90, of_both)
     session.piece(f"prepare/{shape}/calibration", lambda: _calibration(work, options, shape), 60, of_both)
@@ -82,9 +84,9 @@ def _cost(path):
     return {"layers": cost.layers(path), "nodes": [node.name for node in graph.load(path).graph.node]}
 
 
-def _count(options, shape):
+def _count(options, shape, few=4):
     """Frames to keep: the whole of mini_val for the mini, a few to rotate among for timing."""
-    return 3 if options.tiny else {"mini": None}.get(shape, 4)
+    return 3 if options.tiny else {"mini": None}.get(shape, few)
 
 
 def _frames(work, options, shape):
@@ -96,10 +98,10 @@ def _frames(work, options, shape):
 
 
 def _ends(work, options, shape):
-    """The graph that takes pictures and gives boxes, and the JPEG files of a few frames."""
+    """The graph that takes pictures and gives boxes, and the JPEG files of the frames."""
     config, models = options.system.config(shape), work / "models"
     dataset = open_dataset(options.data, "v1.0-mini", "mini_val")
-    chosen = list(itertools.islice(stream(dataset, config), 3 if options.tiny else 8))
+    chosen = list(itertools.islice(stream(dataset, config), _count(options, shape, PICTURES)))
     shots.write(work / "pictures" / shape, chosen, config.pictures)
     return {
         "file": str(add_ends(models / f"{shape}.onnx", models / f"{shape}_ends.onnx", config)),

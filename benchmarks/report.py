@@ -10,6 +10,9 @@ from helpers import records
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
+SCORED = ("NDS", "mAP", "frames")
+PLAIN = "libjpeg-turbo"  # the decoder that a record's name leaves out
+
 
 def run(session, options):
     """Write one record per engine and one for each other piece of evidence; print the table."""
@@ -185,22 +188,27 @@ def steps(pieces):
 def end_to_end(pieces, system):
     """From JPEG files to boxes, before and after: latency and its stages, throughput, how far the results are apart."""
     for key, entry in pieces.items():
-        if "/endtoend/" not in key or "result" not in entry:
+        if "/endtoend/" not in key or "/latency/" not in key or "result" not in entry:
             continue
-        runtime, shape, _, name = key.split("/")
-        found = entry["result"]
-        metrics = {each: found[each] for each in ("rounds", "frames", "depth", "cores")}
+        runtime, shape, _, name, _, decoder = key.split("/")
+        result = lambda key: (pieces.get(key) or {}).get("result") or {}  # noqa: E731
+        metrics, found = {}, entry["result"] | result(key.replace("/latency/", "/throughput/"))
         for way, timing in found["latency"].items():
             metrics |= {f"{way}_ms_{each}": timing[each] for each in ("p50", "p90", "n")}
             metrics |= {f"{way}_{stage}_ms": ms for stage, ms in found["stages"][way].items()}
-        for way, one in found["throughput"].items():
+        for way, one in found.get("throughput", {}).items():
             metrics |= {f"{way}_{each}": number for each, number in one.items()}
         metrics |= {f"engine_before_{kind}_ms_p50": timing["p50"] for kind, timing in found["engine_before"].items()}
         for way, one in found["boxes"].items():
             metrics |= {f"{way}_boxes_{each}": number for each, number in one.items()}
-        for group in ("pixels", "refused"):
-            metrics |= {f"{group}_{each}": number for each, number in found[group].items()}
+        metrics |= {f"pixels_{each}": number for each, number in found["pixels"].items()}
+        for way, outputs in (("before", name), ("after", f"{name}_ends_{decoder}")) if shape == "mini" else ():
+            scores = result(f"evaluate/{runtime}-{outputs}")
+            metrics |= {f"{way}_{each}": scores[each] for each in SCORED if each in scores}
+        metrics |= {each: number for each, number in found.items() if not isinstance(number, dict)}
         built = {}
         for engine in (name, f"{name}_ends"):
             built |= artifacts(pieces, f"{runtime}/{shape}/build/{engine}")
-        yield f"{system}-{shape}-{runtime}-{name}-end-to-end", metrics, entry | {"artifacts": built}
+        built |= files(entry["depends"])
+        end = "" if decoder == PLAIN else f"-{decoder}"
+        yield f"{system}-{shape}-{runtime}-{name}-end-to-end{end}", metrics, entry | {"artifacts": built}

@@ -9,7 +9,7 @@ import functools
 import math
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 from helpers.errors import BadInput
@@ -67,6 +67,33 @@ def quota(folder: Path = CGROUPS) -> int | None:
         )
         return math.ceil(int(share) / int(period)) if int(share) > 0 else None
     return None
+
+
+@contextlib.contextmanager
+def kept_to(number: int) -> Iterator[None]:
+    """A block in which this thread, and those that start in it, keep to `number` cores, or to fewer by `limit`.
+
+    So do engines and pools that are made in it, and OpenCV where it is loaded. For measurements.
+    """
+    before, opencv = os.environ.get(VARIABLE), sys.modules.get("cv2")
+    bound = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    of_opencv = opencv.getNumThreads() if opencv else 0
+    os.environ[VARIABLE] = str(min(number, count()))
+    try:
+        if bound:
+            os.sched_setaffinity(0, sorted(bound)[: count()])
+        if opencv:
+            opencv.setNumThreads(count())
+        yield
+    finally:
+        if bound:
+            os.sched_setaffinity(0, bound)
+        if opencv:
+            opencv.setNumThreads(of_opencv)
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
 
 
 def environment(number: int) -> dict[str, str]:

@@ -11,94 +11,18 @@ import time
 
 import numpy as np
 import pytest
-from onnx import helper
 
 from benchmarks import __main__ as measure_gpu
-from benchmarks import comparison, divergence, engines, evaluate, frames, gridsample, measured, report, shots
+from benchmarks import comparison, divergence, engines, evaluate, frames, gridsample, measured, report
 from benchmarks.session import Session, gpu_state, provenance
 from benchmarks.systems import SYSTEMS
-from helpers import benchmark, calibration, engine, records
-from helpers.dataset import open_dataset, stream
-from helpers.engine import cache
+from helpers import benchmark, records
+from helpers.dataset import open_dataset
 from helpers.errors import BadInput
-from helpers.graph.ends import add_ends
-from helpers.sequence import Step
 from helpers.systems.bevformer.config import CONFIGS
 from helpers.systems.bevformer.inputs import geometry
 from tests.builders.bevformer import ring_of_cameras
-from tests.builders.graphs import save
-from tests.fakes import tensorrt as fake_tensorrt
-
-SHAPES = {"image": (1, 6, 3, 4, 4), "prev_bev": (4, 1, 2), "use_prev_bev": (1,), "can_bus": (18,),
-          "lidar2img": (1, 6, 4, 4)}  # fmt: skip
-SYSTEM = SYSTEMS["bevformer"].projected("published")
-PROJECTION = "/pts_bbox_head/transformer/encoder/projection/Mul"
-SAMPLING = "/pts_bbox_head/transformer/encoder/layers.0/attentions.1/MultiScaleDeformableAttnTRT2/Mul_0"
-
-
-def toy(path, quantized=False):
-    """A network with BEVFormer's inputs and outputs: the map counts frames, the classes are the map's sum."""
-    constants = {"one": np.float32(1), "zero": np.float32(0), "queries": np.zeros((1, 1, 5, 10), np.float32),
-                 "scale": np.float32(0.5), "zero_point": np.int8(0)}  # fmt: skip
-    source = "prev_bev"
-    nodes = []
-    if quantized:
-        nodes = [
-            helper.make_node("QuantizeLinear", ["prev_bev", "scale", "zero_point"], ["q"], "/q"),
-            helper.make_node("DequantizeLinear", ["q", "scale", "zero_point"], ["dq"], "/dq"),
-        ]
-        source = "dq"
-    nodes += [helper.make_node("ReduceMean", [name], [f"m_{name}"], f"/mean_{name}", keepdims=0)
-              for name in ("image", "can_bus", "lidar2img")]  # fmt: skip
-    nodes += [
-        helper.make_node("Sum", ["m_image", "m_can_bus", "m_lidar2img"], ["seen"], "/sum"),
-        helper.make_node("Mul", ["seen", "zero"], ["nothing"], PROJECTION),
-        helper.make_node("Mul", ["use_prev_bev", "zero"], ["unused"], SAMPLING),
-        helper.make_node("Add", [source, "unused"], ["history"], "/history"),
-        helper.make_node("Sum", ["history", "one", "nothing"], ["bev_embed"], "/step"),
-        helper.make_node("ReduceSum", ["bev_embed"], ["total"], "/total", keepdims=0),
-        helper.make_node("Add", ["queries", "total"], ["outputs_classes"], "/classes"),
-        helper.make_node("Add", ["queries", "nothing"], ["outputs_coords"], "/coords"),
-    ]
-    classes = (1, 1, 5, 10)
-    outputs = {"bev_embed": SHAPES["prev_bev"], "outputs_classes": classes, "outputs_coords": classes}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save(path, nodes, SHAPES, outputs, constants, opset=19)
-
-
-@pytest.fixture
-def work(tmp_path, minidrive):
-    """A work folder as `prepare` leaves it, for two scenes of four frames, with the toy as the mini."""
-    work = tmp_path / "work"
-    toy(work / "models" / "mini.onnx")
-    toy(work / "models" / "mini_qdq.onnx", quantized=True)
-    random = np.random.default_rng(0)
-    steps = []
-    for frame in open_dataset(minidrive, "v1.0-mini", "mini_val"):
-        feeds = {n: random.standard_normal(s).astype(np.float32) for n, s in SHAPES.items() if n != "prev_bev"}
-        steps.append(Step(feeds | {"use_prev_bev": np.float32([frame.index > 0])}, frame.index == 0, frame))
-    frames.write(work / "frames" / "mini", steps)
-    calibration.noise(work / "calibration" / "mini.npz", SHAPES, 2)
-    out = work / "outputs" / "mini" / "onnxruntime-fp32.npz"
-    with engine.load(work / "models" / "mini.onnx", "onnxruntime") as network:
-        frames.stream(network, frames.Frames(work / "frames" / "mini"), SYSTEM, CONFIGS["mini"], out)
-    return work
-
-
-@pytest.fixture(params=["8.6.0", "10.13.0"])
-def trt(request, monkeypatch):
-    with fake_tensorrt.installed(monkeypatch, request.param) as module:
-        yield module
-
-
-def call(stage, work, minidrive, *more):
-    arguments = [stage, "--tiny", f"--work={work}", f"--data={minidrive}", *more]
-    return measure_gpu.main([str(argument) for argument in arguments])
-
-
-def result(work, name):
-    return Session(work).result(name)
-
+from tests.builders.measured import SYSTEM, call, result, toy
 
 # ------------------------------------------------------------------------------------------------------------ pieces
 
@@ -680,50 +604,3 @@ def test_ratios_and_table_name_both_sides():
     assert (metrics["speedup_over_fp32"], metrics["speedup_over_fp32_plugin"]) == (6, 3)
     row = next(row for row in comparison.table(pieces, "published", SYSTEM) if row["engine"] == "tensorrt qdq")
     assert row["ms, published"] == 6.02 and row["over FP32, published"] == pytest.approx(3.126, abs=1e-3)
-
-
-# --------------------------------------------------------------------------------------------------------- end to end
-
-
-@pytest.fixture
-def small(monkeypatch, work, minidrive):
-    """The work folder with the toy's pictures, for a configuration of the toy's size."""
-    config = dataclasses.replace(CONFIGS["mini"], image_scale=0.0025, image_size=(4, 4))
-    monkeypatch.setattr(SYSTEMS["bevformer"], "config", lambda shape: config, raising=False)
-    steps = list(stream(open_dataset(minidrive, "v1.0-mini", "mini_val"), config))[:3]
-    shots.write(work / "pictures" / "mini", steps, config.pictures)
-    for graph in ("mini", "mini_qdq"):
-        add_ends(work / "models" / f"{graph}.onnx", work / "models" / f"{graph}_ends.onnx", config)
-    return work
-
-
-def check_end_to_end(found, decoder):
-    assert list(found["latency"]) == ["before", f"after, {decoder}"] and found["frames"] == 3
-    assert list(found["stages"]["before"]) == ["decode", "prepare", "run", "boxes"]
-    boxes = found["boxes"][f"after, {decoder}"]
-    assert boxes["frames_of_equal_count"] == 3 and boxes["ranks_of_another_class"] == 0
-    assert boxes["score_most"] < 1e-6 and boxes["center_m_median"] < 1e-6
-    assert list(found["throughput"]) == ["before, 1 vehicles", f"after, {decoder}, 1 vehicles"]
-    assert all(one["frames_per_second"] > 0 for one in found["throughput"].values())
-
-
-def test_end_to_end_on_the_host(small, minidrive):
-    assert call("endtoend", small, minidrive, "--runtime=onnxruntime") == 0
-    check_end_to_end(result(small, "onnxruntime/mini/endtoend/fp32"), "libjpeg-turbo")
-
-
-def test_end_to_end_with_tensorrt(trt, small, minidrive):
-    assert call("endtoend", small, minidrive) == 0
-    graphs = {"fp16": "mini_ends", "qdq": "mini_qdq_ends"}
-    for name, graph in graphs.items():
-        found = result(small, f"tensorrt/mini/endtoend/{name}")
-        check_end_to_end(found, "libjpeg-turbo")
-        assert list(found["stages"]["after, libjpeg-turbo"]) == ["decode", "copy", "compute", "copy back", "boxes"]
-        built = small / result(small, f"tensorrt/mini/build/{name}_ends")["engine"]
-        assert built.stem == graph
-        constrained = cache.read_meta(built)["options"]["layer_precisions"]
-        assert constrained["/pictures/*"] == constrained["/boxes/*"] == "fp32"
-    assert call("records", small, minidrive) == 0
-    found = sorted((small / "records").glob("*end-to-end*"))
-    assert len(found) == 2 and "-fp16-" in found[0].name and "-qdq-" in found[1].name
-    assert all(json.loads(record.read_text())["metrics"]["before_ms_p50"] > 0 for record in found)

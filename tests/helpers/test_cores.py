@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import pytest
 
 from helpers import cores
@@ -156,3 +158,17 @@ def test_a_session_keeps_to_omp_num_threads():
     load, of_session, of_opencv = json.loads(done.stdout.splitlines()[-1])
     assert load <= 1.3
     assert (of_session, of_opencv) == (1, 1)
+
+
+def test_a_block_keeps_to_some_cores_and_leaves_things_as_they_were(monkeypatch):
+    """What it says to pools and engines, what the threads that start in it may use, and OpenCV's own number."""
+    monkeypatch.delenv(cores.VARIABLE, raising=False)
+    told = lambda: (cores.count(), os.environ.get(cores.VARIABLE), os.sched_getaffinity(0), cv2.getNumThreads())  # noqa: E731
+    before = told()
+    with pytest.raises(KeyError), cores.kept_to(1), ThreadPoolExecutor(1) as pool:
+        assert cores.count() == cores.threads() == 1 and cv2.getNumThreads() == 1
+        assert len(pool.submit(os.sched_getaffinity, 0).result()) == 1
+        with cores.kept_to(64):
+            assert cores.count() == 1
+        raise KeyError
+    assert told() == before

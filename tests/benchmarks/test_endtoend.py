@@ -1,0 +1,159 @@
+"""From JPEG files to boxes: before and after on a toy network, with ONNX Runtime and recorded TensorRT APIs."""
+
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from onnx import helper
+
+from benchmarks import agreement, decoding, endtoend, frames, shots
+from benchmarks.session import Session
+from benchmarks.systems import SYSTEMS
+from helpers import cores, engine, pipeline
+from helpers.boxes import Boxes
+from helpers.dataset import CLASSES
+from helpers.engine import cache
+from helpers.graph.ends import add_ends, with_pictures
+from helpers.pipeline import Done
+from helpers.sequence import Step
+from helpers.systems.bevformer.config import CONFIGS
+from tests.builders.graphs import model
+from tests.builders.measured import call, result
+
+TURBO, SIZE = "libjpeg-turbo", (90, 160)
+ON_CPU = [
+    f"{way}, {number} core{'s' * (number > 1)}"
+    for number in sorted({1, cores.machine()})
+    for way in ("before", "after")
+]
+
+
+@pytest.fixture
+def small(monkeypatch, work, tmp_path):
+    """The work folder with small pictures, for a configuration of the toy's size."""
+    config = dataclasses.replace(CONFIGS["mini"], image_scale=0.025, image_size=(4, 4))
+    monkeypatch.setattr(SYSTEMS["bevformer"], "config", lambda shape: config, raising=False)
+    random, paths = np.random.default_rng(0), {}
+    for camera in range(6):
+        paths[camera] = tmp_path / f"{camera}.jpg"
+        cv2.imwrite(str(paths[camera]), cv2.resize(random.integers(0, 255, (9, 16, 3), np.uint8), SIZE[::-1]))
+    kept = frames.Frames(work / "frames" / "mini")
+    steps = [Step(kept[index], index == 0, SimpleNamespace(image_paths=paths, token=kept.tokens[index]))
+             for index in range(3)]  # fmt: skip
+    shots.write(work / "pictures" / "mini", steps, config.pictures)
+    for graph in ("mini", "mini_qdq"):
+        add_ends(work / "models" / f"{graph}.onnx", work / "models" / f"{graph}_ends.onnx", config, SIZE)
+    return work
+
+
+def check(work, name, ways):
+    latency, throughput, stream = (
+        result(work, f"{name}/{kind}/{TURBO}") for kind in ("latency", "throughput", "stream")
+    )
+    assert list(latency["latency"]) == ways and latency["frames"] == 3 and stream["frames"] == 3
+    assert list(latency["stages"][ways[0]]) == ["decode", "prepare", "run", "boxes"]
+    for way, boxes in latency["boxes"].items():
+        assert boxes["frames_of_equal_count"] == 3 and boxes["ranks_of_another_class"] == 0, way
+        assert boxes["score_most"] < 1e-6 and boxes["center_m_median"] < 1e-6
+    assert list(throughput["throughput"]) == [f"{way}, 1 vehicle" for way in ways]
+    for one in throughput["throughput"].values():
+        assert 0 < one["least_per_second"] <= one["frames_per_second"] <= one["most_per_second"]
+    return latency
+
+
+def test_on_the_host_with_one_core_and_with_all(small, minidrive):
+    before = cores.count()
+    assert call("endtoend", small, minidrive, "--runtime=onnxruntime") == 0
+    assert cores.count() == before
+    found = check(small, "onnxruntime/mini/endtoend/fp32", ON_CPU)
+    assert found["pixels"]["prepared_most_steps"] < 0.01
+    for name, value in (("fp32", 0.5), (endtoend.outputs("fp32", TURBO), 0.4)):
+        Session(small).piece(f"evaluate/onnxruntime-{name}", lambda value=value: {"NDS": value})
+    assert call("records", small, minidrive, "--runtime=onnxruntime") == 0
+    (path,) = (small / "records").glob("*end-to-end*")
+    metrics = json.loads(path.read_text())["metrics"]
+    assert (metrics["before_NDS"], metrics["after_NDS"]) == (0.5, 0.4)
+    assert metrics["before, 1 core, 1 vehicle_frames_per_second"] > 0 and metrics["decoder"] == TURBO
+
+
+def test_with_tensorrt(trt, small, minidrive, monkeypatch):
+    given, build = {}, engine.build
+    noted = lambda onnx, *rest, **options: given.setdefault(onnx.stem, options) and build(onnx, *rest, **options)  # noqa: E731
+    monkeypatch.setattr(engine, "build", noted)
+    assert call("endtoend", small, minidrive) == 0
+    graphs = {"fp16": "mini_ends", "qdq": "mini_qdq_ends"}
+    for name, graph in graphs.items():
+        found = check(small, f"tensorrt/mini/endtoend/{name}", ["before", "after"])
+        assert list(found["stages"]["after"]) == ["decode", "copy", "compute", "copy back", "boxes"]
+        built = small / result(small, f"tensorrt/mini/build/{name}_ends")["engine"]
+        assert built.stem == graph
+        constrained = cache.read_meta(built)["options"]["layer_precisions"]
+        assert constrained["/pictures/*"] == constrained["/boxes/*"] == "fp32"
+        assert "timing_cache" not in given[graph] and "timing_cache" in given[graph.removesuffix("_ends")]
+    assert call("records", small, minidrive) == 0
+    found = sorted((small / "records").glob("*end-to-end*"))
+    assert len(found) == 2 and "-fp16-" in found[0].name and "-qdq-" in found[1].name
+    assert all(json.loads(record.read_text())["metrics"]["before_ms_p50"] > 0 for record in found)
+
+
+class Broken(pipeline.Turbo):
+    """A decoder that fails when it is used."""
+
+    def decode(self, jpegs, slot, name):
+        raise RuntimeError("no memory of the GPU")
+
+
+@pytest.mark.parametrize("told", ["it ended its process by SIGSEGV", ""])
+def test_a_decoder_that_does_not_work_takes_only_its_own_pieces_along(small, minidrive, monkeypatch, told, capsys):
+    """Refused by its trial, or failing later."""
+    monkeypatch.setattr(endtoend, "decoders", lambda options: [TURBO, "a broken one"])
+    monkeypatch.setattr(pipeline, "available", lambda: {TURBO: pipeline.Turbo, "a broken one": Broken})
+    monkeypatch.setattr(decoding, "refused", lambda name, jpegs: told)
+    only = "--only", "build", "latency"
+    assert call("endtoend", small, minidrive, "--runtime=onnxruntime", *only) == 1
+    out = capsys.readouterr().out
+    assert "failed: onnxruntime/mini/endtoend/fp32/latency/a_broken_one\n" in out
+    assert (told or "no memory of the GPU") in out
+    assert list(result(small, f"onnxruntime/mini/endtoend/fp32/latency/{TURBO}")["latency"]) == ON_CPU
+
+
+def test_libjpeg_turbo_goes_first(monkeypatch):
+    monkeypatch.setattr(pipeline, "available", lambda: dict.fromkeys(("nvimgcodec", TURBO)))
+    options = dataclasses.make_dataclass("Options", ["runtime"])
+    assert endtoend.decoders(options("tensorrt")) == [TURBO, "nvimgcodec"]
+    assert endtoend.decoders(options("onnxruntime")) == [TURBO]
+
+
+def test_what_a_graph_prepares_is_held_against_the_host(small, tmp_path):
+    """The right graph is within a hundredth of a step; one of another mean is not."""
+    config, given = SYSTEMS["bevformer"].config("mini"), shots.read(small / "pictures" / "mini")[:1]
+    wide, shape = dataclasses.replace(config, image_scale=0.37, image_size=(48, 64)), [1, 6, 3, 48, 64]
+    identity = model([helper.make_node("Identity", ["image"], ["y"])], {"image": shape}, {"y": shape})
+    found = {}
+    for name, other in (("right", wide), ("wrong", dataclasses.replace(wide, image_mean=(0.0, 0.0, 3.0)))):
+        path = tmp_path / f"{name}.onnx"
+        path.write_bytes(with_pictures(identity, other, SIZE).SerializeToString())
+        found[name] = agreement.prepared(path, wide, given)
+    assert found["right"]["prepared_most_steps"] < 0.01 and found["right"]["prepared_beyond_one_step"] == 0
+    assert found["wrong"]["prepared_most_steps"] > 50
+
+
+def test_boxes_are_compared_rank_by_rank():
+    def done(labels, scores, shift=0.0):
+        n = len(labels)
+        rows = (
+            np.full((n, 3), shift),
+            np.ones((n, 3)),
+            np.zeros(n),
+            np.zeros((n, 2)),
+            np.array(labels),
+            np.array(scores),
+        )
+        return Done(None, Boxes(*rows, "lidar", CLASSES), {})
+
+    found = agreement.boxes([done([1, 2], [0.9, 0.5]), done([1], [0.5])], [done([1, 3], [0.8, 0.1], 2.0), done([], [])])
+    assert found["frames"] == 2 and found["frames_of_equal_count"] == 1 and found["ranks_of_another_class"] == 0.5
+    assert found["score_most"] == pytest.approx(0.1) and found["center_m_median"] == 2.0

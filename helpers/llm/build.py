@@ -18,8 +18,9 @@ from helpers.files import NOTHING, PathLike, as_path, check_distinct, check_targ
 PARSER = Path(__file__).with_name("trtllm_build.toml")
 PROGRAM = "trtllm-build"
 MOST_GPUS = 64
+CORRECTED = "read it back into a new folder (python -m helpers llm read --out_dir), in which its fields are right"
 WHY = {
-    "checkpoint_dir": "the folder of config.json and rank0.safetensors; a folder of Hugging Face is none",
+    "checkpoint_dir": "the folder of config.json and rank0.safetensors; a folder of Hugging Face is not one",
     "output_dir": "where rank0.engine and its config.json go",
     "max_prompt_embedding_table_size": "rows for what no word stands for: pictures enter as ids from vocab_size on, "
     "each of which takes one row; without it the engine has no input for them",
@@ -146,12 +147,13 @@ def command(options: Sequence[Option]) -> list[str]:
 def check_checkpoint(description: Description, checkpoint: PathLike) -> int:
     """The GPUs that a checkpoint is for; BadInput if an engine of that description cannot be built from it."""
     path = as_path(checkpoint) / "config.json"
-    fix = "write it with python -m helpers llm convert"
+    fix = "write one with python -m helpers llm convert"
     table = read_json(path, "config.json of a TensorRT-LLM checkpoint", fix)
     if not isinstance(table, dict) or table.get("architecture") != "LlamaForCausalLM":
         found = f"architecture {table.get('architecture')!r}" if isinstance(table, dict) else "no table"
         expected = "architecture 'LlamaForCausalLM', a name in TensorRT-LLM's table of models"
-        raise BadInput(path, found, expected, "read it back into a new folder, in which its fields are right")
+        plain = isinstance(table, dict) and "architectures" in table  # of Hugging Face
+        raise BadInput(path, found, expected, fix if plain else CORRECTED)
     settings, mapping = ({} if table.get(key) is None else table[key] for key in ("quantization", "mapping"))
     if not isinstance(settings, dict) or not isinstance(mapping, dict):
         raise BadInput(path, "quantization or mapping that is no table", "tables", fix)

@@ -42,7 +42,8 @@ def flavor_for(runtime: str, version: str, dtype: str = "float32") -> str:
     """The name of the flavor to export for a runtime of `helpers.engine.RUNTIMES`.
 
     Older versions get standard operators alone, and so does TensorRT in FP32: its attention has kernels for FP16, and
-    TensorRT-RTX 1.7 ends the build with "Attention operation was not supported by a dedicated kernel".
+    TensorRT-RTX 1.7 ends the build with "Attention operation was not supported by a dedicated kernel". TensorRT's
+    cache is static in any case, as `helpers.llm.tensorrt` wants it.
 
     Raises:
         BadInput: another runtime, or a dtype that no flavor has.
@@ -52,7 +53,7 @@ def flavor_for(runtime: str, version: str, dtype: str = "float32") -> str:
     check_dtype(dtype)
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
     fused = numbers >= FUSED_SINCE[runtime] and (runtime == "onnxruntime" or dtype == "float16")
-    return "scatter" if fused else "decomposed"
+    return "scatter" if fused else "fixed" if runtime == "tensorrt" else "decomposed"
 
 
 def check_dtype(dtype: str) -> None:

@@ -102,9 +102,8 @@ class LanguageModel:
             if row.dtype.kind not in "iu" or row.min() < 0 or row.max() >= end:
                 found = f"{row.dtype}, {row.min()} to {row.max()}"
                 rest = f", of which those from {self.vocab_size} on are rows of the table" if extra else ""
-                raise BadInput(
-                    "ids", found, f"whole numbers from 0 to {end - 1}{rest}", "use the model's own tokenizer"
-                )
+                fix = "use the model's own tokenizer; ids of pictures need a table with a row for each"
+                raise BadInput("ids", found, f"whole numbers from 0 to {end - 1}{rest}", fix)
 
     def _check_room(self, tokens):
         if tokens > self.capacity:

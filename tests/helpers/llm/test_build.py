@@ -76,7 +76,8 @@ def test_a_checkpoint_that_does_not_fit_the_build_is_refused(checkpoint):
     quantized = {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}
     assert build.check_checkpoint(fp8, checkpoint(quantization=quantized)) == 2
     for fields, said in (
-        ({"architecture": "LlavaLlamaForCausalLM"}, "LlavaLlamaForCausalLM"),
+        ({"architecture": "LlavaLlamaForCausalLM"}, r"LlavaLlamaForCausalLM(.|\n)*llm read --out_dir"),
+        ({"architecture": None, "architectures": ["LlamaForCausalLM"]}, r"architecture None(.|\n)*llm convert"),
         ({"quantization": {"quant_algo": "W8A16"}}, "quant_algo 'W8A16'"),
         ({"quantization": quantized | {"kv_cache_quant_algo": None}}, "kv_cache_quant_algo None"),
         ({"quantization": quantized, "max_position_embeddings": 256}, "256 positions"),

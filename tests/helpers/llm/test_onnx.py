@@ -192,10 +192,10 @@ def test_tensorrt_rtx_builds_what_is_picked_for_it(opened, tmp_path):
 @pytest.mark.parametrize(
     ("runtime", "version", "dtype", "flavor"),
     [
-        ("tensorrt", "8.6.0", "float16", "decomposed"),
-        ("tensorrt", "10.14.1", "float16", "decomposed"),
+        ("tensorrt", "8.6.0", "float16", "fixed"),
+        ("tensorrt", "10.14.1", "float16", "fixed"),
         ("tensorrt", "10.15.0", "float16", "scatter"),
-        ("tensorrt", "11.0", "float32", "decomposed"),
+        ("tensorrt", "11.0", "float32", "fixed"),
         ("tensorrt_rtx", "1.7.1.116", "float16", "scatter"),
         ("tensorrt_rtx", "1.7.1.116", "float32", "decomposed"),
         ("onnxruntime", "1.31.1", "float32", "scatter"),

@@ -4,7 +4,8 @@ import collections
 
 from helpers.engine import cache
 
-TOLD = ("sha256", "size_bytes", "build_seconds", "flags", "layer_count", "precisions", "constrained_layers", "device")
+TOLD = ("sha256", "size_bytes", "build_seconds", "flags", "layer_count", "precisions", "constrained_layers",
+        "held_constants", "device")  # fmt: skip
 CHOSEN = {"builder_level": "optimization_level", "tactic_sources": "tactic_sources"}  # where not TensorRT's own choice
 
 

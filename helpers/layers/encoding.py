@@ -1,15 +1,28 @@
-"""Numbers as vectors of sines, and the inverse of the sigmoid: how detectors encode positions, times and references."""
+"""Numbers as vectors of sines, the inverse of the sigmoid, angles: how detectors write places, times, directions."""
 
 import math
 
 import torch
 from torch import Tensor
 
+LEAST = 1e-18  # below which a length across is none
+
 
 def inverse_sigmoid(x: Tensor, least: float = 1e-5) -> Tensor:
     """Logit of values in 0..1, with both arguments of the quotient kept above `least`."""
     x = x.clamp(0, 1)
     return torch.log(x.clamp(min=least) / (1 - x).clamp(min=least))
+
+
+def heading(y: Tensor, x: Tensor) -> Tensor:
+    """The angle of (x, y), rad, as `torch.atan2` has it but for the sign of a zero; of the origin 0.
+
+    In arithmetic alone: ONNX has no atan2, and the exporter's own form chooses between numbers by truths, which
+    TensorRT 8.6.0 did not build between layers held in FP32.
+    """
+    across = y.abs()
+    side = (y.sign() + 0.5).sign() * (x.abs() + across).sign()
+    return side * (math.pi / 2 - torch.atan(x / across.clamp(min=LEAST)))
 
 
 def fourier(x: Tensor, octaves: int = 6) -> Tensor:

@@ -1,5 +1,6 @@
 """What takes several tensors, or makes a layer of its own, under PyTorch's names."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,11 +31,10 @@ def where(condition: Tensor, chosen: Any, other: Any) -> Tensor:
 
 
 def atan2(y: Tensor, x: Tensor) -> Tensor:
-    """The angle of (x, y) from -pi to pi; of the origin 0."""
-    pi = 3.141592653589793
-    origin = x.equals(0.0) & y.equals(0.0)
-    angle = (y / where(origin, 1.0, x)).atan()  # infinite quotients give half of pi
-    return angle + where(x < 0.0, where(y < 0.0, -pi, pi), 0.0)
+    """`helpers.layers.encoding.heading`: the angle of (x, y) from -pi to pi, of the origin 0, in arithmetic alone."""
+    across = y.abs()
+    side = (y.sign() + 0.5).sign() * (x.abs() + across).sign()
+    return side * (math.pi / 2 - (x / across.clamp(1e-18)).atan())
 
 
 def grid_sample(image: Tensor, grid: Any, mode: str = "bilinear", align_corners: bool = False) -> Tensor:

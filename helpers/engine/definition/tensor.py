@@ -147,6 +147,9 @@ class Tensor(Shaped):
     def abs(self) -> Tensor:
         return self._unary("ABS")
 
+    def sign(self) -> Tensor:
+        return self._unary("SIGN")
+
     def sqrt(self) -> Tensor:
         return self._unary("SQRT")
 

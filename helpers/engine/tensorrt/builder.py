@@ -1,7 +1,6 @@
 """Makes a TensorRT engine from an ONNX graph: network, builder settings, calibration, timing cache."""
 
 import contextlib
-import fnmatch
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,15 +8,12 @@ from typing import Any
 
 from helpers.engine import cuda, signals
 from helpers.engine.base import Draft
-from helpers.engine.tensorrt import graph, messages, plugins, profiles, versions
+from helpers.engine.tensorrt import constraints, graph, messages, plugins, profiles, versions
 from helpers.engine.tensorrt.calibrator import entropy_calibrator
 from helpers.engine.tensorrt.options import BuilderOptions
 from helpers.errors import BadInput
 from helpers.files import PathLike, atomic
 from helpers.graph.walk import has_half, is_quantized
-
-TYPES = {"fp32": "FLOAT", "fp16": "HALF", "int8": "INT8"}
-REAL = ("FLOAT", "HALF")
 
 
 def build(
@@ -52,7 +48,7 @@ def build(
         names = versions.creation_flags(known, options.precision)
         network = builder.create_network(_mask(trt.NetworkDefinitionCreationFlag, names))
         _parse(trt, onnx_path, written, network, known)
-        constrained = _constrain(trt, network, written, options.layer_precisions)
+        constrained = constraints.apply(trt, network, written, options.layer_precisions)
         config = builder.create_builder_config()
         int8 = quantized or bool(options.calibration)
         capability, patterns = cuda.device().capability, bool(options.layer_precisions)
@@ -69,6 +65,11 @@ def build(
         _open_timing_cache(config, options.timing_cache, known)
         with signals.deferred():
             plan = builder.build_serialized_network(network, config)
+        held = 0
+        if plan is None and constrained and not calibrator:
+            held = constraints.hold_constants(trt, network, constrained)
+            with signals.deferred():
+                plan = builder.build_serialized_network(network, config) if held else None
         if calibrator and calibrator.error:
             raise calibrator.error
         if plan is None:
@@ -76,8 +77,8 @@ def build(
                            f"a network that TensorRT {known.version} builds with precision {options.precision}",
                            "see the builder's messages")  # fmt: skip
         _save_timing_cache(config, options.timing_cache)
-        details = {"flags": flags, "network_layers": network.num_layers, "constrained_layers": constrained,
-                   "warnings": log.warnings()}  # fmt: skip
+        details = {"flags": flags, "network_layers": network.num_layers, "constrained_layers": len(constrained),
+                   "held_constants": held, "warnings": log.warnings()}  # fmt: skip
         return plan, calibrator.table if calibrator else b"", details
 
 
@@ -102,6 +103,9 @@ def draft(options: BuilderOptions, known: versions.Facts, half: bool) -> Iterato
             _open_timing_cache(config, options.timing_cache, known)
             with signals.deferred():
                 plan = builder.build_serialized_network(network, config)
+                again = plan is None and known.weak_typing
+                if again and constraints.hold_constants(trt, network, constraints.given(trt, network)):
+                    plan = builder.build_serialized_network(network, config)
             if plan is not None:
                 _save_timing_cache(config, options.timing_cache)
             return plan
@@ -145,41 +149,6 @@ def _parse(trt, onnx_path, model, network, known):
                    f"operators that TensorRT {known.version} parses",
                    "rewrite the node, pass the plugin library that implements it (plugins=[...]), or define it by a "
                    "model-local function of standard operators (helpers.export with plugin=False)")  # fmt: skip
-
-
-def _constrain(trt, network, model, patterns):
-    """Set the precision of the layers whose own name, or whose ONNX node's name, fits a pattern; returns their number.
-
-    A layer that the parser left without its node's name (8.6: LayerNormalization) is known by its output's name. A
-    plugin chooses among the types that it supports: 8.6 refuses a constraint on it, so none is set.
-    """
-    made_by = {name: node.name for node in model.graph.node for name in node.output}
-    hits = dict.fromkeys(patterns, 0)
-    constrained = set()
-    for index in range(network.num_layers):
-        layer = network.get_layer(index)
-        outputs = [layer.get_output(position) for position in range(layer.num_outputs)]
-        names = {layer.name, *(made_by.get(tensor.name, "") for tensor in outputs)}
-        for pattern, precision in patterns.items():
-            if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
-                continue
-            hits[pattern] += 1
-            if not layer.type.name.startswith("PLUGIN") and all(tensor.dtype.name in REAL for tensor in outputs):
-                constrained.add(index)
-                _set_precision(trt, layer, precision)
-    for pattern, count in hits.items():
-        if not count:
-            raise BadInput(f"option layer_precisions[{pattern!r}]", "no layer of this name", "a pattern of layer names",
-                           "list the names with python -m helpers graph; * stands for any text")  # fmt: skip
-    return len(constrained)
-
-
-def _set_precision(trt, layer, precision):
-    kind = getattr(trt.DataType, TYPES[precision])
-    layer.precision = kind
-    if precision != "int8":  # an INT8 layer may hand on what its user wants
-        for position in range(layer.num_outputs):
-            layer.set_output_type(position, kind)
 
 
 def _configure(trt, config, options, flags):

@@ -31,13 +31,15 @@ class Found(NamedTuple):
 def ego_shift(can_bus: Tensor, cell_size: tuple[float, float], bev_size: tuple[int, int]) -> Tensor:
     """Motion of the vehicle since the previous frame as a shift of the map, [B, 2], (x, y) in map units.
 
+    The published code turns the motion's own angle from the yaw; a rotation by the yaw says the same without one.
+
     can_bus: [B, 18]; [0:2] translation in meters in the global frame, [16] absolute yaw in radians.
     cell_size, bev_size: meters per cell and cells, each (y, x).
     """
     dx, dy, yaw = can_bus[:, 0], can_bus[:, 1], can_bus[:, 16]
-    length, angle = torch.sqrt(dx**2 + dy**2), yaw - torch.atan2(dy, dx)
-    y = length * torch.cos(angle) / cell_size[0] / bev_size[0]
-    x = length * torch.sin(angle) / cell_size[1] / bev_size[1]
+    cos, sin = torch.cos(yaw), torch.sin(yaw)
+    y = (dx * cos + dy * sin) / (cell_size[0] * bev_size[0])
+    x = (dx * sin - dy * cos) / (cell_size[1] * bev_size[1])
     return torch.stack([x, y], -1)
 
 

@@ -7,6 +7,7 @@ static: of tracks there are as many rows as may be, and what a row without a tra
 import torch
 from torch import Tensor, nn
 
+from helpers.layers.encoding import heading
 from helpers.layers.resnet import Pyramid, ResNet
 from helpers.systems.uniad.bev import Found, TrackHead
 from helpers.systems.uniad.common import NONE, RANGE, VEHICLE, Agents, Place, Tracks
@@ -197,4 +198,4 @@ class UniAD(nn.Module):
 def decoded(code: Tensor) -> Tensor:
     """Box codes [N, 10] -> x, y, z, w, l, h (m), yaw (rad), vx, vy (m/s), [N, 9]; the yaw is the code's own."""
     center, size = code[:, [0, 1, 4]], code[:, [2, 3, 5]].exp()
-    return torch.cat([center, size, torch.atan2(code[:, 6:7], code[:, 7:8]), code[:, 8:]], 1)
+    return torch.cat([center, size, heading(code[:, 6:7], code[:, 7:8]), code[:, 8:]], 1)

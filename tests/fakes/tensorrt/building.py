@@ -38,8 +38,9 @@ class Builder(Described):
                 self._logger.log(trt.ILogger.Severity.ERROR, "Calibration failure occurred with no scaling factors")
                 return None
             calibrator.write_calibration_cache(b"TRT-table")
-        if trt._refuse:
-            self._logger.log(trt.ILogger.Severity.ERROR, trt._refuse)
+        refused = trt._refuse(network) if callable(trt._refuse) else trt._refuse
+        if refused:
+            self._logger.log(trt.ILogger.Severity.ERROR, refused)
             return None
         if config._cache is not None:
             config._cache._data += b"+1"

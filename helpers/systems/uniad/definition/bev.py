@@ -12,7 +12,7 @@ from helpers.engine.definition.attention import (
     spatial_cross_attention,
     temporal_self_attention,
 )
-from helpers.engine.definition.functions import atan2, cat, grid_sample, stack
+from helpers.engine.definition.functions import cat, grid_sample, stack
 from helpers.engine.definition.layers import class_branch, feed_forward, layer_norm, linear, regression_branch
 from helpers.graph.functions.project_pillars import FEWEST, NEAREST_DEPTH
 from helpers.layers.pillars import cells, pillars
@@ -77,8 +77,8 @@ def ego_shift(can_bus: Tensor, config: Config) -> Tensor:
     """[1, 2] of can_bus [1, 18], in map units."""
     (low_x, low_y), (high_x, high_y) = config.pc_range[:2], config.pc_range[3:5]
     dx, dy, yaw = (can_bus[:, place] for place in (0, 1, 16))
-    length, angle = (dx * dx + dy * dy).sqrt(), yaw - atan2(dy, dx)
-    return stack([length * angle.sin() / (high_x - low_x), length * angle.cos() / (high_y - low_y)], 1)
+    cos, sin = yaw.cos(), yaw.sin()
+    return stack([(dx * sin - dy * cos) / (high_x - low_x), (dx * cos + dy * sin) / (high_y - low_y)], 1)
 
 
 def rotated(bev: Tensor, degrees: Tensor, config: Config) -> Tensor:

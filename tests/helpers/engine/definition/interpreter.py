@@ -28,7 +28,7 @@ ELEMENTWISE = {
 }  # fmt: skip
 UNARY = {
     "EXP": torch.exp, "LOG": torch.log, "SQRT": torch.sqrt, "ABS": torch.abs, "SIN": torch.sin, "COS": torch.cos,
-    "ATAN": torch.atan, "ERF": torch.erf, "NOT": torch.logical_not,
+    "ATAN": torch.atan, "SIGN": torch.sign, "ERF": torch.erf, "NOT": torch.logical_not,
 }  # fmt: skip
 ACTIVATION = {"RELU": torch.relu, "SIGMOID": torch.sigmoid, "TANH": torch.tanh}
 REDUCE = {"SUM": torch.sum, "AVG": torch.mean, "MAX": torch.amax, "MIN": torch.amin}

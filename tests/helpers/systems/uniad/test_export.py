@@ -69,6 +69,23 @@ def test_the_interface_is_that_of_the_public_export(tiny_uniad):
     assert set(public) <= set(outputs) and outputs == list(SHORT.output_shapes())
 
 
+def test_the_map_is_made_without_truths_of_the_vehicle_s_motion(tiny_uniad):
+    """TensorRT 8.6.0 refused the part from the motion to the first layer's places, in which an angle was chosen."""
+    made = graph.load(tiny_uniad[1]).graph
+    made_by = {output: node for node in made.node for output in node.output}
+    waiting, before = ["bev_embed"], {}
+    while waiting:
+        node = made_by.get(waiting.pop())
+        if node is not None and node.name not in before:
+            before[node.name] = node.op_type
+            waiting += node.input
+    projected = {kind for name, kind in before.items() if "/projection/" in name}
+    assert "Cos" in before.values() and "Greater" in projected
+    rest = {kind for name, kind in before.items() if "/projection/" not in name}
+    assert not rest & {"Where", "IsNaN", "Greater", "Less", "Equal", "Atan"}
+    assert "IsNaN" not in {node.op_type for node in made.node}
+
+
 def test_it_computes_what_the_network_does_over_five_frames(whole):
     """Each side with its own past: whole numbers to the last, the rest within 1e-4 of the largest."""
     for frame, (ours, theirs) in enumerate(zip(*whole, strict=True)):

@@ -16,6 +16,18 @@ def told(path):
     return {key: meta[key] for key in TOLD if key in meta} | {k: v for k, v in chosen.items() if v is not None}
 
 
+def both(before, after):
+    """What is told of two engines that run as one; its digest is that of the second."""
+    found = after | {"before": before["engine"], "before_sha256": before["sha256"]}
+    for key in ("size_bytes", "build_seconds", "layer_count", "constrained_layers"):
+        if key in before:
+            found[key] = before[key] + after[key]
+    if "precisions" in before:
+        found["precisions"] = dict(sum(map(collections.Counter, (before["precisions"], after["precisions"])),
+                                       collections.Counter()))  # fmt: skip
+    return found | {"flags": sorted({*before.get("flags", ()), *after.get("flags", ())})}
+
+
 def summed(rows):
     """What a profile says: the number of layers, the largest ones, and sums in ms, of all and by type and precision."""
     sums = {key: collections.Counter() for key in ("type", "precision")}

@@ -23,7 +23,7 @@ SHOWN = 40  # nodes and layers that a result lists
 
 @dataclass
 class Case:
-    """An engine of `engines.ENGINES`, and how it is looked into.
+    """An engine of `rows.ENGINES`, and how it is looked into.
 
     Attributes:
         tolerance: error from which an output is bad, relative to its largest value.

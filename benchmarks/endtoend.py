@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from benchmarks import agreement, decoding, engines, frames, shots
+from benchmarks import agreement, decoding, engines, frames, rows, shots
 from benchmarks.session import of_file
 from helpers import cores, pipeline
 from helpers.benchmark import Timing
@@ -51,7 +51,7 @@ class Way(NamedTuple):
 
 
 class EndToEnd(engines.Shape):
-    """The two ways through one network, in the precision `name` of `engines.ENGINES`."""
+    """The two ways through one network, in the precision `name` of `rows.ENGINES`."""
 
     def __init__(self, session, options, shape, name):
         super().__init__(session, options, shape)
@@ -85,7 +85,7 @@ class EndToEnd(engines.Shape):
     def build_ends(self, onnx):
         """The engine of the graph with ends; without the timing cache of graphs that have none."""
         settings = self.settings(self.name, bool(self.options.plugin))
-        if engines.ENGINES[engines.bare(self.name)].get("constrained"):
+        if rows.ENGINES[engines.bare(self.name)].get("constrained"):
             settings["layer_precisions"] = settings.get("layer_precisions", {}) | dict.fromkeys(FP32, "fp32")
         settings.pop("timing_cache", None)  # TensorRT 8.6.0 refused layers held in FP32 beside another graph's cache
         return self.built(onnx, settings)

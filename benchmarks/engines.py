@@ -8,31 +8,15 @@ import json
 
 from benchmarks import frames
 from benchmarks.apart import apart
-from benchmarks.built import summed, told
+from benchmarks.built import both, summed, told
 from benchmarks.measured import GRAPH, PLUGIN, SINGLE, bare
+from benchmarks.rows import CONTROL, names, spec
 from benchmarks.session import preparing
 from helpers import benchmark, engine
 from helpers import graph as graph_file
 from helpers.errors import BadInput, reason
 from helpers.files import atomic
 from helpers.sequence import beginning
-
-# Options of `helpers.engine.build`; constrained: what `config.fp32` says stays in FP32, or what a search left there
-# ("smallest"); half: plugins in both forms. A build whose tactics others have timed is shorter, so those with fewer
-# types to choose from come first: what a build has timed is kept when it ends, and lost if it is cut off.
-ENGINES = {
-    "fp32": {"precision": "fp32", "tf32": False},
-    "tf32": {"precision": "fp32"},
-    "qdq_tf32": {"precision": "explicit", "graph": "_qdq"},  # INT8, and nothing in half precision
-    "fp16": {"precision": "fp16", "constrained": True, "half": True},
-    "smallest": {"precision": "fp16", "constrained": "smallest"},
-    # INT8 and half precision. TensorRT 8.6.0 gets a projection of standard operators wrong whatever is quantized, even
-    # a single sum: a slice of it hands on other values than it was given, though both are to stay in FP32.
-    "qdq": {"precision": "best", "constrained": True, "graph": "_qdq", "half": True},
-    "best": {"precision": "best", "constrained": True, "calibration": True, "half": True},  # the longest build
-    "fp16_all": {"precision": "fp16"},  # negative control: everything in half precision
-}
-CONTROL = "fp16_all"
 
 
 def run(session, options):
@@ -53,21 +37,6 @@ def check_runtime(options):
         raise BadInput("--plugin", "not given", f"the plugin library, which {options.system.name} needs", fix)
 
 
-def names(options, shape):
-    """Engines to build: with a plugin library also those that use it; ONNX Runtime has no precision flags."""
-    if options.runtime != "tensorrt":
-        return ["fp32", "qdq"]
-    left_out = [CONTROL] * (shape != "mini") + ["smallest"] * (not options.system.smallest)
-    chosen = [name for name in ENGINES if name not in left_out]
-    found = []
-    for name in chosen:
-        if not options.system.needs_plugin:
-            found.append(name)
-        if options.system.needs_plugin or (options.plugin and name != CONTROL):
-            found += [name + PLUGIN] + [name + SINGLE] * ("half" in ENGINES[name])
-    return found
-
-
 class Shape:
     """The engines of one network: the published configuration or the mini."""
 
@@ -75,6 +44,7 @@ class Shape:
         self.session, self.options, self.shape = session, options, shape
         self.config = options.system.config(shape)
         self.work, self.prefix = session.work, f"{options.runtime}/{shape}"
+        self.before = {}  # engine: the one that runs before it
 
     @functools.cached_property
     def frames(self):
@@ -99,7 +69,8 @@ class Shape:
             self.session.failed.append(f"{self.prefix}/time")
         if self.options.runtime == "tensorrt":
             for name, path in timed.items():
-                self.piece(f"profile/{name}", 15, path, self.profile, name, path)
+                if path not in self.before:  # each of the two has layers of its own
+                    self.piece(f"profile/{name}", 15, path, self.profile, name, path)
 
     def piece(self, name, seconds, depends, function, *arguments):
         return self.session.piece(f"{self.prefix}/{name}", lambda: function(*arguments), seconds, depends)
@@ -111,18 +82,29 @@ class Shape:
             print(f"{self.prefix}/build/{name}: {onnx.name} is absent: {preparing(self.work)}")
             self.session.failed += [f"{self.prefix}/build/{name}"] * self.session.wants(f"{self.prefix}/build/{name}")
             return None
-        return self.piece(f"build/{name}", seconds, None, self.build, name, onnx)
+        found = self.piece(f"build/{name}", seconds, None, self.build, name, onnx)
+        if found and "before" in found:
+            self.before[found["engine"]] = found["before"]
+        return found
 
     def build(self, name, onnx):
-        return self.built(
-            on_single(onnx) if name.endswith(SINGLE) else onnx, self.settings(name, name.endswith(PLUGIN))
-        )
+        plugin, row = name.endswith(PLUGIN), spec(name)
+        if "before" not in row:
+            return self.built(on_single(onnx) if name.endswith(SINGLE) else onnx, self.settings(name, plugin))
+        first, rest = (onnx.with_name(f"{onnx.stem}_{part}.onnx") for part in ("before", "after"))
+        graph_file.apart(onnx, self.options.system.before, first, rest)
+        ahead = self.built(first, self.options_of(row["before"], plugin))
+        return both(ahead, self.built(rest, self.options_of(row, plugin)))
 
     def settings(self, name, plugin):
-        """Options of `helpers.engine.build` for one of `ENGINES`; ONNX Runtime, the stand-in, has none."""
+        """Options of `helpers.engine.build` for one of `benchmarks.rows`."""
+        return self.options_of(spec(name), plugin)
+
+    def options_of(self, row, plugin):
+        """As `settings`, by what stands in the table; ONNX Runtime, the stand-in, has none."""
         if self.options.runtime != "tensorrt":
             return {}
-        settings = {key: value for key, value in _spec(name).items() if key not in ("graph", "half")} | self.common()
+        settings = self.common() | {key: value for key, value in row.items() if key not in ("graph", "half", "before")}
         if settings.pop("calibration", False):
             settings["calibration"] = self.work / "calibration" / f"{self.shape}.npz"
         constraints = self.implementation(settings, plugin)
@@ -158,6 +140,8 @@ class Shape:
         """The engine; one of TensorRT keeps the history on the GPU."""
         if self.options.runtime == "tensorrt":
             options |= {"states": self.config.states, "initial": self.config.initial_states()}
+        if path in self.before:
+            options["before"] = engine.load(self.work / self.before[path], self.options.runtime)
         return engine.load(self.work / path, self.options.runtime, **options)
 
     def output(self, name):
@@ -224,7 +208,7 @@ class Shape:
 
 def graph(work, shape, name):
     """Path of the ONNX file that an engine is built from."""
-    return work / "models" / f"{shape}{_spec(name).get('graph', '')}.onnx"
+    return work / "models" / f"{shape}{spec(name).get('graph', '')}.onnx"
 
 
 def on_single(onnx):
@@ -235,7 +219,3 @@ def on_single(onnx):
         if named.domain == graph_file.DOMAIN:
             setattr(named, key, getattr(named, key).removesuffix("2"))
     return graph_file.save(model, onnx.with_name(f"{onnx.stem}_half.onnx"))
-
-
-def _spec(name):
-    return ENGINES[bare(name)]

@@ -68,9 +68,10 @@ def engines(pieces, system):
 
 
 def artifacts(pieces, build):
-    """{file: SHA-256} of the engine that a piece has built; {} where there is none, as in PyTorch."""
+    """{file: SHA-256} of the engine that a piece has built, and of one that runs before it; {} where there is none."""
     built = pieces.get(build, {}).get("result", {})
-    return {Path(built["engine"]).name: built["sha256"]} if "sha256" in built else {}
+    digests = ("engine", "sha256"), ("before", "before_sha256")
+    return {Path(built[name]).name: built[digest] for name, digest in digests if digest in built}
 
 
 def scaling(pieces, system):

@@ -25,6 +25,8 @@ class System:
         parts: part -> patterns of node names that are marked together; none where nothing is marked so.
         rule: the published marks.
         smallest: patterns of node names that a search left in FP32; none where there was no search.
+        further: engines of `benchmarks.rows.FURTHER` that are built for this system besides the usual ones.
+        before: patterns of node names that are computed first, in an engine of their own, in the row "pair".
         quantized: further `helpers.quantize.Options` of the graph with Q/DQ nodes.
         on_the_map: the parts that compute with places on a map.
         projections: ways of the network's projection into the cameras; none if there is no choice.
@@ -44,6 +46,8 @@ class System:
     parts: ClassVar[dict[str, tuple[str, ...]]] = {}
     rule: ClassVar[dict[str, str]] = {}
     smallest: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
     quantized: ClassVar[dict] = {}
     on_the_map: tuple[str, ...] = ()
     projections: tuple[str, ...] = ()

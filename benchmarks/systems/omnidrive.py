@@ -28,8 +28,13 @@ class OmniDrive(System):
     keep_fp32 = tuple(models.config("omnidrive").input_shapes())
     accuracy = ("NDS", "mAP")
     language = "omnidrive_mini_llm"
+    before = parts.BACKBONE
     parts, rule, on_the_map = parts.PARTS, parts.SEED, ("memory and poses",)
     smallest = SMALLEST
+    further = (
+        "fp16_norms",
+        "pair",
+    )  # forms that TensorRT 8.6.0 may take where it refuses a network of both precisions
     quantized: ClassVar = {"linears": True, "smooth": SMOOTH}  # a vision transformer has one convolution
 
     def kept(self, config, outputs):

@@ -15,6 +15,7 @@ import numpy as np
 from helpers import cores
 from helpers.engine import cache
 from helpers.engine.base import Arrays, Engine, Runtime, Tensor
+from helpers.engine.pair import alone, without
 from helpers.errors import BadInput
 from helpers.files import PathLike
 
@@ -49,11 +50,23 @@ class SessionOptions:
             raise BadInput("option optimization", repr(self.optimization), expected, "correct it")
 
 
+@dataclasses.dataclass
+class LoadOptions(SessionOptions):
+    """How a graph is opened.
+
+    Attributes:
+        before: a loaded engine that runs first, each of whose outputs is an input of this one: both are one engine. It
+            is closed too.
+    """
+
+    before: Engine | None = None
+
+
 class OnnxRuntime(Runtime):
     """ONNX Runtime on the CPU."""
 
     name, suffix = "onnxruntime", ".onnx"
-    build_options = load_options = SessionOptions
+    build_options, load_options = SessionOptions, LoadOptions
 
     def version(self) -> str:
         import onnxruntime
@@ -75,7 +88,7 @@ class OnnxRuntime(Runtime):
         open_session(engine_path, level, options.threads, onnx_path, folded=foldable(model))
         return {"optimization": level, "nodes": len(model.graph.node)}
 
-    def load(self, path: Path, meta: dict[str, Any], options: SessionOptions) -> "OnnxRuntimeEngine":
+    def load(self, path: Path, meta: dict[str, Any], options: LoadOptions) -> "OnnxRuntimeEngine":
         """An engine over an InferenceSession; options given here win over those of the metadata file."""
         from helpers.graph.session import foldable, open_session
 
@@ -85,7 +98,7 @@ class OnnxRuntime(Runtime):
         level, why = _level(model, options.optimization or built.optimization)
         session = open_session(path, level, threads, folded=foldable(model))
         description = f"ONNX Runtime {self.version()}, CPU, {threads or 'all'} threads, optimization {level} ({why})"
-        return OnnxRuntimeEngine(path, session, description, meta)
+        return OnnxRuntimeEngine(path, session, description, meta, options.before)
 
 
 def _level(model, asked):
@@ -102,16 +115,21 @@ def _level(model, asked):
 class OnnxRuntimeEngine(Engine):
     """An InferenceSession behind the engine interface; contiguous inputs are read in place, not copied."""
 
-    def __init__(self, path: Path, session: Any, description: str, meta: dict[str, Any]) -> None:
-        self.session = session
+    def __init__(
+        self, path: Path, session: Any, description: str, meta: dict[str, Any], before: Engine | None = None
+    ) -> None:
+        self.session, self._before = session, before
         self._names = [value.name for value in session.get_outputs()]
         inputs = {value.name: _tensor(path, value) for value in session.get_inputs()}
         outputs = {value.name: _tensor(path, value) for value in session.get_outputs()}
-        super().__init__(path, inputs, outputs, description, meta)
+        super().__init__(path, without(inputs, before, OnnxRuntimeEngine, path), outputs, description, meta)
 
     def _run(self, feeds):
         from helpers.graph.session import run
 
+        if self._before:
+            made = self._before.run({name: feeds[name] for name in self._before.inputs})
+            feeds = made | {name: array for name, array in feeds.items() if name not in self._before.inputs}
         return dict(zip(self._names, run(self.session, self._names, feeds, self.path), strict=True))
 
     def profile(self, feeds: Arrays, iterations: int = 10) -> list[dict[str, Any]]:
@@ -124,6 +142,7 @@ class OnnxRuntimeEngine(Engine):
         from helpers.graph.session import kernel_times
 
         self.check(feeds)
+        alone(self._before)
         if iterations < 1:
             raise BadInput("profile", f"iterations {iterations}", "at least 1", "correct it")
         lines = kernel_times(self.session, str(self.path), dict(feeds), iterations)
@@ -142,6 +161,8 @@ class OnnxRuntimeEngine(Engine):
 
     def close(self) -> None:
         self.session = None
+        if self._before:
+            self._before.close()
 
 
 def _tensor(path, value):

@@ -1,5 +1,6 @@
 """ONNX graphs: load with care, tables of what is inside, cut, edit, name. No torch."""
 
+from helpers.graph.apart import apart
 from helpers.graph.cost import cost_by_block
 from helpers.graph.edit import postprocess, subgraph
 from helpers.graph.file import DIGEST, digest, load, parse, save
@@ -11,6 +12,7 @@ __all__ = [
     "DIGEST",
     "DOMAIN",
     "PLUGINS",
+    "apart",
     "cost_by_block",
     "custom_nodes",
     "custom_ops",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import engines, evaluate, frames, measured, roofline, runner
+from benchmarks import engines, evaluate, frames, measured, roofline, rows, runner
 from benchmarks.systems import SYSTEMS
 from helpers.systems.fbocc.config import CONFIGS
 from helpers.voxels import FREE, SHAPE
@@ -46,9 +46,9 @@ def test_engines_without_the_plugin_are_not_built():
         runtime, plugin, system = "tensorrt", None, SYSTEM
 
     single = {"fp16_half_plugin", "qdq_half_plugin", "best_half_plugin"}
-    known = {name + engines.PLUGIN for name in engines.ENGINES if name != "smallest"}  # nothing was searched here
-    assert set(engines.names(Options, "mini")) == known | single
-    assert engines.CONTROL + engines.PLUGIN not in engines.names(Options, "published")
+    known = {name + engines.PLUGIN for name in rows.ENGINES if name != "smallest"}  # nothing was searched here
+    assert set(rows.names(Options, "mini")) == known | single
+    assert rows.CONTROL + engines.PLUGIN not in rows.names(Options, "published")
 
 
 def test_whole_numbers_keep_their_type_in_half_precision():

@@ -3,7 +3,7 @@
 import pytest
 from onnx import save
 
-from benchmarks import comparison, engines, measured
+from benchmarks import comparison, engines, measured, rows
 from benchmarks.systems import SYSTEMS
 from helpers import graph
 from tests.builders.functions import with_plugins
@@ -15,13 +15,13 @@ def test_engines_with_half_precision_come_in_both_forms():
     class Options:
         runtime, plugin, system = "tensorrt", "library.so", SYSTEMS["bevformer"]
 
-    names = engines.names(Options, "published")
+    names = rows.names(Options, "published")
     assert {name for name in names if name.endswith(measured.SINGLE)} == {f"{name}_half_plugin" for name in HALVES}
-    left_out = (engines.CONTROL, "smallest")  # of the mini alone; of a system for which it was searched
-    assert len(names) == len(set(names)) == 2 * (len(engines.ENGINES) - len(left_out)) + len(HALVES)
-    assert {measured.bare(name) for name in names} == engines.ENGINES.keys() - set(left_out)
+    left_out = (rows.CONTROL, "smallest")  # of the mini alone; of a system for which it was searched
+    assert len(names) == len(set(names)) == 2 * (len(rows.ENGINES) - len(left_out)) + len(HALVES)
+    assert {measured.bare(name) for name in names} == rows.ENGINES.keys() - set(left_out)
     Options.plugin = None
-    assert engines.names(Options, "mini") == [name for name in engines.ENGINES if name != "smallest"]
+    assert rows.names(Options, "mini") == [name for name in rows.ENGINES if name != "smallest"]
 
 
 def test_plugins_on_single_halves_are_the_same_graph_with_other_names(tmp_path):

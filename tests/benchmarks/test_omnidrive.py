@@ -1,19 +1,24 @@
 """OmniDrive as a system to measure: the backbone alone in half precision, a score in ego, words for a diagram."""
 
+import shutil
 import types
 
 import numpy as np
 import torch
 
-from benchmarks.engines import Shape, names
+from benchmarks.engines import Shape
+from benchmarks.report import artifacts
+from benchmarks.rows import FURTHER, names
 from benchmarks.session import Session
 from benchmarks.systems import SYSTEMS
 from benchmarks.systems.omnidrive import with_half_backbone
+from helpers import engine
 from helpers.display import diagram
 from helpers.models.runner import runner
 from helpers.sequence import rollout
 from helpers.systems.omnidrive.config import CONFIGS
 from helpers.systems.omnidrive.stages import stages
+from tests.helpers.systems.conftest import tiny_omnidrive  # noqa: F401
 from tests.helpers.systems.driven import driven
 from tests.helpers.systems.omnidrive.tiny import TINY, drive, network
 
@@ -55,3 +60,36 @@ def test_the_engine_with_the_fewest_parts_in_fp32(tmp_path):
               for name, how in (("rule", True), ("smallest", "smallest"))}  # fmt: skip
     assert marked["rule"] == dict.fromkeys(CONFIGS["mini"].fp32, "fp32")
     assert {*marked["smallest"]} == {"/camera_rays/*", "/pts_bbox_head/[A-Z]*", "/map_head/[A-Z]*"}
+
+
+def test_backbone_and_the_rest_in_two_engines_that_run_as_one(tmp_path, tiny_omnidrive, monkeypatch):  # noqa: F811
+    """Both together are the graph; the first is in FP16, the second in FP32, and no layer of either is constrained."""
+    monkeypatch.setattr(type(SYSTEM), "config", lambda system, shape: TINY)
+    given = {"plugin": None, "system": SYSTEM, "tiny": True, "workspace": 64, "tactic_sources": None,
+             "limit": None}  # fmt: skip
+    options = types.SimpleNamespace(runtime="onnxruntime", **given)
+    assert names(options, "mini") == ["fp32", "qdq", "pair"]
+    (tmp_path / "models").mkdir()
+    shutil.copyfile(tiny_omnidrive[1], tmp_path / "models/mini.onnx")
+    shape, steps = Shape(Session(tmp_path), options, "mini"), drive()[:3]
+    built = shape.build_piece("pair")
+    with shape.load(built["engine"]) as both, engine.load(tiny_omnidrive[1]) as whole:
+        assert both.inputs == whole.inputs and both.outputs == whole.outputs
+        driven = [rollout(each.run, steps, TINY.states, TINY.initial_states()) for each in (both, whole)]
+        for (_, _, found), (_, _, expected) in zip(*driven, strict=True):
+            for name in TINY.decoded:
+                np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-4)
+    entry = {"result": built}
+    assert [*artifacts({"tensorrt/mini/build/pair": entry}, "tensorrt/mini/build/pair")] == [
+        "mini_after.onnx", "mini_before.onnx"]  # fmt: skip
+    for system, count in ((SYSTEM, 2), (SYSTEMS["uniad"], 0)):
+        options = types.SimpleNamespace(**given | {"runtime": "tensorrt", "system": system, "level": None})
+        assert len({*FURTHER} & {*names(options, "published")}) == count
+    shape = Shape(Session(tmp_path), types.SimpleNamespace(**given, runtime="tensorrt", level=1), "mini")
+    first, rest = shape.options_of(FURTHER["pair"]["before"], False), shape.settings("pair", False)
+    assert (first["precision"], rest["precision"]) == ("fp16", "fp32")
+    assert all("layer_precisions" not in each and each["timing_cache"] is None for each in (first, rest))
+    norms = shape.settings("fp16_norms", False)
+    assert norms["decompose"] == ["LayerNormalization"] and norms["layer_precisions"] == dict.fromkeys(
+        TINY.fp32, "fp32"
+    )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as measure_gpu
-from benchmarks import comparison, divergence, engines, evaluate, frames, gridsample, measured, report
+from benchmarks import comparison, divergence, engines, evaluate, frames, gridsample, measured, report, rows
 from benchmarks.session import Session, gpu_state, provenance
 from benchmarks.systems import SYSTEMS
 from helpers import benchmark, records
@@ -147,7 +147,7 @@ def test_onnxruntime_stands_in(work, minidrive, capsys):
 
 def test_tensorrt_engines(trt, work, minidrive, capsys):
     options = ("--tacticSources=none", "--projection=published")
-    made = [name for name in engines.ENGINES if name != "smallest"]  # no search was made for this system
+    made = [name for name in rows.ENGINES if name != "smallest"]  # no search was made for this system
     assert call("tensorrt", work, minidrive, *options, "--commit=0123abc") == 0
     assert [network.num_layers > 0 for network, _ in trt._built] == [True] * len(made)
     flags = {name: set(result(work, f"tensorrt/mini/build/{name}")["flags"]) for name in made}
@@ -161,7 +161,7 @@ def test_tensorrt_engines(trt, work, minidrive, capsys):
     assert len(trt._batches) == 2  # the implicit engine alone is calibrated, on both samples
 
     timed = result(work, "tensorrt/mini/time")
-    names = {name + graph for name in made if name != engines.CONTROL for graph in ("", "_graph")}
+    names = {name + graph for name in made if name != rows.CONTROL for graph in ("", "_graph")}
     assert set(timed["gpu"]) == set(timed["host"]) == set(timed["enqueue"]) == names
     assert all(timing["n"] == 4 for timing in timed["gpu"].values()) and timed["frames"] == 4
     assert result(work, "tensorrt/mini/stream/fp32")["outputs_classes_rel"] == 0

@@ -8,6 +8,7 @@ from typing import Any
 from helpers.benchmark import Timing
 from helpers.engine import cuda
 from helpers.engine.base import Arrays, Engine
+from helpers.engine.pair import alone, without
 from helpers.engine.slots import Slot, check_fixed
 from helpers.engine.tensorrt import inspector, messages
 from helpers.engine.tensorrt.options import LoadOptions
@@ -30,25 +31,30 @@ class TensorRtEngine(Engine):
         self._plan: Any = plan
         self._engine, self._device = plan.engine, cuda.device()
         inputs, outputs = tensors_of(path, plan.engine)
+        self._own, self._before = (*inputs, *outputs), options.before
+        given = without(inputs, options.before, TensorRtEngine, path)
         check_states(path, options.states or {}, inputs, outputs)
         graph = ", CUDA graph" if options.cuda_graph else ""
         asked = meta.get("options", {}).get("precision", "precision unknown")
         where = f"{self._device.name} ({self._device.capability})"
-        description = f"TensorRT {plan.known.version}, {where}, {asked}{graph}"
-        super().__init__(path, inputs, outputs, description, meta, options.states)
+        after = f", after {self._before.path.name}" if self._before else ""
+        description = f"TensorRT {plan.known.version}, {where}, {asked}{graph}{after}"
+        super().__init__(path, given, outputs, description, meta, options.states)
         self._initial = beginning(inputs, self.states, options.initial)
         self._use_graph = options.cuda_graph
         free = [name for name, tensor in inputs.items() if is_free(tensor.shape)]
         self._profiles: Any = Profiles(path, plan.engine, free, options.profile)
         self._turned = self._ran = False
         self._shapes = None
-        self._stream = self._device.stream()
+        self._stream = self._before._stream if self._before else self._device.stream()
         self._replay = Replay(self._stream)
-        self._buffers = {name: Buffer(self._device, tensor.dtype) for name, tensor in (inputs | outputs).items()}
+        shared = self._before._buffers if self._before else {}
+        self._buffers = shared | {name: Buffer(self._device, tensor.dtype)
+                                  for name, tensor in (inputs | outputs).items() if name not in shared}  # fmt: skip
         try:
             self._context = self._profiles.context(self._stream)
             if not free:
-                self._bind({name: tensor.shape for name, tensor in inputs.items()})
+                self._bind({name: tensor.shape for name, tensor in self.inputs.items()})
             self.reset()
         except BaseException:
             self.close()
@@ -137,6 +143,7 @@ class TensorRtEngine(Engine):
             share of the sum, in the engine's order.
         """
         self.check(feeds)
+        alone(self._before)
         if iterations < 1:
             raise BadInput("profile", f"iterations {iterations}", "at least 1", "correct it")
         self._bind(self._shapes_of(feeds))
@@ -154,16 +161,19 @@ class TensorRtEngine(Engine):
 
     def layers(self) -> list[dict[str, Any]]:
         """Layers as `helpers.engine.tensorrt.inspector.layers` lists them."""
-        return inspector.layers(self._engine, self._context if self._shapes else None)
+        before = self._before.layers() if self._before else []
+        return before + inspector.layers(self._engine, self._context if self._shapes else None)
 
     def memory(self) -> dict[str, float]:
         """MiB of engine_file, weights (GPU memory that loading took, code included), activations, tensors (in, out)."""
-        return {
+        found = {
             "engine_file": self.path.stat().st_size / MIB,
             "weights": self._plan.loaded_bytes / MIB,
             "activations": getattr(self._engine, self._plan.known.device_memory) / MIB,
             "tensors": sum(buffer.size for buffer in self._buffers.values()) / MIB,
         }
+        before = self._before.memory() | {"tensors": 0.0} if self._before else {}  # whose tensors are among these
+        return {name: value + before.get(name, 0.0) for name, value in found.items()}
 
     def close(self) -> None:
         """Release the buffers, the context and the engine."""
@@ -173,7 +183,7 @@ class TensorRtEngine(Engine):
         self._replay.clear()
         for buffer in self._buffers.values():
             buffer.free()
-        self._stream.close()
+        (self._before or self._stream).close()
         self._context = self._engine = self._plan = self._profiles = None
 
     def _shapes_of(self, feeds):
@@ -184,10 +194,13 @@ class TensorRtEngine(Engine):
         self._device.activate()
         if shapes == self._shapes:
             return
+        asked, self._shapes = shapes, None
         self._replay.clear()
-        self._shapes = None
+        if self._before:
+            self._before._bind({name: shapes[name] for name in self._before.inputs})
+            shapes = shapes | {name: self._buffers[name].shape for name in self._before.outputs}
         self._profiles.fit(self._context, shapes, self._stream)
-        for name in (*self.inputs, *self.outputs):
+        for name in self._own:
             shape = tuple(self._context.get_tensor_shape(name))
             if min(shape, default=0) >= 0:
                 self._buffers[name].resize(shape)
@@ -195,11 +208,11 @@ class TensorRtEngine(Engine):
                 refuse_counted(self.path, name, self._use_graph, "CUDA graph")
                 self._buffers[name] = Counted(self._device, self.outputs[name].dtype)
         self._set_addresses(self._context)
-        self._shapes = shapes
+        self._shapes = asked
 
     def _set_addresses(self, context):
-        for name, buffer in self._buffers.items():
-            buffer.bind(context, name)
+        for name in self._own:
+            self._buffers[name].bind(context, name)
 
     def _upload(self, feeds):
         for name, array in feeds.items():
@@ -231,5 +244,7 @@ class TensorRtEngine(Engine):
         self._replay.queue(lambda: self._execute(self._context), self._turned)
 
     def _execute(self, context):
+        if self._before:
+            self._before._execute(self._before._context)
         if not context.execute_async_v3(self._stream.handle):
             raise BadInput(self.path, f"TensorRT refused to:\n{messages.recent()}", "an engine that runs", "see why")

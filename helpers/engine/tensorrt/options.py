@@ -121,6 +121,8 @@ class LoadOptions:
         cuda_graph: queue the whole engine in one call, captured once for each set of shapes, with states twice.
         plugins: paths of plugin libraries; by default those that the engine was built with.
         profile: index of the optimization profile, for all runs; None: for each run the first one that its shapes fit.
+        before: a loaded engine that runs first, each of whose outputs is an input of this one: both are one engine, on
+            one stream and, if asked, in one CUDA graph; what passes between them stays where it is. It is closed too.
     """
 
     states: Mapping[str, str] | None = None
@@ -128,6 +130,7 @@ class LoadOptions:
     cuda_graph: bool = False
     plugins: Sequence[PathLike] = ()
     profile: int | None = None
+    before: Any = None
 
 
 def check_numbers(workspace: float | None, optimization_level: int | None) -> None:

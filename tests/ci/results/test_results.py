@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import __main__ as measure_gpu
 from benchmarks import engines
+from benchmarks.rows import names as built
 from benchmarks.systems import SYSTEMS
 from ci.results import __main__ as command
 from ci.results import figures, language, occupancy, pages, picture, recorded, tables
@@ -113,7 +114,7 @@ def test_accuracy_says_which_graph_a_row_is_of(recorded_as):
 def test_all_that_is_timed_of_fbocc_has_a_row():
     pytorch = pytest.importorskip("benchmarks.pytorch")
     options = measure_gpu.parse(["tensorrt", "--system=fbocc", f"--plugin={__file__}"])
-    timed = {f"tensorrt-{name}" for name in engines.names(options, "published") if engines.bare(name) != "best"}
+    timed = {f"tensorrt-{name}" for name in built(options, "published") if engines.bare(name) != "best"}
     eager = {"fp32", "tf32", "fp16", *pytorch.OF_KERNELS}
     timed |= {f"pytorch-{name}{end}" for name in eager for end in ("", "-kernels")}
     assert {name.replace("_", "-") for name in timed} == occupancy.TIMES.keys()

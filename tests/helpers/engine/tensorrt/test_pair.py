@@ -1,0 +1,55 @@
+"""Two engines of TensorRT that run as one: one stream, one graph, and nothing copied between them."""
+
+import numpy as np
+import pytest
+
+from helpers import engine, graph
+from helpers.errors import BadInput
+from tests.helpers.engine.tensorrt.builders import assert_equal, built, step
+from tests.helpers.graph.test_apart import save_two_natures
+
+STATES = {"history": "kept"}
+
+
+@pytest.fixture
+def parts(trt, tmp_path):
+    whole, eyes, mind = (tmp_path / f"{name}.onnx" for name in ("whole", "eyes", "mind"))
+    graph.apart(save_two_natures(whole), ["/eyes/*"], eyes, mind)
+    return built(eyes), built(mind)
+
+
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_they_compute_what_the_whole_does_with_the_states_on_the_gpu(parts, driver, cuda_graph):
+    eyes, mind = parts
+    with engine.load(mind, before=engine.load(eyes), states=STATES, cuda_graph=cuda_graph) as loaded:
+        assert list(loaded.inputs) == ["x", "history"] and list(loaded.outputs) == ["kept", "top"]
+        for _ in range(2):
+            history = np.zeros((3, 2), np.float32)
+            for seed in range(4):
+                x = np.random.default_rng(seed).standard_normal((3, 2)).astype(np.float32)
+                driver.log.clear()
+                outputs = loaded.run({"x": x})
+                assert driver.log.count("upload") == 1 and driver.log.count("download") == 2
+                assert "copy" not in driver.log
+                assert_equal(outputs, step(2 * x, history))
+                history = outputs["kept"]
+            loaded.reset()
+        assert driver.log.count("launch" if cuda_graph else "execute") == (1 if cuda_graph else 2)
+        assert loaded.time({"x": x}, 1, 2)["gpu"]["n"] == 2 and len(loaded.layers()) == 6
+        assert loaded.memory()["engine_file"] == pytest.approx(sum(path.stat().st_size for path in parts) / 2**20)
+        with pytest.raises(BadInput, match="profile each of them"):
+            loaded.profile({"x": x})
+        (slot,) = loaded.slots(1, STATES)
+        slot.inputs["x"][...] = x
+        slot.submit(True)
+        np.testing.assert_allclose(slot.result()["top"], step(2 * x, 0 * x)["top"], rtol=1e-6)
+        slot.close()
+
+
+def test_both_are_given_back(parts, driver):
+    weights = len(driver.memory)
+    loaded = engine.load(parts[1], before=engine.load(parts[0]), states=STATES, cuda_graph=True)
+    loaded.run({"x": np.ones((3, 2), np.float32)})
+    loaded.close(), loaded.close()
+    assert len(driver.pinned) == 0 and len(driver.memory) == weights + 2  # the stand-in's weights stay
+    assert {kind.__name__ for kind, _ in driver.handles.values()} == {"CUcontext"}

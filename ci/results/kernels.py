@@ -1,6 +1,6 @@
 """The tables of docs/results.md about single operators: our kernels, and GridSample."""
 
-from ci.results.recorded import figure, markdown, ratio, rounded
+from ci.results.recorded import day, figure, markdown, ratio, rounded
 
 OPERATORS = {
     "camera attention, FP32": "tiny_sca_fp32", "camera attention, half2": "tiny_sca_fp16_packed",
@@ -14,12 +14,14 @@ OPERATORS = {
     "FB-OCC, history (GridSample 3-D), FP32": "fb_occ_history_fp32",
     "FB-OCC, history (GridSample 3-D), FP16": "fb_occ_history_fp16",
     "FB-OCC, history (GridSample 3-D), half2": "fb_occ_history_fp16_packed",
+    "FB-OCC, mixture of levels, FP32": "fb_occ_mix_fp32", "FB-OCC, mixture of levels, FP16": "fb_occ_mix_fp16",
 }  # fmt: skip
 MIXTURE = {  # the form: what it is compared with, what the row is called
     "fp32_linear": ("fp32", "FP32, row-major"), "fp16_linear": ("fp16", "FP16, row-major"),
     "fp16_dhwc8": ("fp16", "FP16, channels innermost, shares row-major"),
     "fp16_dhwc8_shares": ("fp16", "FP16, all channels innermost"),
 }  # fmt: skip
+TOOLS = ("memcheck", "racecheck", "initcheck")
 OF_CALLS = ("kernel_us", "reference_us", "straightforward_us", "share_of_copy", "times_written")
 FORMS = {
     "native_fp32": "GridSample, FP32", "native_fp16": "GridSample, FP16 allowed", "rewrite_fp32": "rewritten, FP32",
@@ -55,7 +57,8 @@ def operators(results):
     """Time of a call of `helpers.ops` on the GPU, and its ratios to other ways and to what memory allows."""
     record = results.latest("operators-pytorch")
     rows = []
-    for label, call in OPERATORS.items():
+    recorded = {label: call for label, call in OPERATORS.items() if f"{call}_kernel_us" in record.metrics}
+    for label, call in recorded.items():
         found = {name: record.metrics[f"{call}_{name}"] for name in OF_CALLS}
         kernel = found["kernel_us"]
         rows.append({
@@ -68,6 +71,31 @@ def operators(results):
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows)
+
+
+def sanitized(results):
+    """What compute-sanitizer found last, operator by operator and tool by tool."""
+    latest = {}  # (operator, tool): record
+    for record in sorted((one for one in results.files.values() if one.name == "operators-sanitizer"), key=day):
+        names = [key.removesuffix("_errors") for key in record.metrics if key.endswith("_errors")]
+        latest |= {tuple(reversed(name.split("/"))): record for name in names}
+    rows = []
+    for operator in dict.fromkeys(operator for operator, _ in latest):
+        links = dict.fromkeys(results.link(latest[operator, tool]) for tool in TOOLS if (operator, tool) in latest)
+        cells = {tool: _found(latest.get((operator, tool)), f"{tool}/{operator}") for tool in TOOLS}
+        rows.append({"": f"`{operator}`", **cells, "record": ", ".join(links)})
+    return markdown(rows) if rows else "No run under compute-sanitizer has a record."
+
+
+def _found(record, name):
+    if record is None:
+        return ""
+    errors = record.metrics[f"{name}_errors"]
+    if isinstance(errors, str):
+        return errors
+    wrong = record.metrics[f"{name}_wrong"]
+    said = f"{errors} errors in {record.metrics[f'{name}_cases']} cases"
+    return said + f", {wrong} of them wrong" * bool(wrong)
 
 
 def mixture(results):

@@ -1,6 +1,6 @@
 """The tables of docs/results.md and of the README. Every row is one artifact, with a link to its record."""
 
-from ci.results.kernels import gridsample, gridsample_cases, mixture, operators
+from ci.results.kernels import gridsample, gridsample_cases, mixture, operators, sanitized
 from ci.results.language import language
 from ci.results.occupancy import occupancy, occupancy_before, occupancy_profiles, occupancy_times
 from ci.results.precisions import minding, planned, planned_on_gpu
@@ -171,6 +171,7 @@ TABLES = (
     minding,
     scaling,
     operators,
+    sanitized,
     mixture,
     step_operators,
     steps,

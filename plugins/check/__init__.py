@@ -5,7 +5,10 @@
 Every case is held against the definition in float64 on the very operands that the kernel gets, rounded to half where it
 gets half. Outputs start as NaN between guards of NaN, so that a cell that is not written, or one written past the end,
 shows; the value lies between NaN too, so that a tap outside the map shows. Needs PyTorch, a GPU with nvcc (or the
-LIBRARY), no TensorRT, no network; `make -C plugins prove` runs it, and its small calls again under compute-sanitizer.
+LIBRARY), no TensorRT, no network; `make -C plugins prove` runs it, and its small calls again under compute-sanitizer:
+
+    python -m plugins.check --tools memcheck racecheck initcheck [--operators NAME ...] [--record FOLDER]
+
 On `--device cpu` the same source runs that a compiler without CUDA built.
 """
 

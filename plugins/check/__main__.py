@@ -18,7 +18,7 @@ from helpers.errors import BadInput
 from helpers.files import atomic, check_target
 from helpers.ops import library
 from plugins import check
-from plugins.check import record, step, times
+from plugins.check import record, sanitizer, step, times
 from plugins.check.common import Check
 
 
@@ -37,16 +37,22 @@ def summary(path: Path, device: str, straightforward: Path | None, sanitize: boo
             print(f"{len(rows)} tried, the last {row.what}, {row.form}", flush=True)
     for row in rows:
         row["error"] = row["error"] if math.isfinite(row["error"]) else None  # JSON has no infinity
+    return about(path, device) | {
+        "right": sum(row["right"] for row in rows),
+        "wrong": sum(not row["right"] for row in rows),
+        "rows": rows,
+        "times": times.rows(checks, path, straightforward) if straightforward else [],
+    }
+
+
+def about(path: Path, device: str) -> dict:
+    """The machine, the packages and the library."""
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
         "gpus": torch.cuda.device_count(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "library": library.info(library.load(path)) | library.identity([path])[0],
-        "right": sum(row["right"] for row in rows),
-        "wrong": sum(not row["right"] for row in rows),
-        "rows": rows,
-        "times": times.rows(checks, path, straightforward) if straightforward else [],
     }
 
 
@@ -69,10 +75,28 @@ def time_step(arguments: argparse.Namespace, path: Path, command: str) -> int:
     return 0
 
 
+def sanitize(arguments: argparse.Namespace, path: Path, command: str) -> int:
+    """Each operator under each of the sanitizer's tools; 1 if one finds something or does not end."""
+    given = arguments.sanitizer, arguments.tools, arguments.operators, arguments.limit, arguments.device
+    found = about(path, arguments.device) | {"tools": sanitizer.rows(path, *given)}
+    keep(found, arguments.json)
+    if arguments.record:
+        record.write_sanitized(found, command, path, arguments.record)
+    return 0 if all(map(sanitizer.clean, found["tools"])) else 1
+
+
 def keep(found: dict, path: Path | None) -> None:
     if path:
         with atomic(path) as part:
             part.write_text(json.dumps(found, indent=1))
+
+
+def _seconds(text: str) -> float:
+    """A finite number above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: a number above 0 is wanted")
+    return number
 
 
 def main(argv: list[str]) -> int:
@@ -91,9 +115,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--step", choices=step.SIZES, help="instead of a proof the times of a language model's decode step of this size"
     )
+    parser.add_argument("--tools", nargs="+", choices=sanitizer.TOOLS, metavar="TOOL", default=[],
+                        help=f"the small calls under compute-sanitizer: {', '.join(sanitizer.TOOLS)}")  # fmt: skip
+    parser.add_argument(
+        "--limit", type=_seconds, default=600, metavar="SECONDS", help="for an operator under a tool (600)"
+    )
+    parser.add_argument("--sanitizer", default="compute-sanitizer", metavar="PROGRAM", help="another compute-sanitizer")
     arguments = parser.parse_args(argv)
     timed = arguments.device == "cuda" and not arguments.sanitize
-    if arguments.record and arguments.operators != names:
+    if arguments.tools and (arguments.step or arguments.sanitize):
+        parser.error("--tools: what runs under them is chosen; leave --step and --sanitize out")
+    if arguments.record and not arguments.tools and arguments.operators != names:
         parser.error("--record: a record holds every operator; leave --operators out")
     if arguments.record and not timed:
         parser.error("--record: only a proof on a GPU, without --sanitize, measures times")
@@ -109,6 +141,8 @@ def main(argv: list[str]) -> int:
         command = shlex.join(["python", "-m", "plugins.check", *argv])
         if arguments.step:
             return time_step(arguments, path, command)
+        if arguments.tools:
+            return sanitize(arguments, path, command)
         straightforward = library.build("straightforward") if timed else None
         found = summary(path, arguments.device, straightforward, arguments.sanitize, checks)
     except BadInput as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from helpers import records
 
-NAME = "operators-pytorch"
+NAME, SANITIZED = "operators-pytorch", "operators-sanitizer"
 TIMES = ("kernel_us", "reference_us", "straightforward_us", "kernel_called_us", "reference_called_us",
          "kernel_gb_per_s", "share_of_copy", "times_written")  # fmt: skip
 
@@ -36,6 +36,22 @@ def write(found: dict[str, Any], command: str, library: Path, folder: Path) -> P
 def write_step(found: dict[str, Any], command: str, library: Path, folder: Path) -> list[Path]:
     """Write the records of a summary of `plugins.check.step` into `folder`; returns their paths."""
     return [_write(*one, found, command, library, folder) for one in found["records"].items()]
+
+
+def sanitized(found: dict[str, Any]) -> dict[str, float | int | str]:
+    """Errors, cases and seconds of each tool and operator, as memcheck/rotate_errors; text where a run did not end."""
+    flat: dict[str, float | int | str] = {}
+    for row in found["tools"]:
+        name = f"{row['tool']}/{row['operator']}"
+        flat |= {f"{name}_errors": row["ended"] if "ended" in row else row["errors"]}
+        flat |= {f"{name}_{key}": row[key] for key in ("cases", "wrong") if key in row}
+        flat[f"{name}_seconds"] = round(row["seconds"], 1)
+    return flat
+
+
+def write_sanitized(found: dict[str, Any], command: str, library: Path, folder: Path) -> Path:
+    """Write the record of what compute-sanitizer found into `folder`; returns its path."""
+    return _write(SANITIZED, sanitized(found), found, command, library, folder)
 
 
 def _write(name, figures, found, command, library, folder):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.environment.doctor import elf
 from helpers.ops import library
 from tests.plugins.stand_in import STAND_IN
 
@@ -73,7 +74,7 @@ def exported(path):
 def declared():
     """The functions that the headers of the kernels promise."""
     headers = Path(library.FOLDER / "kernels").glob("*.h")
-    found = {name for header in headers for name in re.findall(r"^int (onramp_\w+)\(", header.read_text(), re.M)}
+    found = {name for header in headers for name in re.findall(r"^\w+ (onramp_\w+)\(", header.read_text(), re.M)}
     return found | {"onramp_plugins_info", "onramp_error"}
 
 
@@ -92,6 +93,11 @@ def test_the_kernels_are_those_of_the_headers_and_need_nothing_else(host):
     assert re.search(r"Machine:\s+AArch64", header) and re.search(r"Type:\s+DYN", header)
     assert exported(host) == declared() and len(declared()) >= 15
     assert needed(host) <= MACHINES
+
+
+def test_the_headers_declare_what_a_library_of_this_machine_exports(host_library):
+    found = {name for name in elf.read(host_library).exported if not name.startswith("_Z")}
+    assert found == declared() and len(found) >= 15
 
 
 def test_the_host_side_runs_emulated(host, tmp_path):

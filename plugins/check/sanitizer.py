@@ -1,0 +1,93 @@
+"""compute-sanitizer over the small calls of the kernels, a process for each tool and operator.
+
+One that does not end in its time, or that crashes, says so and leaves the others.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from helpers import processes
+from helpers.errors import BadInput
+from helpers.files import ROOT
+
+TOOLS = ("memcheck", "racecheck", "initcheck")
+FOUND = 9  # exit code of the sanitizer if it found something
+SUMMARY = re.compile(r"^=+ .*SUMMARY: (\d+) (?:error|hazard)", re.MULTILINE)
+
+
+def rows(path: Path, program: str, tools: list[str], names: list[str], limit: float, device: str) -> list[dict]:
+    """What the tools find while the operators' small calls run.
+
+    Args:
+        path: the library of kernels.
+        program: compute-sanitizer, as a shell finds it.
+        limit: seconds for one operator under one tool.
+
+    Returns:
+        dicts of tool, operator, seconds, and either cases, wrong and errors or why there are none: ended.
+    """
+    if not shutil.which(program):
+        raise BadInput(program, "no such program", "compute-sanitizer, which comes with CUDA",
+                       "add CUDA's bin folder to PATH, or name it: --sanitizer PROGRAM")  # fmt: skip
+    found = []
+    for tool in tools:
+        for name in names:
+            print(f"{tool}, {name} ...", end=" ", flush=True)
+            row = {"tool": tool, "operator": name} | _run(path, program, tool, name, limit, device)
+            print(verdict(row), f"{row['seconds']:.0f} s", flush=True)
+            found.append(row)
+    return found
+
+
+def verdict(row: dict[str, Any]) -> str:
+    """A row in words."""
+    if "ended" in row:
+        return row["ended"]
+    wrong = f", {row['wrong']} of them wrong" if row["wrong"] else ""
+    return f"{row['errors']} errors in {row['cases']} cases{wrong}"
+
+
+def clean(row: dict[str, Any]) -> bool:
+    """Whether all calls ran, gave right numbers, and nothing was found."""
+    return "ended" not in row and not row["errors"] and not row["wrong"]
+
+
+def _run(path, program, tool, name, limit, device):
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        out, said = Path(folder) / "summary.json", Path(folder) / "said.txt"
+        command = [program, "--tool", tool, "--error-exitcode", FOUND, sys.executable, "-m", "plugins.check", path,
+                   "--device", device, "--sanitize", "--operators", name, "--json", out]  # fmt: skip
+        code = _ended(command, said, limit)
+        text, seconds = said.read_text(errors="replace"), {"seconds": time.monotonic() - started}
+        if code is None:
+            return {"ended": f"not ended after {limit:g} s"} | seconds
+        errors = SUMMARY.findall(text)
+        if not errors or not out.is_file():
+            print(text, file=sys.stderr)
+            return {"ended": f"ended with exit code {code} and no summary"} | seconds
+        tried = json.loads(out.read_text())
+    found = max(int(errors[-1]), int(code == FOUND))
+    return {"cases": tried["right"] + tried["wrong"], "wrong": tried["wrong"], "errors": found} | seconds
+
+
+def _ended(command, said, limit):
+    """The exit code of a command, which writes to the file `said`; None, and all it started killed, after the limit."""
+    # Without PyTorch's cache of memory every tensor is an allocation of its own, so that a tool sees its ends.
+    environment = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    with open(said, "w") as stream:
+        guarded = processes.Guarded(command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+        try:
+            return guarded.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            guarded.end()

@@ -15,14 +15,19 @@ from helpers.arguments import typed
 from helpers.errors import BadInput, reason
 
 KEYS = {"__numpy__", "dtype", "shape"}
+KINDS = "biufc"
 DIMENSIONS = 8
+LONGEST = (1 << 63) - 1
 FIX = "encode it with json_numpy.dumps(array), or helpers.serve.arrays.encode(array)"
 
 
 @typed
 def encode(array: np.ndarray) -> dict[str, object]:
-    """An array of numbers as an object for JSON, with its values in C order."""
+    """An array of numbers as an object for JSON, with its values in C order; BadInput for one of anything else."""
     array = np.asarray(array)
+    if array.dtype.kind not in KINDS:
+        found = f"{array.dtype} {list(array.shape)}"
+        raise BadInput("array", found, "numbers: the bytes of other values mean nothing elsewhere", "convert it first")
     return {
         "__numpy__": base64.b64encode(array.tobytes()).decode(),
         "dtype": np.lib.format.dtype_to_descr(array.dtype),
@@ -42,12 +47,12 @@ def decode(value: object, where: str, types: Collection[str], most: int) -> np.n
     if not isinstance(value, dict) or value.keys() != KEYS:
         found = f"an object of {sorted(value)[:5]}" if isinstance(value, dict) else type(value).__name__
         raise BadInput(where, found, f"an object of {', '.join(sorted(KEYS))}", FIX)
-    dtype, count = _type(value["dtype"], where, types), _count(value["shape"], where)
-    nbytes = count * dtype.itemsize
-    if nbytes > most:
-        raise BadInput(where, f"{nbytes:,} bytes, by its shape", f"at most {most:,}", "send a smaller array")
-    values = _bytes(value["__numpy__"], nbytes, where)
-    return np.frombuffer(values, dtype).reshape(value["shape"])
+    dtype, shape = _type(value["dtype"], where, types), _shape(value["shape"], where)
+    room = math.prod(size or 1 for size in shape) * dtype.itemsize  # NumPy counts the sizes beside a 0
+    if room > most:
+        raise BadInput(where, f"{room:,} bytes, by its shape", f"at most {most:,}", "send a smaller array")
+    values = _bytes(value["__numpy__"], math.prod(shape) * dtype.itemsize, where)
+    return np.frombuffer(values, dtype).reshape(shape)
 
 
 def _type(name, where, types):
@@ -57,12 +62,12 @@ def _type(name, where, types):
     return np.dtype(known.get(name, name))
 
 
-def _count(shape, where):
-    whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
+def _shape(shape, where):
+    whole = isinstance(shape, list) and all(type(size) is int and 0 <= size <= LONGEST for size in shape)
     if not whole or len(shape) > DIMENSIONS:
-        expected = f"a list of at most {DIMENSIONS} whole numbers from 0"
+        expected = f"a list of at most {DIMENSIONS} whole numbers from 0 to {LONGEST:,}"
         raise BadInput(f"{where}: shape", repr(shape)[:40], expected, FIX)
-    return math.prod(shape)
+    return shape
 
 
 def _bytes(text, nbytes, where):

@@ -41,7 +41,7 @@ class Client:
     Args:
         url: of the server, such as http://127.0.0.1:8000.
         form: of the protocol: "openvla" for the reference server, which returns the action alone.
-        timeout: seconds for a connection, and for an answer.
+        timeout: seconds for a connection, for each part of an answer, and for its body.
         patience: seconds for which a request is sent again when the server says 503 and when to come again.
     """
 
@@ -54,7 +54,7 @@ class Client:
         between("patience", patience, 0, 86400)
         if token is not None and not (token.isascii() and token.isprintable()):
             raise BadInput("token", f"{len(token)} characters", "printable ASCII in one line", "give another secret")
-        self.url, self.form, self.patience = url, form, patience
+        self.url, self.form, self.timeout, self.patience = url, form, timeout, patience
         headers = {"authorization": f"Bearer {token}"} if token is not None else {}
         secure = url.startswith("https:")  # without, no certificates need be read, which takes 30 ms
         self._http = httpx.Client(headers=headers, timeout=timeout, trust_env=False, verify=secure)
@@ -97,18 +97,24 @@ class Client:
             time.sleep(reply.retry)
 
     def post(self, body: bytes) -> Reply:
-        """The server's answer to these bytes, whatever its status; BadInput if there is no server."""
+        """The answer to these bytes, whatever its status; BadInput if there is no server, or one that is too slow."""
+        if self._http.is_closed:
+            raise BadInput(self.url, "a client that was closed", "one that is open", "make another Client")
         try:
             headers = {"content-type": "application/json"}
             with self._http.stream("POST", f"{self.url.rstrip('/')}/act", content=body, headers=headers) as response:
-                answer = bytearray()
+                answer, until = bytearray(), time.monotonic() + self.timeout
                 for chunk in response.iter_bytes():
                     answer += chunk
                     if len(answer) > MOST:
                         raise BadInput(self.url, f"more than {MOST:,} bytes", "an action", "look at the server")
+                    if time.monotonic() > until:
+                        found = f"a part of an answer after {self.timeout:g} s"
+                        raise BadInput(self.url, found, "the whole of it", "look at the server and the way to it")
                 pause = response.headers.get("retry-after", "")
                 spent = times(response.headers.get("server-timing", ""))
-                return Reply(response.status_code, bytes(answer), int(pause) if pause.isdigit() else None, spent)
+                retry = int(pause) if re.fullmatch("[0-9]{1,9}", pause) else None
+                return Reply(response.status_code, bytes(answer), retry, spent)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise BadInput(self.url, reason(error), "an action server that answers",
                            "start one: python -m helpers serve reach") from error  # fmt: skip
@@ -116,7 +122,7 @@ class Client:
     def _read(self, answer):
         """(action, generated) of an answer."""
         if self.form == "openvla":
-            return _numbers(answer).astype(np.float64), ""
+            return _action(answer), ""
         if not isinstance(answer, str):
             raise ValueError("no JSON in a string")
         told = protocol.strict_json(answer)
@@ -124,11 +130,11 @@ class Client:
         if generated is None:
             raise ValueError("no action and generated")
         text = isinstance(generated, str)
-        return _numbers(told["action"]).astype(np.float64), generated if text else _numbers(generated)
+        return _action(told["action"]), generated if text else _numbers(generated)
 
     def _refused(self, status, body):
         try:
-            told = json.loads(body)["error"]
+            told = protocol.strict_json(body)["error"]
             found, expected, fix = (str(told[key]) for key in ("found", "expected", "fix"))
             return BadInput(f"{self.url}: {told['where']}", f"{found} (HTTP {status})", expected, fix)
         except (ValueError, KeyError, TypeError):
@@ -151,6 +157,14 @@ def body(image: np.ndarray, instruction: str, unnorm_key: str | None = None, ret
 def times(header: str) -> dict[str, float]:
     """Part -> ms of a Server-Timing header."""
     return {name: float(value) for name, value in re.findall(r"([a-z]+);dur=(\d+(?:\.\d+)?)", header)}
+
+
+def _action(value):
+    """float64 [n] of what an arm could do."""
+    action = _numbers(value).astype(np.float64)
+    if action.ndim != 1 or not action.size or not np.isfinite(action).all():
+        raise ValueError("no finite numbers in a row")
+    return action
 
 
 def _numbers(value):

@@ -38,6 +38,7 @@ class Line:
         self.policy, self.limits, self.service = policy, limits, 0.0
         self.metrics = Metrics(lambda: len(self._places))
         self.worker: Worker | None = None
+        self._ended: int | None = None
         self.ready, self.stopping = asyncio.Event(), False
         self._places: deque[asyncio.Future[None]] = deque()
         self._busy = False
@@ -196,6 +197,7 @@ class Line:
     def _lost(self):
         """The worker has ended: start another one."""
         self.ready.clear()
+        assert self._ended is not None
         asyncio.get_running_loop().remove_reader(self._ended)
         if not self.stopping:
             self._restart = asyncio.create_task(self._again())
@@ -205,13 +207,15 @@ class Line:
             await asyncio.get_running_loop().run_in_executor(self._thread, int)  # `call` has returned
             self._forget()
             await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
-            with contextlib.suppress(Gone, BadInput):
+            with contextlib.suppress(Gone, BadInput, OSError):  # the machine may lack memory for a process
                 return await self._start()
 
     def _forget(self):
-        """Close what belongs to the worker that has ended."""
-        asyncio.get_running_loop().remove_reader(self._ended)
-        os.close(self._ended)
+        """Close what belongs to the worker that has ended, as far as it was made."""
+        if self._ended is not None:
+            asyncio.get_running_loop().remove_reader(self._ended)
+            os.close(self._ended)
+        self._ended = None
         if self.worker:
             self.worker.close()
         self.worker = None

@@ -119,7 +119,10 @@ def _instruction(text, limits):
     if not isinstance(text, str) or not 0 < len(text) <= limits.characters:
         found = f"{len(text):,} characters" if isinstance(text, str) else type(text).__name__
         raise _wrong("instruction", found, f"text of 1 to {limits.characters:,} characters", "say what is to be done")
-    return _text(match[1] if (match := PROMPT.fullmatch(text)) else text, "instruction")
+    words = match[1] if (match := PROMPT.fullmatch(text)) else text
+    if not words:
+        raise _wrong("instruction", "a prompt without one", "words behind 'take to'", "say what is to be done")
+    return _text(words, "instruction")
 
 
 def _text(text, where):

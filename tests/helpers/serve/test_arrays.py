@@ -45,6 +45,9 @@ def test_what_is_written_equals_json_numpys_bytes_and_is_read_again(text, array)
         ({"shape": 6}, "x: shape"),
         ({"shape": [1] * 9}, "x: shape"),
         ({"shape": [1 << 40, 1 << 40]}, "at most 100"),
+        ({"shape": [int("9" * 4000)] * 2}, "x: shape"),
+        ({"shape": [0, 1 << 63], "__numpy__": ""}, "x: shape"),
+        ({"shape": [0, 1 << 62, 3], "__numpy__": ""}, "at most 100"),
         ({"__numpy__": "AAEC*wQF"}, "x: __numpy__"),
         ({"__numpy__": "AAECAw=="}, "x: __numpy__"),
         ({"__numpy__": "ÄAECAwQF"[:8]}, "x: __numpy__"),
@@ -55,6 +58,12 @@ def test_what_is_written_equals_json_numpys_bytes_and_is_read_again(text, array)
 def test_what_does_not_agree_with_itself_is_refused(change, named):
     with pytest.raises(BadInput, match=named.replace("*", ".")):
         arrays.decode(GOOD | change, "x", TYPES, 100)
+
+
+@pytest.mark.parametrize("kind", ["O", "U3", "M8[s]", [("a", "u1")]])
+def test_what_has_no_meaning_elsewhere_is_not_written(kind):
+    with pytest.raises(BadInput, match="numbers"):
+        arrays.encode(np.zeros(2, kind))
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 3, {}])

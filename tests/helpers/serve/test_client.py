@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
@@ -86,10 +88,49 @@ def test_what_is_sent_to_the_public_servers():
         json.dumps(TOLD.replace("<f8", "|O")).encode(),
         ENCODED.encode(),
         b"\xff",
+        *(
+            json.dumps(TOLD.replace(json.dumps(arrays.encode(ACTION)), json.dumps(arrays.encode(wrong)))).encode()
+            for wrong in (np.full(7, np.nan), np.full(7, np.inf), np.zeros((1, 7)), np.zeros(0), np.float64(1))
+        ),
     ],
 )
 def test_an_answer_that_is_none(body):
     with answering((200, {}, body)) as (url, _), Client(url) as client, pytest.raises(BadInput, match="an action"):
+        client.act(PICTURE, "go")
+
+
+def test_an_answer_that_comes_in_drops_is_not_waited_for():
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(dripping, server)
+        wanted = pytest.raises(BadInput, match=r"a part of an answer after 0.2 s")
+        with Client(f"http://127.0.0.1:{server.getsockname()[1]}", timeout=0.2) as client, wanted:
+            client.act(PICTURE, "go")
+
+
+def dripping(server):
+    connection, _ = server.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n")
+        for _ in range(40):
+            connection.sendall(b" ")
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [({}, b"[" * 15_000), ({}, b'{"error": 3}'), ({"retry-after": "\xb2"}, b""), ({"retry-after": "9" * 5000}, b"")],
+)
+def test_a_refusal_in_words_of_its_own(headers, body):
+    with answering((503, headers, body)) as (url, seen), Client(url, patience=5) as client:
+        with pytest.raises(BadInput, match="HTTP 503"):
+            client.act(PICTURE, "go")
+        assert len(seen) == 1
+
+
+def test_a_client_that_was_closed_says_so():
+    with Client("http://127.0.0.1:9") as client:
+        pass
+    with pytest.raises(BadInput, match="make another"):
         client.act(PICTURE, "go")
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from helpers.errors import BadInput
-from helpers.serve import arrays
+from helpers.serve import arrays, line
 from helpers.serve.app import Act
 from helpers.serve.limits import Limits
 from helpers.serve.refused import Refused
@@ -168,6 +168,25 @@ def test_a_worker_that_is_killed_between_requests_costs_none(served):
         served.kill_worker()
         assert post(served.url, body())[0] in (200, 504)  # a start may take longer than the deadline
         until(lambda: post(served.url, body())[0] == 200)
+
+
+def test_a_worker_for_which_there_is_no_memory_yet_is_tried_again(served, monkeypatch):
+    before, lacking = served.worker, ["a process", "a descriptor"]
+    real = {"Worker": line.Worker, "pidfd_open": os.pidfd_open}
+
+    def scarce(name, what):
+        def called(*arguments):
+            if what in lacking:
+                lacking.remove(what)
+                raise OSError(12, "Cannot allocate memory")
+            return real[name](*arguments)
+
+        return called
+
+    monkeypatch.setattr(line, "Worker", scarce("Worker", "a process"))
+    monkeypatch.setattr(os, "pidfd_open", scarce("pidfd_open", "a descriptor"))
+    served.kill_worker()
+    until(lambda: not lacking and served.worker not in (0, before) and post(served.url, body())[0] == 200)
 
 
 def test_a_policy_that_is_stuck_is_killed(served):

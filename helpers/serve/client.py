@@ -99,7 +99,7 @@ class Client:
     def post(self, body: bytes) -> Reply:
         """The answer to these bytes, whatever its status; BadInput if there is no server, or one that is too slow."""
         if self._http.is_closed:
-            raise BadInput(self.url, "a client that was closed", "one that is open", "make another Client")
+            raise BadInput(self.url, "a client that was closed", "one that is open", "open a new Client")
         try:
             headers = {"content-type": "application/json"}
             with self._http.stream("POST", f"{self.url.rstrip('/')}/act", content=body, headers=headers) as response:

@@ -130,7 +130,7 @@ def test_a_refusal_in_words_of_its_own(headers, body):
 def test_a_client_that_was_closed_says_so():
     with Client("http://127.0.0.1:9") as client:
         pass
-    with pytest.raises(BadInput, match="make another"):
+    with pytest.raises(BadInput, match="open a new Client"):
         client.act(PICTURE, "go")
 
 

@@ -1,9 +1,10 @@
 """The figures that the prose of docs/results.md quotes, by the names that template.md gives them."""
 
+from ci.results.endtoend import ON_HOST, of_limit
 from ci.results.occupancy import BEFORE, missing
 from ci.results.precisions import told
 from ci.results.recorded import CPU, day, device
-from ci.results.tables import A40, BY_HOST, MINI, PROJECTED, PUBLISHED, SPEEDS
+from ci.results.tables import A40, BY_HOST, MINI, PROJECTED, PUBLISHED, SPEEDS, lacking
 
 QUOTED = {  # name in the template: record, taken on a GPU
     "eager_fp32": PUBLISHED + "pytorch-fp32",
@@ -55,12 +56,21 @@ def quoted(results):
     metrics = {name: record.metrics for name, record in found.items()}
     return metrics | _ratios(metrics) | _graphs(metrics) | _sums(metrics) | told(results) | {
         "occupancy_missing": missing(results),
+        "projected_lacking": lacking(results),
+        **_ends(results.latest(ON_HOST, CPU)),
         "tensorrt": found["int8"].versions["tensorrt"],
         "torch": found["eager_fp32"].versions["torch"],
         "operators_torch": found["operators"].versions["torch"].partition("+")[0],
         "gpu": device(found["int8"]), "gpu_date": day(found["int8"]).date(),
         "cpu": device(speeds), "cpu_date": day(speeds).date(),
     }  # fmt: skip
+
+
+def _ends(record):
+    """From JPEG files to boxes on a CPU: what the record says, and how much of what two cores allow."""
+    of = lambda vehicles: of_limit(record.metrics, "after", record.metrics["cores"], vehicles)  # noqa: E731
+    return {"ends": record.metrics, "ends_one": of(1), "ends_two": of(2), "cpu_ends": device(record),
+            "cpu_ends_date": day(record).date()}  # fmt: skip
 
 
 def _ratios(metrics):

@@ -1,6 +1,7 @@
 """The records of `results/` as the pages need them: the latest of a name, what was measured beside it, a link to it."""
 
 import datetime
+import fnmatch
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
@@ -29,6 +30,11 @@ class Recorded:
                 self.folder, f"no record {name!r} taken on a {on}{when}", "one", "measure it: python -m benchmarks"
             )
         return max(found, key=day)
+
+    def fitting(self, pattern, on=GPU):
+        """The latest record of every name that fits the shell pattern, in order of names; [] where there is none."""
+        names = {record.name for record in self.files.values() if _kind(record) == on}
+        return [self.latest(name, on) for name in sorted(fnmatch.filter(names, pattern))]
 
     def beside(self, record, name):
         """The record of `name` that the same run wrote: same second, device and commit."""

@@ -1,11 +1,13 @@
 """The tables of docs/results.md and of the README. Every row is one artifact, with a link to its record."""
 
+from ci.results.endtoend import end_to_end, end_to_end_gpu
 from ci.results.kernels import gridsample, gridsample_cases, mixture, operators, sanitized
 from ci.results.language import language
 from ci.results.occupancy import occupancy, occupancy_before, occupancy_profiles, occupancy_times
 from ci.results.precisions import minding, planned, planned_on_gpu
 from ci.results.recorded import CPU, figure, markdown, on_gpu, ratio, rounded
 from ci.results.steps import step_operators, steps
+from helpers.errors import BadInput
 
 PUBLISHED, MINI, PTQ = "bevformer-published-", "bevformer-mini-", "modelopt_ptq-"
 LABELS = {  # the end of a record's name: what the row is called
@@ -24,12 +26,17 @@ LABELS = {  # the end of a record's name: what the row is called
 WRONG = "tensorrt-qdq-plugin"  # its output is not what the graph says
 PROJECTED = "bevformer-inputs-"  # the network whose projection the host computes
 BY_HOST = f"{PROJECTED}mini-{WRONG}"
-PROJECTED_LABELS = {
+PROJECTED_LABELS = {  # of these, the rows that are recorded
     "pytorch-fp32": LABELS["pytorch-fp32"], "pytorch-tf32": LABELS["pytorch-tf32"],
     "pytorch-fp16": LABELS["pytorch-fp16"], "pytorch-compile-fp32": "torch.compile FP32",
-    "pytorch-compile-fp16": LABELS["pytorch-compile-fp16"], "tensorrt-fp32-plugin": LABELS["tensorrt-fp32-plugin"],
+    "pytorch-compile-tf32": "torch.compile, TF32 allowed", "pytorch-compile-fp16": LABELS["pytorch-compile-fp16"],
+    "tensorrt-fp32-plugin": LABELS["tensorrt-fp32-plugin"],
     "tensorrt-tf32-plugin": LABELS["tensorrt-tf32-plugin"], "tensorrt-fp16-plugin": "FP16",
+    "tensorrt-fp16-half-plugin": "FP16, plugins on single halves",
     "tensorrt-qdq-tf32-plugin": LABELS["tensorrt-qdq-tf32-plugin"], WRONG: "INT8 by Q/DQ, the rest FP16",
+    "tensorrt-qdq-half-plugin": "INT8 by Q/DQ, the rest FP16, plugins on single halves",
+    "tensorrt-best-plugin": LABELS["tensorrt-best-plugin"],
+    "tensorrt-best-half-plugin": LABELS["tensorrt-best-plugin"] + ", plugins on single halves",
 }  # fmt: skip
 MINI_LABELS = {name: label for name, label in LABELS.items() if name == "pytorch-fp32" or "tensorrt" in name}
 A40 = {  # ms, published for BEVFormer-tiny with TensorRT 10.3: NVIDIA/DL4AGX
@@ -72,11 +79,9 @@ def published(results):
 
 def projected(results):
     """Latency of BEVFormer-tiny at its published size where the host computes its projection."""
-    rows = []
-    for name, label in PROJECTED_LABELS.items():
-        record = results.latest(f"{PROJECTED}published-{name}")
-        rows.append({
-            "": label,
+    return markdown([
+        {
+            "": PROJECTED_LABELS[name],
             **on_gpu(record),
             "queued in, ms": figure(record, "enqueue_ms_p50", 1),
             "with copies, ms": figure(record, "host_ms_p50", 1),
@@ -85,8 +90,41 @@ def projected(results):
             "TF32 / this": _over(results, record, "tf32"),
             "over the roofline": figure(record, "over_roofline", 1),
             "record": results.link(record),
-        })  # fmt: skip
-    return markdown(rows)
+        }
+        for name, record in _there(results, f"{PROJECTED}published-", PROJECTED_LABELS).items()
+    ])  # fmt: skip
+
+
+def lacking(results):
+    """What of `PROJECTED_LABELS`, of profiles and of the way from JPEG files is not recorded, as one clause."""
+    there = _there(results, f"{PROJECTED}published-", PROJECTED_LABELS)
+    found = [label for name, label in PROJECTED_LABELS.items() if name not in there]
+    kinds = {"profiles": "published-tensorrt-*-profile", "the way from JPEG files to boxes": "*-tensorrt-*-end-to-end*"}
+    found += [kind for kind, pattern in kinds.items() if not results.fitting(PROJECTED + pattern)]
+    return "; ".join(found) or "nothing"
+
+
+def farthest(results):
+    """The layers that are farthest from the roofline, of every engine of that network with a profile."""
+    rows = [
+        {
+            "": PROJECTED_LABELS[name],
+            "layer": f"`{record.metrics[f'far_{number:02}_layer'][:80]}`",
+            "ms": figure(record, f"far_{number:02}_ms", 3),
+            "the least, ms": figure(record, f"far_{number:02}_least_ms", 3),
+            "record": results.link(record),
+        }
+        for name in PROJECTED_LABELS
+        for record in results.fitting(f"{PROJECTED}published-{name}-profile")
+        for number in range(1, 4)
+        if f"far_{number:02}_layer" in record.metrics
+    ]
+    return markdown(rows) if rows else "Which layers are farthest from it is not recorded: that needs a profile."
+
+
+def _there(results, prefix, labels):
+    """{name: latest record} of those of `labels` that have one."""
+    return {name: record for name in labels for record in results.fitting(prefix + name)}
 
 
 def mini(results):
@@ -109,10 +147,13 @@ def mini(results):
 
 
 def _over(results, record, base):
-    """How many times as long the engine `base`, with the kernel, took in the same run; empty if this was not timed."""
+    """How many times as long the engine `base`, with the kernel, took in the same run; empty where it did not."""
     if not record.name.endswith("-plugin") or "gpu_ms_p50" not in record.metrics:
         return ""
-    found = results.beside(record, record.name.partition("tensorrt-")[0] + f"tensorrt-{base}-plugin")
+    try:
+        found = results.beside(record, record.name.partition("tensorrt-")[0] + f"tensorrt-{base}-plugin")
+    except BadInput:
+        return ""  # the base failed in that run, or was left out
     return ratio(found.metrics["gpu_ms_p50"] / record.metrics["gpu_ms_p50"])
 
 
@@ -159,7 +200,10 @@ def ceilings(results):
 TABLES = (
     published,
     projected,
+    farthest,
     mini,
+    end_to_end,
+    end_to_end_gpu,
     occupancy,
     occupancy_before,
     occupancy_times,

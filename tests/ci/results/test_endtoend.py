@@ -1,0 +1,104 @@
+"""Tables from JPEG files to boxes, and of engines that may be recorded or not."""
+
+import pytest
+
+from ci.results import endtoend, recorded, tables
+from helpers import records
+from helpers.files import ROOT
+
+GPU, CPU = "NVIDIA H200, driver 580.159.04", "Some Processor, 2 cores"
+
+
+@pytest.fixture
+def recorded_as(tmp_path):
+    """Function (name, metrics, device, ...) of several -> Recorded of a folder that holds them."""
+
+    def make(*found):
+        for name, metrics, device, date in found:
+            versions = {"python": "3.11"}
+            records.write(
+                records.Record(name, "recorded", device, versions, "make", "0123abc", date, metrics), tmp_path
+            )
+        return recorded.Recorded(tmp_path)
+
+    return make
+
+
+def rows(table):
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def test_a_rate_is_held_against_what_each_core_needs_for_a_frame(recorded_as):
+    """100 ms of one core for a frame: two cores could do 20 frames a second."""
+    metrics = {"cores": 2}
+    for way in ("before", "after"):
+        for cores, vehicles, rate in (
+            ("1 core", "1 vehicle", 10.0),
+            ("2 cores", "1 vehicle", 15.0),
+            ("2 cores", "2 vehicles", 18.0),
+        ):
+            name = f"{way}, {cores}, {vehicles}"
+            metrics |= {f"{name}_frames_per_second": rate, f"{name}_cpu_ms_per_frame": 100.0, f"{name}_busy_cores": 1.5,
+                        f"{name}_least_per_second": rate - 1, f"{name}_most_per_second": rate + 1}  # fmt: skip
+            metrics |= {
+                f"{way}, {cores}_ms_p50": 1234.0,
+                f"{way}, {cores}_{'run' if way == 'before' else 'compute'}_ms": 90.0,
+            }
+    table = rows(endtoend.end_to_end(recorded_as((endtoend.ON_HOST, metrics, CPU, "2026-01-31T12:00:00+00:00"))))
+    assert [row["of the cores' limit"] for row in table] == ["100%", "100%", "75%", "75%", "90%", "90%"]
+    assert [row["latency, ms"] for row in table] == ["1234"] * 4 + ["", ""] and table[0]["network"] == table[1][
+        "network"
+    ] == "90.0"
+    assert (
+        table[0]["lowest to highest"] == "9.00 to 11.00"
+        and table[4][""] == "2 cores, 2 vehicles with a core each, stage after stage"
+    )
+
+
+def test_engines_have_a_row_for_each_way_and_decoder_where_they_are_recorded(recorded_as):
+    assert endtoend.end_to_end_gpu(recorded_as()) == "Not recorded on a GPU."
+    metrics = {
+        "before_ms_p50": 8.0,
+        "before_run_ms": 5.0,
+        "after_ms_p50": 3.0,
+        "after_compute_ms": 2.5,
+        "after_NDS": 0.66,
+    }
+    ends = "mini-tensorrt-qdq-plugin-end-to-end", "published-tensorrt-fp16-plugin-end-to-end-nvimgcodec"
+    names = [f"bevformer-inputs-{end}" for end in ends]
+    found = recorded_as(*((name, metrics, GPU, "2026-01-31T12:00:00+00:00") for name in names))
+    table = rows(endtoend.end_to_end_gpu(found))
+    assert [row[""] for row in table] == [
+        "mini qdq, stage after stage", "mini qdq, bytes in, boxes out", "published fp16 nvimgcodec, stage after stage",
+        "published fp16 nvimgcodec, bytes in, boxes out"]  # fmt: skip
+    assert [row["network"] for row in table] == ["5.0", "2.5"] * 2 and table[1]["NDS"] == "0.6600"
+    assert "the way from JPEG files" not in tables.lacking(found)
+
+
+def test_a_run_may_lack_engines_and_the_base_of_their_ratios(recorded_as):
+    """What failed is no row, and a ratio without its base no number; the page is made all the same."""
+    name, day = "bevformer-inputs-published-tensorrt-", "2026-01-31T12:00:00+00:00"
+    profile = {"far_01_layer": "conv", "far_01_ms": 0.5, "far_01_least_ms": 0.1}
+    found = recorded_as(
+        (f"{name}fp16-half-plugin", {"gpu_ms_p50": 3.0}, GPU, day),
+        (f"{name}tf32-plugin", {"gpu_ms_p50": 6.0}, GPU, day),
+        (f"{name}fp32-plugin", {"gpu_ms_p50": 9.0}, GPU, day.replace("31", "30")),
+        (f"{name}fp16-half-plugin-profile", profile, GPU, day),
+    )  # fmt: skip
+    table = {row[""]: row for row in rows(tables.projected(found))}
+    single = table["FP16, plugins on single halves"]
+    assert len(table) == 3 and (single["FP32 / this"], single["TF32 / this"]) == ("", "2.00")
+    lacking = tables.lacking(found)
+    assert "torch.compile, TF32 allowed" in lacking and "single halves" in lacking and "profiles" not in lacking
+    assert "FP16, plugins on single halves" not in lacking.split("; ")
+    (row,) = rows(tables.farthest(found))
+    assert (row["layer"], row["ms"], row["the least, ms"]) == ("`conv`", "0.500", "0.100")
+
+
+def test_the_mini_s_accuracy_is_kept_with_the_ends_in_the_graph():
+    """What docs/results.md says: NDS within 0.001, prepared pixels within one step, boxes of the same classes."""
+    metrics = recorded.Recorded(ROOT / "results").latest(endtoend.ON_HOST, recorded.CPU).metrics
+    assert abs(metrics["before_NDS"] - metrics["after_NDS"]) < 1e-3 and metrics["before_NDS"] > 0.6
+    assert metrics["pixels_prepared_most_steps"] <= 1
+    assert metrics["after, 2 cores_boxes_ranks_of_another_class"] == 0

@@ -69,6 +69,7 @@ def export(options: Namespace) -> int:
     from helpers.llm.tensorrt_llm import quantize
 
     check_distinct(options.out, options.calibration)
+    folder.check_file(options.out, options.model)
     check_target(options.out)
     version = options.version or (options.flavor or engine.usable(options.runtime)[1])
     flavor = options.flavor or flavor_for(options.runtime, version, options.dtype)

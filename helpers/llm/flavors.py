@@ -46,12 +46,14 @@ def flavor_for(runtime: str, version: str, dtype: str = "float32") -> str:
     cache is static in any case, as `helpers.llm.tensorrt` wants it.
 
     Raises:
-        BadInput: another runtime, or a dtype that no flavor has.
+        BadInput: another runtime, what is no version, or a dtype that no flavor has.
     """
     if runtime not in FUSED_SINCE:
         raise BadInput("runtime", repr(runtime), f"one of {', '.join(FUSED_SINCE)}", "choose one of them")
     check_dtype(dtype)
-    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if not re.match(r"[0-9]{1,6}(\.[0-9]|$)", version):
+        raise BadInput("version", repr(version), f"that of {runtime}, such as 10.15", "correct it")
+    numbers = tuple(int(number) for number in re.findall("[0-9]+", version)[:2])
     fused = numbers >= FUSED_SINCE[runtime] and (runtime == "onnxruntime" or dtype == "float16")
     return "scatter" if fused else "fixed" if runtime == "tensorrt" else "decomposed"
 

@@ -179,6 +179,13 @@ def check_out(out: PathLike, *inputs: PathLike | None) -> None:
         raise BadInput(out, found, "a new folder, or that of a model, which is replaced", "give it another name")
 
 
+def check_file(out: PathLike, model: PathLike) -> None:
+    """BadInput if writing the file `out` would replace one that the folder of a model has."""
+    out = as_path(out)
+    if out.resolve().parent == as_path(model).resolve() and any(fnmatch.fnmatchcase(out.name, p) for p in WRITTEN):
+        raise BadInput(out, "a file of the model that is read", "a file of its own", "give the output another name")
+
+
 def _parts(state, shard):
     """The tensors in their order, in tables of at most `shard` bytes."""
     parts, room = [{}], shard

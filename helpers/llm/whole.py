@@ -34,6 +34,7 @@ def save_whole(checkpoint: PathLike, language: PathLike, out: PathLike, prefix: 
     """
     out = as_path(out)
     check_distinct(out, checkpoint, language)
+    folder.check_file(out, language)
     if out.suffix != ".safetensors":
         raise BadInput(out, f"the ending {out.suffix!r}", "a name that ends in .safetensors", "rename it")
     if not prefix.endswith("."):

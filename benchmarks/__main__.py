@@ -12,9 +12,11 @@ Stages talk through files in the work folder, so each may run in the Python that
     gridsample  GridSample against its rewrite and ONNX Runtime                      TensorRT, onnx
     divergence  the first tensor of the mini that is wrong, by bisection             TensorRT, onnx; no torch
     evaluate    NDS and mAP                                                          nuscenes-devkit; no GPU
+    paths       L2 of the paths that a language model plans from the tokens          PyTorch, nuscenes-devkit; no GPU
     accuracy    the mini in FP32, mixed and INT8, with its language model in FP16 and W4A16, on a CPU; not among all
     language    TTFT and TPOT of a Llama of a published size, in every form; not among all. In two Pythons: torch and
                 transformers (graphs, reference, PyTorch's rows), then TensorRT (engines)
+    schedule    vision of the next frame beside the words of this one                the runtime, onnx; not among all
     records     results/*.json and the table                                         nothing
     all         each of them, in this order
 
@@ -43,8 +45,10 @@ STAGES = {  # stage: the modules that do it
     "gridsample": ("gridsample",),
     "divergence": ("divergence",),
     "evaluate": ("evaluate",),
+    "paths": ("paths",),
     "accuracy": ("accuracy",),
     "language": ("language",),
+    "schedule": ("schedule",),
     "records": ("report",),
 }
 
@@ -78,7 +82,7 @@ def stages(options):
     """The stages to run; "all" leaves out what is of a CPU alone, and what the stand-in for TensorRT does not need."""
     if options.stage != "all":
         return [options.stage]
-    left_out = ("accuracy", "language") if options.runtime == "tensorrt" else ("accuracy", "language", "pytorch")
+    left_out = ("accuracy", "language", "schedule") + ("pytorch",) * (options.runtime != "tensorrt")
     return [stage for stage in STAGES if stage not in left_out]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import evaluate, frames, prepare
+from benchmarks import evaluate, frames, paths, prepare
 from benchmarks.markings import AWAY, Markings
 from benchmarks.planned import FAR, FORMS, ROWS, SAMPLED, text
 from helpers import graph, planner
@@ -17,7 +17,6 @@ from helpers.files import sha256
 from helpers.llm.generate import GREEDY
 from helpers.models.runner import runner
 from helpers.planner.deployed import deploy
-from helpers.planner.evaluated import scored
 from helpers.precision import marking
 from helpers.precision.runners import OnnxRunner
 from helpers.sequence import rollout
@@ -99,14 +98,9 @@ class Accuracy:
         spoken, file = self._planner(form.removesuffix(SAMPLED))
         with np.load(self.folder / f"{name}.npz") as arrays:
             tables = list(arrays[TABLE])
-        by_token = {frame.token: frame for frame in self.dataset}
-        places = [by_token[token].location for token in self.kept.tokens]
         sampling = planner.PUBLISHED if form.endswith(SAMPLED) else GREEDY
-        answers = spoken.answers(tables, places, sampling=sampling)
-        paths = {token: answer.path for token, answer in zip(self.kept.tokens, answers, strict=True)}
-        tokens = sum(len(answer.ids) for answer in answers) / len(answers)
-        told = {"tokens": tokens, "spoken": file.name, "spoken_sha256": sha256(file)}
-        return scored(paths, self.dataset) | told
+        found = paths.planned(tables, self.kept.tokens, self.dataset, spoken, sampling)
+        return found | {"spoken": file.name, "spoken_sha256": sha256(file)}
 
     def _planner(self, form):
         """(the planner in this form, the file with its language model)."""

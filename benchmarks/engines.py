@@ -82,7 +82,14 @@ class Shape:
             print(f"{self.prefix}/build/{name}: {onnx.name} is absent: {preparing(self.work)}")
             self.session.failed += [f"{self.prefix}/build/{name}"] * self.session.wants(f"{self.prefix}/build/{name}")
             return None
-        found = self.piece(f"build/{name}", seconds, None, self.build, name, onnx)
+        return self.noted(self.piece(f"build/{name}", seconds, None, self.build, name, onnx))
+
+    def built_before(self, name):
+        """What the piece of an engine says that was built in another call; None where there is none."""
+        return self.noted(self.session.result(f"{self.prefix}/build/{name}"))
+
+    def noted(self, found):
+        """What a build told, once it is known which engine runs before it."""
         if found and "before" in found:
             self.before[found["engine"]] = found["before"]
         return found

@@ -98,6 +98,7 @@ def metrics_of(pieces, runtime, shape, name):
     streamed = result(f"{runtime}/{shape}/stream/{name}")
     metrics |= {key: value for key, value in streamed.items() if key != "frames"}
     scores = result(f"evaluate/{runtime}-{name}") if shape == "mini" else {}
+    metrics |= result(f"paths/{runtime}-{name}") if shape == "mini" else {}
     return metrics | {key: scores[key] for key in SCORES if key in scores} | {"weights": _weights(shape)}
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks import comparison, measured, planned, roofline
+from benchmarks import comparison, measured, planned, roofline, scheduled
 from benchmarks.language import table
 from benchmarks.session import preparing
 from helpers import records
@@ -24,7 +24,8 @@ def run(session, options):
     name = system.recorded
     found = [*engines(pieces, name), *scaling(pieces, name), *gridsample(pieces), *divergence(pieces),
              *ceilings(pieces), *profiles(pieces, name, session.work), *end_to_end(pieces, name),
-             *planned.records(pieces, name), *table.records(pieces), *steps(pieces)]  # fmt: skip
+             *planned.records(pieces, name), *table.records(pieces), *steps(pieces),
+             *scheduled.records(pieces, name, artifacts)]  # fmt: skip
     for name, metrics, entry in found:
         print(records.write(_record(name, metrics, entry, kind), options.out))
     for shape in measured.SHAPES:

@@ -25,25 +25,63 @@ ROWS = (  # vision part, language model, the end of the record's name
     ("memory and poses FP16, map origin 2 km away: must fail", "FP16", "memory-fp16-far-fp16"),
 )
 
-ON_GPU = {"fp32": "FP32", "tf32": "TF32", "qdq-tf32": "backbone INT8 by Q/DQ, the rest TF32"}
+ON_GPU = {  # the end of a record's name: what its row is called
+    "fp32": "FP32",
+    "tf32": "TF32",
+    "fp16": "backbone FP16, the rest TF32",
+    "fp16-norms": "backbone FP16, the rest TF32; norms in simple operators",
+    "pair": "backbone FP16, the rest TF32; two engines",
+    "smallest": SMALLEST,
+    "fp16-all": "everything FP16: the control that must fail",
+    "qdq-tf32": "backbone INT8 by Q/DQ, the rest TF32",
+}
+SHAPES = {"published": "published size, random weights", "mini": "the mini"}
+FORMS = {"fp16": "TensorRT, standard operators", "fp16-plugins": "our kernels", "w4a16-plugins": "our kernels, INT4"}
 
 
 def planned_on_gpu(results):
-    """Boxes and paths of the same network's engines; a score that was not made is empty."""
+    """Boxes and paths of the same network's engines that are recorded; a score that was not made is empty."""
     rows = []
-    for name, label in ON_GPU.items():
-        record = results.latest(f"omnidrive-mini-tensorrt-{name}")
+    named = [
+        (label, one) for name, label in ON_GPU.items() for one in results.fitting(f"omnidrive-mini-tensorrt-{name}")
+    ]
+    for label, record in named:
+        error = record.metrics["vision_embeded_mean_rel"]
         rows.append({
             "": label,
             "NDS": figure(record, "NDS", 4),
             "mAP": figure(record, "mAP", 4),
             **{f"L2 {k} s": figure(record, f"L2/mean@{k}s", 4) for k in (1, 2, 3)},
-            "mean error of the tokens": f"{record.metrics['vision_embeded_mean_rel']:.1e}",
+            "mean error of the tokens": error if isinstance(error, str) else f"{error:.1e}",
             "built in, s": figure(record, "build_seconds", 0),
             "engine, MiB": figure(record, "engine_mib", 1),
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows)
+
+
+def schedules(results):
+    """Frames one after the other, and the next one's vision beside the words of this one; a sentence without any."""
+    rows = []
+    for shape, of in SHAPES.items():
+        for name, label in ON_GPU.items():
+            for form, spoken in FORMS.items():
+                for record in results.fitting(f"omnidrive-{shape}-tensorrt-{name}-{form}-schedule"):
+                    rows.append({"": of, "vision": label, "language model": spoken} | _schedule(record)
+                                | {"record": results.link(record)})  # fmt: skip
+    return markdown(rows) if rows else "Nothing is recorded yet."
+
+
+def _schedule(record):
+    return {
+        "vision alone, ms": figure(record, "vision_ms_p50", 2),
+        "words alone, ms": figure(record, "language_ms_p50", 1),
+        "frames/s": figure(record, "serial_frames_per_second", 2),
+        "overlapped": figure(record, "overlapped_frames_per_second", 2),
+        "ratio": figure(record, "faster", 2),
+        "latency, ms": figure(record, "serial_latency_ms_p50", 1),
+        "overlapped, ms": figure(record, "overlapped_latency_ms_p50", 1),
+    }
 
 
 def planned(results):

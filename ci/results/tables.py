@@ -4,7 +4,7 @@ from ci.results.endtoend import end_to_end, end_to_end_gpu
 from ci.results.kernels import gridsample, gridsample_cases, mixture, operators, sanitized
 from ci.results.language import language
 from ci.results.occupancy import occupancy, occupancy_before, occupancy_profiles, occupancy_times
-from ci.results.precisions import minding, planned, planned_on_gpu
+from ci.results.precisions import minding, planned, planned_on_gpu, schedules
 from ci.results.recorded import CPU, figure, markdown, on_gpu, ratio, rounded
 from ci.results.steps import step_operators, steps
 from helpers.errors import BadInput
@@ -212,6 +212,7 @@ TABLES = (
     on_cpu,
     planned,
     planned_on_gpu,
+    schedules,
     minding,
     scaling,
     operators,

@@ -4,15 +4,22 @@ import shutil
 import types
 
 import numpy as np
+import pytest
 import torch
 
+from benchmarks import __main__ as program
+from benchmarks import frames, paths, report, schedule, scheduled
 from benchmarks.engines import Shape
+from benchmarks.language import pytorch, sizes
+from benchmarks.language.engines import Engines
+from benchmarks.measured import metrics_of
 from benchmarks.report import artifacts
 from benchmarks.rows import FURTHER, names
 from benchmarks.session import Session
 from benchmarks.systems import SYSTEMS
 from benchmarks.systems.omnidrive import with_half_backbone
-from helpers import engine
+from helpers import dataset, engine
+from helpers.dataset.questions import parse_path, planning_answer
 from helpers.display import diagram
 from helpers.models.runner import runner
 from helpers.sequence import rollout
@@ -93,3 +100,75 @@ def test_backbone_and_the_rest_in_two_engines_that_run_as_one(tmp_path, tiny_omn
     assert norms["decompose"] == ["LayerNormalization"] and norms["layer_precisions"] == dict.fromkeys(
         TINY.fp32, "fp32"
     )
+
+
+def test_the_words_of_a_frame_are_said_beside_the_vision_of_the_next(tmp_path, tiny_omnidrive, monkeypatch):  # noqa: F811
+    """The stage on a CPU, from built engines to records; then the order of events, with parts that only note them."""
+    monkeypatch.setattr(type(SYSTEM), "config", lambda system, shape: TINY)
+    command = ["schedule", "--system=omnidrive", "--tiny", "--runtime=onnxruntime", f"--work={tmp_path}"]
+    options, session = program.parse(command), Session(tmp_path, command="python -m benchmarks schedule")
+    schedule.run(session, options)
+    assert session.failed == ["onnxruntime/mini/schedule"]
+    (tmp_path / "models").mkdir()
+    shutil.copyfile(tiny_omnidrive[1], tmp_path / "models/mini.onnx")
+    steps = [step._replace(frame=types.SimpleNamespace(token=str(k))) for k, step in enumerate(drive()[:3])]
+    frames.write(tmp_path / "frames/mini", steps)
+    pytorch.Torch(session, options, "tiny").export("fp16")
+    made = Engines(session, options, "tiny")
+    for part in sizes.PARTS:
+        made.piece(f"build/fp16/{part}", 1, lambda part=part: made.build("fp16", part))
+    Shape(session, options, "mini").build_piece("pair")
+    session.failed.clear()
+    schedule.run(session, options)
+    assert session.failed == []
+    ((name, metrics, entry),) = scheduled.records(session.pieces(), "omnidrive", artifacts)
+    assert name == "omnidrive-mini-onnxruntime-pair-fp16-schedule" and len(entry["artifacts"]) == 4
+    assert metrics["frames"] == 3 and metrics["vision_ms_n"] == 3
+    rates = [metrics[f"{way}_frames_per_second"] for way in ("serial", "overlapped")]
+    assert min(rates) > 0 and metrics["faster"] == rates[1] / rates[0]
+    report.run(session, options)
+    assert any(path.name.startswith(name) for path in options.out.iterdir())
+
+
+@pytest.mark.parametrize(
+    "way, order, waits",
+    [
+        ("serial", "look 0, seen, say, look 1, seen, say", 1000),
+        ("overlapped", "look 0, seen, look 1, say, seen, say", 3000),
+    ],
+)
+def test_in_what_order_frames_are_seen_and_told(monkeypatch, way, order, waits):
+    noted, now = [], iter(range(100))
+    monkeypatch.setattr(schedule.time, "perf_counter", lambda: next(now))
+    slot = types.SimpleNamespace(inputs={}, submit=lambda first: None, result=lambda: noted.append("seen"))
+    vision = types.SimpleNamespace(slots=lambda *given: [slot])
+    made = schedule.Frame(vision, TINY, [{}], lambda: noted.append("say"))
+    monkeypatch.setattr(made, "look", lambda index: noted.append(f"look {index}"))
+    found = getattr(made, way)(2)
+    assert ", ".join(noted) == order
+    assert found["frames_per_second"] == 2 / 5 and found["latency_ms_max"] == waits
+
+
+def test_paths_of_every_engine_are_scored(tmp_path, minidrive, monkeypatch):
+    """Rows of numbers are planned from, others are told, an archive without them is refused; records have scores."""
+    (tmp_path / "outputs/mini").mkdir(parents=True)
+    monkeypatch.setattr(type(SYSTEM), "config", lambda system, shape: TINY)
+    validation = list(dataset.open_dataset(minidrive, split="mini_val"))[:2]
+    steps = [step._replace(frame=frame) for step, frame in zip(drive(), validation, strict=False)]
+    frames.write(tmp_path / "frames/mini", steps)
+    rows = np.ones((2, 1, 3, TINY.tokens), np.float32)
+    for name, arrays in {"fp32": {TINY.table: rows}, "fp16": {TINY.table: rows * np.nan}, "old": {"x": rows}}.items():
+        np.savez(tmp_path / f"outputs/mini/tensorrt-{name}.npz", **arrays)
+    straight = planning_answer(np.stack([np.arange(1.0, 7), np.zeros(6)], 1))
+    said = types.SimpleNamespace(path=parse_path(straight), ids=[1, 2, 3])
+    spoken = types.SimpleNamespace(answers=lambda tables, places, sampling: [said] * len(tables))
+    monkeypatch.setattr(paths.planner, "load", lambda folder: spoken)
+    options = program.parse(["paths", "--system=omnidrive", f"--work={tmp_path}", f"--data={minidrive}"])
+    session = Session(tmp_path)
+    paths.run(session, options)
+    assert session.failed == ["paths/tensorrt-old"]
+    found = session.result("paths/tensorrt-fp32")  # of frames whose future nobody knows
+    assert found == {"parsed": 1, "tokens": 3, "paths": paths.HOW.format(TINY.table)}
+    assert session.result("paths/tensorrt-fp16") == {"tokens_finite": False}
+    told = {shape: metrics_of(session.pieces(), "tensorrt", shape, "fp32") for shape in ("mini", "published")}
+    assert found.items() <= told["mini"].items() and not found.keys() & told["published"].keys()

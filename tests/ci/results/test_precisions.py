@@ -65,5 +65,23 @@ def test_engines_on_a_gpu_have_a_row_each_and_an_empty_cell_for_a_score_not_made
         for name in precisions.ON_GPU
     ))  # fmt: skip
     head, *body = rows(precisions.planned_on_gpu(found))
-    assert [row[1:4] for row in body] == [["0.5000", "0.4000", "0.1000"]] * 2 + [["", "", "0.1000"]]
-    assert body[2][6:9] == ["1.0e-03", "10", "19.3"] and head[6] == "mean error of the tokens"
+    scored = len(precisions.ON_GPU) - 1  # the last is INT8
+    assert [row[1:4] for row in body] == [["0.5000", "0.4000", "0.1000"]] * scored + [["", "", "0.1000"]]
+    assert body[-1][6:9] == ["1.0e-03", "10", "19.3"] and head[6] == "mean error of the tokens"
+
+
+def test_an_engine_that_is_not_recorded_has_no_row_and_one_that_is_not_finite_says_so(recorded_as):  # noqa: F811
+    more = {"build_seconds": 9.6, "engine_mib": 19.25, "vision_embeded_mean_rel": "not finite"}
+    (row,) = rows(precisions.planned_on_gpu(recorded_as(record("omnidrive-mini-tensorrt-fp16-all", more))))[1:]
+    assert "control" in row[0] and row[6] == "not finite"
+
+
+def test_frames_one_after_the_other_and_overlapped(recorded_as):  # noqa: F811
+    assert precisions.schedules(recorded_as()) == "Nothing is recorded yet."
+    metrics = {"vision_ms_p50": 4, "language_ms_p50": 90.04, "faster": 1.041, "serial_frames_per_second": 10.5}
+    metrics |= {"overlapped_frames_per_second": 11, "serial_latency_ms_p50": 94, "overlapped_latency_ms_p50": 180}
+    ends = [f"{vision}-{form}-schedule" for vision in ("pair", "fp16") for form in ("fp16", "w4a16-plugins")]
+    found = recorded_as(*(record(f"omnidrive-published-tensorrt-{end}", metrics) for end in ends))
+    head, *body = rows(precisions.schedules(found))
+    assert len(body) == 4 and body[0][1:3] == ["backbone FP16, the rest TF32", "TensorRT, standard operators"]
+    assert body[0][3:10] == ["4.00", "90.0", "10.50", "11.00", "1.04", "94.0", "180.0"] and head[7] == "ratio"

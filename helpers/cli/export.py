@@ -17,7 +17,8 @@ DESCRIPTION = """\
 Export a network to one ONNX file. --set chooses among what a configuration can be read as, such as UniAD's shift of the
 temporal attention, temporal_shift=both (the public PyTorch) or history (the public export). --rows lets the inputs and
 outputs that hold rows, such as tracks, have as many as there are; without it they have room for all, and numbers say
-which rows are full, which every runtime takes."""
+which rows are full, which every runtime takes. --pictures lets the graph take the cameras' pictures as bytes and
+prepare them itself, --boxes lets it choose and decode its boxes: so little crosses to a GPU and back."""
 KINDS = {"true": True, "false": False}
 
 
@@ -27,6 +28,7 @@ def main(argv: list[str]) -> int:
     config = changed(models.config(options.system, options.config), options.set)
     check_target(options.out)
     check_distinct(options.out, *filter(None, [options.weights]))
+    ended = _check_ends(options, config)
 
     from helpers import export  # torch, which --help and the checks above do without
     from helpers.graph import ends
@@ -37,12 +39,28 @@ def main(argv: list[str]) -> int:
     else:
         print("no --weights: those of seed 0, which nothing has trained", file=sys.stderr)
     with temporary.scratch() as folder:
-        path = options.out if not options.rows else folder / "whole.onnx"
+        path = options.out if not ended else folder / "whole.onnx"
         export.cached(model, path, options.plugins, options.opset)
-        if options.rows:
-            ends.add_ends(path, options.out, config, pictures=None, boxes=False, rows=True)
+        if ended:
+            ends.add_ends(path, options.out, config, options.pictures, options.boxes, options.rows)
     print(options.out)
     return 0
+
+
+def _check_ends(options: argparse.Namespace, config: Config) -> bool:
+    """Whether an end is asked for; BadInput, before the export, for one that this system has not."""
+    chooses = type(config).choose is not Config.choose
+    has = {
+        "pictures": (bool(config.pictures), "a system whose network takes what a Preparation makes of pictures"),
+        "boxes": (chooses, "a system whose outputs are boxes"),
+        "rows": (bool(config.empty), "a system whose inputs have rows that may be empty"),
+    }
+    asked = [name for name in has if getattr(options, name)]
+    for name in asked:
+        there, expected = has[name]
+        if not there:
+            raise BadInput(f"--{name}", options.system, expected, "leave it out")
+    return bool(asked)
 
 
 def changed(config: Config, given: list[tuple[str, str]]) -> Config:
@@ -81,6 +99,13 @@ def _pair(text):
     return name, value
 
 
+def _size(text):
+    height, times, width = text.partition("x")
+    if not (times and all(part.isascii() and part.isdigit() and int(part) for part in (height, width))):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not HEIGHTxWIDTH, such as 900x1600")
+    return int(height), int(width)
+
+
 def _parser() -> Parser:
     form = argparse.RawDescriptionHelpFormatter
     parser = Parser("python -m helpers export", description=DESCRIPTION, formatter_class=form)
@@ -91,6 +116,11 @@ def _parser() -> Parser:
     text = "another value of a field of the configuration; may be given again"
     parser.add_argument("--set", type=_pair, action="append", default=[], metavar="FIELD=VALUE", help=text)
     parser.add_argument("--rows", action="store_true", help="as many rows as there are, such as of tracks")
+    text = "bytes of pictures of this size in the place of the prepared input (900x1600)"
+    parser.add_argument("--pictures", type=_size, nargs="?", const="900x1600", metavar="HEIGHTxWIDTH", help=text)
+    parser.add_argument(
+        "--boxes", action="store_true", help="the best boxes, decoded, in the place of what they are of"
+    )
     parser.add_argument("--plugins", action="store_true", help="custom operators without their definitions")
     parser.add_argument("--opset", type=numbers.whole(1, 99), default=18, help="version of ONNX's operators (18)")
     return parser

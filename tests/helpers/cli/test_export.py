@@ -65,3 +65,42 @@ def test_what_the_command_refuses(tmp_path, capsys):
         called("toy", out, "--set=channels")
     assert "is not FIELD=VALUE" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "ends"),
+    [
+        (["--pictures", "--boxes"], {"pictures": (900, 1600), "boxes": True, "rows": False}),
+        (["--pictures=450x800"], {"pictures": (450, 800), "boxes": False, "rows": False}),
+        (["--boxes"], {"pictures": None, "boxes": True, "rows": False}),
+    ],
+)
+def test_ends_are_put_on_in_one_go(tmp_path, monkeypatch, words, ends):
+    from helpers import export
+    from helpers.graph import ends as room
+
+    made, out = {}, tmp_path / "b.onnx"
+    monkeypatch.setattr(export, "cached", lambda model, path, *rest: path.write_bytes(b"whole"))
+    noted = lambda source, target, config, pictures, boxes, rows: made.update(  # noqa: E731
+        whole=source.read_bytes(), target=target, pictures=pictures, boxes=boxes, rows=rows
+    )
+    monkeypatch.setattr(room, "add_ends", noted)
+    assert called("bevformer", "--config=mini", f"--out={out}", *words) == 0
+    assert made == {"whole": b"whole", "target": out} | ends and room.SOURCE == (900, 1600)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["toy", "--pictures"], "network takes what a Preparation makes"), (["toy", "--boxes"], "outputs are boxes"),
+        (["bevformer", "--pictures=900"], "HEIGHTxWIDTH"), (["bevformer", "--pictures=0x5"], "HEIGHTxWIDTH"),
+        (["bevformer", "--rows"], "rows that may be empty"),
+    ],
+)  # fmt: skip
+def test_ends_that_a_system_has_not_are_refused_before_the_export(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.setattr(models, "create", None)
+    try:
+        code = called(*words, f"--out={tmp_path / 'x.onnx'}")
+    except SystemExit as ended:
+        code = ended.code
+    assert code and said in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -17,6 +17,8 @@ FOOTPRINT = (2, 3, 7, 6)  # corners at the bottom, around
 ROAD = "#EDEDF2"
 LANES = {"divider": "#D9A400", "crossing": "#6FA3BF", "border": "#9C9CA8"}
 PLAN, DRIVEN = LINE_COLORS[0], LINE_COLORS[1]
+LABEL = 3.2, 2.2  # m of a number, width and height, in a picture of ± 40 m
+NEAR, MOVES, AHEAD = 30.0, 2.0, 6  # m from the vehicle, m to the end, steps of half a second: as far as the plan goes
 IDENTITIES = (*PALETTE[:6], "#332288", "#117733", "#882255", "#AA4499")  # of Okabe & Ito, and of Tol
 
 
@@ -28,12 +30,13 @@ def driving(
 
     Args:
         frame: `helpers.dataset.Frame`.
-        found: with boxes in the lidar frame, ids, paths, plan, lanes, drivable, owner, low, high and reach, as
+        found: with boxes in the lidar frame, ids, paths, chances, plan, lanes, drivable, owner, low, high and reach, as
             `helpers.systems.uniad.decode.Driven` has them.
         past: (frame, found) of frames before, oldest first: where each identity was is its trail.
         layers: of `LAYERS`, what is drawn.
 
-    A track's color and number are its identity; cells of vehicles are the paler the later. Returns a `Picture`.
+    A track's color and number are its identity, the number where there is room for it; cells of vehicles are the paler
+    the later. Futures are those of tracks near the vehicle that move. Returns a `Picture`.
     """
     chosen = list(layers)
     if unknown := [name for name in chosen if name not in LAYERS]:
@@ -101,13 +104,22 @@ def _tracks(axes, frame, found, past):
         PolyCollection(footprints, facecolors=colors, edgecolors=INK, linewidths=0.7, alpha=0.9, zorder=3)
     )
     for identity, trail in trails(frame, found, past).items():
-        axes.plot(*trail.T, color=color_of(identity), linewidth=1.6, zorder=2.5)
-    for (x, y, _), identity in zip(boxes.centers, found.ids, strict=True):
-        axes.annotate(str(identity), (x, y), (4, 4), textcoords="offset points", fontsize=7, color=INK, zorder=9,
-                      clip_on=True)  # fmt: skip
-    key = [Line2D([], [], color=MUTED, linewidth=1.6, label="where it was")] if len(past) else []
+        axes.plot(*trail.T, color=color_of(identity), linewidth=1.6, linestyle=":", zorder=2.5)
+    for row in with_room(boxes.centers[:, :2], axes.get_xlim()[1] / 40 * np.array(LABEL)):
+        axes.annotate(str(found.ids[row]), boxes.centers[row, :2], (4, 4), textcoords="offset points", fontsize=7,
+                      color=INK, zorder=9, clip_on=True)  # fmt: skip
+    key = [Line2D([], [], color=MUTED, linewidth=1.6, linestyle=":", label="where it was")] if len(past) else []
     identities = listed(map(str, found.ids)).replace(";", ",") or "none"
     return key, f"{len(found.ids)} tracks{tally(boxes.names)} with the identities {identities}"
+
+
+def with_room(places: np.ndarray, size: np.ndarray) -> list[int]:
+    """Rows of places [n, 2] whose labels of `size` (width, height) hide no other; the nearest to the vehicle first."""
+    chosen: list[int] = []
+    for row in np.argsort(np.hypot(*places.T), kind="stable").tolist():
+        if all((np.abs(places[row] - places[other]) >= size).any() for other in chosen):
+            chosen.append(row)
+    return chosen
 
 
 def trails(frame: Any, found: Any, past: Sequence) -> dict[int, np.ndarray]:
@@ -125,12 +137,27 @@ def trails(frame: Any, found: Any, past: Sequence) -> dict[int, np.ndarray]:
 def _motion(axes, frame, found, past):
     from matplotlib.lines import Line2D
 
-    for center, identity, fan in zip(found.boxes.centers, found.ids, found.paths, strict=True):
-        for path in fan:
-            axes.plot(*np.vstack([center[:2], path]).T, color=color_of(identity), linewidth=0.8, alpha=0.75, zorder=2)
-    modes, steps = found.paths.shape[1:3]
-    key = [Line2D([], [], color=MUTED, linewidth=0.8, label="futures")]
-    return key, f"{modes} futures of {steps / 2:g} s for each"
+    centers, (modes, steps) = found.boxes.centers[:, :2], found.paths.shape[1:3]
+    shown = min(steps, AHEAD)
+    rows = moving(centers, found.paths[:, :, :shown], found.chances)
+    for row in rows:
+        for mode, path in enumerate(found.paths[row, :, :shown]):
+            width, alpha = (2.2, 0.95) if mode == found.chances[row].argmax() else (0.7, 0.35)
+            axes.plot(*np.vstack([centers[row], path]).T, color=color_of(found.ids[row]), linewidth=width, alpha=alpha,
+                      zorder=2)  # fmt: skip
+    names = {"likeliest future": 2.2, "other futures": 0.7}
+    key = [Line2D([], [], color=MUTED, linewidth=width, label=name) for name, width in names.items()]
+    near = f"{len(rows)} tracks that move within {NEAR:g} m"
+    return key, f"of {near} the first {shown / 2:g} s of {modes} futures, the likeliest one thick"
+
+
+def moving(centers: np.ndarray, paths: np.ndarray, chances: np.ndarray) -> list[int]:
+    """Rows of objects near the vehicle whose likeliest path ends `MOVES` m away at least: of centers [n, 2],
+    paths [n, modes, T, 2] and chances [n, modes].
+    """
+    ends = paths[np.arange(len(centers)), chances.argmax(1), -1]
+    far, near = np.hypot(*(ends - centers).T) >= MOVES, np.hypot(*centers.T) <= NEAR
+    return np.flatnonzero(far & near).tolist()
 
 
 def _plan(axes, frame, found, past):

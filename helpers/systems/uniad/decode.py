@@ -36,14 +36,15 @@ class Roads(NamedTuple):
 
 class Driven(NamedTuple):
     """All of one frame, in the lidar frame, m: boxes, ids [N] int64, paths [N, modes, T, 2], where each may be at the
-    next half seconds; plan [6, 2] of the vehicle, from the sensor on; lanes and drivable of `Roads`; owner int64
-    [T, h, w] and occupied bool [T, h, w] of cells now and later. Masks lie between low and high (x, y), cells of owner
-    between -reach and reach.
+    next half seconds, and chances [N, modes] of each path; plan [6, 2] of the vehicle, from the sensor on; lanes and
+    drivable of `Roads`; owner int64 [T, h, w] and occupied bool [T, h, w] of cells now and later. Masks lie between low
+    and high (x, y), cells of owner between -reach and reach.
     """
 
     boxes: Boxes
     ids: np.ndarray
     paths: np.ndarray
+    chances: np.ndarray
     plan: np.ndarray
     lanes: np.ndarray
     drivable: np.ndarray
@@ -58,12 +59,12 @@ class Driven(NamedTuple):
 def decode(outputs: Outputs, config: Any) -> Driven:
     """All that one frame says. Raises BadInput for other shapes and for values that are not finite."""
     tracked, roads = decode_tracks(outputs), decode_roads(outputs, config.map_classes)
-    paths, _ = decode_futures(outputs)
+    paths, chances = decode_futures(outputs)
     plan = _read(outputs, "outs_planning", (1, config.plan_steps, 2))[0]
     occupied = _read(outputs, "seg_out", (1, None, 1, None, None))[0, :, 0] > 0
     low, high = config.pc_range[:2], config.pc_range[3:5]
-    return Driven(tracked.boxes, tracked.ids, paths[tracked.rows], plan, roads.lanes, roads.drivable,
-                  decode_occupancy(outputs), occupied, low, high, config.occupancy_range)  # fmt: skip
+    return Driven(tracked.boxes, tracked.ids, paths[tracked.rows], chances[tracked.rows], plan, roads.lanes,
+                  roads.drivable, decode_occupancy(outputs), occupied, low, high, config.occupancy_range)  # fmt: skip
 
 
 @typed

@@ -38,8 +38,10 @@ def found(*tracks):
     owner[0, 2:4, 9:11] = 1
     lanes = np.zeros((3, 20, 20), bool)
     plan = np.stack([-np.arange(1, 7.0), np.arange(1, 7.0)], 1)
-    return types.SimpleNamespace(boxes=boxes, ids=ids, paths=paths, plan=plan, lanes=lanes, drivable=drivable,
-                                 owner=owner, low=(-40.0, -40.0), high=(40.0, 40.0), reach=40.0)  # fmt: skip
+    chances = np.tile([0.1, 0.2, 0.4, 0.1, 0.1, 0.1], (count, 1))
+    return types.SimpleNamespace(boxes=boxes, ids=ids, paths=paths, chances=chances, plan=plan, lanes=lanes,
+                                 drivable=drivable, owner=owner, low=(-40.0, -40.0), high=(40.0, 40.0),
+                                 reach=40.0)  # fmt: skip
 
 
 def middle(picture, color, tolerance=30):
@@ -59,7 +61,10 @@ def test_every_layer_lies_where_it_belongs_and_is_told():
     assert "4 cells are occupied now and 0 at the end" in behind.alt
     assert middle(display.driving(frame(), found(), layers=["plan"], extent=40), driven.PLAN)[0] < -1
     whole = display.driving(frame(), found((7, 5, 5)))
-    assert "1 tracks (1 car) with the identities 7" in whole.alt and "6 futures of 6 s" in whole.alt
+    assert (
+        "1 tracks (1 car) with the identities 7" in whole.alt
+        and "of 1 tracks that move within 30 m the first 3 s of 6 futures" in whole.alt
+    )
     assert "the plan ends 6.0 m ahead and -6.0 m to the right" in whole.alt
 
 
@@ -76,6 +81,22 @@ def test_a_trail_is_what_stands_still_seen_from_a_vehicle_that_moves():
     (trail,) = driven.trails(*now, past).values()
     np.testing.assert_allclose(trail, [[2, 15], [2, 15]], atol=1e-9)
     assert driven.trails(*now, []) == {}
+
+
+def test_futures_are_those_of_tracks_near_by_that_move_and_the_likeliest_is_thick():
+    seen = found((0, 0, 10), (1, 0, 39), (2, 9, 10))
+    seen.paths[2] = seen.boxes.centers[2, :2]  # stands still
+    assert driven.moving(seen.boxes.centers[:, :2], seen.paths, seen.chances) == [0]
+    picture = display.driving(frame(), seen, layers=["motion"], extent=40)
+    right, ahead = middle(picture, driven.color_of(0))
+    assert right == pytest.approx(2, abs=1.2) and 11 < ahead < 16.5
+    assert near(picture, driven.color_of(1)).sum() == 0 == near(picture, driven.color_of(2)).sum()
+
+
+def test_a_number_hides_no_other_and_the_nearest_has_its_own():
+    places, size = np.array([(0, 9), (1, 9), (4, 9), (0, 5), (0, 6)], float), np.array((3.0, 2.0))
+    assert driven.with_room(places, size) == [3, 0, 2]
+    assert driven.with_room(np.zeros((0, 2)), size) == []
 
 
 def test_an_unknown_layer_and_boxes_of_another_frame_are_refused():

@@ -112,7 +112,8 @@ def test_a_graph_and_its_viewer(model, tmp_path):
 def driven(boxes):
     """What `display.driving` draws, with these boxes and nothing else."""
     cells = np.zeros((4, 4), bool)
-    return types.SimpleNamespace(boxes=boxes, ids=np.array([1]), paths=np.zeros((1, 6, 12, 2)), plan=np.ones((6, 2)),
+    return types.SimpleNamespace(boxes=boxes, ids=np.array([1]), paths=np.zeros((1, 6, 12, 2)),
+                                 chances=np.eye(6)[:1], plan=np.ones((6, 2)),
                                  lanes=np.stack([cells] * 3), drivable=cells, owner=np.stack([cells] * 5),
                                  low=(-9.0, -9.0), high=(9.0, 9.0), reach=9.0)  # fmt: skip
 

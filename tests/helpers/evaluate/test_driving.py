@@ -44,7 +44,9 @@ def truth(dataset, frame):
     owner = np.zeros((STEPS, 200, 200), np.int64) if owner is None else owner
     plan = np.concatenate([frame.future_path, np.zeros((6 - len(frame.future_path), 2))])
     plan = plan @ frame.lidar2ego[:2, :2]  # along the axes of the sensor
-    return Driven(frame.boxes, ids, np.array(paths), plan, lanes, drivable, owner, owner > 0, low, high, REACH)
+    chances = np.ones(np.shape(paths)[:2])
+    roads = lanes, drivable
+    return Driven(frame.boxes, ids, np.array(paths), chances, plan, *roads, owner, owner > 0, low, high, REACH)
 
 
 def scored(dataset, frames, found):

@@ -6,12 +6,12 @@ Needs NumPy, onnx and tensorrt, no torch. `--runtime=onnxruntime` stands in on a
 import functools
 import json
 
-from benchmarks import frames
+from benchmarks import definitions, frames
 from benchmarks.apart import apart
 from benchmarks.built import both, summed, told
 from benchmarks.measured import GRAPH, PLUGIN, SINGLE, bare
 from benchmarks.rows import CONTROL, names, spec
-from benchmarks.session import preparing
+from benchmarks.session import of_file, preparing
 from helpers import benchmark, engine
 from helpers import graph as graph_file
 from helpers.errors import BadInput, reason
@@ -77,12 +77,15 @@ class Shape:
 
     def build_piece(self, name):
         seconds = 20 if self.options.runtime != "tensorrt" else 90 if self.shape == "mini" else 170
-        onnx = graph(self.work, self.shape, name)
-        if not onnx.is_file():
-            print(f"{self.prefix}/build/{name}: {onnx.name} is absent: {preparing(self.work)}")
+        defined = name in definitions.ENGINES
+        source = definitions.index(self.work, self.shape) if defined else graph(self.work, self.shape, name)
+        if not source.is_file():
+            print(f"{self.prefix}/build/{name}: {source.relative_to(self.work)} is absent: {preparing(self.work)}")
             self.session.failed += [f"{self.prefix}/build/{name}"] * self.session.wants(f"{self.prefix}/build/{name}")
             return None
-        return self.noted(self.piece(f"build/{name}", seconds, None, self.build, name, onnx))
+        if defined:
+            return self.piece(f"build/{name}", seconds, of_file(source), definitions.made, self, name)
+        return self.noted(self.piece(f"build/{name}", seconds, None, self.build, name, source))
 
     def built_before(self, name):
         """What the piece of an engine says that was built in another call; None where there is none."""

@@ -2,8 +2,10 @@
 
 from benchmarks import roofline
 
-SCORES = ("NDS", "mAP", "mATE", "mASE", "mAOE", "mAVE", "mAAE", "mIoU", "RayIoU", "frames", "finite",
-          "frames_not_finite")  # fmt: skip
+SCORES = ("NDS", "mAP", "mATE", "mASE", "mAOE", "mAVE", "mAAE", "mIoU", "RayIoU", "AMOTA", "AMOTP", "recall", "IDS",
+          "IoU-lane", "IoU/drivable", "minADE/car", "minFDE/car", "MR/car", "minADE/pedestrian", "IoU-n", "IoU-f",
+          "VPQ-n", "VPQ-f", "L2/mean@1s", "L2/mean@2s", "L2/mean@3s", "L2/at@3s", "collision/mean@3s", "frames",
+          "finite", "frames_not_finite")  # fmt: skip
 SHAPES = ("published", "mini")
 RUNTIMES = ("pytorch", "tensorrt", "onnxruntime")
 GRAPH = "_graph"  # run by a CUDA graph

@@ -8,7 +8,7 @@ import itertools
 import time
 from pathlib import Path
 
-from benchmarks import frames, gridsample, shots
+from benchmarks import definitions, frames, gridsample, shots
 from helpers import benchmark, calibration, engine, graph, quantize
 from helpers.dataset import open_dataset, stream
 from helpers.errors import BadInput
@@ -56,6 +56,8 @@ def _prepare_shape(session, options, shape):
     work, onnx = session.work, session.work / "models" / f"{shape}.onnx"
     settings, weights = network_and_frames(session, options, shape)
     of_both = settings | weights
+    if options.system.defined and shape == "mini":
+        session.piece(f"prepare/{shape}/weights", lambda: _weights(work, options, shape), 10, weights)
     session.piece(f"prepare/{shape}/cost", lambda: _cost(onnx), 20, weights)
     if options.system.has_ends(shape):
         with_count = of_both | {"frames": _count(options, shape, PICTURES)}
@@ -77,6 +79,11 @@ def _export(model, path):
     started = time.perf_counter()
     export(model, path)
     return {"mib": path.stat().st_size / 2**20, "seconds": time.perf_counter() - started}
+
+
+def _weights(work, options, shape):
+    """The weights as folders, of which a network definition is made."""
+    return definitions.write(options.system.network(shape, options.checkpoint), work, shape)
 
 
 def _cost(path):

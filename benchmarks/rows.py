@@ -1,5 +1,6 @@
 """The engines that are built of a network, and how."""
 
+from benchmarks import definitions
 from benchmarks.measured import PLUGIN, SINGLE, bare
 
 # Options of `helpers.engine.build`; constrained: what `config.fp32` says stays in FP32, or what a search left there
@@ -39,7 +40,7 @@ def names(options, shape):
             found.append(name)
         if options.system.needs_plugin or (options.plugin and name != CONTROL):
             found += [name + PLUGIN] + [name + SINGLE] * ("half" in spec(name))
-    return found
+    return found + definitions.names(options, shape)
 
 
 def spec(name):

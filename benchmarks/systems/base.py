@@ -20,6 +20,7 @@ class System:
         accuracy: the metrics that the table shows.
         sizes: shape -> sizes at which free dimensions are fixed, enough for every frame: a network without free
             dimensions runs as a CUDA graph, and needs no optimization profile.
+        defined: its mini is also built through the network definition API (`benchmarks.definitions`).
         needs_plugin: TensorRT takes the network with the plugin library alone.
         language: folder in `checkpoints/` of the language model that reads what the mini tells; "" without one.
         parts: part -> patterns of node names that are marked together; none where nothing is marked so.
@@ -41,6 +42,7 @@ class System:
     keep_fp32: tuple[str, ...] = ()
     accuracy: tuple[str, ...] = ()
     sizes: ClassVar[dict[str, dict[str, int]]] = {}
+    defined = False
     needs_plugin = False
     language = ""
     parts: ClassVar[dict[str, tuple[str, ...]]] = {}

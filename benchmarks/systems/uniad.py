@@ -21,6 +21,7 @@ class UniAD(System):
         "fp16": {"ms": 49.76, "L2": 1.0021},
         "qdq": {"ms": 39.31, "L2": 1.0029},
     }
+    defined = True
     goals: ClassVar = {"fp16": 1.29, "qdq": 1.63}
     keep_fp32 = tuple(models.config("uniad", PUBLISHED).input_shapes())
     accuracy = ("AMOTA", "mAP", "IoU-lane", "L2/mean@3s")

@@ -1,5 +1,6 @@
 """The tables of docs/results.md and of the README. Every row is one artifact, with a link to its record."""
 
+from ci.results.driving import driving, driving_times
 from ci.results.endtoend import end_to_end, end_to_end_gpu
 from ci.results.kernels import gridsample, gridsample_cases, mixture, operators, sanitized
 from ci.results.language import language
@@ -210,6 +211,8 @@ TABLES = (
     occupancy_profiles,
     language,
     on_cpu,
+    driving,
+    driving_times,
     planned,
     planned_on_gpu,
     schedules,

@@ -1,13 +1,17 @@
 """UniAD as a system to measure: half precision before the map, what is kept of a frame, the published ratios."""
 
 import fnmatch
+import types
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks import definitions, engines, report, rows
+from benchmarks.session import Session
 from benchmarks.systems import SYSTEMS
 from benchmarks.systems.uniad import LIKE, with_half_features
+from helpers.engine import cache
 from helpers.systems.uniad.config import CONFIGS
 from helpers.systems.uniad.decode import Driven
 from tests.helpers.systems.driven import driven
@@ -49,3 +53,52 @@ def test_it_is_measured_as_it_is_deployed():
     ms = {name: row["ms"] for name, row in SYSTEM.published.items()}
     assert SYSTEM.goals == {name: pytest.approx(ms["fp32"] / ms[name], abs=0.005) for name in ("fp16", "qdq")}
     assert [round(ms["eager"] / ms[name], 1) for name in ("fp32", "fp16", "qdq")] == [13.2, 17.0, 21.5]
+
+
+def options(work, runtime="tensorrt", limit=None, **more):
+    given = {"runtime": runtime, "plugin": None, "system": SYSTEM, "tiny": False, "level": 1, "workspace": 64,
+             "tactic_sources": [], "limit": limit}  # fmt: skip
+    return types.SimpleNamespace(**given | more)
+
+
+def test_the_mini_is_also_built_layer_by_layer_timed_with_the_others_and_recorded(tmp_path, monkeypatch):
+    """The piece of the build, by a stand-in for the builder; its times are among those that are taken in turns."""
+    names = rows.names(options(tmp_path), "mini")
+    assert names[-2:] == ["definition", "definition_fp16"] and "definition" not in rows.names(
+        options(tmp_path), "published"
+    )
+    assert "definition" not in rows.names(options(tmp_path, system=SYSTEMS["bevformer"]), "mini")
+    definitions.write(network(SHORT), tmp_path, "mini")
+    asked = []
+
+    def build(source, out, runtime, precision, **settings):
+        out.write_bytes(b"plan")
+        asked.append((len(source.weights), source.about["config"], runtime, precision, settings))
+        made = cache.metadata({key: {} for key in cache.IDENTITY}, out, 7.0, {"constrained_layers": 3})
+        cache.write_meta(cache.metadata_file(out), made)
+        return made
+
+    monkeypatch.setattr(definitions, "build", build)
+    session = Session(tmp_path, commit="c")
+    shape = engines.Shape(session, options(tmp_path), "mini")
+    built = {name: shape.build_piece(name) for name in definitions.ENGINES}
+    assert built["definition"]["constrained_layers"] == 3 and built["definition"]["build_seconds"] == 7.0
+    tensors = len(network(SHORT).state_dict())
+    common = {"workspace": 64, "timing_cache": tmp_path / "timing.cache", "tactic_sources": [], "optimization_level": 1}
+    assert asked == [(tensors, "mini", "tensorrt", precision, common | {"tf32": precision != "fp32"})
+                     for precision in ("fp32", "fp16")]  # fmt: skip
+    timing = {name: {"p50": ms, "p99": ms, "n": 1} for name, ms in (("fp32", 8.0), ("definition", 4.0))}
+    session.piece("tensorrt/mini/time", lambda: {"gpu": timing})
+    session.piece("evaluate/tensorrt-definition", lambda: {"AMOTA": 0.4, "L2/mean@3s": 0.6, "frames": 40})
+    (found,) = [
+        metrics for name, metrics, _ in report.engines(session.pieces(), "uniad") if name.endswith("definition")
+    ]
+    assert found["gpu_ms_p50"] == 4.0 and found["speedup_over_fp32"] == 2.0 and found["build_seconds"] == 7.0
+    assert found["AMOTA"] == 0.4 and found["L2/mean@3s"] == 0.6
+
+
+def test_without_its_weights_a_definition_is_not_built_and_the_rest_goes_on(tmp_path, capsys):
+    session = Session(tmp_path, commit="c")
+    shape = engines.Shape(session, options(tmp_path), "mini")
+    assert shape.build_piece("definition") is None and session.failed == ["tensorrt/mini/build/definition"]
+    assert "mini_weights/index.json is absent: python -m benchmarks prepare" in capsys.readouterr().out

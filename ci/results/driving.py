@@ -1,0 +1,73 @@
+"""The tables of UniAD on a GPU: what its mini's engines find, and how long the published size takes.
+
+They have the rows that are recorded.
+"""
+
+from ci.results.recorded import figure, markdown, on_gpu, ratio
+from helpers.errors import BadInput
+
+ENGINES = {
+    "tensorrt-fp32-plugin": "TensorRT FP32", "tensorrt-tf32-plugin": "TensorRT, TF32 allowed",
+    "tensorrt-qdq-tf32-plugin": "TensorRT, convolutions INT8 by Q/DQ, the rest TF32",
+    "tensorrt-fp16-plugin": "TensorRT FP16, places and tracks in FP32",
+    "tensorrt-qdq-plugin": "TensorRT, convolutions INT8 by Q/DQ, the rest FP16, places and tracks in FP32",
+}  # fmt: skip
+MINI = {
+    "pytorch-fp32": "PyTorch eager FP32", "pytorch-fp16": "PyTorch eager, backbone and pyramid FP16", **ENGINES,
+    "tensorrt-definition": "TensorRT FP32, layer by layer without ONNX",
+    "tensorrt-definition-fp16": "TensorRT FP16, layer by layer without ONNX",
+    "tensorrt-fp16-all": "TensorRT FP16 everywhere: the control",
+}  # fmt: skip
+TIMES = {
+    "pytorch-fp32": "PyTorch eager FP32", "pytorch-tf32": "PyTorch eager, TF32 allowed",
+    "pytorch-fp16": "PyTorch eager, backbone and pyramid FP16",
+    "pytorch-compile-tf32": "torch.compile, TF32 allowed",
+    "pytorch-compile-fp16": "torch.compile, backbone and pyramid FP16", **ENGINES,
+}  # fmt: skip
+ORIN = {"tensorrt-fp32-plugin": 13.2, "tensorrt-fp16-plugin": 17.0, "tensorrt-qdq-plugin": 21.5}  # of PyTorch FP32
+NONE = "Nothing of it is recorded yet."
+
+
+def driving(results):
+    """What the mini's engines find in the 40 frames of mini_val, and their time for one of them."""
+    rows = []
+    for name, record in found(results, "mini", MINI).items():
+        broken = record.metrics.get("finite") == "False"
+        rows.append({
+            "": MINI[name],
+            **{metric: "not finite" if broken else figure(record, metric, 3)
+               for metric in ("AMOTA", "mAP", "IoU-lane", "minADE/car", "L2/mean@3s")},
+            **on_gpu(record),
+            "built in, s": figure(record, "build_seconds", 0),
+            "record": results.link(record),
+        })  # fmt: skip
+    return markdown(rows) if rows else NONE
+
+
+def driving_times(results):
+    """Latency of UniAD-tiny with random weights, and its ratio to eager PyTorch in FP32 of the same card."""
+    records = found(results, "published", TIMES)
+    base, rows = records.get("pytorch-fp32"), []
+    for name, record in records.items():
+        ms = record.metrics.get("gpu_ms_p50")
+        alike = ms and base and base.device == record.device
+        rows.append({
+            "": TIMES[name],
+            **on_gpu(record),
+            "with copies, ms": figure(record, "host_ms_p50", 1),
+            "eager FP32 / this": ratio(base.metrics["gpu_ms_p50"] / ms) if alike else "",
+            "the same, published": str(ORIN.get(name, "")),
+            "record": results.link(record),
+        })  # fmt: skip
+    return markdown(rows) if rows else NONE
+
+
+def found(results, shape, labels):
+    """{name: record} of those of `labels` that are recorded."""
+    there = {}
+    for name in labels:
+        try:
+            there[name] = results.latest(f"uniad-{shape}-{name}")
+        except BadInput:
+            continue
+    return there

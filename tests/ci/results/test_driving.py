@@ -1,0 +1,50 @@
+"""The tables of UniAD: a row for every record that there is, ratios of one card alone."""
+
+from benchmarks import definitions
+from benchmarks.measured import PLUGIN
+from benchmarks.rows import CONTROL
+from benchmarks.rows import ENGINES as BUILT
+from benchmarks.systems import SYSTEMS
+from ci.results import driving
+from tests.ci.results.test_results import record, recorded_as, rows  # noqa: F401
+
+H100 = "NVIDIA H100, driver 1"
+
+
+def test_a_page_without_records_says_so(recorded_as):  # noqa: F811
+    assert driving.driving(recorded_as()) == driving.driving_times(recorded_as()) == driving.NONE
+
+
+def test_what_the_mini_finds_has_a_row_for_every_record_in_their_order(recorded_as):  # noqa: F811
+    scored = {"AMOTA": 0.4727, "mAP": 0.381, "IoU-lane": 0.545, "minADE/car": 0.729, "L2/mean@3s": 0.637}
+    found = recorded_as(
+        record("uniad-mini-tensorrt-definition", scored | {"finite": "True", "gpu_ms_p50": 9.5, "build_seconds": 61.2}),
+        record("uniad-mini-tensorrt-fp16-all", {"finite": "False", "frames": 40}),
+        record("uniad-mini-pytorch-fp32", scored),
+    )
+    _, *body = rows(driving.driving(found))
+    assert [row[0] for row in body] == [driving.MINI[name] for name in driving.MINI if name.endswith(
+        ("pytorch-fp32", "definition", "fp16-all"))]  # fmt: skip
+    assert body[1][1:9] == ["0.473", "0.381", "0.545", "0.729", "0.637", "9.50", "", "61"]
+    assert body[2][1:6] == ["not finite"] * 5
+
+
+def test_a_ratio_is_of_one_card_and_stands_beside_the_published_one(recorded_as):  # noqa: F811
+    found = recorded_as(
+        record("uniad-published-pytorch-fp32", {"gpu_ms_p50": 100.0}),
+        record("uniad-published-tensorrt-fp16-plugin", {"gpu_ms_p50": 5.0}),
+        record("uniad-published-tensorrt-qdq-plugin", {"gpu_ms_p50": 4.0}, H100),
+    )
+    _, *body = rows(driving.driving_times(found))
+    assert [row[4:6] for row in body] == [["1", ""], ["20.00", "17.0"], ["", "21.5"]]
+
+
+def test_every_engine_that_is_measured_has_a_row():
+    system = SYSTEMS["uniad"]
+    named = [name for name in BUILT if name not in ("best", "smallest", CONTROL)]
+    made = {f"tensorrt-{name}{PLUGIN}".replace("_", "-") for name in named}
+    assert made == driving.ENGINES.keys() and set(driving.ORIN) <= made
+    assert {f"tensorrt-{name}".replace("_", "-") for name in definitions.ENGINES} < driving.MINI.keys()
+    ms = {name: row["ms"] for name, row in system.published.items()}
+    ratios = {f"tensorrt-{name}-plugin": round(ms["eager"] / ms[name], 1) for name in ("fp32", "fp16", "qdq")}
+    assert ratios == driving.ORIN

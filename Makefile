@@ -1,6 +1,6 @@
 # Onramp. `make help` lists the targets; a plain `make` does the same.
 .DEFAULT_GOAL := help
-.PHONY: help run test lab reset learner data lint unit notebooks browser site tools docs setup gpu containers clean
+.PHONY: help run test lab reset learner data lint unit notebooks browser site tools docs setup gpu plugins containers clean
 MAKEFLAGS += --no-print-directory
 
 # Set here, so that only make's command line changes them: a VERSION or TIER in the shell's environment means something else.
@@ -87,6 +87,10 @@ setup: ## create .venv from the lock (the other targets do it when it is needed)
 
 gpu: ## set up a GPU tier, in .venv-gpu: make gpu, or make gpu TIER=trt10 (trt11, trtllm, edge)
 	@$(or $(PYTHON),$(shell command -v python3.11 || command -v python3)) -m ci.setup.gpu $(TIER)
+
+plugins: ## compile the plugins: make plugins TENSORRT_INCLUDE=DIR, for DRIVE and Jetson with TARGET=aarch64
+	@$(MAKE) -C plugins plugins $(foreach name,TENSORRT_INCLUDE TENSORRT_LIB CUDA_TARGET CUDA_HOME,$(if \
+	$(filter-out /%,$(firstword $($(name)))),$(name)=$(call quoted,$(CURDIR)/$($(name)))))
 
 containers: setup ## lint the Dockerfile, with hadolint where there is one
 	@$(PY) -m ci.setup.containers lint

@@ -31,7 +31,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from benchmarks.session import Session
+from benchmarks.session import CHOSEN, Session, claim
 from benchmarks.systems import SYSTEMS
 from helpers import processes
 from helpers.errors import BadInput
@@ -59,8 +59,19 @@ def main(argv=None):
     options = parse(argv)
     command = shlex.join(["python", "-m", "benchmarks", *argv])
     session = Session(options.work, options.only, options.budget, options.retry, command, options.commit)
+    CHOSEN[:] = [f"--{key}={value}" for key, value in options.chosen.items() if value]
+    try:
+        return run(session, options)
+    finally:
+        CHOSEN.clear()
+
+
+def run(session, options):
+    """Run the stages that were asked for; returns the exit code."""
     for stage in stages(options):
         try:
+            if stage != "language":  # which is of no system
+                claim(options.work, options.system.recorded, stage in ("prepare", "accuracy"))
             for module in STAGES[stage]:
                 importlib.import_module(f"benchmarks.{module}").run(session, options)
         except ImportError as error:
@@ -135,6 +146,8 @@ def parse(argv):
     options = parser.parse_args(argv)
     if options.plugin and not os.path.isfile(options.plugin):
         parser.error(f"--plugin {options.plugin}: no such file (fix: make -C plugins TENSORRT_INCLUDE=DIR)")
+    other = options.system != parser.get_default("system")
+    options.chosen = {"system": other and options.system, "projection": options.projection}
     options.system = SYSTEMS[options.system]
     if options.projection:
         if options.projection not in options.system.projections:

@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 
 from helpers import records
-from helpers.errors import BadInput
+from helpers.errors import BadInput, printable
 from helpers.files import NOTHING, atomic, found_at, read_json, sha256
 
 STATE = ("name", "driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "temperature.gpu", "power.draw")
@@ -30,9 +30,23 @@ def of_file(path):
     return {"file": Path(path).name, "sha256": sha256(path)}
 
 
+CHOSEN = []  # options by which this run chose what it measures
+
+
 def preparing(work):
     """The command that writes what the other stages read from a work folder."""
-    return f"python -m benchmarks prepare --work={shlex.quote(str(work))}"
+    return " ".join(["python -m benchmarks prepare", *CHOSEN, f"--work={shlex.quote(str(work))}"])
+
+
+def claim(work, name, prepares):
+    """BadInput if a work folder was prepared for another system than `name`; keeps the name where it is prepared."""
+    path = Path(work) / "system.json"
+    found = read_json(path, "the name of a system", "remove it") if path.is_file() else None
+    if found not in (None, name):
+        raise BadInput(work, f"the work folder of {printable(found)}", f"one of {name}", "name another: --work=FOLDER")
+    if prepares and found is None:
+        with atomic(path) as part:
+            part.write_text(json.dumps(name) + "\n")
 
 
 class Session:
@@ -139,6 +153,8 @@ def _read(path):
     entry = read_json(path, expected, fix)
     if not isinstance(entry, dict) or "depends" not in entry or not {"result", "error"} & entry.keys():
         raise BadInput(path, "neither a result nor an error", expected, fix)
+    if not isinstance(entry.get("result", {}), dict):
+        raise BadInput(path, f"a result that is a {type(entry['result']).__name__}", expected, fix)
     return entry
 
 

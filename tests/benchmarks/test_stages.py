@@ -377,6 +377,23 @@ def test_preparing_cures_what_a_stage_does_not_find(tmp_path, minidrive, monkeyp
     READERS[piece](Session(work, only=["nothing more"]), options)
 
 
+def test_a_work_folder_is_of_one_system(tmp_path, minidrive, monkeypatch, capsys):
+    ran, prepare = [], pytest.importorskip("benchmarks.prepare")
+    monkeypatch.setattr(prepare, "run", lambda session, options: ran.append(options.system.name))
+    assert call("prepare", tmp_path, minidrive, "--system=fbocc") == 0
+    assert call("prepare", tmp_path, minidrive, "--system=fbocc") == 0
+    for stage in ("prepare", "tensorrt", "evaluate", "records"):
+        assert call(stage, tmp_path, minidrive) == 2
+        said = capsys.readouterr().err
+        assert f"{tmp_path}" in said and "the work folder of fbocc" in said and "one of bevformer" in said
+    assert ran == ["fbocc"] * 2
+    assert call("tensorrt", tmp_path, minidrive, "--system=fbocc", "--runtime=onnxruntime") == 2
+    assert f"python -m benchmarks prepare --system=fbocc --work={tmp_path}" in capsys.readouterr().err
+    (tmp_path / "system.json").write_text('"fbo')
+    assert call("records", tmp_path, minidrive, "--system=fbocc") == 2
+    assert "system.json" in capsys.readouterr().err
+
+
 def test_a_stage_before_prepare_names_it(tmp_path, minidrive, capsys):
     for stage in ("tensorrt", "endtoend", "gridsample", "divergence", "evaluate"):
         assert call(stage, tmp_path, minidrive, "--runtime=onnxruntime") == 2

@@ -30,6 +30,14 @@ def test_exported_variables_change_nothing():
         assert dry_run(target, **EXPORTED) == dry_run(target)
 
 
+def test_the_plugins_are_compiled_from_here_with_folders_as_they_are_seen_from_here(tmp_path):
+    done = dry_run(
+        "plugins", "TARGET=aarch64", "TENSORRT_INCLUDE=plugins/tensorrt", f"CUDA_TARGET={tmp_path}", "MAJOR=10"
+    )
+    assert f"-isystem {ROOT}/plugins/tensorrt " in done and "aarch64-linux-gnu-g++ -std" in done
+    assert f"{tmp_path}/lib/libcudart_static.a" in done and "-o build/aarch64/libonramp_plugins.so" in done
+
+
 def test_variables_on_the_command_line_count():
     done = dry_run("run", "JOBS=2", "TIMEOUT=900", "DATAROOT=/data/nuscenes", "VERSION=v1.0-trainval")
     assert "--jobs 2 --timeout 900" in done

@@ -11,6 +11,7 @@ from helpers.layers.llama import Llama
 from helpers.llm.tensorrt_llm import FORMATS, correct, prove, quantize, read, write
 from helpers.llm.tensorrt_llm.proof import agreement, error
 from tests.helpers.layers.test_llama import TINY, ids, tiny
+from tests.helpers.llm import record_modelopt
 
 LAYER = "transformer.layers.1."
 MOST_NOISE = {"fp16": 3e-3, "bf16": 2e-2, "w8a16": 5e-2, "w4a16": 0.8, "awq": 0.6, "fp8": 0.25, "int8_sq": 0.1}
@@ -166,6 +167,21 @@ def test_an_odd_vocabulary_is_padded_and_cut(tmp_path):
     folder = write(quantize(model, "bf16"), tmp_path / "out", "bf16", tp=2)
     assert load_file(folder / "rank1.safetensors")["lm_head.weight"].shape == (49, 256)
     assert error(read(folder)(ids()), quantize(model, "bf16")(ids())) == 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "most"), [("awq", 1e-5), ("fp8", 3e-2), ("int8_sq", 1e-2)])
+def test_what_modelopt_exports_is_read_back(name, most):
+    """Checkpoints of ModelOpt 0.47 itself, and the logits of what it exported (record_modelopt).
+
+    Of FP8, 18 weights of o_proj lie halfway between two codes: w / scale is 168, w * (448 / amax) is 168.00001, and the
+    file has the one, the layer that was exported the other. Of SmoothQuant, activations do so.
+    """
+    expected = load_file(record_modelopt.RECORDS / record_modelopt.LOGITS)[name]
+    exact = record_modelopt.small()(record_modelopt.sentences())
+    found = read(record_modelopt.RECORDS / name)(record_modelopt.sentences())
+    assert error(found, expected) < min(most, error(expected, exact) / 2)
+    assert agreement(found, expected) == 1
 
 
 def test_what_modelopt_mislabels_is_put_right(copied):

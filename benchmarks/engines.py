@@ -16,6 +16,7 @@ from helpers import benchmark, engine
 from helpers import graph as graph_file
 from helpers.errors import BadInput, reason
 from helpers.files import atomic
+from helpers.graph.walk import is_quantized
 from helpers.sequence import beginning
 
 
@@ -104,7 +105,7 @@ class Shape:
         first, rest = (onnx.with_name(f"{onnx.stem}_{part}.onnx") for part in ("before", "after"))
         graph_file.apart(onnx, self.options.system.before, first, rest)
         ahead = self.built(first, self.options_of(row["before"], plugin))
-        return both(ahead, self.built(rest, self.options_of(row, plugin)))
+        return both(ahead, self.built(rest, self.options_of(_fitting(row, rest), plugin)))
 
     def settings(self, name, plugin):
         """Options of `helpers.engine.build` for one of `benchmarks.rows`."""
@@ -229,3 +230,9 @@ def on_single(onnx):
         if named.domain == graph_file.DOMAIN:
             setattr(named, key, getattr(named, key).removesuffix("2"))
     return graph_file.save(model, onnx.with_name(f"{onnx.stem}_half.onnx"))
+
+
+def _fitting(row, onnx):
+    """A row of `benchmarks.rows` for this graph: "explicit" is FP32 where no node is quantized."""
+    plain = row["precision"] == "explicit" and not is_quantized(graph_file.load(onnx))
+    return row | {"precision": "fp32"} if plain else row

@@ -24,6 +24,8 @@ FURTHER = {
     "fp16_norms": {"precision": "fp16", "constrained": True, "decompose": ["LayerNormalization"], **ALONE},
     # Two engines that run as one, so that neither mixes precisions; `System.before` says which nodes come first.
     "pair": {"precision": "fp32", **ALONE, "before": {"precision": "fp16", **ALONE}},
+    # The same with INT8: beside half precision in the first, without it in the second, where nodes of it are left.
+    "pair_qdq": {"precision": "explicit", "graph": "_qdq", **ALONE, "before": {"precision": "best", **ALONE}},
 }
 CONTROL = "fp16_all"
 

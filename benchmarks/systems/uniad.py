@@ -6,6 +6,7 @@ from benchmarks.systems.base import System
 from helpers import models
 
 PUBLISHED = "tiny"
+HALF = "/img_backbone/*", "/img_neck/*"  # what half precision suits, as in `with_half_features`
 LIKE = ("bev_embed", "seg_out", "outs_planning")  # outputs without rows of tracks, whose order is nobody's
 
 
@@ -22,6 +23,8 @@ class UniAD(System):
         "qdq": {"ms": 39.31, "L2": 1.0029},
     }
     defined = True
+    before = HALF
+    further = ("pair", "pair_qdq")  # forms that TensorRT 8.6.0 may take where it refuses a network of both precisions
     goals: ClassVar = {"fp16": 1.29, "qdq": 1.63}
     keep_fp32 = tuple(models.config("uniad", PUBLISHED).input_shapes())
     accuracy = ("AMOTA", "mAP", "IoU-lane", "L2/mean@3s")

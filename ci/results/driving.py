@@ -11,6 +11,8 @@ ENGINES = {
     "tensorrt-qdq-tf32-plugin": "TensorRT, convolutions INT8 by Q/DQ, the rest TF32",
     "tensorrt-fp16-plugin": "TensorRT FP16, places and tracks in FP32",
     "tensorrt-qdq-plugin": "TensorRT, convolutions INT8 by Q/DQ, the rest FP16, places and tracks in FP32",
+    "tensorrt-pair-plugin": "two engines: backbone and pyramid FP16; the rest TF32",
+    "tensorrt-pair-qdq-plugin": "two engines: backbone and pyramid INT8 and FP16; the rest INT8 and TF32",
 }  # fmt: skip
 MINI = {
     "pytorch-fp32": "PyTorch eager FP32", "pytorch-fp16": "PyTorch eager, backbone and pyramid FP16", **ENGINES,

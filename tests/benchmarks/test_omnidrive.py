@@ -89,7 +89,7 @@ def test_backbone_and_the_rest_in_two_engines_that_run_as_one(tmp_path, tiny_omn
     entry = {"result": built}
     assert [*artifacts({"tensorrt/mini/build/pair": entry}, "tensorrt/mini/build/pair")] == [
         "mini_after.onnx", "mini_before.onnx"]  # fmt: skip
-    for system, count in ((SYSTEM, 2), (SYSTEMS["uniad"], 0)):
+    for system, count in ((SYSTEM, 2), (SYSTEMS["uniad"], 2), (SYSTEMS["bevformer"], 0)):
         options = types.SimpleNamespace(**given | {"runtime": "tensorrt", "system": system, "level": None})
         assert len({*FURTHER} & {*names(options, "published")}) == count
     shape = Shape(Session(tmp_path), types.SimpleNamespace(**given, runtime="tensorrt", level=1), "mini")

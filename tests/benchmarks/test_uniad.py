@@ -14,6 +14,7 @@ from benchmarks.systems.uniad import LIKE, with_half_features
 from helpers.engine import cache
 from helpers.systems.uniad.config import CONFIGS
 from helpers.systems.uniad.decode import Driven
+from tests.helpers.engine.tensorrt.builders import save_free, save_quantized
 from tests.helpers.systems.driven import driven
 from tests.helpers.systems.uniad.tiny import SHORT, drive, network
 
@@ -102,3 +103,10 @@ def test_without_its_weights_a_definition_is_not_built_and_the_rest_goes_on(tmp_
     shape = engines.Shape(session, options(tmp_path), "mini")
     assert shape.build_piece("definition") is None and session.failed == ["tensorrt/mini/build/definition"]
     assert "mini_weights/index.json is absent: python -m benchmarks prepare" in capsys.readouterr().out
+
+
+def test_the_second_of_two_engines_is_int8_only_where_a_node_of_it_is(tmp_path):
+    row = rows.spec("pair_qdq_plugin")
+    assert engines._fitting(row, save_quantized(tmp_path / "qdq.onnx"))["precision"] == "explicit"
+    fitting = engines._fitting(row, save_free(tmp_path / "plain.onnx"))
+    assert fitting == row | {"precision": "fp32"} and rows.spec("pair")["precision"] == "fp32"

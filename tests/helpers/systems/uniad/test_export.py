@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from benchmarks.systems import SYSTEMS
 from helpers import engine, export, graph
 from helpers.engine import tensorrt_rtx
 from helpers.errors import BadInput
@@ -96,6 +97,17 @@ def test_it_computes_what_the_network_does_over_five_frames(whole):
                 assert export.difference(ours[name], expected)["rel"] < 1e-4, (frame, name)
     lives = [set(outputs["prev_track_intances3_out"][41:]) - {-1} for outputs in whole[1]]
     assert lives[0] and any(now - before for before, now in itertools.pairwise(lives))
+
+
+def test_backbone_and_pyramid_in_an_engine_of_their_own_change_nothing(tiny_uniad, steps, whole, tmp_path):
+    """The form in which TensorRT 8.6.0 never meets both precisions in one network; only the features go across."""
+    first, rest = tmp_path / "first.onnx", tmp_path / "rest.onnx"
+    assert len(graph.apart(tiny_uniad[1], SYSTEMS["uniad"].before, first, rest)) == len(SHORT.picked)
+    assert [value.name for value in graph.load(first).graph.input] == ["img"]
+    with engine.load(first) as before, engine.load(rest, before=before) as loaded:
+        running = rollout(loaded.run, steps[:2], SHORT.states, SHORT.initial_states())
+        for (_, _, outputs), expected in zip(running, whole[0], strict=False):
+            assert all(np.array_equal(outputs[name], array) for name, array in expected.items())
 
 
 def test_another_past_is_no_parity(tiny_uniad, steps, whole):

@@ -88,6 +88,8 @@ def generate(options: Namespace) -> int:
     from helpers.llm.pytorch import TorchModel, embeddings
 
     if options.model.is_dir():
+        if options.embeddings:
+            raise BadInput("option --embeddings", options.embeddings, "a graph, which lacks them", "leave it out")
         model: Any = TorchModel(folder.load(options.model))
     else:
         words = embeddings(folder.load(options.embeddings)) if options.embeddings else None

@@ -50,8 +50,11 @@ def stream(model: LanguageModel, prompts: Sequence[Row], tokens: int, stop: Coll
         stop: tokens that end a row; the one that did is yielded.
 
     Raises:
-        BadInput: as `prefill`, and for more tokens than the cache can hold, before the first is computed.
+        BadInput: as `prefill`, and for a stop that is no token, or more tokens than the cache can hold, before the
+            first is computed; then for logits that are NaN.
     """
+    if strange := [token for token in stop if not 0 <= token < model.vocab_size]:
+        raise BadInput("stop", strange[0], f"tokens from 0 to {model.vocab_size - 1}", "take the model's own end")
     if tokens < 1:
         raise BadInput("tokens", tokens, "at least 1", "ask for one")
     needed = max((len(prompt) for prompt in prompts), default=0) + tokens - 1  # the last one is not taken in
@@ -65,6 +68,8 @@ def _stream(model, prompts, tokens, stop, sampling, table):
     random = [np.random.default_rng([sampling.seed, row]) for row in range(len(prompts))]
     ended = np.zeros(len(prompts), bool)
     for left in range(tokens - 1, -1, -1):
+        if np.isnan(logits).any():
+            raise BadInput("logits", "NaN", "numbers", "compute in FP32, or find the first bad tensor")
         chosen = [draw(row, sampling, generator) for row, generator in zip(logits, random, strict=True)]
         yield [None if end else token for token, end in zip(chosen, ended, strict=True)]
         ended |= np.isin(chosen, list(stop))

@@ -74,6 +74,8 @@ def test_the_proof_is_a_table(base, tmp_path, capsys, monkeypatch):
         (["join", "{base}", "--checkpoint={base}/none.npz", "--out={base}/model.safetensors"], "a file of the model"),
         (["export", "{base}", "--out={base}2.onnx", "--runtime=tensorrt"], "runtime tensorrt"),
         (["generate", "{base}", "--ids", "96"], "from 0 to 95"),
+        (["generate", "{base}", "--ids", "1", "--stop", "96"], "from 0 to 95"),
+        (["generate", "{base}", "--ids", "1", "--embeddings={base}"], "leave it out"),
         (["generate", "{base}/config.json", "--ids", "1"], "config.json"),
     ],
 )

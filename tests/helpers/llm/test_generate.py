@@ -120,6 +120,16 @@ def test_what_cannot_be_a_prompt_is_refused_and_the_cache_kept(model, prompts, t
     assert model.lengths == [2]
 
 
+def test_logits_that_are_nan_are_no_token():
+    class Broken(TorchModel):
+        def _run(self, *given):
+            return np.full_like(super()._run(*given), np.nan)
+
+    for sampling in (Sampling(), Sampling(temperature=1.0)):
+        with pytest.raises(BadInput, match="NaN"):
+            generate(Broken(tiny()), [[1, 2]], 3, sampling=sampling)
+
+
 def test_other_bad_arguments_are_refused(model):
     model.prefill([[1], [2]])
     for call, said in (

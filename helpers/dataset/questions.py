@@ -18,6 +18,7 @@ from helpers.errors import BadInput
 from helpers.files import as_path, read_json
 
 POINTS = 6  # of a path, half a second apart
+FARTHEST = 1e6  # m that a path may lead away
 PLANNING_QUESTION = "Please provide the planning trajectory for the ego car without reasons."
 ANSWER = "Here is the planning trajectory {}."
 FOLDERS = ("keywords", "desc", "vqa", "conv")
@@ -58,10 +59,13 @@ def planning_answer(path: np.ndarray) -> str:
 
 
 def parse_path(text: str) -> np.ndarray | None:
-    """The path [6,2] float64 of an answer, or None where it has none of six points; signs may be left out."""
+    """The path [6,2] float64 of an answer, or None where it has none of six points within `FARTHEST`; signs may be left
+    out.
+    """
     found = PATH.search(text)
     numbers = np.array(re.findall(NUMBER, found[1]) if found else [], np.float64)
-    return numbers.reshape(POINTS, 2) if len(numbers) == 2 * POINTS and np.isfinite(numbers).all() else None
+    whole = len(numbers) == 2 * POINTS and np.abs(numbers).max() <= FARTHEST
+    return numbers.reshape(POINTS, 2) if whole else None
 
 
 @typed

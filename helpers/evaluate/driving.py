@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from helpers.boxes import Boxes
 from helpers.dataset import Dataset, Frame, ground
 from helpers.evaluate.tasks import Detection, Results, Task, read
+from helpers.evaluate.tasks import boxes as of_kept
 from helpers.metrics import detection, future_occupancy, lanes, motion, tracking
 from helpers.metrics.planning import coarse, summary
 from helpers.sequence import Arrays
@@ -70,10 +70,7 @@ class Driving(Task):
         """All measures of all frames by name; those that nothing defines are left out."""
         kept = dict(results)
         rows = {token: {name: read(arrays, name, token) for name in self.names} for token, arrays in kept.items()}
-        boxes = {
-            token: Boxes(**{name: row[name] for name in Detection.names}, frame="global", classes=Detection.classes)
-            for token, row in rows.items()
-        }
+        boxes = {token: of_kept(arrays, token) for token, arrays in kept.items()}
         found = detection.score(boxes, dataset)
         found |= tracking.score(
             {token: tracking.Tracks(boxes[token], row["ids"]) for token, row in rows.items()}, dataset

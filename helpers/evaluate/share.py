@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from helpers.errors import BadInput
 
 RANK, WORLD_SIZE = "RANK", "WORLD_SIZE"  # of torchrun
+MOST = 1 << 20  # processes
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,10 @@ class Worker:
     count: int = 1
 
     def __post_init__(self):
-        if not 0 <= self.rank < self.count:
+        if not 0 <= self.rank < self.count <= MOST:
             found = f"{RANK}={self.rank}, {WORLD_SIZE}={self.count}"
-            raise BadInput("worker", found, f"0 <= {RANK} < {WORLD_SIZE}", "start the processes with torchrun")
+            expected = f"0 <= {RANK} < {WORLD_SIZE} <= {MOST}"
+            raise BadInput("worker", found, expected, "start the processes with torchrun")
 
     def __str__(self):
         return "evaluate" if self.count == 1 else f"evaluate {self.rank + 1}/{self.count}"

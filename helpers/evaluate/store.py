@@ -107,7 +107,10 @@ class Store:
         """
         for scene, token in self.frames:
             path = self._path(scene, token)
-            names = npz.members(path)  # before any is read: what the headers claim
+            try:
+                names = npz.members(path)  # before any is read: what the headers claim
+            except BadInput as error:
+                raise BadInput(error.where, error.found, error.expected, AGAIN) from error
             with foreign(path, "the result of a frame", AGAIN), np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in names}
             yield token, arrays

@@ -12,6 +12,7 @@ from helpers.boxes import Boxes
 from helpers.dataset import Dataset, Frame
 from helpers.dataset import occupancy as labels
 from helpers.errors import BadInput
+from helpers.evaluate.store import AGAIN
 from helpers.metrics import detection, occupancy
 from helpers.sequence import Arrays
 
@@ -50,12 +51,7 @@ class Detection(Task):
 
     def total(self, results: Results, dataset: Dataset) -> dict[str, float]:
         """NDS, mAP, the errors, and AP of each class."""
-        found = {token: self._boxes(token, arrays) for token, arrays in results}
-        return detection.score(found, dataset)
-
-    def _boxes(self, token, arrays):
-        fields = {name: read(arrays, name, token) for name in self.names}
-        return Boxes(**fields, frame="global", classes=self.classes)
+        return detection.score({token: boxes(arrays, token) for token, arrays in results}, dataset)
 
 
 class Occupancy(Task):
@@ -79,9 +75,17 @@ class Occupancy(Task):
         return occupancy.mean_iou(sums["counts"]) | occupancy.ray_iou(sums["rays"]) | {"frames": frames}
 
 
+def boxes(arrays: Arrays, token: str) -> Boxes:
+    """The boxes of what was kept of a sample, in the global frame; BadInput that names the sample."""
+    fields = {name: read(arrays, name, token) for name in Detection.names}
+    try:
+        return Boxes(**fields, frame="global", classes=Detection.classes)
+    except BadInput as error:
+        raise BadInput(f"result of {token}: {error.where}", error.found, error.expected, AGAIN) from error
+
+
 def read(arrays: Arrays, name: str, token: str) -> np.ndarray:
     """An array of what was kept of a sample; BadInput where it is not among them."""
     if name not in arrays:
-        fix = "remove the file and run the evaluation again: what is done is kept"
-        raise BadInput(f"result of {token}", f"arrays {', '.join(arrays) or 'none'}", f"an array {name!r}", fix)
+        raise BadInput(f"result of {token}", f"arrays {', '.join(arrays) or 'none'}", f"an array {name!r}", AGAIN)
     return arrays[name]

@@ -11,6 +11,7 @@ import numpy as np
 from helpers.dataset import Dataset, Frame
 from helpers.dataset.questions import PLANNING_QUESTION, parse_path
 from helpers.errors import BadInput
+from helpers.evaluate.store import AGAIN
 from helpers.evaluate.tasks import Detection, Results
 from helpers.files import PathLike, as_path
 from helpers.metrics import planning
@@ -83,7 +84,8 @@ def _with_future(dataset):
 
 
 def _answer(arrays, token):
-    fix = "remove the file and run the evaluation again: what is done is kept"
     if "answer" not in arrays or arrays["answer"].dtype != np.uint8:
-        raise BadInput(f"result of {token}", f"arrays {', '.join(arrays) or 'none'}", "an array 'answer' of bytes", fix)
+        raise BadInput(
+            f"result of {token}", f"arrays {', '.join(arrays) or 'none'}", "an array 'answer' of bytes", AGAIN
+        )
     return arrays["answer"].tobytes().decode("utf-8", "replace")

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from helpers.arguments import array, typed
 from helpers.dataset import Dataset, Frame
-from helpers.dataset.questions import POINTS, parse_path
+from helpers.dataset.questions import FARTHEST, POINTS, parse_path
 from helpers.errors import BadInput
 from helpers.metrics.planning import answers
 from helpers.metrics.planning.baselines import BASELINES
@@ -23,7 +23,6 @@ from helpers.metrics.planning.surroundings import Surroundings
 __all__ = ["BASELINES", "Surroundings", "baseline", "eval_planning", "measure", "score", "summary"]
 
 SECONDS = (1, 2, 3)
-FARTHEST = 1e6  # m that a path may lead away
 Row = dict[str, float]
 
 
@@ -90,6 +89,7 @@ def score(paths: dict[str, np.ndarray | None], dataset: Dataset, progress: bool 
     return summary(rows) | {"parsed": parsed / len(paths)}
 
 
+@typed
 def eval_planning(folder: str | Path, dataset: Dataset, progress: bool = True) -> dict[str, float]:
     """Metrics of a folder of saved answers, one file for each sample token (`answers.save`).
 

@@ -4,12 +4,13 @@ The first question is the one for the path.
 """
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from helpers.arguments import typed
 from helpers.errors import BadInput
-from helpers.files import as_path, atomic, read_json
+from helpers.files import as_path, atomic, found_at, read_json
 
 EXPECTED = 'JSON [{"Q": question, "A": [text, ...]}, ...]'
 FIX = "remove the file and run its sample again"
@@ -22,6 +23,8 @@ def save(folder: str | Path, token: str, pairs: Iterable[tuple[str, str]]) -> Pa
     if Path(token).name != token:
         raise BadInput("token", repr(token), "the name of a file", "pass the token of a sample")
     pairs = list(pairs)
+    if not pairs:
+        raise BadInput(f"answers of {token}", "none", "one (question, answer) at least", "ask for the path")
     for pair in pairs:
         if not (isinstance(pair, list | tuple) and [type(text) for text in pair] == [str, str]):
             raise BadInput(
@@ -42,7 +45,7 @@ def read(folder: str | Path, tokens: Iterable[str]) -> dict[str, str]:
     folder = as_path(folder)
     if not folder.is_dir():
         raise BadInput(folder, "no folder", "a folder of saved answers", "correct the path")
-    found = {token: _answer(folder / token) for token in tokens if (folder / token).is_file()}
+    found = {token: _answer(folder / token) for token in tokens if os.path.lexists(folder / token)}
     if not found:
         expected = "files named as the sample tokens of the split"
         raise BadInput(folder, "no answer to a sample of this split", expected, "pass the folder and split of the run")
@@ -50,6 +53,8 @@ def read(folder: str | Path, tokens: Iterable[str]) -> dict[str, str]:
 
 
 def _answer(path):
+    if not path.is_file():
+        raise BadInput(path, found_at(path), EXPECTED, FIX)
     content = read_json(path, EXPECTED, FIX)
     first = content[0] if isinstance(content, list) and content else None
     said = first.get("A") if isinstance(first, dict) else None

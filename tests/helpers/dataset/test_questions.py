@@ -50,6 +50,8 @@ def test_a_path_is_said_in_the_published_form_and_read_back():
         (SAID.replace("+3.00, 0.0", "+3, 0.0"), None),
         (SAID.replace("PT, ", ""), None),
         (SAID.removesuffix("]."), None),
+        (SAID.replace("+9.00", "99999999.00"), None),
+        (SAID.replace("+9.00", "9" * 400 + ".0"), None),
         ("", None),
     ],
 )

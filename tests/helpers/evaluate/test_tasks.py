@@ -14,6 +14,7 @@ from helpers.dataset import open_dataset
 from helpers.dataset.questions import PLANNING_QUESTION, planning_answer
 from helpers.errors import BadInput
 from helpers.evaluate import Store, task_of
+from helpers.evaluate.tasks import Detection
 from helpers.metrics import detection, occupancy
 from helpers.metrics.planning import answers
 
@@ -81,6 +82,16 @@ def test_a_result_without_an_array_is_named(dataset, part, tmp_path):
         task = task_of(models.config(system, "mini"))
         with pytest.raises(BadInput, match=r"result of x[\s\S]*arrays none[\s\S]*an array '"):
             task.total([("x", {})], dataset)
+
+
+@pytest.mark.parametrize(
+    "name, array", [("centers", np.zeros((3, 2))), ("scores", np.zeros(2)), ("labels", [0, 99, 0])]
+)
+def test_kept_boxes_that_are_none_name_their_sample(dataset, name, array):
+    kept = {"centers": np.zeros((3, 3)), "sizes": np.ones((3, 3)), "yaws": np.zeros(3), "velocities": np.zeros((3, 2)),
+            "labels": np.zeros(3, np.int64), "scores": np.zeros(3)}  # fmt: skip
+    with pytest.raises(BadInput, match=rf"result of x: Boxes\.{name}[\s\S]*remove the file"):
+        Detection().total([("x", kept | {name: np.asarray(array)})], dataset)
 
 
 def evaluated(*words):

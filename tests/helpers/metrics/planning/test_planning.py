@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -153,6 +154,28 @@ def test_a_folder_of_answers(known, tmp_path):
     assert found["L2/mean@3s"] == pytest.approx(0.5) and found["L2/at@1s"] == pytest.approx(0.5)
     assert (found["samples"], found["missing"], found["parsed"]) == (2, len(known) - 3, pytest.approx(2 / 3))
     assert json.loads((tmp_path / known.tokens[0]).read_text())[1] == {"Q": "And?", "A": ["No."]}
+
+
+def test_one_absurd_answer_does_not_end_the_evaluation(known, tmp_path):
+    """A language model may say any number: what nobody could drive to counts as no path."""
+    for token, said in zip(known.tokens[:2], (AHEAD, AHEAD * 1e8), strict=True):
+        answers.save(tmp_path, token, [(PLANNING_QUESTION, planning_answer(said))])
+    found = planning.eval_planning(tmp_path, known, progress=False)
+    assert (found["samples"], found["parsed"], found["L2/mean@3s"]) == (1, 0.5, pytest.approx(0))
+
+
+@pytest.mark.parametrize("what", ["folder", "link", "pipe"])
+def test_what_stands_in_the_place_of_an_answer_is_named(known, tmp_path, what):
+    path = tmp_path / known.tokens[0]
+    {"folder": path.mkdir, "link": lambda: path.symlink_to("nowhere"), "pipe": lambda: os.mkfifo(path)}[what]()
+    answers.save(tmp_path, known.tokens[1], [(PLANNING_QUESTION, planning_answer(AHEAD))])
+    with pytest.raises(BadInput, match=rf"{known.tokens[0]}\n"):
+        planning.eval_planning(tmp_path, known, progress=False)
+    with pytest.raises(BadInput, match="dataset of eval_planning"):
+        planning.eval_planning(tmp_path, None)
+    with pytest.raises(BadInput, match="at least"):
+        answers.save(tmp_path, known.tokens[2], [])
+    assert not (tmp_path / known.tokens[2]).exists()
 
 
 def test_baselines_of_a_split(known):

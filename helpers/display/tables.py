@@ -129,14 +129,14 @@ def _notebook_progress(iterable, description, total, interval=0.2):
                 shown = time.monotonic()
                 handle.update(_bar(description, done, total, shown - start))
     finally:
-        handle.update(_bar(description, done, total, time.monotonic() - start))
+        handle.update(_bar(description, done, total, time.monotonic() - start, ended=True))
 
 
-def _bar(description, done, total, elapsed):
+def _bar(description, done, total, elapsed, ended=False):
     from IPython.display import HTML
 
     text = f"{done}/{total}" if total else f"{done}"
-    if total and 0 < done < total:
+    if total and 0 < done < total and not ended:
         text += f" · {elapsed:.0f} s, {elapsed / done * (total - done):.0f} s to go"
     else:
         text += f" · {elapsed:.1f} s"

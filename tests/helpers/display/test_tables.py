@@ -44,3 +44,4 @@ class TestProgress:
     def test_the_bar_counts_and_foretells(self):
         assert "30/40 · 3 s, 1 s to go" in tables._bar("x", 30, 40, 3.0).data
         assert "7 · 1.0 s" in tables._bar("x", 7, None, 1.0).data
+        assert "30/40 · 3.0 s<" in tables._bar("x", 30, 40, 3.0, ended=True).data

@@ -31,6 +31,8 @@ def run(session, options):
     engines.check_runtime(options)
     found = [EndToEnd(session, options, shape, name) for shape in options.shapes if options.system.has_ends(shape)
              for name in ENGINES[options.runtime]]  # fmt: skip
+    if not found:
+        print(f"{options.system.name}: no graph of it takes pictures and gives boxes, so nothing is measured")
     for decoder in decoders(options):
         for one in found:
             one.run(decoder)

@@ -4,6 +4,7 @@ import numpy as np
 
 from benchmarks.frames import Frames
 from helpers.dataset import open_dataset
+from helpers.errors import BadInput
 from helpers.files import sha256
 
 
@@ -29,6 +30,9 @@ def score(path, tokens, dataset, system):
     bad = sum(not system.finite(one) for one in kept)
     if bad:
         return {"finite": False, "frames_not_finite": bad, "frames": len(kept)}
+    if len(kept) != len(tokens):
+        found, expected = f"outputs of {len(kept)} frames", f"{len(tokens)}, as the stage prepare wrote frames"
+        raise BadInput(path, found, expected, "stream the engine again: remove the piece that made these outputs")
     wanted, config = set(tokens), system.config("mini")
     frames = {frame.token: frame for frame in dataset if frame.token in wanted}
     pairs = [(frames[token], system.decoded(config, one)) for token, one in zip(tokens, kept, strict=True)]

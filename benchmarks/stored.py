@@ -16,6 +16,8 @@ def table(path, keys, fix):
     found = read_json(path, EXPECTED, fix)
     if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in keys):
         raise BadInput(path, f"a {type(found).__name__} without lists of {', '.join(keys)}", EXPECTED, fix)
+    if not all(isinstance(value, bool) for value in found.get("first", ())):
+        raise BadInput(path, "values of 'first' that are not true or false", EXPECTED, fix)
     if len({len(found[key]) for key in keys}) > 1:
         raise BadInput(path, f"{', '.join(keys)} of different lengths", EXPECTED, fix)
     return found

@@ -60,6 +60,8 @@ def _check_ends(options: argparse.Namespace, config: Config) -> bool:
         there, expected = has[name]
         if not there:
             raise BadInput(f"--{name}", options.system, expected, "leave it out")
+    if options.pictures:
+        config.preparation().resized(*options.pictures)
     return bool(asked)
 
 

@@ -157,3 +157,17 @@ def test_boxes_are_compared_rank_by_rank():
     found = agreement.boxes([done([1, 2], [0.9, 0.5]), done([1], [0.5])], [done([1, 3], [0.8, 0.1], 2.0), done([], [])])
     assert found["frames"] == 2 and found["frames_of_equal_count"] == 1 and found["ranks_of_another_class"] == 0.5
     assert found["score_most"] == pytest.approx(0.1) and found["center_m_median"] == 2.0
+
+
+def test_outputs_of_another_number_of_frames_are_not_scored(small, minidrive):
+    """The toy's folder has pictures of three frames, of eight that are scored."""
+    assert call("endtoend", small, minidrive, "--runtime=onnxruntime", "--only", "build", "/stream/") == 0
+    name = f"evaluate/onnxruntime-{endtoend.outputs('fp32', TURBO)}"
+    assert call("evaluate", small, minidrive, "--only", name) == 1
+    error = json.loads(Session(small).path(name).read_text())["error"]
+    assert "outputs of 3 frames" in error and "8, as the stage prepare wrote" in error
+
+
+def test_a_system_without_such_ends_says_so(tmp_path, minidrive, capsys):
+    assert call("endtoend", tmp_path, minidrive, "--runtime=onnxruntime", "--system=uniad") == 0
+    assert "uniad: no graph of it takes pictures" in capsys.readouterr().out

@@ -94,7 +94,7 @@ def test_ends_are_put_on_in_one_go(tmp_path, monkeypatch, words, ends):
     [
         (["toy", "--pictures"], "network takes what a Preparation makes"), (["toy", "--boxes"], "outputs are boxes"),
         (["bevformer", "--pictures=900"], "HEIGHTxWIDTH"), (["bevformer", "--pictures=0x5"], "HEIGHTxWIDTH"),
-        (["bevformer", "--rows"], "rows that may be empty"),
+        (["bevformer", "--rows"], "rows that may be empty"), (["bevformer", "--pictures=4000x4000"], "fits"),
     ],
 )  # fmt: skip
 def test_ends_that_a_system_has_not_are_refused_before_the_export(tmp_path, monkeypatch, capsys, words, said):

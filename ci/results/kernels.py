@@ -21,6 +21,8 @@ MIXTURE = {  # the form: what it is compared with, what the row is called
     "fp16_dhwc8": ("fp16", "FP16, channels innermost, shares row-major"),
     "fp16_dhwc8_shares": ("fp16", "FP16, all channels innermost"),
 }  # fmt: skip
+SHARES = {"memory": "memory, %", "l2_cache": "L2, %", "l1_cache": "L1, %", "multiprocessors": "multiprocessors, %",
+          "warps": "warps that fit, %"}  # fmt: skip
 TOOLS = ("memcheck", "racecheck", "initcheck")
 OF_CALLS = ("kernel_us", "reference_us", "straightforward_us", "share_of_copy", "times_written")
 FORMS = {
@@ -70,6 +72,20 @@ def operators(results):
             "times writing the output": ratio(found["times_written"]),
             "record": results.link(record),
         })  # fmt: skip
+    return markdown(rows)
+
+
+def limits(results):
+    """What Nsight Compute says of the kernels of `OPERATORS`, percent of each peak; a sentence without a record."""
+    found = [record for record in results.files.values() if record.name == "operators-profiler"]
+    if not found:
+        return "No profile of the kernels has a record."
+    rows, record = [], max(found, key=day)
+    for label, call in OPERATORS.items():
+        if f"{call}_limit" in record.metrics:
+            shares = {title: figure(record, f"{call}_{key}_percent", 0) for key, title in SHARES.items()}
+            limit = record.metrics[f"{call}_limit"]
+            rows.append({"": label, **shares, "what limits it": limit, "record": results.link(record)})
     return markdown(rows)
 
 

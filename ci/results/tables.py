@@ -2,7 +2,7 @@
 
 from ci.results.driving import driving, driving_times
 from ci.results.endtoend import end_to_end, end_to_end_gpu
-from ci.results.kernels import gridsample, gridsample_cases, mixture, operators, sanitized
+from ci.results.kernels import gridsample, gridsample_cases, limits, mixture, operators, sanitized
 from ci.results.language import language
 from ci.results.occupancy import occupancy, occupancy_before, occupancy_profiles, occupancy_times
 from ci.results.precisions import minding, planned, planned_on_gpu, schedules
@@ -219,6 +219,7 @@ TABLES = (
     minding,
     scaling,
     operators,
+    limits,
     sanitized,
     mixture,
     step_operators,

@@ -18,7 +18,7 @@ from helpers.errors import BadInput
 from helpers.files import atomic, check_target
 from helpers.ops import library
 from plugins import check
-from plugins.check import record, sanitizer, step, times
+from plugins.check import profiler, record, sanitizer, step, times
 from plugins.check.common import Check
 
 
@@ -85,7 +85,17 @@ def sanitize(arguments: argparse.Namespace, path: Path, command: str) -> int:
     return 0 if all(map(sanitizer.clean, found["tools"])) else 1
 
 
-def keep(found: dict, path: Path | None) -> None:
+def profile(arguments: argparse.Namespace, path: Path, command: str) -> int:
+    """What limits every published call; 1 if an operator's counters are not there."""
+    found = about(path, arguments.device)
+    found["limits"] = profiler.rows(path, arguments.profiler, arguments.operators, arguments.limit)
+    keep(found, arguments.json)
+    if arguments.record:
+        record.write_limits(found, command, path, arguments.record)
+    return 1 if any("ended" in row for row in found["limits"]) else 0
+
+
+def keep(found: dict | list, path: Path | None) -> None:
     if path:
         with atomic(path) as part:
             part.write_text(json.dumps(found, indent=1))
@@ -121,16 +131,20 @@ def main(argv: list[str]) -> int:
         "--limit", type=_seconds, default=600, metavar="SECONDS", help="for an operator under a tool (600)"
     )
     parser.add_argument("--sanitizer", default="compute-sanitizer", metavar="PROGRAM", help="another compute-sanitizer")
+    parser.add_argument("--profile", action="store_true", help="what limits the published calls, by Nsight Compute")
+    parser.add_argument("--profiler", default="ncu", metavar="PROGRAM", help="another ncu")
+    parser.add_argument("--published", action="store_true", help="only run the published calls, for a profiler")
     arguments = parser.parse_args(argv)
+    chosen = {name: getattr(arguments, name) for name in ("tools", "profile", "published", "step", "sanitize")}
+    if len(modes := [f"--{name}" for name, given in chosen.items() if given]) > 1:
+        parser.error(f"{' and '.join(modes)}: give one of them")
     timed = arguments.device == "cuda" and not arguments.sanitize
-    if arguments.tools and (arguments.step or arguments.sanitize):
-        parser.error("--tools: what runs under them is chosen; leave --step and --sanitize out")
-    if arguments.record and not arguments.tools and arguments.operators != names:
+    if arguments.record and not (arguments.tools or arguments.profile) and arguments.operators != names:
         parser.error("--record: a record holds every operator; leave --operators out")
     if arguments.record and not timed:
         parser.error("--record: only a proof on a GPU, without --sanitize, measures times")
-    if arguments.step and not timed:
-        parser.error("--step: only a GPU, without --sanitize, has these times")
+    if (arguments.step or arguments.profile or arguments.published) and not timed:
+        parser.error(f"{modes[0]}: only a GPU has these calls")
     checks = tuple(one for one in check.CHECKS if one.name in arguments.operators)
     try:
         if arguments.json:
@@ -143,6 +157,11 @@ def main(argv: list[str]) -> int:
             return time_step(arguments, path, command)
         if arguments.tools:
             return sanitize(arguments, path, command)
+        if arguments.profile:
+            return profile(arguments, path, command)
+        if arguments.published:
+            keep(profiler.run_published(path, checks), arguments.json)
+            return 0
         straightforward = library.build("straightforward") if timed else None
         found = summary(path, arguments.device, straightforward, arguments.sanitize, checks)
     except BadInput as error:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from helpers import records
+from plugins.check import profiler
 
-NAME, SANITIZED = "operators-pytorch", "operators-sanitizer"
+NAME, SANITIZED, LIMITS = "operators-pytorch", "operators-sanitizer", "operators-profiler"
 TIMES = ("kernel_us", "reference_us", "straightforward_us", "kernel_called_us", "reference_called_us",
          "kernel_gb_per_s", "share_of_copy", "times_written")  # fmt: skip
 
@@ -23,7 +24,7 @@ def metrics(found: dict[str, Any]) -> dict[str, float | int | str]:
         "copy_gb_per_s": round(found["times"][0]["copy_gb_per_s"], 1),
     }
     for row in found["times"]:
-        call = re.sub(r"\W+", "_", f"{row['call']} {row['form']}").lower()
+        call = _slug(f"{row['call']} {row['form']}")
         flat |= {f"{call}_{time}": round(row[time], 3) for time in TIMES}
     return flat
 
@@ -52,6 +53,26 @@ def sanitized(found: dict[str, Any]) -> dict[str, float | int | str]:
 def write_sanitized(found: dict[str, Any], command: str, library: Path, folder: Path) -> Path:
     """Write the record of what compute-sanitizer found into `folder`; returns its path."""
     return _write(SANITIZED, sanitized(found), found, command, library, folder)
+
+
+def limits(found: dict[str, Any]) -> dict[str, float | int | str]:
+    """Percent of each peak of each call, such as fb_occ_history_fp32_l2_cache_percent, and what limits it in words."""
+    flat: dict[str, float | int | str] = {}
+    for row in found["limits"]:
+        name = _slug(row["call"])
+        flat[f"{name}_limit"] = profiler.limits(row)
+        if "ended" not in row:
+            flat |= {f"{name}_{_slug(share)}_percent": round(row[share], 1) for share in (*profiler.SHARES, "warps")}
+    return flat
+
+
+def write_limits(found: dict[str, Any], command: str, library: Path, folder: Path) -> Path:
+    """Write the record of what a profiler says into `folder`; returns its path."""
+    return _write(LIMITS, limits(found), found, command, library, folder)
+
+
+def _slug(text):
+    return re.sub(r"\W+", "_", text).lower()
 
 
 def _write(name, figures, found, command, library, folder):

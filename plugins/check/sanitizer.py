@@ -4,19 +4,14 @@ One that does not end in its time, or that crashes, says so and leaves the other
 """
 
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from helpers import processes
-from helpers.errors import BadInput
-from helpers.files import ROOT
+from plugins.check.tool import ended, there
 
 TOOLS = ("memcheck", "racecheck", "initcheck")
 FOUND = 9  # exit code of the sanitizer if it found something
@@ -34,9 +29,7 @@ def rows(path: Path, program: str, tools: list[str], names: list[str], limit: fl
     Returns:
         dicts of tool, operator, seconds, and either cases, wrong and errors or why there are none: ended.
     """
-    if not shutil.which(program):
-        raise BadInput(program, "no such program", "compute-sanitizer, which comes with CUDA",
-                       "add CUDA's bin folder to PATH, or name it: --sanitizer PROGRAM")  # fmt: skip
+    there(program, "compute-sanitizer, which comes with CUDA", "--sanitizer PROGRAM")
     found = []
     for tool in tools:
         for name in names:
@@ -66,7 +59,7 @@ def _run(path, program, tool, name, limit, device):
         out, said = Path(folder) / "summary.json", Path(folder) / "said.txt"
         command = [program, "--tool", tool, "--error-exitcode", FOUND, sys.executable, "-m", "plugins.check", path,
                    "--device", device, "--sanitize", "--operators", name, "--json", out]  # fmt: skip
-        code = _ended(command, said, limit)
+        code = ended(command, said, limit)
         text, seconds = said.read_text(errors="replace"), {"seconds": time.monotonic() - started}
         if code is None:
             return {"ended": f"not ended after {limit:g} s"} | seconds
@@ -77,17 +70,3 @@ def _run(path, program, tool, name, limit, device):
         tried = json.loads(out.read_text())
     found = max(int(errors[-1]), int(code == FOUND))
     return {"cases": tried["right"] + tried["wrong"], "wrong": tried["wrong"], "errors": found} | seconds
-
-
-def _ended(command, said, limit):
-    """The exit code of a command, which writes to the file `said`; None, and all it started killed, after the limit."""
-    # Without PyTorch's cache of memory every tensor is an allocation of its own, so that a tool sees its ends.
-    environment = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-    with open(said, "w") as stream:
-        guarded = processes.Guarded(command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
-        try:
-            return guarded.process.wait(limit)
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
-            guarded.end()

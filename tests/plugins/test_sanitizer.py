@@ -83,7 +83,7 @@ def test_every_tool_tries_every_operator_whatever_another_does(host_library, pro
 def test_what_cannot_be_tried_is_refused(host_library, tmp_path, capsys):
     assert command.main([str(host_library), "--device", "cpu", "--tools", "memcheck", "--sanitizer", "absent"]) == 2
     assert "absent" in (said := capsys.readouterr().err) and "--sanitizer PROGRAM" in said
-    for more, why in ((["--sanitize"], "leave --step and --sanitize out"), (["--limit", "0"], "a number above 0"),
+    for more, why in ((["--sanitize"], "--tools and --sanitize: give one"), (["--limit", "0"], "a number above 0"),
                       (["--device", "cpu", "--record", str(tmp_path)], "only a proof on a GPU")):  # fmt: skip
         with pytest.raises(SystemExit):
             command.main(["--tools", "memcheck", *more])

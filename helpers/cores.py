@@ -73,12 +73,16 @@ def quota(folder: Path = CGROUPS) -> int | None:
 def kept_to(number: int) -> Iterator[None]:
     """A block in which this thread, and those that start in it, keep to `number` cores, or to fewer by `limit`.
 
-    So do engines and pools that are made in it, and OpenCV where it is loaded. For measurements.
+    So do engines and pools that are made in it, and OpenCV where it is loaded. For measurements; changes nothing where
+    this process has no more cores.
     """
+    if number >= count():
+        yield
+        return
     before, opencv = os.environ.get(VARIABLE), sys.modules.get("cv2")
     bound = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     of_opencv = opencv.getNumThreads() if opencv else 0
-    os.environ[VARIABLE] = str(min(number, count()))
+    os.environ[VARIABLE] = str(number)
     try:
         if bound:
             os.sched_setaffinity(0, sorted(bound)[: count()])

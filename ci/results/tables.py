@@ -132,8 +132,8 @@ def mini(results):
     """Latency and accuracy of the trained mini on the GPU."""
     rows = []
     named = {label: MINI + name for name, label in MINI_LABELS.items()}
-    by_host = {"INT8 by Q/DQ, the rest FP16, projected by the host": BY_HOST,
-               "FP16, projected by the host": f"{PROJECTED}mini-tensorrt-fp16-plugin"}  # fmt: skip
+    by_host = {f"{PROJECTED_LABELS[name]}, projected by the host": record.name
+               for name, record in _there(results, f"{PROJECTED}mini-", PROJECTED_LABELS).items()}  # fmt: skip
     for label, name in (named | by_host).items():
         record = results.latest(name)
         rows.append({

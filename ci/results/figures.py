@@ -40,6 +40,10 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "step_held": "decode-step-1.1b-held-loads",
     "step_7b": "decode-step-7b-held-loads",
 }
+OF_ONE_RUN = (  # whose times the prose divides by one another
+    ("fp32", "tf32", "fp16", "int8"),
+    ("host_fp32", "host_tf32", "host_fp16", "host_int8", "host_qdq"),
+)
 QUOTED_BEFORE = {  # of the day BEFORE
     "occupancy": "fbocc-published-tensorrt-fp16-plugin",
     "occupancy_eager": "fbocc-published-pytorch-fp32",
@@ -51,6 +55,9 @@ QUOTED_BEFORE = {  # of the day BEFORE
 def quoted(results):
     """dict of name to a record's metrics, or to a figure made from them."""
     found = {name: results.latest(record) for name, record in QUOTED.items()}
+    for group in OF_ONE_RUN:
+        together = results.together([QUOTED[name] for name in group])
+        found |= {name: together[QUOTED[name]] for name in group}
     found |= {name: results.latest(record, at=BEFORE) for name, record in QUOTED_BEFORE.items()}
     speeds = results.latest(SPEEDS, CPU)
     metrics = {name: record.metrics for name, record in found.items()}

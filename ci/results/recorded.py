@@ -36,6 +36,18 @@ class Recorded:
         names = {record.name for record in self.files.values() if _kind(record) == on}
         return [self.latest(name, on) for name in sorted(fnmatch.filter(names, pattern))]
 
+    def together(self, names, on=GPU):
+        """name -> record of the newest run that wrote all of these names; BadInput where none did."""
+        wanted, runs = set(names), {}
+        for record in self.files.values():
+            if record.name in wanted and _kind(record) == on:
+                runs.setdefault((record.date, record.device, record.commit), {})[record.name] = record
+        whole = [found for found in runs.values() if len(found) == len(wanted)]
+        if not whole:
+            raise BadInput(self.folder, f"no run that wrote all of {', '.join(sorted(wanted))}", "one",
+                           "times of two runs are no ratio: measure them in one run")  # fmt: skip
+        return max(whole, key=lambda found: day(next(iter(found.values()))))
+
     def beside(self, record, name):
         """The record of `name` that the same run wrote: same second, device and commit."""
         run = (record.date, record.device, record.commit)

@@ -110,7 +110,7 @@ def farthest(results):
     rows = [
         {
             "": PROJECTED_LABELS[name],
-            "layer": f"`{record.metrics[f'far_{number:02}_layer'][:80]}`",
+            "layer": _code(record.metrics[f"far_{number:02}_layer"][:80]),
             "ms": figure(record, f"far_{number:02}_ms", 3),
             "the least, ms": figure(record, f"far_{number:02}_least_ms", 3),
             "record": results.link(record),
@@ -121,6 +121,11 @@ def farthest(results):
         if f"far_{number:02}_layer" in record.metrics
     ]
     return markdown(rows) if rows else "Which layers are farthest from it is not recorded: that needs a profile."
+
+
+def _code(text):
+    """Text as code in a cell of a table."""
+    return "`" + text.replace("|", "\\|") + "`"
 
 
 def _there(results, prefix, labels):

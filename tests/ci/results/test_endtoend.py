@@ -1,9 +1,12 @@
 """Tables from JPEG files to boxes, and of engines that may be recorded or not."""
 
+import re
+
 import pytest
 
 from ci.results import endtoend, recorded, tables
 from helpers import records
+from helpers.errors import BadInput
 from helpers.files import ROOT
 
 GPU, CPU = "NVIDIA H200, driver 580.159.04", "Some Processor, 2 cores"
@@ -25,7 +28,8 @@ def recorded_as(tmp_path):
 
 
 def rows(table):
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    cells = [re.split(r"(?<!\\)\|", line.strip("|")) for line in table.splitlines()]
+    lines = [[cell.strip() for cell in line] for line in cells]
     return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
 
 
@@ -79,7 +83,7 @@ def test_engines_have_a_row_for_each_way_and_decoder_where_they_are_recorded(rec
 def test_a_run_may_lack_engines_and_the_base_of_their_ratios(recorded_as):
     """What failed is no row, and a ratio without its base no number; the page is made all the same."""
     name, day = "bevformer-inputs-published-tensorrt-", "2026-01-31T12:00:00+00:00"
-    profile = {"far_01_layer": "conv", "far_01_ms": 0.5, "far_01_least_ms": 0.1}
+    profile = {"far_01_layer": "conv + a||b", "far_01_ms": 0.5, "far_01_least_ms": 0.1}
     found = recorded_as(
         (f"{name}fp16-half-plugin", {"gpu_ms_p50": 3.0}, GPU, day),
         (f"{name}tf32-plugin", {"gpu_ms_p50": 6.0}, GPU, day),
@@ -93,7 +97,7 @@ def test_a_run_may_lack_engines_and_the_base_of_their_ratios(recorded_as):
     assert "torch.compile, TF32 allowed" in lacking and "single halves" in lacking and "profiles" not in lacking
     assert "FP16, plugins on single halves" not in lacking.split("; ")
     (row,) = rows(tables.farthest(found))
-    assert (row["layer"], row["ms"], row["the least, ms"]) == ("`conv`", "0.500", "0.100")
+    assert (row["layer"], row["ms"], row["the least, ms"]) == ("`conv + a\\|\\|b`", "0.500", "0.100")
 
 
 def test_the_mini_s_accuracy_is_kept_with_the_ends_in_the_graph():
@@ -102,3 +106,16 @@ def test_the_mini_s_accuracy_is_kept_with_the_ends_in_the_graph():
     assert abs(metrics["before_NDS"] - metrics["after_NDS"]) < 1e-3 and metrics["before_NDS"] > 0.6
     assert metrics["pixels_prepared_most_steps"] <= 1
     assert metrics["after, 2 cores_boxes_ranks_of_another_class"] == 0
+
+
+def test_what_is_divided_is_of_the_newest_run_that_has_it_all(recorded_as):
+    """A later run in which one engine failed is no part of a ratio."""
+    first, later = "2026-01-31T12:00:00+00:00", "2026-02-01T12:00:00+00:00"
+    found = recorded_as(
+        ("a", {"gpu_ms_p50": 2.0}, GPU, first),
+        ("b", {"gpu_ms_p50": 4.0}, GPU, first),
+        ("a", {"gpu_ms_p50": 9.0}, GPU, later),
+    )
+    assert {name: one.metrics["gpu_ms_p50"] for name, one in found.together(["a", "b"]).items()} == {"a": 2.0, "b": 4.0}
+    with pytest.raises(BadInput, match="no run that wrote all of a, c"):
+        found.together(["a", "c"])

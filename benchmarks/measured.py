@@ -10,6 +10,7 @@ SHAPES = ("published", "mini")
 RUNTIMES = ("pytorch", "tensorrt", "onnxruntime")
 GRAPH = "_graph"  # run by a CUDA graph
 PLUGIN, SINGLE = "_plugin", "_half_plugin"  # with the plugins: in half precision on pairs (half2), on single numbers
+FULL = "fp16_full"  # everything may be in half precision
 KERNELS = "kernels"  # eager PyTorch with the compiled kernels: a piece, and the end of its names
 COMPILED, TO_EAGER = ("compile_seconds", "speedup_over_eager"), "_rel_to_eager"  # of a network that was compiled
 
@@ -76,6 +77,8 @@ def metrics_of(pieces, runtime, shape, name):
     for baseline in ("fp32", f"fp32{PLUGIN}" if name.endswith(PLUGIN) else "fp32"):
         if baseline in timings and name in timings:
             metrics[f"speedup_over_{baseline}"] = timings[baseline][kind]["p50"] / timings[name][kind]["p50"]
+    if FULL in timings and name in timings:
+        metrics["of_full_half_speed"] = timings[FULL][kind]["p50"] / timings[name][kind]["p50"]
     bound = roofline.of(name, pieces, shape)
     if bound and "gpu" in timings.get(name, {}):
         times = [one["gpu"]["p50"] for key in (name, name + GRAPH) if "gpu" in (one := timings.get(key, {}))]

@@ -21,6 +21,8 @@ ENGINES = {
 # Only for a system that names them; without the timing cache of other engines, which a builder may stumble over.
 ALONE = {"timing_cache": None}
 FURTHER = {
+    # Everything may be in half precision, timed with the rest: what a mixed engine's speed is a share of.
+    "fp16_full": {"precision": "fp16", **ALONE},
     "fp16_norms": {"precision": "fp16", "constrained": True, "decompose": ["LayerNormalization"], **ALONE},
     # Two engines that run as one, so that neither mixes precisions; `System.before` says which nodes come first.
     "pair": {"precision": "fp32", **ALONE, "before": {"precision": "fp16", **ALONE}},

@@ -31,10 +31,8 @@ class OmniDrive(System):
     before = parts.BACKBONE
     parts, rule, on_the_map = parts.PARTS, parts.SEED, ("memory and poses",)
     smallest = SMALLEST
-    further = (
-        "fp16_norms",
-        "pair",
-    )  # forms that TensorRT 8.6.0 may take where it refuses a network of both precisions
+    # What the speed of mixed precision is a share of; forms for a builder that refuses both precisions in one network.
+    further = ("fp16_full", "fp16_norms", "pair", "pair_qdq")
     quantized: ClassVar = {"linears": True, "smooth": SMOOTH}  # a vision transformer has one convolution
 
     def kept(self, config, outputs):

@@ -33,6 +33,7 @@ ON_GPU = {  # the end of a record's name: what its row is called
     "pair": "backbone FP16, the rest TF32; two engines",
     "smallest": SMALLEST,
     "fp16-all": "everything FP16: the control that must fail",
+    "pair-qdq": "backbone INT8 and FP16, the rest TF32; two engines",
     "qdq-tf32": "backbone INT8 by Q/DQ, the rest TF32",
 }
 SHAPES = {"published": "published size, random weights", "mini": "the mini"}

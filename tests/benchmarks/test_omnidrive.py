@@ -75,7 +75,7 @@ def test_backbone_and_the_rest_in_two_engines_that_run_as_one(tmp_path, tiny_omn
     given = {"plugin": None, "system": SYSTEM, "tiny": True, "workspace": 64, "tactic_sources": None,
              "limit": None}  # fmt: skip
     options = types.SimpleNamespace(runtime="onnxruntime", **given)
-    assert names(options, "mini") == ["fp32", "qdq", "pair"]
+    assert names(options, "mini") == ["fp32", "qdq", "pair", "pair_qdq"]
     (tmp_path / "models").mkdir()
     shutil.copyfile(tiny_omnidrive[1], tmp_path / "models/mini.onnx")
     shape, steps = Shape(Session(tmp_path), options, "mini"), drive()[:3]
@@ -89,7 +89,7 @@ def test_backbone_and_the_rest_in_two_engines_that_run_as_one(tmp_path, tiny_omn
     entry = {"result": built}
     assert [*artifacts({"tensorrt/mini/build/pair": entry}, "tensorrt/mini/build/pair")] == [
         "mini_after.onnx", "mini_before.onnx"]  # fmt: skip
-    for system, count in ((SYSTEM, 2), (SYSTEMS["uniad"], 2), (SYSTEMS["bevformer"], 0)):
+    for system, count in ((SYSTEM, 4), (SYSTEMS["uniad"], 2), (SYSTEMS["bevformer"], 0)):
         options = types.SimpleNamespace(**given | {"runtime": "tensorrt", "system": system, "level": None})
         assert len({*FURTHER} & {*names(options, "published")}) == count
     shape = Shape(Session(tmp_path), types.SimpleNamespace(**given, runtime="tensorrt", level=1), "mini")
@@ -100,6 +100,16 @@ def test_backbone_and_the_rest_in_two_engines_that_run_as_one(tmp_path, tiny_omn
     assert norms["decompose"] == ["LayerNormalization"] and norms["layer_precisions"] == dict.fromkeys(
         TINY.fp32, "fp32"
     )
+
+
+def test_a_mixed_engine_has_its_share_of_the_speed_of_half_precision_everywhere():
+    ms = {"fp32": 8.0, "fp16": 2.5, "fp16_full": 2.0}
+    result = {"gpu": {name: {"p50": value, "p99": value, "n": 1} for name, value in ms.items()}}
+    pieces = {"tensorrt/published/time": {"result": result}}
+    found = {name: metrics_of(pieces, "tensorrt", "published", name)["of_full_half_speed"] for name in ms}
+    assert found == {"fp32": 0.25, "fp16": 0.8, "fp16_full": 1.0}
+    del result["gpu"]["fp16_full"]
+    assert "of_full_half_speed" not in metrics_of(pieces, "tensorrt", "published", "fp16")
 
 
 def test_the_words_of_a_frame_are_said_beside_the_vision_of_the_next(tmp_path, tiny_omnidrive, monkeypatch):  # noqa: F811

@@ -60,9 +60,10 @@ def _run(path, program, tool, name, limit, device):
         command = [program, "--tool", tool, "--error-exitcode", FOUND, sys.executable, "-m", "plugins.check", path,
                    "--device", device, "--sanitize", "--operators", name, "--json", out]  # fmt: skip
         code = ended(command, said, limit)
-        text, seconds = said.read_text(errors="replace"), {"seconds": time.monotonic() - started}
+        seconds = {"seconds": time.monotonic() - started}
         if code is None:
             return {"ended": f"not ended after {limit:g} s"} | seconds
+        text = said.read_text(errors="replace")
         errors = SUMMARY.findall(text)
         if not errors or not out.is_file():
             print(text, file=sys.stderr)

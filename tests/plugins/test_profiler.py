@@ -52,14 +52,13 @@ def test_the_longest_kernel_of_ours_in_a_call_counts():
     assert profiler.counters("==ERROR== no permission\n") == []
 
 
-def test_every_operator_is_profiled_and_recorded_whatever_another_does(
-    host_library, program, tmp_path, monkeypatch, capsys
-):
+def test_every_operator_is_profiled_and_recorded_whatever_another_does(program, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(record, "driver", lambda: "580.1")
     monkeypatch.setattr(command, "about", lambda path, device: ABOUT)
-    out, folder = tmp_path / "found.json", tmp_path / "results"
+    out, folder, path = tmp_path / "found.json", tmp_path / "results", tmp_path / "kernels.so"
+    path.write_bytes(b"kernels")
     asked = ["--profile", "--operators", "rotate", "bev_pool_v2", "--profiler", str(program), "--json", str(out)]
-    assert command.main([str(host_library), *asked, "--record", str(folder)]) == 1
+    assert command.main([str(path), *asked, "--record", str(folder)]) == 1
     assert "ERR_NVGPUCTRPERM" in capsys.readouterr().err
     refused, lift, _ = json.loads(out.read_text())["limits"]
     assert refused["ended"] == "exit code 1, 0 calls counted" and lift["L2 cache"] == 81.5
@@ -73,7 +72,7 @@ def test_every_operator_is_profiled_and_recorded_whatever_another_does(
     assert kernels.limits(recorded.Recorded(tmp_path / "none")).startswith("No profile")
 
 
-def test_a_profiler_sees_each_published_call_once_and_what_waits_before_it(host_library, monkeypatch):
+def test_a_profiler_sees_each_published_call_once_and_what_waits_before_it(monkeypatch):
     done, one = [], check.CHECKS[1]
 
     class Two(type(one)):
@@ -82,12 +81,12 @@ def test_a_profiler_sees_each_published_call_once_and_what_waits_before_it(host_
 
         def launched(self, library, arguments, packed=False):
             done.append("launch")
-            return super().launched(library, arguments, packed)
 
     for owner, name in ((torch.cuda, "_sleep"), (torch.cuda.profiler, "start"), (torch.cuda.profiler, "stop")):
         monkeypatch.setattr(owner, name, lambda *_, name=name: done.append(name))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    names = profiler.run_published(host_library, (Two(),))
+    monkeypatch.setattr(profiler.library, "load", lambda path: path)
+    names = profiler.run_published("kernels.so", (Two(),))
     assert len(names) == 2 and all("fp32" in name or "fp16" in name for name in names)
     assert done == ["launch", "start", "_sleep", "launch", "stop"] * 2
 
@@ -95,9 +94,9 @@ def test_a_profiler_sees_each_published_call_once_and_what_waits_before_it(host_
 ABOUT = {"device": "NVIDIA X", "python": "3.11", "torch": "2.0", "library": {"cuda": "13.0"}}
 
 
-def test_modes_exclude_each_other_and_need_a_gpu(host_library, capsys):
+def test_modes_exclude_each_other_and_need_a_gpu(capsys):
     for modes, why in ((["--profile", "--sanitize"], "--profile and --sanitize: give one of them"),
                        (["--published", "--device", "cpu"], "--published: only a GPU has these calls")):  # fmt: skip
         with pytest.raises(SystemExit):
-            command.main([str(host_library), *modes])
+            command.main(["kernels.so", *modes])
         assert why in capsys.readouterr().err

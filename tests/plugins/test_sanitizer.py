@@ -10,7 +10,7 @@ import pytest
 
 from ci.results import kernels, recorded
 from helpers import records
-from plugins.check import CHECKS, record, sanitizer
+from plugins.check import CHECKS, record, sanitizer, tool
 from plugins.check import __main__ as command
 
 SCRIPT = """#!/bin/sh
@@ -21,52 +21,51 @@ said() { echo '{"right": 24, "wrong": 0}' > $out; echo "========= $1"; }
 case "$tool $*" in
   memcheck*) said "ERROR SUMMARY: 0 errors" ;;
   racecheck*) said "RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)"; exit 9 ;;
-  initcheck*rotate*) sleep 60 & echo $! > PID; wait ;;
   *) echo "Target application crashed"; exit 1 ;;
 esac
 """
 
 
+ABOUT = {"device": "NVIDIA X", "python": "3.11", "torch": "2.0", "library": {"cuda": "13.0"}}
+
+
 @pytest.fixture
 def program(tmp_path):
     path = tmp_path / "compute-sanitizer"
-    path.write_text(SCRIPT.replace("PID", str(tmp_path / "pid")).replace("CALLS", str(tmp_path / "calls")))
+    path.write_text(SCRIPT.replace("CALLS", str(tmp_path / "calls")))
     path.chmod(0o755)
     return path
 
 
-def test_every_tool_tries_every_operator_whatever_another_does(host_library, program, tmp_path, monkeypatch, capsys):
+def test_every_tool_tries_every_operator_whatever_another_does(program, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "kernels.so"
+    path.write_bytes(b"kernels")
+    monkeypatch.setattr(command, "about", lambda path, device: ABOUT)
     monkeypatch.setattr(record, "driver", lambda: "580.1")
-    out = tmp_path / "found.json"
-    asked = ["--device", "cpu", "--tools", *sanitizer.TOOLS, "--operators", "inverse", "rotate", "--limit", "0.7",
+    monkeypatch.setattr(sanitizer, "ended", lambda given, *more: None if slow <= {*given} else tool.ended(given, *more))
+    slow, out = {"initcheck", "rotate"}, tmp_path / "found.json"
+    asked = ["--device", "cpu", "--tools", *sanitizer.TOOLS, "--operators", "inverse", "rotate", "--limit", "77",
              "--sanitizer", str(program), "--json", str(out)]  # fmt: skip
-    assert command.main([str(host_library), *asked]) == 1
+    assert command.main([str(path), *asked]) == 1
     found = json.loads(out.read_text())
     rows = {(row["tool"], row["operator"]): row for row in found["tools"]}
-    assert len(rows) == 6 and found["library"]["arch"] == "host"
+    assert len(rows) == 6
     right, raced = rows["memcheck", "rotate"], rows["racecheck", "rotate"]
     assert (right["errors"], right["wrong"]) == (0, 0) and right["cases"] == 24 and sanitizer.clean(right)
     assert raced["errors"] == 2 and not sanitizer.clean(raced)
     assert rows["initcheck", "inverse"]["ended"] == "ended with exit code 1 and no summary"
-    assert rows["initcheck", "rotate"]["ended"] == "not ended after 0.7 s"
+    assert rows["initcheck", "rotate"]["ended"] == "not ended after 77 s"
     assert "Target application crashed" in capsys.readouterr().err
-    pid = int((tmp_path / "pid").read_text())
-    for _ in range(50):  # what the tool had started goes with it
-        if not os.path.exists(f"/proc/{pid}"):
-            break
-        time.sleep(0.1)
-    assert not os.path.exists(f"/proc/{pid}")
-
     ran = shlex.split((tmp_path / "calls").read_text().splitlines()[1])
     assert ran[:4] == ["--tool", "memcheck", "--error-exitcode", str(sanitizer.FOUND)]
     asked, given = ran[ran.index("plugins.check") + 1 :], []
     monkeypatch.setattr(command, "summary", lambda *arguments: given.append(arguments) or found | {"wrong": 0})
     monkeypatch.setattr(command, "show", lambda found: None)
     assert command.main(asked) == 0  # what runs under a tool: the small calls of one operator
-    assert given == [(host_library, "cpu", None, True, tuple(one for one in CHECKS if one.name == "rotate"))]
+    assert given == [(path, "cpu", None, True, tuple(one for one in CHECKS if one.name == "rotate"))]
 
     folder = tmp_path / "results"
-    record.write_sanitized(found | {"device": "NVIDIA X"}, "python -m plugins.check", host_library, folder)
+    record.write_sanitized(found, "python -m plugins.check", path, folder)
     (kept,) = records.read_all(folder)
     assert (kept.name, kept.device) == (record.SANITIZED, "NVIDIA X, driver 580.1")
     later = {"memcheck/inverse_errors": 0, "memcheck/inverse_cases": 30, "memcheck/inverse_wrong": 0}
@@ -75,13 +74,22 @@ def test_every_tool_tries_every_operator_whatever_another_does(host_library, pro
     head, _, *body = [line.removeprefix("|").removesuffix("|").split("|") for line in lines]
     table = {cells[0].strip(): dict(zip(map(str.strip, head), map(str.strip, cells), strict=True)) for cells in body}
     assert table["`rotate`"]["racecheck"] == "2 errors in 24 cases"
-    assert table["`rotate`"]["initcheck"] == "not ended after 0.7 s"
+    assert table["`rotate`"]["initcheck"] == "not ended after 77 s"
     assert table["`inverse`"]["memcheck"] == "0 errors in 30 cases"
     assert table["`inverse`"]["record"].count("](") == 2 and table["`rotate`"]["record"].count("](") == 1
 
 
-def test_what_cannot_be_tried_is_refused(host_library, tmp_path, capsys):
-    assert command.main([str(host_library), "--device", "cpu", "--tools", "memcheck", "--sanitizer", "absent"]) == 2
+def test_what_a_tool_started_goes_with_it(tmp_path):
+    pid, started = tmp_path / "pid", time.monotonic()
+    assert tool.ended(["sh", "-c", f"sleep 60 & echo $! > {pid}; wait"], tmp_path / "said", 1) is None
+    assert time.monotonic() - started < 30 and not os.path.exists(f"/proc/{int(pid.read_text())}")
+    assert tool.ended(["sh", "-c", "echo found; exit 9"], tmp_path / "said", 60) == 9
+    assert (tmp_path / "said").read_text() == "found\n"
+
+
+def test_what_cannot_be_tried_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "about", lambda path, device: ABOUT)
+    assert command.main(["kernels.so", "--device", "cpu", "--tools", "memcheck", "--sanitizer", "absent"]) == 2
     assert "absent" in (said := capsys.readouterr().err) and "--sanitizer PROGRAM" in said
     for more, why in ((["--sanitize"], "--tools and --sanitize: give one"), (["--limit", "0"], "a number above 0"),
                       (["--device", "cpu", "--record", str(tmp_path)], "only a proof on a GPU")):  # fmt: skip

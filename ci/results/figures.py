@@ -65,6 +65,7 @@ def quoted(results):
         "occupancy_missing": missing(results),
         "projected_lacking": lacking(results),
         **_ends(results.latest(ON_HOST, CPU)),
+        **_quantized(results),
         "tensorrt": found["int8"].versions["tensorrt"],
         "torch": found["eager_fp32"].versions["torch"],
         "operators_torch": found["operators"].versions["torch"].partition("+")[0],
@@ -78,6 +79,13 @@ def _ends(record):
     of = lambda vehicles: of_limit(record.metrics, "after", record.metrics["cores"], vehicles)  # noqa: E731
     return {"ends": record.metrics, "ends_one": of(1), "ends_two": of(2), "cpu_ends": device(record),
             "cpu_ends_date": day(record).date()}  # fmt: skip
+
+
+def _quantized(results):
+    """The mini's graph with Q/DQ nodes in ONNX Runtime, and what it loses there against FP32 in the same form."""
+    record, plain = results.latest(f"{PROJECTED}mini-onnxruntime-qdq", CPU), results.latest(ON_HOST, CPU)
+    return {"quantized": record.metrics, "quantized_loss": plain.metrics["before_NDS"] - record.metrics["NDS"],
+            "link_quantized": results.link(record, "record")}  # fmt: skip
 
 
 def _ratios(metrics):

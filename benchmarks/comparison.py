@@ -1,6 +1,6 @@
 """What was measured beside what is published: the table and the ratios that the stage `records` prints."""
 
-from benchmarks import measured
+from benchmarks import measured, scheduled
 
 HOW = {"": "native", measured.PLUGIN: "plugin", measured.SINGLE: "plugin on single halves"}
 
@@ -37,6 +37,28 @@ def text(rows):
 
 def _cell(value):
     return "" if value is None else value if isinstance(value, str) else f"{value:.3f}"
+
+
+def to_eager(pieces, system, shape="published"):
+    """Lines with the ratios of eager PyTorch, another process on this GPU, over engines, queued or as a CUDA graph, and
+    over whole frames with the words of a language model.
+    """
+    first = measured.timings_of(pieces, "pytorch", shape)[0].get("fp32", {}).get("gpu", {}).get("p50")
+    published, (timings, _) = system.published, measured.timings_of(pieces, "tensorrt", shape)
+    lines = []
+    for name in [name for name in timings if first and not name.endswith(measured.GRAPH)]:
+        forms = (timings.get(name + graph, {}).get("gpu", {}).get("p50") for graph in ("", measured.GRAPH))
+        known = published.get(measured.bare(name), {}).get("ms")
+        note = f" (published {published['eager']['ms'] / known:.2f})" if known and "eager" in published else ""
+        lines.append(f"PyTorch eager FP32 / {name}: {first / min(filter(None, forms)):.2f}{note}")
+    words, spoken = scheduled.words(pieces, "pytorch/eager").get("eager"), scheduled.words(pieces, "tensorrt/time")
+    for name, ms in spoken.items() if words and system.language else ():
+        note = f" (published {system.words_goal})" if name == "fp16" and system.words_goal else ""
+        lines.append(f"words of a frame, eager PyTorch / {name}: {words / ms:.2f}{note}")
+    for name, metrics, _ in scheduled.records(pieces, system.name, lambda *given: {}):
+        if "pytorch_eager_over_serial" in metrics:
+            lines.append(f"whole frame, eager PyTorch / {name}: {metrics['pytorch_eager_over_serial']:.2f}")
+    return lines
 
 
 def ratios(pieces, system, shape="published"):

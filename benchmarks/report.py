@@ -33,7 +33,7 @@ def run(session, options):
         if rows:
             print(f"\n{shape}\n{comparison.text(rows)}")
     print("\n".join(["", *table.text(pieces)]))
-    print("\n" + "\n".join(comparison.ratios(pieces, system)))
+    print("\n" + "\n".join(comparison.ratios(pieces, system) + comparison.to_eager(pieces, system)))
     failures = [f"{name}: {entry['error'][:200]}" for name, entry in pieces.items() if "error" in entry]
     failures += [f"{name}: {why[:200]}" for name, why in measured.refused(pieces)]
     print("\n".join(["", "not measured:", *failures] if failures else []))

@@ -12,12 +12,12 @@ from benchmarks.engines import Shape, check_runtime
 from benchmarks.language import sizes
 from benchmarks.language.engines import AsGraph, Engines
 from benchmarks.measured import PLUGIN
+from benchmarks.scheduled import SIZE
 from benchmarks.session import preparing
 from helpers.benchmark import Timing
 
 VISION = ("pair", "smallest", "fp16", "fp16_norms", "qdq_tf32", "tf32", "fp32")  # by what one would deploy
 MOST = 3  # of these that are there
-SIZE = "tinyllama"  # of the language model of a published shape
 
 
 def run(session, options):

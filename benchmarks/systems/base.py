@@ -15,6 +15,7 @@ class System:
         checkpoint: file name of the trained mini in `checkpoints/`.
         published: engine name -> published figures ("ms", accuracy) of the same network.
         goals: engine name -> published ratio of FP32 over it, None where there is none.
+        words_goal: published ratio of eager PyTorch over engines, of the words that a language model says of a frame.
         variants: name -> fields of the configuration, sizes to see how the time grows; in order of size.
         keep_fp32: inputs that stay in FP32 where the network runs in half precision.
         accuracy: the metrics that the table shows.
@@ -38,6 +39,7 @@ class System:
     checkpoint = ""
     published: ClassVar[dict[str, dict[str, float]]] = {}
     goals: ClassVar[dict[str, float | None]] = {}
+    words_goal: float | None = None
     variants: ClassVar[dict[str, dict]] = {}
     keep_fp32: tuple[str, ...] = ()
     accuracy: tuple[str, ...] = ()

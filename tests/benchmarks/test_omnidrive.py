@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as program
-from benchmarks import frames, paths, report, schedule, scheduled
+from benchmarks import comparison, frames, paths, report, schedule, scheduled
 from benchmarks.engines import Shape
 from benchmarks.language import pytorch, sizes
 from benchmarks.language.engines import Engines
@@ -110,6 +110,35 @@ def test_a_mixed_engine_has_its_share_of_the_speed_of_half_precision_everywhere(
     assert found == {"fp32": 0.25, "fp16": 0.8, "fp16_full": 1.0}
     del result["gpu"]["fp16_full"]
     assert "of_full_half_speed" not in metrics_of(pieces, "tensorrt", "published", "fp16")
+
+
+def test_engines_and_frames_are_held_against_eager_pytorch():
+    timing = lambda ms: {"p50": ms, "p99": ms, "n": 1}  # noqa: E731
+    engines = {"gpu": {"fp16": timing(20.0), "fp16_graph": timing(16.0), "pair": timing(20.0)}}
+    spoken = {"times": {"eager": {"frame": timing(1900.0)}}}
+    run = {"frames_per_second": 4.0, "latency_ms_p50": 250.0, "latency_ms_max": 260.0}
+    whole = {
+        "alone": {},
+        "serial": run,
+        "overlapped": run,
+        "faster": 1.0,
+        "frames": 3,
+        "tokens": 2,
+        "prompt": 1,
+    }
+    pieces = {"pytorch/published/eager": {"gpu": {"fp32": timing(160.0)}, "host": {"fp32": timing(100.0)}},
+              "tensorrt/published/time": engines, "language/tinyllama/pytorch/eager": spoken,
+              "language/tinyllama/tensorrt/time": {"times": {"fp16": {"frame": timing(200.0)}}},
+              "tensorrt/published/schedule/pair/fp16": whole}  # fmt: skip
+    pieces = {name: {"result": result, "depends": {}} for name, result in pieces.items()}
+    assert comparison.to_eager(pieces, SYSTEM) == [
+        "PyTorch eager FP32 / fp16: 10.00 (published 10.80)",
+        "PyTorch eager FP32 / pair: 8.00",
+        "words of a frame, eager PyTorch / fp16: 9.50 (published 8.8)",
+        "whole frame, eager PyTorch / omnidrive-published-tensorrt-pair-fp16-schedule: 8.00",
+    ]
+    del pieces["language/tinyllama/pytorch/eager"]
+    assert len(comparison.to_eager(pieces, SYSTEM)) == 2 and comparison.to_eager({}, SYSTEM) == []
 
 
 def test_the_words_of_a_frame_are_said_beside_the_vision_of_the_next(tmp_path, tiny_omnidrive, monkeypatch):  # noqa: F811

@@ -78,7 +78,7 @@ def launch(
     Args:
         library: of `helpers.ops.library.load`, for the tensors' device.
         output: [..., rows], or of gated ones [..., rows / 2], which is written; all of one type.
-        per_warp: outputs of a warp, 1, 2 or 4; 0 for what was fastest.
+        per_warp: outputs of a warp, 1, 2 or 4; -4 for four warps for each; 0 for what was fastest.
 
     Raises:
         BadInput: a tensor that is not contiguous, a mixture of types, sizes that do not agree.

@@ -100,7 +100,7 @@ def launch(
     Args:
         library: of `helpers.ops.library.load`, for the tensors' device.
         output: [..., rows], or of gated ones [..., rows / 2], which is written, in the type of x and scale.
-        per_warp: outputs of a warp, 1, 2 or 4; 0 for what was fastest.
+        per_warp: outputs of a warp, 1, 2 or 4; -4 for four warps for each; 0 for what was fastest.
         words: 1, 2 or 4 of a row that a thread takes at once, at most those of a group; 0 for what was fastest.
 
     Raises:

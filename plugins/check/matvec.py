@@ -10,6 +10,7 @@ CASES = {
     "one vector": (1, 256, 96),
     "three vectors": (3, 264, 70),
     "fewer rows than a block": (2, 8, 2),
+    "more inputs than a block's threads take at once": (2, 2120, 6),
     "no vector": (0, 16, 4),
 }
 # Of TinyLlama-1.1B and Llama-2-7B: queries, keys and values; behind the attention; gate and up; down; the vocabulary.
@@ -25,7 +26,7 @@ PUBLISHED = {
     "7b down": (1, 11008, 4096),
 }
 FORMS = {"fp32": SINGLE, "fp16": HALF}
-PER_WARP = (0, 1, 2, 4)
+PER_WARP = (0, 1, 2, 4, -4)
 
 
 def operands(case, dtype, device, seed=0):

@@ -12,10 +12,11 @@ CASES = {
     "a group for a row": (3, 264, 70, 264),
     "groups of 8": (2, 40, 6, 8),
     "groups of 16": (1, 48, 10, 16),
+    "more inputs than a block's threads take at once": (2, 2176, 6, 128),
     "no vector": (0, 16, 4, 16),
 }
 GROUP = 128
-CHOICES = ((0, 0), (1, 1), (2, 1), (4, 2), (2, 4), (4, 4))  # outputs of a warp, words at once
+CHOICES = ((0, 0), (1, 1), (2, 1), (4, 2), (2, 4), (4, 4), (-4, 1), (-4, 2))  # outputs of a warp, words at once
 
 
 def operands(case, dtype, device, seed=0):

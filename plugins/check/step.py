@@ -17,6 +17,10 @@ from plugins.check import times
 from plugins.check.common import HALF, captured_microseconds
 
 GROUP, EPSILON = 128, 1e-5
+DIVISIONS = {  # by whether weights are of four bits: outputs of a warp (-4: warps of an output), words at once
+    False: ((1,), (2,), (4,), (-4,)),
+    True: ((1, 1), (1, 2), (1, 4), (2, 2), (2, 4), (4, 4), (-4, 1), (-4, 2)),
+}
 PRODUCTS = ("qkv", "o", "gate_up", "down", "head")
 
 
@@ -54,6 +58,7 @@ class Step:
 
     def __init__(self, shape: Shape, four: bool, loaded: ctypes.CDLL, device: str = "cuda"):
         self.shape, self.loaded, self.device, layers = shape, loaded, device, shape.layers
+        self.divided: dict[str, tuple[int, ...]] = {}  # product: its division, where it is not the kernel's own
         sizes = shape.products()
         self.weights = {
             name: [self._weight(*size, four and name != "head") for _ in range(1 if name == "head" else layers)]
@@ -82,10 +87,11 @@ class Step:
 
     def multiply(self, name: str, layer: int) -> torch.Tensor:
         weight, x, output = self.weights[name][layer], self.inputs[name], self.outputs[name]
+        divided = self.divided.get(name, ())
         if len(weight) == 2:
-            matvec_int4.launch(self.loaded, (x, *weight), output, name == "gate_up")
+            matvec_int4.launch(self.loaded, (x, *weight), output, name == "gate_up", *divided)
         else:
-            matvec.launch(self.loaded, x, *weight, output, name == "gate_up")
+            matvec.launch(self.loaded, x, *weight, output, name == "gate_up", *divided)
         return output
 
     def attend(self, layer: int) -> None:
@@ -144,6 +150,25 @@ def figures(step: Step, copy_gb_per_s: float) -> dict[str, float]:
     return found | {f"{name}_share": step.moved(name) / found[f"{name}_us"] / 1e3 / copy_gb_per_s for name in PRODUCTS}
 
 
+def divisions(step: Step) -> dict[str, float | str]:
+    """*_us of every division of every product, `best`, the fastest of each, and best_step_ms, a step with these."""
+    found: dict[str, float | str] = {}
+    for name, calls in step.operators().items():
+        if name not in PRODUCTS:
+            continue
+        took = {}
+        for division in DIVISIONS[len(step.weights[name][0]) == 2]:
+            step.divided[name] = division
+            took[division] = found[f"{name}_{_told(division)}_us"] = _all(calls)
+        step.divided[name] = min(took, key=lambda one: took[one])
+    found["best_step_ms"] = _once(step.run) / 1e3
+    return found | {"best": "; ".join(f"{name} {_told(division)}" for name, division in step.divided.items())}
+
+
+def _told(division):
+    return "x".join(map(str, division)).replace("-", "across")
+
+
 def pytorch(step: Step) -> dict[str, float]:
     """*_us of what PyTorch has: its products, attention without rotation and write, sum and norm; its INT4 products."""
     with torch.no_grad():
@@ -184,11 +209,12 @@ def summary(path: Path, size: str) -> dict[str, Any]:
     What PyTorch refuses is told under `failed`, and the kernels keep their figures.
     """
     loaded, rate, failed = library.load(path), times.copy_gb_per_s(), {}
-    found: dict[str, float] = {"copy_gb_per_s": rate}
+    found: dict[str, float | str] = {"copy_gb_per_s": rate}
     for kind in ("fp16", "int4"):
         step = Step(SIZES[size], kind == "int4", loaded)
-        found |= {f"{kind}_{key}": value for key, value in figures(step, rate).items()}
-    names = {f"decode-step-{size}": found}
+        every = figures(step, rate) | divisions(step)
+        found |= {f"{kind}_{key}": value for key, value in every.items()}
+    names: dict[str, dict[str, Any]] = {f"decode-step-{size}": found}
     try:
         names[f"decode-step-{size}-pytorch"] = pytorch(Step(SIZES[size], False, loaded))
     except (RuntimeError, NotImplementedError) as error:
@@ -199,8 +225,12 @@ def summary(path: Path, size: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "library": library.info(loaded) | library.identity([path])[0],
         "failed": failed,
-        "records": {name: {key: round(value, 4) for key, value in one.items()} for name, one in names.items()},
+        "records": {name: {key: _short(value) for key, value in one.items()} for name, one in names.items()},
     }
+
+
+def _short(value):
+    return value if isinstance(value, str) else round(value, 4)
 
 
 def show(found: dict[str, Any]) -> None:
@@ -210,4 +240,4 @@ def show(found: dict[str, Any]) -> None:
     for name, metrics in found["records"].items():
         print(f"\n{name}")
         for key, value in metrics.items():
-            print(f"  {key:<20} {value:10.3f}")
+            print(f"  {key:<20} {value if isinstance(value, str) else f'{value:10.3f}'}")

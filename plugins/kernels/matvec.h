@@ -16,7 +16,7 @@ typedef struct {
   int inputs;    // a multiple of 8
   int outputs;
   int gated;
-  int per_warp;  // 1, 2 or 4 outputs for each warp; 0: as was fastest
+  int per_warp;  // 1, 2 or 4 outputs for each warp; -4: four warps for each; 0: as was fastest
 } OnrampMatVec;
 
 // All pointers on the device, packed row-major, at multiples of 16 bytes. Returns a cudaError_t: 0 when queued.

@@ -17,7 +17,7 @@ typedef struct {
   int outputs;
   int groups;    // of a row: 1, or groups of a power of two of at least 8 weights
   int gated;
-  int per_warp;  // 1, 2 or 4 outputs for each warp; 0: as was fastest
+  int per_warp;  // 1, 2 or 4 outputs for each warp; -4: four warps for each; 0: as was fastest
   int words;     // 1, 2 or 4 of a row that a thread takes at once, at most those of a group; 0: as was fastest
 } OnrampMatVecInt4;
 

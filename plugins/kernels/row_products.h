@@ -1,4 +1,5 @@
-// Products of a matrix's rows with a vector, a warp for some rows: what `matvec` and `matvec_int4` share.
+// Products of a matrix's rows with a vector, a warp for some rows, or a block's warps for each row: what `matvec` and
+// `matvec_int4` share.
 //
 // Every weight is read once, the vector from the cache, so that memory is the limit. `Weights` has kUnit, the weights of
 // a row that a thread takes in one access, kWords, the words that hold them, and kHeld, the words that a thread has under
@@ -16,32 +17,50 @@ constexpr int kWarps = kThreads / kWarp;
 
 ONRAMP_DEVICE float silu(float x) { return x / (1.0f + expf(-x)); }
 
-template <typename T, typename Weights, int kRows, bool kGated>
+template <int kAcross, int kSums>
+struct WarpSums {
+  Pack<float, kSums> of[kWarps];
+};
+
+template <int kSums>
+struct WarpSums<1, kSums> {};
+
+// kAcross: warps that share their rows, each with a part of the inputs.
+template <typename T, typename Weights, int kRows, bool kGated, int kAcross = 1>
 struct RowProducts {
-  struct Shared {};
   static constexpr int kSums = kGated ? 2 * kRows : kRows;  // of the gates, then of what they let through
-  static constexpr int kUnits = kSums * Weights::kWords > Weights::kHeld ? 1 : Weights::kHeld / kSums / Weights::kWords;
+  static constexpr int kMost = kSums * Weights::kWords > Weights::kHeld ? 1 : Weights::kHeld / kSums / Weights::kWords;
+  static constexpr int kUnits = kAcross > 1 && kMost > 2 ? 2 : kMost;
+  static constexpr int kLanes = kWarp * kAcross, kSpan = kWarps / kAcross * kRows;
+  using Shared = WarpSums<kAcross, kSums>;
   int vectors, inputs, outputs;
   Weights weights;
   const T* x;
   T* y;
 
-  ONRAMP_DEVICE void operator()(Block block, Shared&) const {
-    const int groups = (outputs + kWarps * kRows - 1) / (kWarps * kRows);
-    const int vector = block.index / groups, base = block.index % groups * kWarps * kRows;
+  ONRAMP_DEVICE void operator()(Block block, Shared& shared) const {
+    const int groups = (outputs + kSpan - 1) / kSpan;
+    const int vector = block.index / groups, base = block.index % groups * kSpan;
     PerThread<Pack<float, kSums>> sums;
     block.each([&](int thread) {
-      const int first = base + thread / kWarp * kRows, lane = thread % kWarp;
+      const int first = base + thread / kLanes * kRows, lane = thread % kLanes;
       let_next_start();
       wait_for_inputs();
       sums[thread] = products(first, lane, x + static_cast<int64_t>(vector) * inputs);
     });
     block.sum_warps(sums);
+    if constexpr (kAcross > 1)
+      block.each([&](int thread) {
+        if (thread % kWarp == 0) shared.of[thread / kWarp] = sums[thread];
+      });
     block.each([&](int thread) {
-      const int first = base + thread / kWarp * kRows;
+      const int first = base + thread / kLanes * kRows;
+      if constexpr (kAcross > 1)
+        for (int warp = 1; thread % kLanes == 0 && warp < kAcross; ++warp)
+          for (int i = 0; i < kSums; ++i) sums[thread].item[i] += shared.of[thread / kWarp + warp].item[i];
       ONRAMP_UNROLL(16)
       for (int i = 0; i < kRows; ++i)
-        if (thread % kWarp == 0 && first + i < outputs) {
+        if (thread % kLanes == 0 && first + i < outputs) {
           const float sum = sums[thread].item[i];
           const float result = kGated ? silu(sum) * sums[thread].item[kSums - kRows + i] : sum;
           from_float(result, y[static_cast<int64_t>(vector) * outputs + first + i]);
@@ -61,7 +80,7 @@ struct RowProducts {
     for (int i = 0; i < kSums; ++i) sums.item[i] = 0.0f;
     const int units = inputs / Weights::kUnit;
     ONRAMP_UNROLL(kUnits)
-    for (int unit = lane; unit < units; unit += kWarp) {
+    for (int unit = lane; unit < units; unit += kLanes) {
       const auto part = Weights::part(vector + unit * Weights::kUnit);
       ONRAMP_UNROLL(16)
       for (int i = 0; i < kSums; ++i) weights.add(row(first, i), unit, inputs, part, sums.item[i]);
@@ -70,19 +89,21 @@ struct RowProducts {
   }
 };
 
-template <typename T, typename Weights, int kRows, bool kGated>
+template <typename T, typename Weights, int kRows, bool kGated, int kAcross = 1>
 int row_products(int vectors, int inputs, int outputs, const Weights& weights, const void* x, void* y, void* stream) {
-  const int64_t groups = (static_cast<int64_t>(outputs) + kWarps * kRows - 1) / (kWarps * kRows);
-  const RowProducts<T, Weights, kRows, kGated> body{vectors, inputs, outputs, weights, static_cast<const T*>(x),
-                                                    static_cast<T*>(y)};
+  using Body = RowProducts<T, Weights, kRows, kGated, kAcross>;
+  const int64_t groups = (static_cast<int64_t>(outputs) + Body::kSpan - 1) / Body::kSpan;
+  const Body body{vectors, inputs, outputs, weights, static_cast<const T*>(x), static_cast<T*>(y)};
   return for_each_block_overlapping<4>(body, groups * vectors, stream);
 }
 
-// With one, two or four rows for a warp; in float32, where no speed is asked for, always with one.
+// With one, two or four rows for a warp, or four warps for a row (-4); in float32, where no speed is asked for, always
+// with one for one.
 template <typename T, typename Weights, bool kGated>
 int row_products(int per_warp, int vectors, int inputs, int outputs, const Weights& weights, const void* x, void* y,
                  void* stream) {
   if constexpr (sizeof(T) == sizeof(half)) {
+    if (per_warp == -4) return row_products<T, Weights, 1, kGated, 4>(vectors, inputs, outputs, weights, x, y, stream);
     if (per_warp == 4) return row_products<T, Weights, 4, kGated>(vectors, inputs, outputs, weights, x, y, stream);
     if (per_warp == 2) return row_products<T, Weights, 2, kGated>(vectors, inputs, outputs, weights, x, y, stream);
   }

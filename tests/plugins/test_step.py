@@ -52,6 +52,17 @@ def test_the_floor_counts_every_weight_and_the_filled_slots(tiny):
     assert tiny(True).least() == (2 * products // 2 + 2 * (2 * groups + head), cache)
 
 
+@pytest.mark.parametrize("four", [False, True])
+def test_every_division_computes_the_same(tiny, four):
+    one = tiny(four)
+    for name in step.PRODUCTS:
+        expected = one.multiply(name, 0).clone()
+        for division in step.DIVISIONS[len(one.weights[name][0]) == 2]:
+            one.divided[name] = division
+            one.outputs[name].fill_(float("nan"))
+            torch.testing.assert_close(one.multiply(name, 0), expected, rtol=0.01, atol=0.01)
+
+
 def test_times_of_a_step_become_records(tiny, host_library, tmp_path, monkeypatch, capsys):
     """Without a GPU: the clock, which would need one, says 10 microseconds for every graph."""
     ran = []
@@ -62,11 +73,13 @@ def test_times_of_a_step_become_records(tiny, host_library, tmp_path, monkeypatc
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA X")
     monkeypatch.setattr(record, "driver", lambda: "580.1")
     assert command.main([str(host_library), "--step", "1.1b", "--record", str(tmp_path)]) == 0
-    assert "fp16_step_ms" in capsys.readouterr().out and len(ran) == 17
+    assert "fp16_step_ms" in capsys.readouterr().out and len(ran) == 16 + 1 + 5 * 4 + 4 * 8 + 4 + 2
     kernels, beside = sorted(records.read_all(tmp_path), key=lambda one: one.name)
     assert (kernels.name, beside.name) == ("decode-step-1.1b", "decode-step-1.1b-pytorch")
     found = kernels.metrics
     assert (found["fp16_step_ms"], found["int4_qkv_us"], found["int4_head_us"]) == (0.01, 5.0, 10.0)
+    assert found["int4_best"].startswith("qkv 1x1; o 1x1") and found["fp16_best_step_ms"] == 0.01
+    assert {"fp16_head_across4_us", "int4_down_across4x2_us", "int4_head_2_us"} <= found.keys()
     assert found["fp16_qkv_share"] == pytest.approx(2 * 384 * 256 / 5 / 1e3 / 4000, abs=1e-4)
     assert beside.metrics == {"fp16_norm_us": 5.0} and kernels.device == "NVIDIA X, driver 580.1"
     with pytest.raises(SystemExit):

@@ -31,8 +31,8 @@ def test_a_step_is_shown_over_its_own_floor_and_operators_beside_pytorch(results
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in steps.steps(results).splitlines()[2:]]
     kept = next(row for row in table if row[0].startswith("**"))
     assert kept[1:7] == ["0.858", "0.494", "1.74", "0.600", "0.153", "3.92"]
-    names = {record.name for record in results.files.values()}
-    recorded = [end for end, _ in steps.STEPS if steps.NAME + end in names]
+    names = {record.name: record.metrics for record in results.files.values()}
+    recorded = [end for end, prefix in steps.STEPS if f"fp16_{prefix}step_ms" in names.get(steps.NAME + end, {})]
     assert "20261129T223031Z" in kept[7] and len(table) == len(recorded) >= 13
     operators = steps.step_operators(results).splitlines()
     assert len(operators) == 2 + len(steps.OPERATORS)

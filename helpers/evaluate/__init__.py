@@ -94,7 +94,19 @@ def work(
     task: Task,
     progress: bool = True,
 ) -> int:
-    """Drive a process's share of the scenes, as far as it is not done; returns how many frames it has saved."""
+    """Drive a process's share of the scenes, as far as it is not done; returns how many frames it has saved.
+
+    Where it fails before anything is saved, the folder is left as it was, unless other processes share the work.
+    """
+    try:
+        return _driven(open_run, dataset, config, store, worker, task, progress)
+    except BaseException:
+        if worker.count == 1:
+            store.release()
+        raise
+
+
+def _driven(open_run, dataset, config, store, worker, task, progress):
     scenes = worker.share(store.scenes())
     todo = {scene: tokens for scene in scenes if (tokens := store.missing(scene))}
     if not todo:

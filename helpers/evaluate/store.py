@@ -4,6 +4,7 @@ Several processes, also of several hosts that share the folder, may write at onc
 of hosts that share nothing can be copied into one.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from helpers.sequence import Arrays
 from helpers.shared import write_first
 
 ABOUT, METRICS = "evaluation.json", "metrics.json"
+WHOSE = "frame_token"
 AGAIN = "remove the file and run the evaluation again: what is done is kept"
 
 
@@ -45,6 +47,7 @@ class Store:
         self._scenes = dataset.scene_tokens
         self.frames = [(scene, token) for scene, tokens in self._scenes.items() for token in tokens]
         digest = hashlib.sha256("\n".join(dataset.tokens).encode()).hexdigest()
+        self._new, self._first = not self.folder.exists(), False
         self._claim({**about, "split": str(dataset.split), "samples": len(dataset), "tokens": digest})
 
     def _claim(self, about):
@@ -55,13 +58,25 @@ class Store:
             if any(not name.startswith(".") for name in there) and not path.exists():  # others may write it just now
                 fix = "choose another folder"
                 raise BadInput(self.folder, f"files, but no {ABOUT}", "a new folder, or one of an evaluation", fix)
-            write_first(path, json.dumps(about, indent=1) + "\n")
+            self._first = write_first(path, json.dumps(about, indent=1) + "\n")
         found = read_json(path, "what an evaluation is of", "choose another folder")
         if found != about:
             known = found if isinstance(found, dict) else {}
             names = [name for name in (about | known) if known.get(name) != about.get(name)]
             shown, expected = (", ".join(f"{name}={each.get(name)!r:.40}" for name in names) for each in (known, about))
             raise BadInput(path, shown, expected, "choose another folder for another evaluation")
+
+    def release(self) -> None:
+        """Leave the folder as it was, if this store was the first in it and no frame has a result: what did not get to
+        its first frame is no evaluation, and the next may be of another network.
+        """
+        if not self._first or self.done():
+            return
+        self.tidy()
+        (self.folder / ABOUT).unlink(missing_ok=True)
+        if self._new:
+            with contextlib.suppress(OSError):  # somebody else has put something there
+                self.folder.rmdir()
 
     @staticmethod
     def about(folder: PathLike) -> dict[str, Any]:
@@ -96,14 +111,15 @@ class Store:
     def save(self, scene: str, token: str, arrays: Arrays) -> None:
         """Write a frame's result, unless it has one."""
         if not self.has(scene, token):
+            whose = np.frombuffer(token.encode(), np.uint8)
             with atomic(self._path(scene, token)) as part, open(part, "wb") as stream:
-                np.savez(stream, **arrays)
+                np.savez(stream, **arrays, **{WHOSE: whose})
 
     def results(self) -> Iterator[tuple[str, Arrays]]:
         """(token, arrays) of every frame, in the order of the split.
 
         Raises:
-            BadInput: naming the file of a frame that is missing or damaged.
+            BadInput: naming the file of a frame that is missing or damaged, or that is another frame's.
         """
         for scene, token in self.frames:
             path = self._path(scene, token)
@@ -113,6 +129,10 @@ class Store:
                 raise BadInput(error.where, error.found, error.expected, AGAIN) from error
             with foreign(path, "the result of a frame", AGAIN), np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in names}
+            whose = arrays.pop(WHOSE, None)  # which results that are older than this do not have
+            if whose is not None and whose.tobytes() != token.encode():
+                found = f"the result of {whose.tobytes().decode(errors='replace')!r:.80}"
+                raise BadInput(path, found, f"the result of {token!r}", AGAIN)
             yield token, arrays
 
     def tidy(self) -> None:

@@ -174,6 +174,34 @@ def test_a_folder_of_another_evaluation_or_of_something_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "out"]
 
 
+def test_what_fails_before_its_first_frame_leaves_the_folder_as_it_was(tmp_path):
+    """So that the right network may have it; a frame that is done keeps it, and so do processes that share the work."""
+
+    def fails(after):
+        left = itertools.count()
+
+        def network(feeds):
+            if next(left) == after:
+                raise BadInput("network", "another", "this one", "correct it")
+            return run(feeds)
+
+        return network
+
+    (tmp_path / "empty").mkdir()
+    for folder, stays in ((tmp_path / "out", False), (tmp_path / "empty", True)):
+        for _ in range(2):
+            with pytest.raises(BadInput, match="another"):
+                go(folder, network=fails(0))
+            assert folder.exists() == stays and not (stays and list(folder.iterdir()))
+    for rank, after in ((1, 0), (0, 2)):
+        with pytest.raises(BadInput, match="another"):
+            go(tmp_path / f"kept{rank}", rank, rank + 1, network=fails(after))
+        assert (tmp_path / f"kept{rank}/evaluation.json").is_file()
+    with pytest.raises(BadInput, match="another"):
+        go(tmp_path / "kept0", network=fails(0))  # of an evaluation that had begun
+    assert (tmp_path / "kept0/evaluation.json").is_file() and len(files(tmp_path / "kept0")) == 2
+
+
 def test_of_two_evaluations_that_begin_at_once_in_a_folder_one_has_it(tmp_path, monkeypatch):
     both, first = threading.Barrier(2), store.write_first
     monkeypatch.setattr(store, "write_first", lambda *words: both.wait(20) >= 0 and first(*words))
@@ -196,6 +224,21 @@ def test_a_damaged_result_is_named(tmp_path, content):
     (tmp_path / "out/scene-b/scene-b-1.npz").write_bytes(content)
     with pytest.raises(BadInput, match=r"scene-b-1\.npz[\s\S]*remove the file and run the evaluation again"):
         go(tmp_path / "out")
+
+
+def test_the_result_of_another_frame_is_refused_and_one_that_names_none_is_read(tmp_path):
+    """Files whose names were exchanged are whole, and would be scored without a word."""
+    go(tmp_path / "out")
+    one, other = sorted((tmp_path / "out/scene-a").glob("*.npz"))[:2]
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(BadInput, match=rf"{one.name}\n  found: +the result of '{other.stem}'"):
+        go(tmp_path / "out")
+    one.write_bytes(kept)
+    with np.load(one) as archive:
+        arrays = {name: archive[name] for name in archive if name != store.WHOSE}
+    np.savez(one, **arrays)
+    assert not go(tmp_path / "out").missing
 
 
 def test_a_configuration_without_a_task():

@@ -44,6 +44,7 @@ OF_ONE_RUN = (  # whose times the prose divides by one another
     ("fp32", "tf32", "fp16", "int8"),
     ("host_fp32", "host_tf32", "host_fp16", "host_int8", "host_qdq"),
 )
+DIVIDED = ("gpu_ms_p50", "graph_gpu_ms_p50")
 QUOTED_BEFORE = {  # of the day BEFORE
     "occupancy": "fbocc-published-tensorrt-fp16-plugin",
     "occupancy_eager": "fbocc-published-pytorch-fp32",
@@ -56,7 +57,7 @@ def quoted(results):
     """dict of name to a record's metrics, or to a figure made from them."""
     found = {name: results.latest(record) for name, record in QUOTED.items()}
     for group in OF_ONE_RUN:
-        together = results.together([QUOTED[name] for name in group])
+        together = results.together([QUOTED[name] for name in group], DIVIDED)
         found |= {name: together[QUOTED[name]] for name in group}
     found |= {name: results.latest(record, at=BEFORE) for name, record in QUOTED_BEFORE.items()}
     speeds = results.latest(SPEEDS, CPU)

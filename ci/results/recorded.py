@@ -36,11 +36,11 @@ class Recorded:
         names = {record.name for record in self.files.values() if _kind(record) == on}
         return [self.latest(name, on) for name in sorted(fnmatch.filter(names, pattern))]
 
-    def together(self, names, on=GPU):
-        """name -> record of the newest run that wrote all of these names; BadInput where none did."""
+    def together(self, names, metrics=(), on=GPU):
+        """name -> record of the newest run that wrote all of these names with `metrics`; BadInput where none did."""
         wanted, runs = set(names), {}
         for record in self.files.values():
-            if record.name in wanted and _kind(record) == on:
+            if record.name in wanted and _kind(record) == on and record.metrics.keys() >= set(metrics):
                 runs.setdefault((record.date, record.device, record.commit), {})[record.name] = record
         whole = [found for found in runs.values() if len(found) == len(wanted)]
         if not whole:

@@ -16,6 +16,7 @@ from helpers import cores, engine, pipeline
 from helpers.boxes import Boxes
 from helpers.dataset import CLASSES
 from helpers.engine import cache
+from helpers.engine.tensorrt.replay import Replay
 from helpers.graph.ends import add_ends, with_pictures
 from helpers.pipeline import Done
 from helpers.sequence import Step
@@ -97,6 +98,18 @@ def test_with_tensorrt(trt, small, minidrive, monkeypatch):
     found = sorted((small / "records").glob("*end-to-end*"))
     assert len(found) == 2 and "-fp16-" in found[0].name and "-qdq-" in found[1].name
     assert all(json.loads(record.read_text())["metrics"]["before_ms_p50"] > 0 for record in found)
+
+
+def test_graphs_for_both_places_of_the_states_are_captured_before_the_clock_runs(trt, small, minidrive, monkeypatch):
+    """A capture within the measurement would be taken for work of its frames."""
+    replays, marks, queue = [], [], Replay.queue
+    monkeypatch.setattr(
+        Replay, "queue", lambda self, work, side: replays.append((self, side)) or queue(self, work, side)
+    )
+    monkeypatch.setattr(endtoend.time, "process_time", lambda: marks.append(len(replays)) or 0.0)
+    assert call("endtoend", small, minidrive, "--only", "build/fp16", "fp16/throughput") == 0
+    for begun, ended in zip(marks[::2], marks[1::2], strict=True):
+        assert begun < ended and set(replays[begun:ended]) <= set(replays[:begun])
 
 
 class Broken(pipeline.Turbo):

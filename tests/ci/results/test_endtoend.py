@@ -117,5 +117,7 @@ def test_what_is_divided_is_of_the_newest_run_that_has_it_all(recorded_as):
         ("a", {"gpu_ms_p50": 9.0}, GPU, later),
     )
     assert {name: one.metrics["gpu_ms_p50"] for name, one in found.together(["a", "b"]).items()} == {"a": 2.0, "b": 4.0}
+    with pytest.raises(BadInput, match="no run that wrote all of a, b"):
+        found.together(["a", "b"], ["graph_gpu_ms_p50"])
     with pytest.raises(BadInput, match="no run that wrote all of a, c"):
         found.together(["a", "c"])

@@ -62,9 +62,13 @@ def decode(outputs: Outputs, config: Any) -> Driven:
     paths, chances = decode_futures(outputs)
     plan = _read(outputs, "outs_planning", (1, config.plan_steps, 2))[0]
     occupied = _read(outputs, "seg_out", (1, None, 1, None, None))[0, :, 0] > 0
+    owner = decode_occupancy(outputs)
+    if occupied.shape != owner.shape:
+        found, expected = f"times and cells {occupied.shape}", f"those of ins_seg_out, {owner.shape}"
+        raise BadInput("seg_out", found, expected, UNCHANGED)
     low, high = config.pc_range[:2], config.pc_range[3:5]
     return Driven(tracked.boxes, tracked.ids, paths[tracked.rows], chances[tracked.rows], plan, roads.lanes,
-                  roads.drivable, decode_occupancy(outputs), occupied, low, high, config.occupancy_range)  # fmt: skip
+                  roads.drivable, owner, occupied, low, high, config.occupancy_range)  # fmt: skip
 
 
 @typed

@@ -7,6 +7,7 @@ from helpers.boxes import Boxes
 from helpers.dataset import CLASSES
 from helpers.errors import BadInput
 from helpers.systems.uniad import decode
+from helpers.systems.uniad.config import CONFIGS
 
 
 def boxes():
@@ -125,3 +126,25 @@ def test_what_an_output_lacks_is_named():
                 read(given)
     with pytest.raises(BadInput, match="logarithms of probabilities"):
         decode.decode_futures(outputs() | {"traj_preds": np.ones((8, 2, 3, 5)), "traj_log_scores": np.ones((8, 2))})
+
+
+def whole():
+    """All that `decode` reads, of the six rows of `outputs`."""
+    logs = np.log(np.arange(1, 9)[:, None] * np.array([[0.05, 0.02]]))
+    return outputs() | {
+        "traj_preds": np.ones((8, 2, 3, 5)), "traj_log_scores": logs, "outs_planning": np.zeros((1, 6, 2)),
+        "lane_masks": np.zeros((1, 8, 8)), "lane_scores": np.zeros(1), "lane_classes": np.zeros(1, int),
+        "drivable_mask": np.zeros((1, 8, 8)), "seg_out": np.zeros((1, 5, 1, 4, 4), int),
+        "ins_seg_out": np.zeros((1, 5, 4, 4), int),
+    }  # fmt: skip
+
+
+def test_the_chances_of_paths_are_those_of_the_tracks_rows():
+    found = decode.decode(whole(), CONFIGS["mini"])
+    np.testing.assert_allclose(found.chances, np.exp(whole()["traj_log_scores"][[0, 1, 3, 4, 5]]))
+    assert found.paths.shape == (5, 2, 3, 2) and found.owner.shape == found.occupied.shape == (5, 4, 4)
+
+
+def test_two_grids_of_one_occupancy_that_differ_are_refused():
+    with pytest.raises(BadInput, match=r"seg_out\n  found: +times and cells \(5, 4, 3\)"):
+        decode.decode(whole() | {"seg_out": np.zeros((1, 5, 1, 4, 3), int)}, CONFIGS["mini"])

@@ -47,12 +47,12 @@ def driving(results):
 
 
 def driving_times(results):
-    """Latency of UniAD-tiny with random weights, and its ratio to eager PyTorch in FP32 of the same card."""
+    """Latency of UniAD-tiny with random weights, and its ratio to eager PyTorch in FP32 of the same card and code."""
     records = found(results, "published", TIMES)
     base, rows = records.get("pytorch-fp32"), []
     for name, record in records.items():
         ms = record.metrics.get("gpu_ms_p50")
-        alike = ms and base and base.device == record.device
+        alike = ms and base and (base.device, base.commit) == (record.device, record.commit)
         rows.append({
             "": TIMES[name],
             **on_gpu(record),

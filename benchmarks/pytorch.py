@@ -6,8 +6,9 @@ both ways, as the engines' has. The custom operators are composed of PyTorch's o
 there: these are the figures of somebody without it. With --plugin, eager runs once more with the library's kernels,
 under names that end in "_kernels", and so does torch.compile in every precision.
 
-Eager has a process of its own: where PyTorch refuses to capture a graph, its generator of random numbers stays in
-capture, and torch.compile, which asks for the generator's state, fails in that process from then on.
+Eager has a process of its own, and so have the modes of torch.compile that capture graphs: where PyTorch refuses to
+capture one, its generator of random numbers stays in capture, and torch.compile, which asks for the generator's state,
+fails in that process from then on.
 """
 
 import contextlib
@@ -47,7 +48,6 @@ def run(session, options):
     if not torch.cuda.is_available():
         raise BadInput("torch", "no GPU that PyTorch can use", "an NVIDIA GPU", "run this stage on a machine with one")
     session.piece("pytorch/ceilings", ceilings, 20)
-    system = options.system
     networks = {shape: opened(options, shape) for shape in options.shapes}
     made_of = {shape: [of_file(options.checkpoint)] if shape == "mini" else None for shape in networks}
     with library.use(None):
@@ -59,7 +59,7 @@ def run(session, options):
             session.piece(f"pytorch/{shape}/{KERNELS}", piece, 60, made_of[shape])
         with library.use(options.plugin):
             chosen = {name: COMPILED[name] for name in OF_KERNELS}
-            _compile(session, system, networks, made_of, chosen, f"_{KERNELS}")
+            _compile(session, options, networks, made_of, chosen, f"_{KERNELS}")
 
 
 def _pieces(session, options, networks, made_of):
@@ -75,15 +75,17 @@ def _pieces(session, options, networks, made_of):
     if "published" in options.shapes:
         for name in system.variants:
             session.piece(f"pytorch/scale/{name}", lambda n=name: scale(system, n, networks["published"][1]), 12)
-    _compile(session, system, networks, made_of, COMPILED)
+    _compile(session, options, networks, made_of, COMPILED)
 
 
-def _compile(session, system, networks, made_of, chosen, suffix=""):
+def _compile(session, options, networks, made_of, chosen, suffix=""):
     for name, (precision, settings, seconds) in chosen.items():
         for shape, (model, kept) in networks.items():
-            network = partial(Runner, system, model, precision)
-            piece = partial(compiled, network, kept, precision, settings, session.until)
-            session.piece(f"pytorch/{shape}/{name}{suffix}", piece, seconds, made_of[shape])
+            piece = partial(compiled, partial(Runner, options.system, model, precision), kept)
+            if settings:  # modes that capture graphs
+                piece = partial(_apart, compiled_of, options, shape)
+            limited = partial(piece, precision, settings, session.until)
+            session.piece(f"pytorch/{shape}/{name}{suffix}", limited, seconds, made_of[shape])
 
 
 def opened(options, shape):
@@ -174,6 +176,13 @@ def compiled(network, kept, precision, settings, until=float("inf")):
     found = benchmark.compare_engines({precision: plain, "compiled": runner}, [kept[0]], rounds=5, iterations=10)
     speedup = found["gpu"].speedups["compiled"][0]
     return _timings(found) | {"compile_seconds": ready, "speedup_over_eager": speedup} | errors
+
+
+def compiled_of(options, shape, precision, *limits):
+    """`compiled` of one shape, without compiled kernels."""
+    model, kept = opened(options, shape)
+    with library.use(None):
+        return compiled(partial(Runner, options.system, model, precision), kept, precision, *limits)
 
 
 def to_eager(runner, plain, feeds):

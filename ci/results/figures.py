@@ -45,6 +45,7 @@ OF_ONE_RUN = (  # whose times the prose divides by one another
     ("host_fp32", "host_tf32", "host_fp16", "host_int8", "host_qdq"),
 )
 DIVIDED = ("gpu_ms_p50", "graph_gpu_ms_p50")
+QUOTED_ON_CPU = {"occupancy_int8": "fbocc-mini-onnxruntime-qdq", "occupancy_onnx": "fbocc-mini-onnxruntime-fp32"}
 QUOTED_BEFORE = {  # of the day BEFORE
     "occupancy": "fbocc-published-tensorrt-fp16-plugin",
     "occupancy_eager": "fbocc-published-pytorch-fp32",
@@ -61,6 +62,7 @@ def quoted(results):
         found |= {name: together[QUOTED[name]] for name in group}
     found |= {name: results.latest(record, at=BEFORE) for name, record in QUOTED_BEFORE.items()}
     speeds = results.latest(SPEEDS, CPU)
+    found |= {name: results.latest(record, CPU) for name, record in QUOTED_ON_CPU.items()}
     metrics = {name: record.metrics for name, record in found.items()}
     return metrics | _ratios(metrics) | _graphs(metrics) | _sums(metrics) | told(results) | {
         "occupancy_missing": missing(results),
@@ -121,6 +123,7 @@ def _sums(metrics):
         "occupancy_convolutions_ms": _convolutions(metrics["occupancy_profile"]),
         "transformer_ms": metrics["profile"]["type/Myelin_ms"] + metrics["profile"]["type/PluginV2_ms"],
         "gridsample_kept": len(kept),
+        "occupancy_int8_loss": metrics["occupancy_onnx"]["mIoU"] - metrics["occupancy_int8"]["mIoU"],
         "by_host_loss": metrics["by_host_fp32"]["NDS"] - metrics["by_host"]["NDS"],
     }
 

@@ -3,7 +3,7 @@
 They have the rows that are recorded.
 """
 
-from ci.results.recorded import day, figure, markdown, on_gpu, rounded
+from ci.results.recorded import CPU, GPU, day, figure, markdown, on_gpu, rounded
 from helpers.errors import BadInput
 
 BEFORE = "2026-11-28"  # the day of the graph whose head enlarged volumes before it predicted
@@ -12,6 +12,7 @@ LABELS = {
     "qdq-tf32-plugin": "INT8 by Q/DQ, the rest TF32", "qdq-plugin": "INT8 by Q/DQ, the rest FP16",
     "fp16-all-plugin": "FP16 everywhere: the control", "create-engine": "`create_engine --fp16`",
 }  # fmt: skip
+ON_CPU = {"fp32": "ONNX Runtime FP32, on a CPU", "qdq": "ONNX Runtime, INT8 by Q/DQ, on a CPU"}
 TIMES = {
     "pytorch-fp32": "PyTorch eager FP32", "pytorch-tf32": "PyTorch eager, TF32 allowed",
     "pytorch-fp16": "PyTorch eager FP16", "pytorch-fp32-kernels": "eager with our kernels, FP32",
@@ -40,19 +41,17 @@ TIMES_BEFORE = {
 
 
 def occupancy(results):
-    """Accuracy of the trained mini FB-OCC on the GPU, and how far it is from ONNX Runtime."""
-    rows = []
-    for name, label in LABELS.items():
-        record = _recorded(results, f"fbocc-mini-tensorrt-{name}")
-        rows += [{
-            "": label + ", the later graph" * _later(record),
-            "mIoU": figure(record, "mIoU", 2),
-            "RayIoU": figure(record, "RayIoU", 2),
-            "voxels of another class": f"{record.metrics['classes_differ']:.1e}",
-            "largest error of a logit, over the largest": f"{record.metrics['logits_rel']:.1e}",
-            "record": results.link(record),
-        }] if record else []  # fmt: skip
-    return markdown(rows)
+    """Accuracy of the trained mini FB-OCC on the GPU, then on a CPU, and how far it is from ONNX Runtime."""
+    found = [(_recorded(results, f"fbocc-mini-tensorrt-{name}"), label) for name, label in LABELS.items()]
+    found += [(_recorded(results, f"fbocc-mini-onnxruntime-{name}", CPU), label) for name, label in ON_CPU.items()]
+    return markdown([{
+        "": label + ", the later graph" * _later(record),
+        "mIoU": figure(record, "mIoU", 2),
+        "RayIoU": figure(record, "RayIoU", 2),
+        "voxels of another class": f"{record.metrics['classes_differ']:.1e}",
+        "largest error of a logit, over the largest": f"{record.metrics['logits_rel']:.1e}",
+        "record": results.link(record),
+    } for record, label in found if record])  # fmt: skip
 
 
 def occupancy_before(results):
@@ -98,10 +97,10 @@ def missing(results):
     return "; ".join(label for name, label in TIMES.items() if name not in there) or "nothing"
 
 
-def _recorded(results, name):
+def _recorded(results, name, on=GPU):
     """The latest record of a name, None where there is none."""
     try:
-        return results.latest(name)
+        return results.latest(name, on)
     except BadInput:
         return None
 

@@ -529,6 +529,10 @@ def test_a_budget_cuts_off_the_longest_compilers_first(pytorch, work, monkeypatc
     ]
 
 
+MODES = {"compile_fp16": ("fp16", {}, 1), "compile_bf16": ("bf16", {}, 1),
+         "compile_tf32_graph": ("tf32", {"mode": "reduce-overhead"}, 1)}  # fmt: skip
+
+
 def test_pytorch_runs_without_the_kernels_and_once_more_with_those_of_the_plugin(pytorch, work, tmp_path, monkeypatch):
     chosen, plugin = [], tmp_path / "plugin.so"
     plugin.write_bytes(b"library")
@@ -543,7 +547,7 @@ def test_pytorch_runs_without_the_kernels_and_once_more_with_those_of_the_plugin
     monkeypatch.setattr(pytorch, "eager", eager)
     compiled = lambda network, kept, precision, *_: chosen.append(precision) or {"gpu": {"compiled": timing}}  # noqa: E731
     monkeypatch.setattr(pytorch, "compiled", compiled)
-    monkeypatch.setattr(pytorch, "COMPILED", {"compile_fp16": ("fp16", {}, 1), "compile_bf16": ("bf16", {}, 1)})
+    monkeypatch.setattr(pytorch, "COMPILED", MODES)
     monkeypatch.setattr(pytorch, "OF_KERNELS", ("compile_fp16",))
     monkeypatch.setattr(pytorch, "stream", lambda *_: {})
     monkeypatch.setattr(pytorch, "ceilings", lambda: {"bandwidth": 1})
@@ -552,8 +556,12 @@ def test_pytorch_runs_without_the_kernels_and_once_more_with_those_of_the_plugin
     monkeypatch.setattr(pytorch, "apart", lambda *given: alone.append(given[0]) or of_itself(*given))
     session = Session(work, command="make run")
     pytorch.run(session, measure_gpu.parse(["pytorch", "--tiny", f"--work={work}", f"--plugin={plugin}"]))
-    assert alone == [pytorch.eager_of] * 2  # what a refused capture leaves is not what a compiler meets
-    assert chosen == [(None, ""), "fp16", "bf16", (str(plugin), "_kernels"), "fp16"]
+    assert alone == [
+        pytorch.eager_of,
+        pytorch.compiled_of,
+        pytorch.eager_of,
+    ]  # what a refused capture leaves is not what a compiler meets
+    assert chosen == [(None, ""), "fp16", "bf16", "tf32", (str(plugin), "_kernels"), "fp16"]
     assert session.result("pytorch/mini/compile_fp16_kernels") and pytorch.library._chosen == before
     found = {name: metrics for name, metrics, _ in report.engines(session.pieces(), SYSTEM.name)}
     plain, kernels = (found[f"bevformer-mini-pytorch-fp32{end}"] for end in ("", "_kernels"))

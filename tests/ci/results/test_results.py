@@ -106,9 +106,11 @@ def test_accuracy_says_which_graph_a_row_is_of(recorded_as):
     scores = {"mIoU": 39.0, "RayIoU": 50.0, "classes_differ": 0.1, "logits_rel": 0.2}
     name = "fbocc-mini-tensorrt-{}".format
     dates = {"fp32-plugin": f"{occupancy.BEFORE}T12:00:00+00:00", "qdq-tf32-plugin": TODAY}
-    found = recorded_as(*(record(name(end), scores, date=date) for end, date in dates.items()))
+    on_cpu = record("fbocc-mini-onnxruntime-qdq", scores, "Intel, 2 cores", TODAY)
+    found = recorded_as(on_cpu, *(record(name(end), scores, date=date) for end, date in dates.items()))
     labels = [row[0] for row in rows(occupancy.occupancy(found))[1:]]
-    assert labels == ["FP32", "INT8 by Q/DQ, the rest TF32, the later graph"]
+    ends = ["INT8 by Q/DQ, the rest TF32, the later graph", "ONNX Runtime, INT8 by Q/DQ, on a CPU, the later graph"]
+    assert labels == ["FP32", *ends]
 
 
 def test_all_that_is_timed_of_fbocc_has_a_row():
@@ -207,10 +209,11 @@ def test_sums_of_the_profile_and_of_gridsample():
         "gridsample": {"cases": 2, "a/native_fp32": 0.5, "a/native_fp16": 0.5, "b/native_fp32": 0.1,
                        "b/native_fp16": 0.2, "b/rewrite_fp32": 0.1},
         "by_host": {"NDS": 0.5}, "by_host_fp32": {"NDS": 0.75},
+        "occupancy_onnx": {"mIoU": 39.0}, "occupancy_int8": {"mIoU": 38.5},
     }  # fmt: skip
     assert figures._sums(metrics) == {
         "profile_ms": 9.0, "convolutions_ms": 1.5, "transformer_ms": 2.25, "gridsample_kept": 1,
-        "occupancy_convolutions_ms": 3.25, "by_host_loss": 0.25,
+        "occupancy_convolutions_ms": 3.25, "by_host_loss": 0.25, "occupancy_int8_loss": 0.5,
     }  # fmt: skip
 
 

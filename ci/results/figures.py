@@ -43,6 +43,7 @@ QUOTED = {  # name in the template: record, taken on a GPU
 OF_ONE_RUN = (  # whose times the prose divides by one another
     ("fp32", "tf32", "fp16", "int8"),
     ("host_fp32", "host_tf32", "host_fp16", "host_int8", "host_qdq"),
+    ("occupancy_fp32", "occupancy_tf32"),
 )
 DIVIDED = ("gpu_ms_p50", "graph_gpu_ms_p50")
 QUOTED_ON_CPU = {"occupancy_int8": "fbocc-mini-onnxruntime-qdq", "occupancy_onnx": "fbocc-mini-onnxruntime-fp32"}

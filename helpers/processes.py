@@ -38,6 +38,9 @@ def program(main: Callable[[], int]) -> int:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 128 + signal.SIGINT
+        except BrokenPipeError:  # who reads, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 128 + signal.SIGPIPE
 
 
 @contextlib.contextmanager

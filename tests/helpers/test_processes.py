@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers import processes
+from helpers.files import ROOT
 
 # Starts a guarded shell with a child in a session of its own and another one without a parent.
 STARTS = """
@@ -225,3 +226,13 @@ def test_a_call_apart_that_is_told_to_end_tells_its_process_nothing():
     process, child = started(APART)
     os.kill(int(child), signal.SIGTERM)
     assert process.wait(5) == 0
+
+
+def test_a_reader_that_has_seen_enough_ends_a_program_without_a_traceback():
+    code = "import sys; from helpers import processes; sys.exit(processes.program(lambda: print('x' * 10**6) or 0))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as made:
+        made.stdout.read(1)
+        made.stdout.close()
+        assert made.stderr.read() == b"" and made.wait(30) == 128 + signal.SIGPIPE

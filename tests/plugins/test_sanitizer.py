@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import shlex
-import time
 
 import pytest
 
@@ -80,9 +79,12 @@ def test_every_tool_tries_every_operator_whatever_another_does(program, tmp_path
 
 
 def test_what_a_tool_started_goes_with_it(tmp_path):
-    pid, started = tmp_path / "pid", time.monotonic()
-    assert tool.ended(["sh", "-c", f"sleep 60 & echo $! > {pid}; wait"], tmp_path / "said", 1) is None
-    assert time.monotonic() - started < 30 and not os.path.exists(f"/proc/{int(pid.read_text())}")
+    pid = tmp_path / "pid"
+    for limit in (0.5, 5, 50):  # a busy machine may not have started it before
+        assert tool.ended(["sh", "-c", f"sleep 300 & echo $! > {pid}; wait"], tmp_path / "said", limit) is None
+        if pid.is_file() and pid.read_text():
+            break
+    assert not os.path.exists(f"/proc/{int(pid.read_text())}")
     assert tool.ended(["sh", "-c", "echo found; exit 9"], tmp_path / "said", 60) == 9
     assert (tmp_path / "said").read_text() == "found\n"
 

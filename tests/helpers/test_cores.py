@@ -166,7 +166,7 @@ def test_a_block_keeps_to_some_cores_and_leaves_things_as_they_were(monkeypatch)
     told = lambda: (cores.count(), os.environ.get(cores.VARIABLE), os.sched_getaffinity(0), cv2.getNumThreads())  # noqa: E731
     before = told()
     with pytest.raises(KeyError), cores.kept_to(1), ThreadPoolExecutor(1) as pool:
-        assert cores.count() == cores.threads() == 1 and cv2.getNumThreads() == 1
+        assert cores.count() == 1 and (before[0] == 1 or cores.threads() == cv2.getNumThreads() == 1)
         assert len(pool.submit(os.sched_getaffinity, 0).result()) == 1
         with cores.kept_to(64):
             assert cores.count() == 1

@@ -61,7 +61,8 @@ def table(found: Record, base: Record | None) -> list[dict]:
     if base is not None:
         shared = {row["metric"]: row for row in records.compare(base, found)}
         for row in rows:
-            one = shared.get(row["metric"], {"a": None, "difference": None, "ratio": None})
+            text = {"a": base.metrics.get(row["metric"]), "difference": None, "ratio": None}  # or not there
+            one = shared.get(row["metric"], text)
             row |= {"base": one["a"], "difference": one["difference"], "ratio": one["ratio"]}
     return sorted(rows, key=lambda row: row["metric"] not in LATENCIES)
 
@@ -101,7 +102,8 @@ def _shown(value):
 def _pictures(folder, rows, times, base):
     from helpers import display
 
-    marks = {} if base is None else {"p50 of the baseline": base.metrics.get("latency_ms_p50", times.mean())}
+    usual = base.metrics.get(LATENCIES[0]) if base else None
+    marks = {"p50 of the baseline": usual} if isinstance(usual, int | float) else {}
     drawn = {"latency.png": display.histogram(times, "Time of a frame", "ms", 40, marks)}
     known = [row for row in rows if row.get("ratio")]
     if known:

@@ -229,6 +229,17 @@ def test_other_devices_and_metrics_are_told():
     assert "devices differ" not in summarize.page(record, rows, record)
 
 
+def test_what_a_baseline_says_in_words_is_shown_as_it_is(result, minidrive, capsys, tmp_path):
+    assert called("summarize", "-i", result, "--dataroot", minidrive) == 0
+    base = records.read(result / "summary.json")
+    words = {"NDS": "not finite", "latency_ms_p50": "not timed"}
+    (tmp_path / "base.json").write_text(json.dumps(dataclasses.asdict(base) | {"metrics": base.metrics | words}))
+    capsys.readouterr()
+    assert called("summarize", "-i", result, "-b", tmp_path / "base.json", "--dataroot", minidrive) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert all(text in lines[name] for name, text in words.items())
+
+
 def test_what_summarize_refuses(result, minidrive, tmp_path, capsys):
     for words, said in (
         (["-i", tmp_path], "run.json"),

@@ -34,6 +34,7 @@ from pathlib import Path
 from benchmarks.session import CHOSEN, Session, claim
 from benchmarks.systems import SYSTEMS
 from helpers import processes
+from helpers.cli.parser import positive
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
@@ -97,14 +98,6 @@ def stages(options):
     return [stage for stage in STAGES if stage not in left_out]
 
 
-def _positive(text):
-    """A finite number above 0."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: a number above 0 is wanted")
-    return number
-
-
 def parse(argv):
     parser = argparse.ArgumentParser(
         "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -129,7 +122,7 @@ def parse(argv):
         help="pieces whose name, as it is printed, has one of these shell patterns in it: mini/build/fp16, "
         "or 'mini/ends$' without mini/ends_qdq",
     )
-    parser.add_argument("--budget", type=_positive, metavar="SECONDS", help="stop before so many seconds have passed")
+    parser.add_argument("--budget", type=positive, metavar="SECONDS", help="stop before so many seconds have passed")
     parser.add_argument("--commit", metavar="SHA", help="of this code, where the folder is a copy without git")
     parser.add_argument("--retry", action="store_true", help="repeat the pieces that failed")
     parser.add_argument("--tiny", action="store_true", help="the mini, three frames, few runs: a test of the way")
@@ -140,9 +133,9 @@ def parse(argv):
     parser.add_argument(
         "--builderOptimizationLevel", dest="level", type=int, choices=range(6), metavar="N", help="0 to 5 (TensorRT's)"
     )
-    parser.add_argument("--limit", type=_positive, metavar="SECONDS",
+    parser.add_argument("--limit", type=positive, metavar="SECONDS",
                         help="end an engine's build that takes longer: it has failed, the next begins")  # fmt: skip
-    parser.add_argument("--workspace", type=_positive, default=8192, metavar="MIB", help="scratch memory limit (8192)")
+    parser.add_argument("--workspace", type=positive, default=8192, metavar="MIB", help="scratch memory limit (8192)")
     options = parser.parse_args(argv)
     if options.plugin and not os.path.isfile(options.plugin):
         parser.error(f"--plugin {options.plugin}: no such file (fix: make -C plugins TENSORRT_INCLUDE=DIR)")

@@ -6,6 +6,7 @@ Started anew and not forked, since CUDA does not outlive a fork.
 import multiprocessing
 import os
 import pickle
+import signal
 import traceback
 
 from helpers import processes
@@ -33,7 +34,7 @@ def apart(function, *arguments, limit=None, **named):
         right, answer = heard.recv()
     except EOFError:
         process.join()
-        raise RuntimeError(f"its process ended with exit code {process.exitcode}") from None
+        raise RuntimeError(_ended(process.exitcode)) from None
     finally:
         process.kill()
         process.join()
@@ -41,6 +42,12 @@ def apart(function, *arguments, limit=None, **named):
     if not right:
         raise answer
     return answer
+
+
+def _ended(code):
+    """How a process ended, by its exit code: below 0 a signal."""
+    by = f"it ended its process by {signal.Signals(-code).name}, " if code < 0 else "its process ended with "
+    return f"{by}exit code {code}"
 
 
 def _answer(told, parent, function, arguments, named):

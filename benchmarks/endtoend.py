@@ -18,7 +18,7 @@ from typing import NamedTuple
 from benchmarks import agreement, decoding, engines, frames, rows, shots
 from benchmarks.session import of_file
 from helpers import cores, pipeline
-from helpers.benchmark import Timing
+from helpers.benchmark import Timing, order
 from helpers.graph.ends import FP32
 
 ENGINES = {"tensorrt": ("fp16", "qdq"), "onnxruntime": ("fp32",)}  # what is measured
@@ -146,7 +146,7 @@ class EndToEnd(engines.Shape):
         asked = {f"{name}, {_counted(n, 'vehicle')}": (way, n) for name, way in ways for n in numbers}
         samples = collections.defaultdict(list)
         for turn in range(rounds):
-            for name in list(asked)[:: -1 if turn % 2 else 1]:
+            for name in order(asked, turn):
                 samples[name].append(self.several(*asked[name]))
         return {"decoder": decoder, "depth": DEPTH, "cores": cores.count(), "throughput_rounds": rounds,
                 "throughput": {name: _middle(samples[name]) for name in asked}}  # fmt: skip
@@ -215,7 +215,7 @@ def latencies(runs, given, rounds):
     """Milliseconds of a frame from its files to its boxes, and of every stage, in turns; `runs`: name -> function."""
     whole, stages = ({name: collections.defaultdict(list) for name in runs} for _ in range(2))
     for turn in range(rounds + 1):
-        for name in list(runs)[:: -1 if turn % 2 else 1]:
+        for name in order(runs, turn):
             begun = time.perf_counter()
             for done in runs[name](given):
                 ended = time.perf_counter()

@@ -4,7 +4,7 @@ import collections
 import itertools
 import time
 
-from helpers.benchmark import Timing
+from helpers.benchmark import Timing, order
 
 KINDS = ("ttft", "tpot", "frame", "gpu_prefill", "gpu_step")
 
@@ -54,7 +54,7 @@ def measure(speakers, prompt, tokens, rounds, kinds=KINDS):
     for one in speakers.values():
         one.whole(prompt, min(tokens, 4))
     for turn in range(rounds):
-        for name in list(speakers)[:: -1 if turn % 2 else 1]:
+        for name in order(speakers, turn):
             for kind, found in _round(speakers[name], prompt, tokens, kinds).items():
                 samples[name][kind] += found
     return {name: {kind: Timing(found[kind]) for kind in kinds} for name, found in samples.items()}

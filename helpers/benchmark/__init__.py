@@ -16,7 +16,8 @@ from helpers.arguments import typed
 from helpers.benchmark.timing import Comparison, Timing, pace
 from helpers.errors import BadInput
 
-__all__ = ["Comparison", "Timing", "compare", "compare_engines", "end_to_end", "latency", "pace", "roofline"]
+__all__ = ["Comparison", "Timing", "compare", "compare_engines", "end_to_end", "latency", "order", "pace",
+           "roofline"]  # fmt: skip
 
 Clock = Callable[[], float]
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -63,7 +64,7 @@ def compare(
             fn()
     samples = {name: [] for name in functions}
     for turn in progress(range(rounds)):
-        for name in _order(functions, turn):
+        for name in order(functions, turn):
             samples[name].append(_calls(functions[name], iterations, clock))
     return _comparison(samples, baseline)
 
@@ -90,7 +91,7 @@ def compare_engines(
     _check(warmup=(warmup, 0), iterations=(iterations, 1), rounds=(rounds, 1), feeds=(len(feeds), 1))
     found = {name: [] for name in engines}
     for turn in progress(range(rounds)):
-        for name in _order(engines, turn):
+        for name in order(engines, turn):
             found[name].append(engines[name].time(feeds[turn % len(feeds)], warmup, iterations))
     kinds = [kind for kind in found[baseline][0] if all(kind in turns[0] for turns in found.values())]
     return {
@@ -107,8 +108,8 @@ def _baseline(named: Mapping[str, Any], baseline: str | None, noun: str) -> str:
     return chosen
 
 
-def _order(named, turn):
-    """Names in their order, every other turn backwards."""
+def order(named: Iterable[str], turn: int) -> list[str]:
+    """Names in their order, every other turn backwards, so that none is always the first."""
     return list(named)[:: -1 if turn % 2 else 1]
 
 

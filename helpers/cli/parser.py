@@ -34,6 +34,14 @@ class Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
+def positive(text: str) -> float:
+    """A finite number above 0, as the `type` of an option."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: a number above 0 is wanted")
+    return number
+
+
 def _path(text):
     if not text:
         raise argparse.ArgumentTypeError("'' is no path")

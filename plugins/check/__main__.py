@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from helpers.cli.parser import positive
 from helpers.errors import BadInput
 from helpers.files import atomic, check_target
 from helpers.ops import library
@@ -101,14 +102,6 @@ def keep(found: dict | list, path: Path | None) -> None:
             part.write_text(json.dumps(found, indent=1))
 
 
-def _seconds(text: str) -> float:
-    """A finite number above 0."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: a number above 0 is wanted")
-    return number
-
-
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m plugins.check", description="Prove the kernels of the operators.")
     parser.add_argument("library", nargs="?", type=Path, help="default: the kernels in plugins/build, made if stale")
@@ -128,7 +121,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--tools", nargs="+", choices=sanitizer.TOOLS, metavar="TOOL", default=[],
                         help=f"the small calls under compute-sanitizer: {', '.join(sanitizer.TOOLS)}")  # fmt: skip
     parser.add_argument(
-        "--limit", type=_seconds, default=600, metavar="SECONDS", help="for an operator under a tool (600)"
+        "--limit", type=positive, default=600, metavar="SECONDS", help="for an operator under a tool (600)"
     )
     parser.add_argument("--sanitizer", default="compute-sanitizer", metavar="PROGRAM", help="another compute-sanitizer")
     parser.add_argument("--profile", action="store_true", help="what limits the published calls, by Nsight Compute")

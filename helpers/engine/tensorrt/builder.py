@@ -63,13 +63,7 @@ def build(
         if calibrator:
             stack.callback(calibrator.close)
         _open_timing_cache(config, options.timing_cache, known)
-        with signals.deferred():
-            plan = builder.build_serialized_network(network, config)
-        held = 0
-        if plan is None and constrained and not calibrator:
-            held = constraints.hold_constants(trt, network, constrained)
-            with signals.deferred():
-                plan = builder.build_serialized_network(network, config) if held else None
+        plan, held = _serialized(trt, builder, network, config, {} if calibrator else constrained)
         if calibrator and calibrator.error:
             raise calibrator.error
         if plan is None:
@@ -101,16 +95,26 @@ def draft(options: BuilderOptions, known: versions.Facts, half: bool) -> Iterato
                 trt, config, options, versions.flags(known, options.precision, False, half, cuda.device().capability)
             )
             _open_timing_cache(config, options.timing_cache, known)
-            with signals.deferred():
-                plan = builder.build_serialized_network(network, config)
-                again = plan is None and known.weak_typing
-                if again and constraints.hold_constants(trt, network, constraints.given(trt, network)):
-                    plan = builder.build_serialized_network(network, config)
+            constrained = constraints.given(trt, network) if known.weak_typing else {}
+            plan, _ = _serialized(trt, builder, network, config, constrained)
             if plan is not None:
                 _save_timing_cache(config, options.timing_cache)
             return plan
 
         yield Draft(trt, network, options.precision == "strong", log, serialize)
+
+
+def _serialized(trt, builder, network, config, constrained):
+    """(the engine's bytes or None, number of held constants): what is refused with layers whose precision is
+    `constrained`, index -> precision, is asked for once more with the constants before them held as well.
+    """
+    with signals.deferred():
+        plan = builder.build_serialized_network(network, config)
+    held = constraints.hold_constants(trt, network, constrained) if plan is None else 0
+    if held:
+        with signals.deferred():
+            plan = builder.build_serialized_network(network, config)
+    return plan, held
 
 
 def _check_graph(onnx_path, options, quantized):

@@ -78,7 +78,7 @@ def time_step(arguments: argparse.Namespace, path: Path, command: str) -> int:
 
 def sanitize(arguments: argparse.Namespace, path: Path, command: str) -> int:
     """Each operator under each of the sanitizer's tools; 1 if one finds something or does not end."""
-    given = arguments.sanitizer, arguments.tools, arguments.operators, arguments.limit, arguments.device
+    given = arguments.sanitizer, arguments.tools, arguments.operators, arguments.limit, arguments.device, arguments.jobs
     found = about(path, arguments.device) | {"tools": sanitizer.rows(path, *given)}
     keep(found, arguments.json)
     if arguments.record:
@@ -123,6 +123,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--limit", type=positive, default=600, metavar="SECONDS", help="for an operator under a tool (600)"
     )
+    parser.add_argument("--jobs", type=int, choices=range(1, 33), default=1, metavar="N",
+                        help="so many of these processes at once, 1 to 32 (1)")  # fmt: skip
     parser.add_argument("--sanitizer", default="compute-sanitizer", metavar="PROGRAM", help="another compute-sanitizer")
     parser.add_argument("--profile", action="store_true", help="what limits the published calls, by Nsight Compute")
     parser.add_argument("--profiler", default="ncu", metavar="PROGRAM", help="another ncu")

@@ -3,11 +3,13 @@
 One that does not end in its time, or that crashes, says so and leaves the others.
 """
 
+import itertools
 import json
 import re
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +20,29 @@ FOUND = 9  # exit code of the sanitizer if it found something
 SUMMARY = re.compile(r"^=+ .*SUMMARY: (\d+) (?:error|hazard)", re.MULTILINE)
 
 
-def rows(path: Path, program: str, tools: list[str], names: list[str], limit: float, device: str) -> list[dict]:
+def rows(
+    path: Path, program: str, tools: list[str], names: list[str], limit: float, device: str, jobs: int = 1
+) -> list[dict]:
     """What the tools find while the operators' small calls run.
 
     Args:
         path: the library of kernels.
         program: compute-sanitizer, as a shell finds it.
         limit: seconds for one operator under one tool.
+        jobs: how many of these processes at once.
 
     Returns:
         dicts of tool, operator, seconds, and either cases, wrong and errors or why there are none: ended.
     """
     there(program, "compute-sanitizer, which comes with CUDA", "--sanitizer PROGRAM")
-    found = []
-    for tool in tools:
-        for name in names:
-            print(f"{tool}, {name} ...", end=" ", flush=True)
-            row = {"tool": tool, "operator": name} | _run(path, program, tool, name, limit, device)
-            print(verdict(row), f"{row['seconds']:.0f} s", flush=True)
-            found.append(row)
-    return found
+
+    def tried(tool, name):
+        row = {"tool": tool, "operator": name} | _run(path, program, tool, name, limit, device)
+        print(f"{tool}, {name}: {verdict(row)}, {row['seconds']:.0f} s", flush=True)
+        return row
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(lambda pair: tried(*pair), itertools.product(tools, names)))
 
 
 def verdict(row: dict[str, Any]) -> str:

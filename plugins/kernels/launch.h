@@ -96,7 +96,8 @@ struct PerThread {
 
 // A block of kThreads threads that work together. `each(f)` runs f(thread) in all of them and waits until all are done;
 // what one thread keeps from one phase to the next lies in a `PerThread`, what they share in the body's `Shared`.
-// `sum_warps` gives every thread the sums over the 32 of its warp, in one order on every machine.
+// `apart(f)` is the same without the wait. `join` gives a thread what its own numbers and those of the threads whose index
+// differs in the bits from kFirst down to kLast make together. `sum_warps` gives every thread the sums over the 32 of its warp, in one order on every machine.
 struct Block {
   int index, count;
 
@@ -107,6 +108,33 @@ struct Block {
     __syncthreads();
 #else
     for (int thread = 0; thread < kThreads; ++thread) phase(thread);
+#endif
+  }
+
+  template <typename Phase>
+  ONRAMP_DEVICE void apart(Phase phase) const {
+#ifdef __CUDACC__
+    phase(static_cast<int>(threadIdx.x));
+#else
+    for (int thread = 0; thread < kThreads; ++thread) phase(thread);
+#endif
+  }
+
+  template <int kFirst, int kLast, typename Parts, typename Join>
+  ONRAMP_DEVICE void join(PerThread<Parts>& parts, Join join) const {
+    constexpr int kCount = sizeof(Parts::item) / sizeof(float);
+    ONRAMP_UNROLL(8)
+    for (int offset = kFirst; offset >= kLast; offset /= 2)
+#ifdef __CUDACC__
+      ONRAMP_UNROLL(64)
+      for (int i = 0; i < kCount; ++i)
+        parts.own.item[i] = join(parts.own.item[i], __shfl_xor_sync(~0u, parts.own.item[i], offset));
+#else
+      for (int thread = 0; thread < kThreads; ++thread)
+        for (int i = 0; i < kCount && !(thread & offset); ++i) {
+          float &own = parts[thread].item[i], &other = parts[thread | offset].item[i];
+          own = other = join(own, other);
+        }
 #endif
   }
 

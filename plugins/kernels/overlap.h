@@ -96,16 +96,23 @@ inline bool overlapping() {
 
 #ifdef __CUDACC__
 template <typename Kernel, typename... Arguments>
-int launch_overlapping(Kernel kernel, int64_t count, void* stream, const Arguments&... arguments) {
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
+int launch_overlapping(Kernel kernel, int cluster, int64_t count, void* stream, const Arguments&... arguments) {
+  cudaLaunchAttribute attributes[2]{};
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(count));
   config.blockDim = dim3(kThreads);
   config.stream = static_cast<cudaStream_t>(stream);
-  config.attrs = &attribute;
-  config.numAttrs = overlapping() ? 1 : 0;
+  config.attrs = attributes;
+  if (overlapping()) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (cluster > 1) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = cluster, attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+  }
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 #endif
@@ -116,7 +123,7 @@ int for_each_block_overlapping(const Body& body, int64_t count, void* stream) {
 #ifdef __CUDACC__
   if (count < 0 || count > INT32_MAX) return cudaErrorInvalidValue;
   if (count == 0) return cudaSuccess;
-  return launch_overlapping(blocks<kResident, Body>, count, stream, body);
+  return launch_overlapping(blocks<kResident, Body>, 1, count, stream, body);
 #else
   return for_each_block<kResident>(body, count, stream);
 #endif
@@ -128,7 +135,7 @@ int for_each_overlapping(const Body& body, int64_t count, void* stream) {
 #ifdef __CUDACC__
   if (count < 0 || count > INT32_MAX - kThreads) return cudaErrorInvalidValue;
   if (count == 0) return cudaSuccess;
-  return launch_overlapping(each<Body>, (count + kThreads - 1) / kThreads, stream, body, static_cast<int>(count));
+  return launch_overlapping(each<Body>, 1, (count + kThreads - 1) / kThreads, stream, body, static_cast<int>(count));
 #else
   return for_each(body, count, stream);
 #endif

@@ -14,7 +14,8 @@ OPERATORS = {
 STEPS = {  # the end of a record's name, and the beginning of its step's metric: what the row is called
     ("1.1b-first-attention", ""): "1.1B: ordinary launches, the first attention",
     ("1.1b-ordinary", ""): "attention loads a tile at once, 32 splits",
-    ("1.1b", ""): "**programmatic launch: the products and attention as they are**",
+    ("1.1b-two-launches", ""): "programmatic launch",
+    ("1.1b", ""): "**the norm's weights before the wait, attention in one launch: the kernels as they are**",
     ("1.1b", "best_"): "its products divided as was fastest for each",
     ("1.1b-held", ""): "first weights in registers before the wait",
     ("1.1b-held-loads", ""): "and the cache's first tile, and the norm's weights",

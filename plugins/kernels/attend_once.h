@@ -17,8 +17,9 @@ struct Floats {
 template <typename T, int kDims, int kHeads>  // query heads of one key head, which a cluster computes
 struct AttendOnce {
   static constexpr int kBlocks = 8, kWarps = kThreads / kWarp, kParts = kBlocks * kWarps;
-  static constexpr int kLanes = kDims / 8, kSlots = kWarp / kLanes;      // threads of a slot; slots of an access
-  static constexpr int kLoads = (kDims == 128 && kHeads > 1 ? 24 : 48) / kSlots / static_cast<int>(sizeof(T));  // of a thread for a tile
+  static constexpr int kLanes = kDims / 8, kSlots = kWarp / kLanes;  // threads of a slot; slots of an access
+  static constexpr int kRoom = kDims == 128 && kHeads > 1 ? 24 : 48;  // what fits into registers: slots times bytes
+  static constexpr int kLoads = kRoom / kSlots / static_cast<int>(sizeof(T));  // of a thread for a tile
   static constexpr int kTile = kLoads * kSlots * kWarps;
   static constexpr float kLowest = -1e30f;  // less than any score; a difference of two such is a number
   struct Shared {
@@ -134,13 +135,16 @@ struct AttendOnce {
   }
 
   ONRAMP_DEVICE static int first(int thread) { return thread % kLanes * 8; }
-  ONRAMP_DEVICE static int slot(int thread, int tile, int load) { return tile + load * kSlots * kWarps + thread / kLanes; }
+  ONRAMP_DEVICE static int slot(int thread, int tile, int load) {
+    return tile + load * kSlots * kWarps + thread / kLanes;
+  }
 
   ONRAMP_DEVICE void fetch(int thread, const Place& at, int tile, const T* cache, Tile& into) const {
     const T* address = cache + of.slot(at.row, at.kv_head, slot(thread, tile, 0)) + first(thread);
     ONRAMP_UNROLL(16)
     for (int i = 0; i < kLoads; ++i)
-      if (slot(thread, tile, i) < at.end) into.item[i] = *reinterpret_cast<const Eight*>(address + i * kSlots * kWarps * kDims);
+      if (slot(thread, tile, i) < at.end)
+        into.item[i] = *reinterpret_cast<const Eight*>(address + i * kSlots * kWarps * kDims);
   }
 
   // The queries, scaled so that weights are powers of two; the new token's key and value in the block that sees it.
@@ -161,7 +165,8 @@ struct AttendOnce {
   ONRAMP_DEVICE void score(int thread, const Place& at, int tile, State& state, Scores& scores) const {
     ONRAMP_UNROLL(16)
     for (int i = 0; i < kLoads; ++i) {
-      if (slot(thread, tile, i) == at.position) admit(thread, at, state.fresh, state.keys.item[i], state.values.item[i]);
+      if (slot(thread, tile, i) == at.position)
+        admit(thread, at, state.fresh, state.keys.item[i], state.values.item[i]);
       const Pack<float, 8> key = widened(state.keys.item[i]);
       ONRAMP_UNROLL(16)
       for (int head = 0; head < kHeads; ++head) {

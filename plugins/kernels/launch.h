@@ -95,9 +95,10 @@ struct PerThread {
 };
 
 // A block of kThreads threads that work together. `each(f)` runs f(thread) in all of them and waits until all are done;
-// what one thread keeps from one phase to the next lies in a `PerThread`, what they share in the body's `Shared`.
-// `apart(f)` is the same without the wait. `join` gives a thread what its own numbers and those of the threads whose index
-// differs in the bits from kFirst down to kLast make together. `sum_warps` gives every thread the sums over the 32 of its warp, in one order on every machine.
+// `apart(f)` is the same without the wait. What one thread keeps from one phase to the next lies in a `PerThread`, what
+// they share in the body's `Shared`. `join` gives a thread what its own numbers and those of the threads whose index
+// differs in the bits from kFirst down to kLast make together; `sum_warps` gives every thread the sums over the 32 of
+// its warp, in one order on every machine.
 struct Block {
   int index, count;
 

@@ -26,6 +26,8 @@ from ci.lessons.learner import clear, exercises
 from helpers.turns import VARIABLE, Turns
 
 REFUSALS = ("AssertionError", "Wrong")  # Wrong is the AssertionError of helpers.exercise
+# What a lesson imports stays. To look for garbage in it as often as Python does takes up to a tenth of a lesson's time.
+SELDOM = 50_000, 20, 100
 LEAST_MESSAGE = 20  # characters of help in a failing check
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -112,6 +114,7 @@ class ReportingEngine(NBClientEngine):
         turns = ReportingClient.turns
         environment = os.environ | {VARIABLE: turns.variable() if turns else ""}
         descriptors = turns.descriptors if turns else ()
+        options["extra_arguments"] = [f"--IPKernelApp.exec_lines=__import__('gc').set_threshold{SELDOM}"]
         client = ReportingClient(nb_man, kernel_name=kernel_name, **options)
         return client.execute(env=environment, pass_fds=descriptors)
 

@@ -1,5 +1,6 @@
 """`make test`: which stages run, what is counted, and that nothing broken counts as passed."""
 
+import gc
 import json
 import sys
 
@@ -153,3 +154,7 @@ def test_two_tests_of_one_tree_do_not_meet(stages, capfd):
         assert test.main(["lint"]) == 2
     assert "a test of this tree that another process is at" in capfd.readouterr().err
     assert run("lint", capfd=capfd) == (0, "total: 1 passed, 0 failed")
+
+
+def test_garbage_is_looked_for_while_tests_run_but_not_in_what_collecting_made():
+    assert gc.isenabled() and gc.get_freeze_count() > 100_000

@@ -67,7 +67,9 @@ def double(x):
     "says_little": "# %% Exercise 1: triples\n# says: triple\ndef double(x):\n    return 3 * x\n",
 }
 NOTEBOOKS = {
-    "passes": lesson(code("print('FAST is', FAST)"), *exercise(), code("assert double(3) == 6")),
+    "passes": lesson(
+        code("import gc\nprint('FAST is', FAST, gc.get_threshold())"), *exercise(), code("assert double(3) == 6")
+    ),
     "fails": lesson(code("1 + 1"), code("def broken():\n    raise ValueError('nothing here')\nbroken()")),
     "dies": lesson(code("import os\nos._exit(3)")),
     "exits_last": lesson(code("1"), code("import os\nos._exit(0)")),

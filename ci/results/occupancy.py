@@ -7,12 +7,6 @@ from ci.results.recorded import CPU, GPU, day, figure, markdown, on_gpu, rounded
 from helpers.errors import BadInput
 
 BEFORE = "2026-11-28"  # the day of the graph whose head enlarged volumes before it predicted
-LABELS = {
-    "fp32-plugin": "FP32", "tf32-plugin": "TF32", "fp16-plugin": "FP16, what needs it in FP32",
-    "qdq-tf32-plugin": "INT8 by Q/DQ, the rest TF32", "qdq-plugin": "INT8 by Q/DQ, the rest FP16",
-    "fp16-all-plugin": "FP16 everywhere: the control", "create-engine": "`create_engine --fp16`",
-}  # fmt: skip
-ON_CPU = {"fp32": "ONNX Runtime FP32, on a CPU", "qdq": "ONNX Runtime, INT8 by Q/DQ, on a CPU"}
 TIMES = {
     "pytorch-fp32": "PyTorch eager FP32", "pytorch-tf32": "PyTorch eager, TF32 allowed",
     "pytorch-fp16": "PyTorch eager FP16", "pytorch-fp32-kernels": "eager with our kernels, FP32",
@@ -31,19 +25,20 @@ TIMES = {
 }  # fmt: skip
 BY_TYPE = {"plugins": ("PluginV2",), "enlarged volumes": ("Resize",), "changes of layout": ("Reformat",),
            "fused by Myelin": ("Myelin",)}  # fmt: skip
-TIMES_BEFORE = {
-    "pytorch-fp32": "PyTorch eager FP32", "pytorch-tf32": "PyTorch eager, TF32 allowed",
-    "pytorch-fp16": "PyTorch eager FP16", "pytorch-fp32-kernels": "the same with our kernels, FP32",
-    "pytorch-tf32-kernels": "TF32", "pytorch-fp16-kernels": "FP16",
-    "pytorch-compile-tf32-kernels": "torch.compile with our kernels, TF32", "pytorch-compile-fp16-kernels": "FP16",
-    "tensorrt-fp16-plugin": "TensorRT FP16, what needs it in FP32",
+SCORED = {  # what only the mini has, whose accuracy counts and not its time
+    "tensorrt-fp16-all-plugin": "TensorRT, FP16 everywhere: the control",
+    "tensorrt-create-engine": "TensorRT, `create_engine --fp16`",
+    "onnxruntime-fp32": "ONNX Runtime FP32, on a CPU", "onnxruntime-qdq": "ONNX Runtime, INT8 by Q/DQ, on a CPU",
 }  # fmt: skip
 
 
 def occupancy(results):
     """Accuracy of the trained mini FB-OCC on the GPU, then on a CPU, and how far it is from ONNX Runtime."""
-    found = [(_recorded(results, f"fbocc-mini-tensorrt-{name}"), label) for name, label in LABELS.items()]
-    found += [(_recorded(results, f"fbocc-mini-onnxruntime-{name}", CPU), label) for name, label in ON_CPU.items()]
+    found = [
+        (_recorded(results, f"fbocc-mini-{name}", CPU if name.startswith("onnxruntime") else GPU), label)
+        for name, label in (TIMES | SCORED).items()
+        if not name.startswith("pytorch")
+    ]
     return markdown([{
         "": label + ", the later graph" * _later(record),
         "mIoU": figure(record, "mIoU", 2),
@@ -56,13 +51,13 @@ def occupancy(results):
 
 def occupancy_before(results):
     """Latency of FB-OCC at its published size as its graph was on the day `BEFORE`, beside PyTorch."""
-    of_before = {name: results.latest(f"fbocc-published-{name}", at=BEFORE) for name in TIMES_BEFORE}
-    return _times(results, of_before, TIMES_BEFORE)
+    found = {name: _recorded(results, f"fbocc-published-{name}", at=BEFORE) for name in TIMES}
+    return _times(results, {name: record for name, record in found.items() if record})
 
 
 def occupancy_times(results):
     """The same of the graph of today."""
-    return _times(results, today(results), TIMES)
+    return _times(results, today(results))
 
 
 def occupancy_profiles(results):
@@ -97,10 +92,10 @@ def missing(results):
     return "; ".join(label for name, label in TIMES.items() if name not in there) or "nothing"
 
 
-def _recorded(results, name, on=GPU):
+def _recorded(results, name, on=GPU, at=""):
     """The latest record of a name, None where there is none."""
     try:
-        return results.latest(name, on)
+        return results.latest(name, on, at)
     except BadInput:
         return None
 
@@ -110,12 +105,12 @@ def _later(record):
     return record is not None and str(day(record).date()) > BEFORE
 
 
-def _times(results, found, labels):
+def _times(results, found):
     rows = []
     for name, record in found.items():
         level = record.metrics.get("builder_level")
         rows.append({
-            "": labels[name] + f" (builder level {level})" * (level is not None),
+            "": TIMES[name] + f" (builder level {level})" * (level is not None),
             **on_gpu(record),
             "queued in, ms": figure(record, "enqueue_ms_p50", 1),
             "with copies, ms": figure(record, "host_ms_p50", 1),

@@ -72,7 +72,7 @@ TODAY = "2026-11-29T12:00:00+00:00"
 
 
 def test_a_graph_before_and_the_one_of_today_share_no_table(recorded_as):
-    times = {f"fbocc-published-{name}": 1.0 for name in {**occupancy.TIMES, **occupancy.TIMES_BEFORE}}
+    times = {f"fbocc-published-{name}": 1.0 for name in occupancy.TIMES}
     of_before = [record(name, {"gpu_ms_p50": 8.0}, date=f"{occupancy.BEFORE}T12:00:00+00:00") for name in times]
     today = [record(name, {"gpu_ms_p50": 4.0, "enqueue_ms_p50": 2.0}, date=TODAY) for name in times]
     found = recorded_as(*of_before, *today)
@@ -84,7 +84,7 @@ def test_a_graph_before_and_the_one_of_today_share_no_table(recorded_as):
 
 def test_a_row_of_today_s_graph_stands_there_once_it_is_measured(recorded_as):
     old = [record(f"fbocc-published-{name}", {"gpu_ms_p50": 8.0}, date=f"{occupancy.BEFORE}T12:00:00+00:00")
-           for name in occupancy.TIMES_BEFORE]  # fmt: skip
+           for name in occupancy.TIMES]  # fmt: skip
     new = record("fbocc-published-tensorrt-fp16-plugin", {"gpu_ms_p50": 6.0, "builder_level": 2}, date=TODAY)
     profile = {"type/CaskConvolution_ms": 2.0, "type/CaskGemmConvolution_ms": 1.0, "type/PluginV2_ms": 0.5,
                "type/Myelin_ms": 0.25, "type/Other_ms": 0.125, "sum_ms": 3.875}  # fmt: skip
@@ -109,8 +109,8 @@ def test_accuracy_says_which_graph_a_row_is_of(recorded_as):
     on_cpu = record("fbocc-mini-onnxruntime-qdq", scores, "Intel, 2 cores", TODAY)
     found = recorded_as(on_cpu, *(record(name(end), scores, date=date) for end, date in dates.items()))
     labels = [row[0] for row in rows(occupancy.occupancy(found))[1:]]
-    ends = ["INT8 by Q/DQ, the rest TF32, the later graph", "ONNX Runtime, INT8 by Q/DQ, on a CPU, the later graph"]
-    assert labels == ["FP32", *ends]
+    later = ["TensorRT, INT8 by Q/DQ, the rest TF32", "ONNX Runtime, INT8 by Q/DQ, on a CPU"]
+    assert labels == ["TensorRT FP32", *(f"{label}, the later graph" for label in later)]
 
 
 def test_all_that_is_timed_of_fbocc_has_a_row():

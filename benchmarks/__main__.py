@@ -31,7 +31,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from benchmarks.session import CHOSEN, Session, claim
+from benchmarks.session import Session, claim
 from benchmarks.systems import SYSTEMS
 from helpers import processes
 from helpers.cli.parser import positive
@@ -60,11 +60,7 @@ def main(argv=None):
     options = parse(argv)
     command = shlex.join(["python", "-m", "benchmarks", *argv])
     session = Session(options.work, options.only, options.budget, options.retry, command, options.commit)
-    CHOSEN[:] = [f"--{key}={value}" for key, value in options.chosen.items() if value]
-    try:
-        return run(session, options)
-    finally:
-        CHOSEN.clear()
+    return run(session, options)
 
 
 def run(session, options):
@@ -139,8 +135,7 @@ def parse(argv):
     options = parser.parse_args(argv)
     if options.plugin and not os.path.isfile(options.plugin):
         parser.error(f"--plugin {options.plugin}: no such file (fix: make -C plugins TENSORRT_INCLUDE=DIR)")
-    other = options.system != parser.get_default("system")
-    options.chosen = {"system": other and options.system, "projection": options.projection}
+    options.preparing = preparing(options, parser.get_default("system"))
     options.system = SYSTEMS[options.system]
     if options.projection:
         if options.projection not in options.system.projections:
@@ -156,6 +151,13 @@ def parse(argv):
     trial = options.tiny or options.runtime != "tensorrt"
     options.out = options.out or (options.work / "records" if trial else ROOT / "results")
     return options
+
+
+def preparing(options, usual):
+    """The command that writes what the other stages read; `usual` is the system of a call that names none."""
+    chosen = {"system": options.system != usual and options.system, "projection": options.projection}
+    chosen |= {"work": shlex.quote(str(options.work))}
+    return " ".join(["python -m benchmarks prepare", *(f"--{key}={value}" for key, value in chosen.items() if value)])
 
 
 if __name__ == "__main__":

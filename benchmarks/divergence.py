@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 from benchmarks import engines
-from benchmarks.session import of_file, preparing
+from benchmarks.session import of_file
 from helpers import precision
 from helpers.engine import cache
 from helpers.errors import BadInput
@@ -60,18 +60,18 @@ def run(session, options):
     for name, case in CASES.items():
         if options.runtime != "tensorrt" and "fp16" in name:
             continue
-        path = graph(session.work, case)
+        path = graph(session.work, case, options.preparing)
         settings = build_options(shape, case)
         depends = {"graph": of_file(path), "settings": {**settings, "timing_cache": None}}
         work = lambda n=name, c=case, p=path, s=settings: search(shape, n, c, p, p, s)  # noqa: E731
         session.piece(f"divergence/{name}", work, case.seconds, depends)
 
 
-def graph(work, case):
-    """The ONNX file of a case."""
+def graph(work, case, fix):
+    """The ONNX file of a case; BadInput, which names `fix`, if it is not there."""
     path = engines.graph(work, "mini", case.engine)
     if not path.is_file():
-        raise BadInput(path, "no such file", "what the stage prepare writes", preparing(work))
+        raise BadInput(path, "no such file", "what the stage prepare writes", fix)
     return path
 
 

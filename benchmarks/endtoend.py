@@ -64,7 +64,7 @@ class EndToEnd(engines.Shape):
     @functools.cached_property
     def given(self):
         """The frames that the stage prepare wrote; as many as are timed, the whole split of the mini."""
-        return shots.read(self.work / "pictures" / self.shape)
+        return shots.read(self.work / "pictures" / self.shape, self.options.preparing)
 
     def run(self, decoder):
         _ = self.given  # which have to be there before anything is built

@@ -11,7 +11,7 @@ from benchmarks.apart import apart
 from benchmarks.built import both, summed, told
 from benchmarks.measured import GRAPH, PLUGIN, SINGLE, bare
 from benchmarks.rows import CONTROL, names, spec
-from benchmarks.session import of_file, preparing
+from benchmarks.session import of_file
 from helpers import benchmark, engine
 from helpers import graph as graph_file
 from helpers.errors import BadInput, reason
@@ -50,7 +50,7 @@ class Shape:
     @functools.cached_property
     def frames(self):
         """What the stage prepare wrote."""
-        return frames.Frames(self.work / "frames" / self.shape)
+        return frames.Frames(self.work / "frames" / self.shape, self.options.preparing)
 
     def run(self):
         built, _ = {}, self.frames  # which have to be there before anything is built
@@ -81,7 +81,7 @@ class Shape:
         defined = name in definitions.ENGINES
         source = definitions.index(self.work, self.shape) if defined else graph(self.work, self.shape, name)
         if not source.is_file():
-            print(f"{self.prefix}/build/{name}: {source.relative_to(self.work)} is absent: {preparing(self.work)}")
+            print(f"{self.prefix}/build/{name}: {source.relative_to(self.work)} is absent: {self.options.preparing}")
             self.session.failed += [f"{self.prefix}/build/{name}"] * self.session.wants(f"{self.prefix}/build/{name}")
             return None
         if defined:

@@ -11,7 +11,7 @@ from helpers.files import sha256
 def run(session, options):
     """Score every `.npz` of the mini's outputs."""
     dataset = open_dataset(options.data, "v1.0-mini", "mini_val")
-    tokens = Frames(session.work / "frames" / "mini").tokens
+    tokens = Frames(session.work / "frames" / "mini", options.preparing).tokens
     for path in sorted((session.work / "outputs" / "mini").glob("*.npz")):
         depends = sha256(path)
         session.piece(

@@ -5,7 +5,6 @@ import json
 import numpy as np
 
 from benchmarks import stored
-from benchmarks.session import preparing
 from helpers.files import atomic
 from helpers.sequence import Step, beginning, rollout
 
@@ -15,14 +14,16 @@ TINY = np.finfo(np.float32).tiny
 class Frames:
     """The frames that the stage `prepare` wrote: iterates over steps, whose frame is the sample token.
 
+    Args:
+        fix: the command that writes them.
+
     Attributes:
         tokens: sample tokens, in order.
     """
 
-    def __init__(self, folder, limit=None):
-        fix = preparing(folder.parents[1])  # WORK/frames/SHAPE
+    def __init__(self, folder, fix):
         kept = stored.table(folder / "frames.json", ("tokens", "first"), fix)
-        self.tokens, self.first = kept["tokens"][:limit], kept["first"][:limit]
+        self.tokens, self.first = kept["tokens"], kept["first"]
         self.arrays = stored.arrays(folder, len(kept["tokens"]), fix)
 
     def __len__(self):

@@ -21,7 +21,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from benchmarks import stored
-from benchmarks.session import of_file, preparing
+from benchmarks.session import of_file
 from helpers import engine
 from helpers.errors import BadInput
 from helpers.files import atomic
@@ -167,7 +167,7 @@ def prepare(folder):
 def run(session, options):
     """Every group with the native layer, then with the rewrite, each in FP32 (without TF32) and FP16."""
     folder = session.work / "gridsample"
-    found = stored.table(folder / "groups.json", (), preparing(session.work))
+    found = stored.table(folder / "groups.json", (), options.preparing)
     for form, key in itertools.product(FORMS, found):
         make = lambda form=form, key=key: check(session, options, folder / key, found[key], form)  # noqa: E731
         session.piece(f"gridsample/{form}/{key}", make, SECONDS[form], of_file(folder / f"{key}.onnx"))

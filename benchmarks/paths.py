@@ -23,7 +23,7 @@ def run(session, options):
             print(f"{system.name} has no language model")
         return
     dataset = open_dataset(options.data, "v1.0-mini", "mini_val")
-    tokens, table = Frames(session.work / "frames/mini").tokens, system.config("mini").table
+    tokens, table = Frames(session.work / "frames/mini", options.preparing).tokens, system.config("mini").table
     language = sha256(*sorted(options.language.glob("*.safetensors")))
     spoken = planner.load(options.language)
     for path in sorted((session.work / "outputs/mini").glob("*.npz")):

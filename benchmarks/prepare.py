@@ -101,7 +101,7 @@ def _frames(work, options, shape):
     frames.write(
         work / "frames" / shape, itertools.islice(stream(dataset, options.system.config(shape)), _count(options, shape))
     )
-    return {"frames": len(frames.Frames(work / "frames" / shape)), "split": "mini_val"}
+    return {"frames": len(frames.Frames(work / "frames" / shape, options.preparing)), "split": "mini_val"}
 
 
 def _ends(work, options, shape):
@@ -138,7 +138,8 @@ def _preprocess_time(options, shape):
 def _reference(work, options, shape):
     out = work / "outputs" / shape / "onnxruntime-fp32.npz"
     with engine.load(work / "models" / f"{shape}.onnx", "onnxruntime") as network:
-        kept, config = frames.Frames(work / "frames" / shape), options.system.config(shape)
+        kept = frames.Frames(work / "frames" / shape, options.preparing)
+        config = options.system.config(shape)
         return frames.stream(network, kept, options.system, config, out)
 
 

@@ -91,7 +91,7 @@ def _compile(session, options, networks, made_of, chosen, suffix=""):
 def opened(options, shape):
     """(network, frames) of one shape."""
     network = options.system.network(shape, options.checkpoint)
-    return network, frames.Frames(options.work / "frames" / shape)
+    return network, frames.Frames(options.work / "frames" / shape, options.preparing)
 
 
 def _apart(function, *arguments):

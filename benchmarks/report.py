@@ -5,7 +5,6 @@ from pathlib import Path
 
 from benchmarks import comparison, measured, planned, roofline, scheduled
 from benchmarks.language import table
-from benchmarks.session import preparing
 from helpers import records
 from helpers.errors import BadInput
 from helpers.files import ROOT
@@ -19,7 +18,7 @@ def run(session, options):
     kind = "recorded" if options.out == ROOT / "results" else "measured"
     pieces = session.pieces()
     if not pieces:
-        raise BadInput(session.work, "no pieces", "what the other stages measured", preparing(session.work))
+        raise BadInput(session.work, "no pieces", "what the other stages measured", options.preparing)
     system = options.system
     name = system.recorded
     found = [*engines(pieces, name), *scaling(pieces, name), *gridsample(pieces), *divergence(pieces),

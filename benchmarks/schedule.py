@@ -13,7 +13,6 @@ from benchmarks.language import sizes
 from benchmarks.language.engines import AsGraph, Engines
 from benchmarks.measured import PLUGIN
 from benchmarks.scheduled import SIZE
-from benchmarks.session import preparing
 from helpers.benchmark import Timing
 
 VISION = ("pair", "smallest", "fp16", "fp16_norms", "qdq_tf32", "tf32", "fp32")  # by what one would deploy
@@ -42,7 +41,7 @@ class Schedule(Shape):
         if not (seen and forms):
             missing = " and ".join(["a vision engine"] * (not seen) + [f"both engines of {size}"] * (not forms))
             if self.session.wants(f"{self.prefix}/schedule"):
-                print(f"{self.prefix}/schedule: {missing} is not built yet ({preparing(self.work)})")
+                print(f"{self.prefix}/schedule: {missing} is not built yet ({self.options.preparing})")
                 self.session.failed.append(f"{self.prefix}/schedule")
             return
         for name, path in list(seen.items())[:MOST]:

@@ -9,7 +9,6 @@ import fnmatch
 import functools
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -28,14 +27,6 @@ REASONS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # t
 def of_file(path):
     """What a piece depends on if it measures a file: its name and digest, which `report` puts into the record."""
     return {"file": Path(path).name, "sha256": sha256(path)}
-
-
-CHOSEN = []  # options by which this run chose what it measures
-
-
-def preparing(work):
-    """The command that writes what the other stages read from a work folder."""
-    return " ".join(["python -m benchmarks prepare", *CHOSEN, f"--work={shlex.quote(str(work))}"])
 
 
 def claim(work, name, prepares):

@@ -6,7 +6,6 @@ import json
 import numpy as np
 
 from benchmarks import stored
-from benchmarks.session import preparing
 from helpers.errors import BadInput, foreign
 from helpers.files import atomic
 from helpers.pipeline import Shot
@@ -25,9 +24,8 @@ def write(folder, steps, pictures):
         (part / "shots.json").write_text(json.dumps(told))
 
 
-def read(folder):
-    """list[Shot], whose frame is the sample token; BadInput if they are not there or damaged."""
-    fix = preparing(folder.parents[1])
+def read(folder, fix):
+    """list[Shot], whose frame is the sample token; BadInput, which names `fix`, if they are not there or damaged."""
     told = stored.table(folder / "shots.json", ("first", "tokens"), fix)
     feeds = stored.arrays(folder, len(told["first"]), fix)
     with foreign(folder, stored.EXPECTED, fix):

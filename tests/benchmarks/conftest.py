@@ -27,7 +27,7 @@ def work(tmp_path, minidrive):
     calibration.noise(work / "calibration" / "mini.npz", SHAPES, 2)
     out = work / "outputs" / "mini" / "onnxruntime-fp32.npz"
     with engine.load(work / "models" / "mini.onnx", "onnxruntime") as network:
-        frames.stream(network, frames.Frames(work / "frames" / "mini"), SYSTEM, CONFIGS["mini"], out)
+        frames.stream(network, frames.Frames(work / "frames" / "mini", "the fix"), SYSTEM, CONFIGS["mini"], out)
     return work
 
 

@@ -69,7 +69,7 @@ def test_an_injected_fault_is_found_and_recorded(work, tmp_path, capsys, monkeyp
 
 
 def test_the_stage_runs_where_tensorrt_is_not(work, monkeypatch, capsys):
-    assert divergence.graph(work, divergence.CASES["qdq"]).name == "mini_qdq.onnx"
+    assert divergence.graph(work, divergence.CASES["qdq"], "the fix").name == "mini_qdq.onnx"
     assert measure_gpu.main(["divergence", f"--work={work}", "--runtime=onnxruntime", "--only", "fp32"]) == 0
     found = Session(work).result("divergence/fp32")
     assert not found["found"] and found["probes"] == 1 and 0 < found["worst_error"] < 1e-4 and found["frames"] == 2
@@ -79,7 +79,7 @@ def test_the_stage_runs_where_tensorrt_is_not(work, monkeypatch, capsys):
         measure_gpu.main(["divergence", f"--work={work}"]) == 2 and "--runtime=onnxruntime" in capsys.readouterr().err
     )
     with pytest.raises(BadInput, match="prepare"):
-        divergence.graph(work / "nothing", divergence.CASES["qdq"])
+        divergence.graph(work / "nothing", divergence.CASES["qdq"], "the fix")
 
 
 def test_settings_are_those_of_the_engines_but_for_the_timing_cache(work, tmp_path):

@@ -42,7 +42,7 @@ def small(monkeypatch, work, tmp_path):
     for camera in range(6):
         paths[camera] = tmp_path / f"{camera}.jpg"
         cv2.imwrite(str(paths[camera]), cv2.resize(random.integers(0, 255, (9, 16, 3), np.uint8), SIZE[::-1]))
-    kept = frames.Frames(work / "frames" / "mini")
+    kept = frames.Frames(work / "frames" / "mini", "the fix")
     steps = [Step(kept[index], index == 0, SimpleNamespace(image_paths=paths, token=kept.tokens[index]))
              for index in range(3)]  # fmt: skip
     shots.write(work / "pictures" / "mini", steps, config.pictures)
@@ -144,7 +144,7 @@ def test_libjpeg_turbo_goes_first(monkeypatch):
 
 def test_what_a_graph_prepares_is_held_against_the_host(small, tmp_path):
     """The right graph is within a hundredth of a step; one of another mean is not."""
-    config, given = SYSTEMS["bevformer"].config("mini"), shots.read(small / "pictures" / "mini")[:1]
+    config, given = SYSTEMS["bevformer"].config("mini"), shots.read(small / "pictures" / "mini", "the fix")[:1]
     wide, shape = dataclasses.replace(config, image_scale=0.37, image_size=(48, 64)), [1, 6, 3, 48, 64]
     identity = model([helper.make_node("Identity", ["image"], ["y"])], {"image": shape}, {"y": shape})
     found = {}

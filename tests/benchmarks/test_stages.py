@@ -356,8 +356,10 @@ def test_stages_without_their_machine_are_refused(work, minidrive, monkeypatch, 
 
 
 READERS = {  # piece of `prepare`: what reads it
-    "prepare/mini/frames": lambda session, options: frames.Frames(session.work / "frames" / "mini"),
-    "prepare/mini/export": lambda session, options: divergence.graph(session.work, divergence.CASES["fp32"]),
+    "prepare/mini/frames": lambda session, options: frames.Frames(session.work / "frames" / "mini", options.preparing),
+    "prepare/mini/export": lambda session, options: divergence.graph(
+        session.work, divergence.CASES["fp32"], options.preparing
+    ),
     "prepare/gridsample": gridsample.run,
 }
 
@@ -410,7 +412,7 @@ def test_outputs_that_are_not_finite_are_no_detections(work, minidrive):
     kept["outputs_coords"][3] = np.nan
     frames.save(path.with_name("bad.npz"), kept)
     dataset = open_dataset(minidrive, "v1.0-mini", "mini_val")
-    tokens = frames.Frames(work / "frames" / "mini").tokens
+    tokens = frames.Frames(work / "frames" / "mini", "the fix").tokens
     assert evaluate.score(path.with_name("bad.npz"), tokens, dataset, SYSTEM)["frames_not_finite"] == 1
     assert evaluate.score(path, tokens, dataset, SYSTEM)["finite"]
     assert frames.parity(path.with_name("bad.npz"), path)["outputs_coords_rel"] == "not finite"

@@ -26,11 +26,11 @@ def work(tmp_path):
 
 
 def rows(work):
-    return shots.read(work / "pictures/mini")
+    return shots.read(work / "pictures/mini", "the fix")
 
 
 def steps(work):
-    return list(frames.Frames(work / "frames/mini"))
+    return list(frames.Frames(work / "frames/mini", "the fix"))
 
 
 def test_what_was_written_is_read(work):
@@ -58,7 +58,7 @@ def test_a_network_that_keeps_its_states_is_streamed_without_its_inputs(work):
     system = types.SimpleNamespace(kept=lambda config, outputs: outputs)
     config = types.SimpleNamespace(states={"past": "sum"}, initial_states=lambda: {"past": np.zeros(1, np.float32)})
     network, out = Counting(), work / "out.npz"
-    assert frames.stream(network, frames.Frames(work / "frames/mini"), system, config, out) == {
+    assert frames.stream(network, frames.Frames(work / "frames/mini", "the fix"), system, config, out) == {
         "frames": 2, "finite": True}  # fmt: skip
     assert np.load(out)["sum"].tolist() == [[1], [3]] and network.resets == 1
 
@@ -93,7 +93,7 @@ def test_what_is_damaged_is_named_with_the_command_that_makes_it_again(work, rea
         path.write_text(content)
     else:
         np.save(path, content, allow_pickle=True)
-    with pytest.raises(BadInput, match=rf"{path.parent}(.|\n)*python -m benchmarks prepare --work={work}"):
+    with pytest.raises(BadInput, match=rf"{path.parent}(.|\n)*fix: *the fix"):
         read(work)
 
 

@@ -58,7 +58,7 @@ def test_it_is_measured_as_it_is_deployed():
 
 def options(work, runtime="tensorrt", limit=None, **more):
     given = {"runtime": runtime, "plugin": None, "system": SYSTEM, "tiny": False, "level": 1, "workspace": 64,
-             "tactic_sources": [], "limit": limit}  # fmt: skip
+             "tactic_sources": [], "limit": limit, "preparing": "python -m benchmarks prepare"}  # fmt: skip
     return types.SimpleNamespace(**given | more)
 
 

@@ -152,6 +152,15 @@ def log_sizes(boxes: Boxes) -> np.ndarray:
     return np.log(boxes.sizes)
 
 
+def box_code(code: Any, output: str) -> np.ndarray:
+    """A network's code of boxes, [N,10], as float64; BadInput for anything else, which names the `output` to pass."""
+    with foreign("box code", "numbers [N,10]", "pass one decoder level of the outputs"):
+        code = np.asarray(code, np.float64)
+    if code.ndim != 2 or code.shape[1] != 10:
+        raise BadInput("box code", f"shape {code.shape}", "[N,10]", f"pass one decoder level of {output}")
+    return code
+
+
 def _numbers(where, values, whole):
     """As float64, or int64 if they are to be `whole`."""
     expected, fix = "whole numbers" if whole else "numbers", "give one row per box"

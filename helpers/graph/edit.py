@@ -51,23 +51,14 @@ def subgraph(
     Raises: BadInput for a tensor that does not exist, outputs that need an input which is not listed, or an `out` that
         is the file of the model.
     """
-    for what, names in (("inputs", inputs), ("outputs", outputs)):
-        if isinstance(names, str):
-            raise BadInput(what, repr(names), "a list of names", f"pass [{names!r}]")
-    where, inputs, outputs = name_of(model), list(dict.fromkeys(inputs)), list(dict.fromkeys(outputs))
+    where, inputs, outputs = name_of(model), _names("inputs", inputs), _names("outputs", outputs)
     if not outputs:
         raise BadInput("outputs", "none", "at least one tensor", "name where the part ends")
     if not isinstance(model, onnx.ModelProto):
         check_output(out, model)
     model = read(model)
     known = values(model, where)
-    for name in (*inputs, *outputs):
-        if name not in known:
-            expected = f"e.g. {', '.join(difflib.get_close_matches(name, known, 3, 0.4))}"
-            raise BadInput(f"{where}: tensor {name}", "no such tensor", expected, "see graph.shapes(model)")
-    for name in inputs:
-        if kind_of(known[name]) != "tensor":
-            raise BadInput(f"{where}: input {name}", f"a {kind_of(known[name])}", "a tensor", "cut the graph behind it")
+    _check_ends(known, inputs, outputs, where)
     types = tensor_types(model, where)
     with located(where):
         made = cut(model, inputs, outputs, types)
@@ -78,6 +69,24 @@ def subgraph(
     for value in made.graph.output:
         value.CopyFrom(known[value.name])
     return save(made, out)
+
+
+def _names(what, names):
+    """The names as a list without repetition; BadInput for a single text."""
+    if isinstance(names, str):
+        raise BadInput(what, repr(names), "a list of names", f"pass [{names!r}]")
+    return list(dict.fromkeys(names))
+
+
+def _check_ends(known, inputs, outputs, where):
+    """BadInput for a name that no tensor of a graph has, and for an input that is a sequence or the like."""
+    for name in (*inputs, *outputs):
+        if name not in known:
+            expected = f"e.g. {', '.join(difflib.get_close_matches(name, known, 3, 0.4))}"
+            raise BadInput(f"{where}: tensor {name}", "no such tensor", expected, "see graph.shapes(model)")
+    for name in inputs:
+        if kind_of(known[name]) != "tensor":
+            raise BadInput(f"{where}: input {name}", f"a {kind_of(known[name])}", "a tensor", "cut the graph behind it")
 
 
 def cut(

@@ -26,6 +26,7 @@ from helpers.sequence import Step
 CONFIG = "detection_cvpr_2019"
 ERRORS = {"mATE": "trans_err", "mASE": "scale_err", "mAOE": "orient_err", "mAVE": "vel_err", "mAAE": "attr_err"}
 MOVING = 0.2  # m/s
+META = {f"use_{name}": name == "camera" for name in ("camera", "lidar", "radar", "map", "external")}  # of a submission
 # (attribute at rest, attribute when moving), the rule of BEVFormer's result formatter
 ATTRIBUTES = {
     "car": ("vehicle.parked", "vehicle.moving"),
@@ -70,15 +71,15 @@ def _in_ego(boxes, frame):
 def submission(results: dict[str, Boxes]) -> dict:
     """Global Boxes per sample token -> dict in the nuScenes detection result format (camera only), ready for json."""
     return {
-        "meta": {f"use_{name}": name == "camera" for name in ("camera", "lidar", "radar", "map", "external")},
+        "meta": META,
         "results": {token: _rows(token, boxes) for token, boxes in results.items()},
     }
 
 
-def _rows(token, boxes):
+def placed(token: str, boxes: Boxes) -> list[dict[str, Any]]:
+    """What a submission says of where each box is, whether it is a detection or a track. BadInput if not global."""
     if boxes.frame != "global":
         raise BadInput(f"results[{token}]", f"boxes in the {boxes.frame} frame", "the global frame", "use to_global()")
-    moving = np.hypot(*boxes.velocities.T) > MOVING
     return [
         {
             "sample_token": token,
@@ -86,11 +87,22 @@ def _rows(token, boxes):
             "size": boxes.sizes[i].tolist(),
             "rotation": [np.cos(boxes.yaws[i] / 2), 0.0, 0.0, np.sin(boxes.yaws[i] / 2)],
             "velocity": boxes.velocities[i].tolist(),
-            "detection_name": name,
-            "detection_score": float(boxes.scores[i]),
-            "attribute_name": ATTRIBUTES[name][int(moving[i])],
         }
-        for i, name in enumerate(boxes.names)
+        for i in range(len(boxes))
+    ]
+
+
+def _rows(token, boxes):
+    moving = np.hypot(*boxes.velocities.T) > MOVING
+    found = zip(placed(token, boxes), boxes.names, boxes.scores, moving, strict=True)
+    return [
+        place
+        | {
+            "detection_name": name,
+            "detection_score": float(score),
+            "attribute_name": ATTRIBUTES[name][int(is_moving)],
+        }
+        for place, name, score, is_moving in found
     ]
 
 

@@ -57,6 +57,11 @@ class Options:
     linears: bool = False
     smooth: float | None = None
 
+    @property
+    def has_linears(self) -> bool:
+        """Whether Linears are quantized too, smoothed or as they are."""
+        return self.linears or self.smooth is not None
+
 
 DEFAULTS = Options()
 
@@ -90,14 +95,7 @@ def quantize(
             already quantized or too old, one with nothing to quantize, or one that ModelOpt does not take.
     """
     onnx_path, out = Path(onnx_path), Path(out)
-    _check_choice("mode", mode, MODES)
-    _check_choice("method", method, METHODS)
-    if options.samples is not None and options.samples < 1:
-        raise BadInput("samples", options.samples, "at least 1, or None for all", "leave samples out")
-    has_linears = options.linears or options.smooth is not None
-    if has_linears and mode != "int8":
-        raise BadInput("mode", repr(mode), "'int8' with linears or smooth", "leave out linears and smooth")
-    between("smooth", options.smooth or 0.0, 0.0, 1.0)
+    _check_request(mode, method, options)
     check_output(out, onnx_path)
     check_distinct(out, calibration)
     model = source.load(onnx_path)
@@ -115,7 +113,7 @@ def quantize(
         reader = CalibrationReader(calibration, shapes, samples, options.progress, types)
         with modelopt.adapted(onnx_path, out), calibrators.bounded(onnx_path), contextlib.closing(reader.bar):
             ready = modelopt.slim(model, onnx_path) if options.simplify else model
-            found = _linears(ready, reader, options, onnx_path) if has_linears else []
+            found = _linears(ready, reader, options, onnx_path) if options.has_linears else []
             kept = tuple(re.escape(name) + "$" for name in smoothing.names_of(ready, found))
             onnx.save(ready, work / "model.onnx")
             chosen = replace(options, exclude_nodes=options.exclude_nodes + kept)
@@ -123,16 +121,21 @@ def quantize(
             linears.place(quantized, found, onnx_path)
         volumes.leave_resizing(quantized)
         _check_quantized(quantized, onnx_path, mode, (*options.exclude_op_types, *options.exclude_nodes))
-        settings = {"mode": mode, "method": method, "samples": len(reader), "simplified": options.simplify}
-        settings |= {"excluded": sorted(options.exclude_op_types), "excluded_nodes": list(options.exclude_nodes)}
-        settings |= {"modelopt": version("nvidia-modelopt")}
-        if has_linears:
-            settings |= {"linears": [name for one in found for name in one.linears], "smooth": options.smooth}
         if not options.simplify:
             free.release(quantized, interface)
+        settings = {"mode": mode, "method": method, "samples": len(reader)} | _settings(options, found)
         helper.set_model_props(quantized, {METADATA: json.dumps(settings)})
         graph.save(quantized, part)
     return out
+
+
+def _settings(options, found):
+    """What the metadata keeps of the options and of the groups of Linears that were found."""
+    settings = {"simplified": options.simplify, "excluded": sorted(options.exclude_op_types)}
+    settings |= {"excluded_nodes": list(options.exclude_nodes), "modelopt": version("nvidia-modelopt")}
+    if options.has_linears:
+        settings |= {"linears": [name for one in found for name in one.linears], "smooth": options.smooth}
+    return settings
 
 
 def _linears(model, reader, options, path):
@@ -144,6 +147,17 @@ def _linears(model, reader, options, path):
         expected = "a MatMul or Gemm with a weight of 16 rows and columns or more"
         raise BadInput(path, "no Linear", expected, "leave out linears and smooth, or exclude fewer nodes")
     return found
+
+
+def _check_request(mode, method, options):
+    """BadInput for what cannot be asked for, whatever the model is."""
+    _check_choice("mode", mode, MODES)
+    _check_choice("method", method, METHODS)
+    if options.samples is not None and options.samples < 1:
+        raise BadInput("samples", options.samples, "at least 1, or None for all", "leave samples out")
+    if options.has_linears and mode != "int8":
+        raise BadInput("mode", repr(mode), "'int8' with linears or smooth", "leave out linears and smooth")
+    between("smooth", options.smooth or 0.0, 0.0, 1.0)
 
 
 def _check_choice(name, value, choices):

@@ -59,27 +59,17 @@ def submission(results: Mapping[str, Tracks]) -> dict[str, Any]:
             raise BadInput(f"results[{token}]", type(tracks).__name__, "helpers.metrics.tracking.Tracks", "give ids")
     names = config_factory(CONFIG).tracking_names
     return {
-        "meta": {f"use_{name}": name == "camera" for name in ("camera", "lidar", "radar", "map", "external")},
+        "meta": detection.META,
         "results": {token: _rows(token, tracks, names) for token, tracks in results.items()},
     }
 
 
 def _rows(token, tracks, names):
     boxes = tracks.boxes
-    if boxes.frame != "global":
-        raise BadInput(f"results[{token}]", f"boxes in the {boxes.frame} frame", "the global frame", "use to_global()")
+    found = zip(detection.placed(token, boxes), tracks.ids, boxes.names, boxes.scores, strict=True)
     return [
-        {
-            "sample_token": token,
-            "translation": boxes.centers[i].tolist(),
-            "size": boxes.sizes[i].tolist(),
-            "rotation": [np.cos(boxes.yaws[i] / 2), 0.0, 0.0, np.sin(boxes.yaws[i] / 2)],
-            "velocity": boxes.velocities[i].tolist(),
-            "tracking_id": str(tracks.ids[i]),
-            "tracking_name": name,
-            "tracking_score": float(boxes.scores[i]),
-        }
-        for i, name in enumerate(boxes.names)
+        place | {"tracking_id": str(number), "tracking_name": name, "tracking_score": float(score)}
+        for place, number, name, score in found
         if name in names
     ]
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from helpers.arguments import typed
-from helpers.boxes import Boxes, log_sizes, require_frame, wrap
+from helpers.boxes import Boxes, box_code, log_sizes, require_frame, wrap
 from helpers.dataset import CLASSES
-from helpers.errors import BadInput, foreign
+from helpers.errors import BadInput
 
 MOST = 300  # boxes of a frame, before the range is looked at
 POST_CENTER_RANGE = (-61.2, -61.2, -10.0, 61.2, 61.2, 10.0)
@@ -41,10 +41,7 @@ def decode_boxes(code: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> Bo
 
     Raises BadInput if the code is not [N,10].
     """
-    with foreign("box code", "numbers [N,10]", "pass one decoder level of the outputs"):
-        code = np.asarray(code, np.float64)
-    if code.ndim != 2 or code.shape[1] != 10:
-        raise BadInput("box code", f"shape {code.shape}", "[N,10]", "pass one decoder level of outputs_coords")
+    code = box_code(code, "outputs_coords")
     yaws = wrap(-np.arctan2(code[:, 6], code[:, 7]) - np.pi / 2)
     sizes = np.exp(code[:, [2, 3, 5]])
     return Boxes(code[:, [0, 1, 4]], sizes, yaws, code[:, 8:10], labels, scores, "lidar", CLASSES)

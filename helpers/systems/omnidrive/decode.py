@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from helpers.arguments import typed
-from helpers.boxes import Boxes, log_sizes, require_frame
+from helpers.boxes import Boxes, box_code, log_sizes, require_frame
 from helpers.dataset import CLASSES
 from helpers.errors import BadInput, foreign
 
@@ -38,10 +38,7 @@ def decode_boxes(code: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> Bo
 
     Raises BadInput if the code is not [N,10].
     """
-    with foreign("box code", "numbers [N,10]", "pass one decoder level of the outputs"):
-        code = np.asarray(code, np.float64)
-    if code.ndim != 2 or code.shape[1] != 10:
-        raise BadInput("box code", f"shape {code.shape}", "[N,10]", "pass one decoder level of all_bbox_preds")
+    code = box_code(code, "all_bbox_preds")
     sizes, yaws = np.exp(code[:, [4, 3, 5]]), np.arctan2(code[:, 6], code[:, 7])
     return Boxes(code[:, :3], sizes, yaws, code[:, 8:], labels, scores, "ego", CLASSES)
 

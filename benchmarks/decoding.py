@@ -1,6 +1,6 @@
 """Whether a decoder of JPEG files works here: tried in a process of its own, which a library may bring down."""
 
-from benchmarks.apart import apart
+from benchmarks.spawned import run_spawned
 from helpers import errors, pipeline
 from helpers.errors import BadInput
 
@@ -10,7 +10,7 @@ SECONDS = 120
 def refused(name, jpegs):
     """Why the decoder `name` of `helpers.pipeline.available` does not decode these files, bytes each; "" if it does."""
     try:
-        apart(tried, name, jpegs, limit=SECONDS)
+        run_spawned(tried, name, jpegs, limit=SECONDS)
     except Exception as error:
         return errors.reason(error)
     return ""

@@ -1,7 +1,7 @@
 """The mini's engines of the network definition API, beside those of its ONNX graphs: weights as folders, and builds."""
 
-from benchmarks.apart import apart
 from benchmarks.built import told
+from benchmarks.spawned import run_spawned
 from helpers import models
 from helpers.engine.definition.build import Source, build
 from helpers.files import sha256
@@ -33,7 +33,7 @@ def made(shape, name):
     given = shape.options.system.name, shape.config, source, path, ENGINES[name]
     settings = {key: value for key, value in shape.common().items() if value is not None}
     limit = shape.options.limit
-    apart(_build, *given, limit=limit, **settings) if limit else _build(*given, **settings)
+    run_spawned(_build, *given, limit=limit, **settings) if limit else _build(*given, **settings)
     return {"engine": str(path.relative_to(shape.work))} | told(path)
 
 

@@ -7,11 +7,11 @@ import functools
 import json
 
 from benchmarks import definitions, frames
-from benchmarks.apart import apart
 from benchmarks.built import both, summed, told
 from benchmarks.measured import GRAPH, PLUGIN, SINGLE, bare
 from benchmarks.rows import CONTROL, names, spec
 from benchmarks.session import of_file
+from benchmarks.spawned import run_spawned
 from helpers import benchmark, engine
 from helpers import graph as graph_file
 from helpers.errors import BadInput, reason
@@ -103,7 +103,7 @@ class Shape:
         if "before" not in row:
             return self.built(on_single(onnx) if name.endswith(SINGLE) else onnx, self.settings(name, plugin))
         first, rest = (onnx.with_name(f"{onnx.stem}_{part}.onnx") for part in ("before", "after"))
-        graph_file.apart(onnx, self.options.system.before, first, rest)
+        graph_file.split(onnx, self.options.system.before, first, rest)
         ahead = self.built(first, self.options_of(row["before"], plugin))
         return both(ahead, self.built(rest, self.options_of(_fitting(row, rest), plugin)))
 
@@ -124,7 +124,7 @@ class Shape:
     def built(self, onnx, settings):
         """Build the engine; where it lies and what its metadata file says of it."""
         limit = self.options.limit
-        build = functools.partial(apart, engine.build, limit=limit) if limit else engine.build
+        build = functools.partial(run_spawned, engine.build, limit=limit) if limit else engine.build
         path = build(onnx, self.options.runtime, self.work / "engines", **settings)
         return {"engine": str(path.relative_to(self.work))} | told(path)
 

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from benchmarks import frames
-from benchmarks.apart import apart
 from benchmarks.measured import GRAPH, KERNELS
 from benchmarks.runner import Runner, tf32
 from benchmarks.session import of_file
+from benchmarks.spawned import run_spawned
 from helpers import benchmark
 from helpers.errors import BadInput
 from helpers.export import difference
@@ -55,7 +55,7 @@ def run(session, options):
     if options.plugin:
         for shape in networks:
             made_of[shape] = [*library.identity([options.plugin]), *(made_of[shape] or ())]
-            piece = partial(_apart, eager_of, options, shape, options.plugin)
+            piece = partial(_spawned, eager_of, options, shape, options.plugin)
             session.piece(f"pytorch/{shape}/{KERNELS}", piece, 60, made_of[shape])
         with library.use(options.plugin):
             chosen = {name: COMPILED[name] for name in OF_KERNELS}
@@ -66,7 +66,7 @@ def _pieces(session, options, networks, made_of):
     """`made_of`: shape -> the files that a network is made of, for the records; None for random weights."""
     system = options.system
     for shape, (model, kept) in networks.items():
-        session.piece(f"pytorch/{shape}/eager", partial(_apart, eager_of, options, shape), 60, made_of[shape])
+        session.piece(f"pytorch/{shape}/eager", partial(_spawned, eager_of, options, shape), 60, made_of[shape])
         for precision in ("fp32", "tf32", "fp16"):
             out = session.work / "outputs" / shape / f"pytorch-{precision}.npz"
             session.piece(f"pytorch/{shape}/stream/{precision}",
@@ -83,7 +83,7 @@ def _compile(session, options, networks, made_of, chosen, suffix=""):
         for shape, (model, kept) in networks.items():
             piece = partial(compiled, partial(Runner, options.system, model, precision), kept)
             if settings:  # modes that capture graphs
-                piece = partial(_apart, compiled_of, options, shape)
+                piece = partial(_spawned, compiled_of, options, shape)
             limited = partial(piece, precision, settings, session.until)
             session.piece(f"pytorch/{shape}/{name}{suffix}", limited, seconds, made_of[shape])
 
@@ -94,10 +94,10 @@ def opened(options, shape):
     return network, frames.Frames(options.work / "frames" / shape, options.preparing)
 
 
-def _apart(function, *arguments):
+def _spawned(function, *arguments):
     """A call in a process of its own, for which this one gives its unused memory on the GPU back."""
     torch.cuda.empty_cache()
-    return apart(function, *arguments)
+    return run_spawned(function, *arguments)
 
 
 def eager_of(options, shape, path=None):

@@ -1,7 +1,7 @@
 """Processes that leave nothing behind, however they end. Standard library only; the guardian runs this very file.
 
 Four ends are meant: `program` for a command that is told to stop, `run` and `Guarded` for what it has started,
-`die_with` for the workers of a pool, and `apart` for a call of foreign code that may crash or never end. Linux.
+`die_with` for the workers of a pool, and `run_forked` for a call of foreign code that may crash or never end. Linux.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from typing import Any
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 GRACE = 2  # seconds in which a program that was told to stop may clean up
-PATIENCE = 6  # seconds by the clock for each of the processor that a call apart may take, on a machine that is busy
+PATIENCE = 6  # seconds by the clock for each of the processor that a forked call may take, on a machine that is busy
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of linux/prctl.h
 LIBC = ctypes.CDLL(None)
 
@@ -87,7 +87,7 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def apart(call: Callable[[], object], seconds: int = 5, room: int | None = None) -> str:
+def run_forked(call: Callable[[], object], seconds: int = 5, room: int | None = None) -> str:
     """Run a call in a copy of this process, so that a crash, an endless loop or a want of memory ends only that.
 
     Of what the call writes, this process sees only shared memory (`torch.Tensor.share_memory_`) and files, such as one

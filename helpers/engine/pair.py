@@ -19,7 +19,7 @@ def without(inputs: Mapping[str, Tensor], before: Engine | None, kind: type, pat
     """
     if before is None:
         return dict(inputs)
-    where, fix = f"option before of {path}", "cut one graph in two with helpers.graph.apart"
+    where, fix = f"option before of {path}", "cut one graph in two with helpers.graph.split"
     if not isinstance(before, kind) or before.states:
         found = f"{type(before).__name__}{' with states' if isinstance(before, Engine) else ''}"
         raise BadInput(where, found, f"a loaded {kind.__name__} without states", "load it with the same runtime")

@@ -1,10 +1,10 @@
 """ONNX graphs: load with care, tables of what is inside, cut, edit, name. No torch."""
 
-from helpers.graph.apart import apart
 from helpers.graph.cost import cost_by_block
 from helpers.graph.edit import postprocess, subgraph
 from helpers.graph.file import DIGEST, digest, load, parse, save
 from helpers.graph.functions import DOMAIN, PLUGINS, custom_nodes, drop_functions, with_functions
+from helpers.graph.split import split
 from helpers.graph.tables import custom_ops, op_table, shapes
 from helpers.graph.types import tensor_types
 
@@ -12,7 +12,6 @@ __all__ = [
     "DIGEST",
     "DOMAIN",
     "PLUGINS",
-    "apart",
     "cost_by_block",
     "custom_nodes",
     "custom_ops",
@@ -24,6 +23,7 @@ __all__ = [
     "postprocess",
     "save",
     "shapes",
+    "split",
     "subgraph",
     "tensor_types",
     "with_functions",

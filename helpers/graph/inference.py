@@ -117,7 +117,7 @@ def _told(model, where):
     """(the graph as onnx infers it, without its weights, or None; why onnx refuses it, or "")."""
     follow = _may_follow(model)
     with open(os.memfd_create("inferred"), "w+b") as answer:
-        ended = processes.apart(partial(_tell, model, follow, answer), SECONDS, ROOM)
+        ended = processes.run_forked(partial(_tell, model, follow, answer), SECONDS, ROOM)
         answer.seek(0)
         told = answer.read()
     if not ended:
@@ -137,7 +137,7 @@ def _may_follow(model):
 def _told_each(models):
     """The graphs as onnx infers them, up to the first model that it refuses or that ends its process."""
     with open(os.memfd_create("inferred"), "w+b") as answer:
-        processes.apart(partial(_tell_each, models, answer), SECONDS, ROOM)
+        processes.run_forked(partial(_tell_each, models, answer), SECONDS, ROOM)
         answer.seek(0)
         told = []
         while len(size := answer.read(8)) == 8:

@@ -134,7 +134,7 @@ def _by_running(model: onnx.ModelProto, names: Sequence[str]):
     It is run in a process of its own, for what it computes may be larger than the memory.
     """
     with open(os.memfd_create("shapes"), "w+b") as answer:
-        processes.apart(partial(_run, model, names, answer), 4 * ceil(MOST_SECONDS), 2 * MOST_BYTES)
+        processes.run_forked(partial(_run, model, names, answer), 4 * ceil(MOST_SECONDS), 2 * MOST_BYTES)
         answer.seek(0)
         return {value.name: value for value in onnx.GraphProto.FromString(answer.read()).value_info}
 

@@ -502,7 +502,7 @@ def pytorch(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.compiler, "reset", lambda: None)
     monkeypatch.setattr(pytorch, "Runner", Counter)
-    monkeypatch.setattr(pytorch, "apart", lambda function, *given: function(*pickle.loads(pickle.dumps(given))))
+    monkeypatch.setattr(pytorch, "run_spawned", lambda function, *given: function(*pickle.loads(pickle.dumps(given))))
     return pytorch
 
 
@@ -554,8 +554,8 @@ def test_pytorch_runs_without_the_kernels_and_once_more_with_those_of_the_plugin
     monkeypatch.setattr(pytorch, "stream", lambda *_: {})
     monkeypatch.setattr(pytorch, "ceilings", lambda: {"bandwidth": 1})
     before = pytorch.library._chosen
-    of_itself, alone = pytorch.apart, []
-    monkeypatch.setattr(pytorch, "apart", lambda *given: alone.append(given[0]) or of_itself(*given))
+    of_itself, alone = pytorch.run_spawned, []
+    monkeypatch.setattr(pytorch, "run_spawned", lambda *given: alone.append(given[0]) or of_itself(*given))
     session = Session(work, command="make run")
     pytorch.run(session, measure_gpu.parse(["pytorch", "--tiny", f"--work={work}", f"--plugin={plugin}"]))
     assert alone == [

@@ -33,7 +33,7 @@ ASK_THEMSELVES = {
     "helpers.environment.explain", "helpers.environment.patches.in_range", "helpers.environment.patches.status",
     "helpers.exercise.describe", "helpers.export.tidy", "helpers.ops.bev_pool_v2.bev_pool_v2",
     "helpers.ops.bev_pool_v2.launch", "helpers.ops.bev_pool_v2.reference", "helpers.ops.rotate.rotate",
-    "helpers.processes.apart", "helpers.sequence.rollout",
+    "helpers.processes.run_forked", "helpers.sequence.rollout",
 }  # fmt: skip
 DOORS = {
     **{f"frame of {name}": partial(models.config(name).inputs, None, None) for name in models.SYSTEMS},

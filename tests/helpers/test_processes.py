@@ -153,12 +153,12 @@ def test_a_program_that_ends_by_itself_leaves_signals_as_they_were():
     assert [signal.getsignal(number) for number in processes.ENDING] == before
 
 
-# ------------------------------------------------------------- calls apart
+# ------------------------------------------------------------- forked calls
 
 
 def test_a_call_apart_writes_into_what_is_shared_and_nowhere_else(capfd):
     shared, own = mmap.mmap(-1, 1), []
-    assert processes.apart(lambda: (shared.write(b"x"), own.append(1), os.write(2, b"said"))) == ""
+    assert processes.run_forked(lambda: (shared.write(b"x"), own.append(1), os.write(2, b"said"))) == ""
     assert shared[:] == b"x" and own == [] and capfd.readouterr() == ("", "")
 
 
@@ -179,17 +179,17 @@ def grow():
     ],
 )
 def test_a_crash_ends_only_the_copy_of_the_process(call, ended):
-    assert processes.apart(call, room=1 << 28) == ended
+    assert processes.run_forked(call, room=1 << 28) == ended
 
 
 def test_a_call_apart_may_need_its_room_beside_what_is_there():
     held = bytes(1 << 28)
-    assert processes.apart(lambda: bytes(1 << 27), room=1 << 28) == "" and held
+    assert processes.run_forked(lambda: bytes(1 << 27), room=1 << 28) == "" and held
 
 
 def test_a_lower_limit_of_the_process_itself_stays():
     code = "import resource, sys; from helpers import processes; resource.setrlimit(resource.RLIMIT_AS, (1 << 29,) * 2)"
-    code += "; sys.exit(processes.apart(lambda: bytes(1 << 29), room=1 << 40) != 'MemoryError')"
+    code += "; sys.exit(processes.run_forked(lambda: bytes(1 << 29), room=1 << 40) != 'MemoryError')"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -198,9 +198,9 @@ def test_a_call_apart_has_its_time(monkeypatch):
         while True:
             pass
 
-    assert processes.apart(turn, seconds=1) == "SIGXCPU"
+    assert processes.run_forked(turn, seconds=1) == "SIGXCPU"
     monkeypatch.setattr(processes, "PATIENCE", 1)
-    assert processes.apart(lambda: time.sleep(9), seconds=1) == "SIGALRM"
+    assert processes.run_forked(lambda: time.sleep(9), seconds=1) == "SIGALRM"
 
 
 APART = """
@@ -210,7 +210,7 @@ def call():
     print(os.getpid(), file=SAID, flush=True)
     time.sleep(100)
 SAID = os.fdopen(os.dup(1), "w")
-sys.exit(processes.program(lambda: processes.apart(call) and 0))
+sys.exit(processes.program(lambda: processes.run_forked(call) and 0))
 """
 
 

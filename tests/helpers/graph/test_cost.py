@@ -173,8 +173,8 @@ def test_the_functions_that_nodes_need_are_found_at_every_depth():
 
 
 def test_functions_are_inferred_together_and_one_that_ends_the_process_alone(monkeypatch):
-    asked, apart, infer = [], processes.apart, onnx.shape_inference.infer_shapes
-    monkeypatch.setattr(processes, "apart", lambda *arguments: asked.append(arguments) or apart(*arguments))
+    asked, run_forked, infer = [], processes.run_forked, onnx.shape_inference.infer_shapes
+    monkeypatch.setattr(processes, "run_forked", lambda *arguments: asked.append(arguments) or run_forked(*arguments))
     (row,) = graph.cost_by_block(parser.parse_model(REPEATED))
     assert len(asked) == 3 and row["flops"] == 3 * 36 + 60  # the graph, its types, and all the functions
 
@@ -196,11 +196,11 @@ def thousands():
 
 
 def test_a_graph_of_thousands_of_functions_is_read_in_time(monkeypatch):
-    model, asked, apart = thousands(), [], processes.apart
+    model, asked, run_forked = thousands(), [], processes.run_forked
     started = time.process_time()
     assert len(graph.op_table(model)) == 3000 and len(graph.custom_ops(model)) == 3000
     assert time.process_time() - started < 4
-    monkeypatch.setattr(processes, "apart", lambda *arguments: asked.append(arguments) or apart(*arguments))
+    monkeypatch.setattr(processes, "run_forked", lambda *arguments: asked.append(arguments) or run_forked(*arguments))
     (row,) = graph.cost_by_block(model)
     assert row == {"block": "(top)", "nodes": 3000, "parameters": 0, "flops": 0} and len(asked) == 3
     assert time.process_time() - started < 12

@@ -6,7 +6,7 @@ import pytest
 from helpers import engine, graph
 from helpers.errors import BadInput
 from tests.helpers.engine.tensorrt.builders import built, sequences, step
-from tests.helpers.graph.test_apart import save_two_natures
+from tests.helpers.graph.test_split import save_two_natures
 
 STATES = {"history": "kept"}
 
@@ -14,7 +14,7 @@ STATES = {"history": "kept"}
 @pytest.fixture
 def parts(trt, tmp_path):
     whole, eyes, mind = (tmp_path / f"{name}.onnx" for name in ("whole", "eyes", "mind"))
-    graph.apart(save_two_natures(whole), ["/eyes/*"], eyes, mind)
+    graph.split(save_two_natures(whole), ["/eyes/*"], eyes, mind)
     return built(eyes), built(mind)
 
 

@@ -102,7 +102,7 @@ def test_it_computes_what_the_network_does_over_five_frames(whole):
 def test_backbone_and_pyramid_in_an_engine_of_their_own_change_nothing(tiny_uniad, steps, whole, tmp_path):
     """The form in which TensorRT 8.6.0 never meets both precisions in one network; only the features go across."""
     first, rest = tmp_path / "first.onnx", tmp_path / "rest.onnx"
-    assert len(graph.apart(tiny_uniad[1], SYSTEMS["uniad"].before, first, rest)) == len(SHORT.picked)
+    assert len(graph.split(tiny_uniad[1], SYSTEMS["uniad"].before, first, rest)) == len(SHORT.picked)
     assert [value.name for value in graph.load(first).graph.input] == ["img"]
     with engine.load(first) as before, engine.load(rest, before=before) as loaded:
         running = rollout(loaded.run, steps[:2], SHORT.states, SHORT.initial_states())

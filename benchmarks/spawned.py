@@ -13,7 +13,7 @@ from helpers import processes
 from helpers.errors import reason
 
 
-def apart(function, *arguments, limit=None, **named):
+def run_spawned(function, *arguments, limit=None, **named):
     """What `function` returns, or raises, in a new process; all of it has to be picklable.
 
     Args:

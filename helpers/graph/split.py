@@ -13,7 +13,7 @@ from helpers.graph.walk import node_inputs
 
 
 @typed
-def apart(source: PathLike, patterns: Iterable[str], before: PathLike, after: PathLike) -> list[str]:
+def split(source: PathLike, patterns: Iterable[str], before: PathLike, after: PathLike) -> list[str]:
     """Write what the nodes of some names compute to `before` and the rest of the graph to `after`.
 
     Args:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks.apart import apart
+from benchmarks.spawned import run_spawned
 from helpers.errors import BadInput
 from helpers.serve.refused import Refused
 
@@ -35,26 +35,26 @@ def opaque():
 
 def test_nothing_of_the_call_stays():
     state = random.getstate()
-    assert apart(changed) != os.getpid() and random.getstate() == state
+    assert run_spawned(changed) != os.getpid() and random.getstate() == state
 
 
 def test_how_a_call_ends_is_told(capfd):
     with pytest.raises(BadInput, match="truncated") as found:
-        apart(refuses)
+        run_spawned(refuses)
     assert (found.value.where, found.value.fix) == ("model.onnx", "copy it again")
     assert "in refuses" in capfd.readouterr().err  # where it was
     with pytest.raises(RuntimeError, match="Local: of a library"):
-        apart(opaque)
+        run_spawned(opaque)
     with pytest.raises(RuntimeError, match="cannot be pickled"):
-        apart(open, os.devnull)
+        run_spawned(open, os.devnull)
     with pytest.raises(RuntimeError, match=f"exit code -{int(signal.SIGSEGV)}"):
-        apart(ends)
+        run_spawned(ends)
 
 
 def test_a_call_ends_with_its_time():
     started = time.monotonic()
     with pytest.raises(TimeoutError, match=r"not ready after 0.2 s"):
-        apart(time.sleep, 60, limit=0.2)
+        run_spawned(time.sleep, 60, limit=0.2)
     assert time.monotonic() - started < 10
 
 

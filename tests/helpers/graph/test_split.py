@@ -31,7 +31,7 @@ def whole(tmp_path):
 
 def test_both_parts_together_are_the_whole(tmp_path, whole):
     eyes, mind = tmp_path / "eyes.onnx", tmp_path / "mind.onnx"
-    assert graph.apart(whole, ["/eyes/*"], eyes, mind) == ["features"]
+    assert graph.split(whole, ["/eyes/*"], eyes, mind) == ["features"]
     x, history = np.random.default_rng(0).standard_normal((2, 3, 2)).astype(np.float32)
     with engine.load(whole) as one, engine.load(mind, before=engine.load(eyes)) as two:
         assert one.inputs == two.inputs and one.outputs == two.outputs
@@ -47,15 +47,15 @@ def test_both_parts_together_are_the_whole(tmp_path, whole):
 )
 def test_what_cannot_be_cut_is_refused_and_nothing_written(tmp_path, whole, patterns, named):
     with pytest.raises(BadInput, match=named):
-        graph.apart(whole, patterns, tmp_path / "eyes.onnx", tmp_path / "mind.onnx")
+        graph.split(whole, patterns, tmp_path / "eyes.onnx", tmp_path / "mind.onnx")
     with pytest.raises(BadInput):
-        graph.apart(whole, ["/eyes/*"], tmp_path / "eyes.onnx", whole)
+        graph.split(whole, ["/eyes/*"], tmp_path / "eyes.onnx", whole)
     assert [path.name for path in tmp_path.iterdir()] == ["whole.onnx"]
 
 
 @pytest.mark.parametrize("what", ["whole", "mind", "text"])
 def test_an_engine_that_does_not_come_before(tmp_path, whole, what):
-    graph.apart(whole, ["/eyes/*"], tmp_path / "eyes.onnx", tmp_path / "mind.onnx")
+    graph.split(whole, ["/eyes/*"], tmp_path / "eyes.onnx", tmp_path / "mind.onnx")
     before = "eyes.onnx" if what == "text" else engine.load(tmp_path / f"{what}.onnx")
     with pytest.raises(BadInput, match="option before"):
         engine.load(tmp_path / "mind.onnx", before=before)

@@ -43,10 +43,8 @@ class Accuracy:
     def __init__(self, session, options):
         self.session, self.options, self.system = session, options, options.system
         self.config, self.folder = self.system.config("mini"), session.work / "accuracy"
-        self.source, self.kept = (
-            session.work / "models/mini.onnx",
-            frames.Frames(session.work / "frames/mini", options.preparing),
-        )
+        self.source = session.work / "models/mini.onnx"
+        self.kept = frames.Frames(session.work / "frames/mini", options.preparing)
         self.dataset = open_dataset(options.data, "v1.0-mini", "mini_val")
         self.markings = Markings(self.system, self.config, self.source, options.data, self.folder)
         self.weights = {"weights": sha256(options.checkpoint), "frames": len(self.kept)}

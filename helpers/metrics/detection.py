@@ -71,7 +71,7 @@ def _in_ego(boxes, frame):
 def submission(results: dict[str, Boxes]) -> dict:
     """Global Boxes per sample token -> dict in the nuScenes detection result format (camera only), ready for json."""
     return {
-        "meta": META,
+        "meta": dict(META),
         "results": {token: _rows(token, boxes) for token, boxes in results.items()},
     }
 

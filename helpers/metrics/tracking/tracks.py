@@ -59,7 +59,7 @@ def submission(results: Mapping[str, Tracks]) -> dict[str, Any]:
             raise BadInput(f"results[{token}]", type(tracks).__name__, "helpers.metrics.tracking.Tracks", "give ids")
     names = config_factory(CONFIG).tracking_names
     return {
-        "meta": detection.META,
+        "meta": dict(detection.META),
         "results": {token: _rows(token, tracks, names) for token, tracks in results.items()},
     }
 

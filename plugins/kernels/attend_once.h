@@ -67,7 +67,7 @@ struct AttendOnce {
     });
     for (int tile = at.begin; tile < at.end; tile += kTile) {
       block.apart([&](int thread) { score(thread, at, tile, states[thread], scores[thread]); });
-      block.template join<kLanes / 2, 1>(scores, add);
+      block.template join<kLanes / 2, 1>(scores, Block::add);
       block.apart([&](int thread) {
         fetch(thread, at, tile + kTile, of.keys, states[thread].keys);
         next[thread] = largest(thread, at, tile, scores[thread], most[thread]);
@@ -79,8 +79,8 @@ struct AttendOnce {
         fetch(thread, at, tile + kTile, of.values, states[thread].values);
       });
     }
-    block.template join<kWarp / 2, kLanes>(sums, add);
-    block.template join<kWarp / 2, kLanes>(total, add);
+    block.template join<kWarp / 2, kLanes>(sums, Block::add);
+    block.template join<kWarp / 2, kLanes>(total, Block::add);
     wait_for_cluster();
     block.apart([&](int thread) { write(thread, block.index, most[thread], total[thread], sums[thread], shared); });
   }
@@ -112,7 +112,6 @@ struct AttendOnce {
     return values;
   }
 
-  ONRAMP_DEVICE static float add(float a, float b) { return a + b; }
   ONRAMP_DEVICE static float larger(float a, float b) { return fmaxf(a, b); }
 
   // Of what no earlier kernel writes: which heads, and whether this block's cluster is the one that fills the cache.

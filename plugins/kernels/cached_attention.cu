@@ -317,25 +317,21 @@ int cached_attention(const OnrampCachedAttention* size, const void* qkv, const v
   const size_t bytes = sizeof(T) * size->batch * size->kv_heads * size->slots * size->dims;
   if (const int code = copied(past_key, present_key, bytes, stream)) return code;
   if (const int code = copied(past_value, present_value, bytes, stream)) return code;
-  if (size->tokens == 1 && !size->splits && has_clusters() && (size->dims == 64 || size->dims == 128)) {
-    const Operands<T> of{*size, static_cast<const T*>(qkv), lengths, static_cast<const float*>(rotation),
-                         static_cast<T*>(present_key), static_cast<T*>(present_value), static_cast<T*>(output),
-                         nullptr, 0, 0, 0};
+  Operands<T> of{*size, static_cast<const T*>(qkv), lengths, static_cast<const float*>(rotation),
+                 static_cast<T*>(present_key), static_cast<T*>(present_value), static_cast<T*>(output),
+                 static_cast<float*>(workspace), 1, 1, size->slots};
+  if (size->tokens == 1 && !size->splits && has_clusters() && (size->dims == 64 || size->dims == 128))
     return size->dims == 64 ? attend_once<T, 64>(of, stream) : attend_once<T, 128>(of, stream);
-  }
-  const int parts = (size->heads / size->kv_heads + kHeads - 1) / kHeads;
-  const int wanted = queries > kFewQueries ? 1 : size->splits ? size->splits : filling(*size, parts);
-  const int span = (size->slots + wanted - 1) / wanted, splits = (size->slots + span - 1) / span;
-  const Operands<T> of{*size, static_cast<const T*>(qkv), lengths, static_cast<const float*>(rotation),
-                       static_cast<T*>(present_key), static_cast<T*>(present_value), static_cast<T*>(output),
-                       static_cast<float*>(workspace), parts, splits, span};
+  of.parts = (size->heads / size->kv_heads + kHeads - 1) / kHeads;
+  const int wanted = queries > kFewQueries ? 1 : size->splits ? size->splits : filling(*size, of.parts);
+  of.span = (size->slots + wanted - 1) / wanted, of.splits = (size->slots + of.span - 1) / of.span;
   if (size->tokens > 1)
     if (const int code = for_each_overlapping(Write<T>{of}, queries * size->kv_heads * size->dims / 8, stream))
       return code;
   const int code = size->dims == 64    ? attend<T, 64>(of, stream)
                    : size->dims == 128 ? attend<T, 128>(of, stream)
                                        : attend<T, 0>(of, stream);
-  if (code || splits == 1) return code;
+  if (code || of.splits == 1) return code;
   return for_each_overlapping(Combine<T>{of}, queries * size->heads * size->dims, stream);
 }
 

@@ -9,16 +9,10 @@
 
 namespace onramp {
 
-// Whether the GPU has clusters: asked once. On the host they are blocks one after another.
+// Whether the GPU has clusters. On the host they are blocks one after another.
 inline bool has_clusters() {
 #ifdef __CUDACC__
-  static const bool found = [] {
-    int device = 0, major = 0;
-    if (cudaGetDevice(&device) != cudaSuccess) return false;
-    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-    return major >= 9;
-  }();
-  return found;
+  return capability() >= 9;
 #else
   return true;
 #endif

@@ -104,11 +104,9 @@ struct Block {
 
   template <typename Phase>
   ONRAMP_DEVICE void each(Phase phase) const {
+    apart(phase);
 #ifdef __CUDACC__
-    phase(static_cast<int>(threadIdx.x));
     __syncthreads();
-#else
-    for (int thread = 0; thread < kThreads; ++thread) phase(thread);
 #endif
   }
 
@@ -139,21 +137,12 @@ struct Block {
 #endif
   }
 
-  template <int N>
-  ONRAMP_DEVICE void sum_warps(PerThread<Pack<float, N>>& parts) const {
-    ONRAMP_UNROLL(8)
-    for (int offset = kWarp / 2; offset > 0; offset /= 2)
-#ifdef __CUDACC__
-      ONRAMP_UNROLL(16)
-      for (int i = 0; i < N; ++i) parts.own.item[i] += __shfl_xor_sync(~0u, parts.own.item[i], offset);
-#else
-      for (int thread = 0; thread < kThreads; ++thread)
-        for (int i = 0; i < N && !(thread & offset); ++i) {
-          float &own = parts[thread].item[i], &other = parts[thread | offset].item[i];
-          own = other = own + other;
-        }
-#endif
+  template <typename Parts>
+  ONRAMP_DEVICE void sum_warps(PerThread<Parts>& parts) const {
+    join<kWarp / 2, 1>(parts, add);
   }
+
+  ONRAMP_DEVICE static float add(float a, float b) { return a + b; }
 };
 
 #ifdef __CUDACC__

@@ -78,23 +78,28 @@ ONRAMP_DEVICE void store_eight(float* address, const Pack<float, 8>& values) {
   }
 }
 
-// Whether this process launches so: asked once, for the question takes long on some virtual machines.
-inline bool overlapping() {
 #ifdef __CUDACC__
-  static const bool chosen = [] {
-    const char* said = std::getenv("ONRAMP_OVERLAP");
+// The first number of the GPU's compute capability, 0 without a GPU. Asked once, for the question takes long on some
+// virtual machines.
+inline int capability() {
+  static const int found = [] {
     int device = 0, major = 0;
-    if ((said && said[0] == '0') || cudaGetDevice(&device) != cudaSuccess) return false;
-    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-    return major >= 9;
+    if (cudaGetDevice(&device) == cudaSuccess)
+      cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    return major;
   }();
-  return chosen;
-#else
-  return false;
-#endif
+  return found;
 }
 
-#ifdef __CUDACC__
+// Whether this process launches so.
+inline bool overlapping() {
+  static const bool chosen = [] {
+    const char* said = std::getenv("ONRAMP_OVERLAP");
+    return !(said && said[0] == '0') && capability() >= 9;
+  }();
+  return chosen;
+}
+
 template <typename Kernel, typename... Arguments>
 int launch_overlapping(Kernel kernel, int cluster, int64_t count, void* stream, const Arguments&... arguments) {
   cudaLaunchAttribute attributes[2]{};

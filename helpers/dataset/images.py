@@ -32,14 +32,24 @@ READ_FLAGS = {
 @typed
 def read_image(path: str | os.PathLike, reduce: int = 1) -> np.ndarray:
     """Decode one picture to uint8 [H,W,3] RGB, at 1/`reduce` of its size (1, 2, 4 or 8)."""
+    return decode_image(np.frombuffer(_bytes_of(path), np.uint8), path, reduce)
+
+
+def size_of(path: str | os.PathLike) -> tuple[int, int]:
+    """(height, width) of a picture by its header; raises as `read_image`."""
+    if not all(size := _size(data := _bytes_of(path), path)):
+        raise BadInput(path, f"{len(data)} bytes that are no picture", "a JPEG or PNG image", AGAIN)
+    return size
+
+
+def _bytes_of(path):
     try:
-        data = np.frombuffer(read_file(path, "a JPEG or PNG image", "correct the path"), np.uint8)
+        return read_file(path, "a JPEG or PNG image", "correct the path")
     except FileNotFoundError:
         raise missing_image(path) from None
     except OSError as error:
         fix = "correct the path, or the permissions of the file"
         raise BadInput(path, error.strerror or error, "a JPEG or PNG image", fix) from error
-    return decode_image(data, path, reduce)
 
 
 def decode_image(data: np.ndarray, where: object, reduce: int = 1) -> np.ndarray:

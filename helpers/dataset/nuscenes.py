@@ -15,7 +15,7 @@ from pyquaternion import Quaternion
 
 from helpers.arguments import typed
 from helpers.boxes import Boxes, transform
-from helpers.dataset import layout, roadmap
+from helpers.dataset import layout, objects, plausible, roadmap
 from helpers.dataset.canbus import can_bus_vector, pose_vector
 from helpers.dataset.frame import CAMERAS, CLASSES, Frame
 from helpers.dataset.images import missing_image
@@ -34,7 +34,8 @@ def open_dataset(dataroot: str | Path, version: str = "v1.0-mini", split: str | 
         version: the table folder, e.g. "v1.0-mini", "v1.0-trainval".
         split: a split of nuscenes-devkit ("mini_train", "val", ...), "all", or a list of scene names.
     Raises:
-        BadInput: not a nuScenes root, a damaged table, no CAN bus data, a missing image, a split with no scene here.
+        BadInput: not a nuScenes root, a damaged table or one of what no drive is (`helpers.dataset.plausible`), no CAN
+            bus data, a missing image, a split with no scene here.
     """
     layout.check(dataroot := Path(dataroot), version)
     return Dataset(Tables(version, dataroot, layout.remake(dataroot)), split)
@@ -57,6 +58,8 @@ class Dataset:
                 (scene["name"], i, token) for scene in self.scenes for i, token in enumerate(self._tokens(scene))
             ]
             self._check_images()
+            plausible.check(nusc, self.scene_tokens, self._poses)
+            objects.check(nusc, self.tokens)
 
     def _located(self, place):
         """What the devkit raises of tables that do not name each other's rows becomes a BadInput."""
@@ -91,7 +94,7 @@ class Dataset:
         i = range(len(self))[i]
         if i not in self._frames:
             with self._located(f"sample.json: sample {self.tokens[i]}"):
-                self._frames[i] = self._checked(self._read(*self._places[i]))
+                self._frames[i] = self._read(*self._places[i])
         return self._frames[i]
 
     def _tokens(self, scene):
@@ -111,21 +114,18 @@ class Dataset:
             data = self.nusc.get("sample", token)["data"]
             for channel in (*CAMERAS, "LIDAR_TOP"):
                 if channel not in data:
-                    raise BadInput(
-                        f"{self.dataroot / self.version}: sample {token}",
-                        f"no {channel}",
-                        "six cameras and LIDAR_TOP",
-                        layout.remake(self.dataroot),
-                    )
+                    where, fix = f"{self.dataroot / self.version}: sample {token}", layout.remake(self.dataroot)
+                    raise BadInput(where, f"no {channel}", "six cameras and LIDAR_TOP", fix)
             for camera in CAMERAS:
                 path = self.nusc.get_sample_data_path(data[camera])
-                if not os.path.isfile(path):
+                folder = Path(path).parent.name
+                if not os.path.isfile(path) or (folder in CAMERAS and folder != camera):
                     raise self._missing(data[camera], path)
 
     def _missing(self, token, path):
         """The BadInput for a picture that is not there: the table names no picture at all, or one that is absent."""
         name = self.nusc.get("sample_data", token)["filename"]
-        if Path(name).parts[:-2] == ("samples",):
+        if Path(name).parts[:-2] == ("samples",) and not os.path.isfile(path):
             return missing_image(path)
         where, fix = f"{self.dataroot / self.version}/sample_data.json: row {token}", layout.remake(self.dataroot)
         return BadInput(where, f"filename = {name!r:.80}", "a picture, as samples/CAMERA/NAME", fix)
@@ -136,7 +136,7 @@ class Dataset:
             return []
         path = self.dataroot / "can_bus" / f"{scene}_pose.json"
         fix = layout.remake(self.dataroot, *layout.CAN_BUS)
-        return read_rows(path, MOTION, "the pose messages of the scene", fix)
+        return sorted(read_rows(path, MOTION, "the pose messages of the scene", fix), key=lambda pose: pose["utime"])
 
     def _sensor(self, token):
         """sample_data token -> (record, sensor2ego, ego2global, intrinsic)."""
@@ -190,16 +190,6 @@ class Dataset:
             self._maps[path] = roadmap.read(path, layout.remake(self.dataroot, "maps/expansion/", roadmap.EXPANSION))
         return self._maps[path]
 
-    def _checked(self, frame):
-        """The frame; BadInput if a number of it is not finite: two samples at one time, positions too far apart."""
-        boxes = frame.boxes
-        arrays = {"lidar2img": frame.lidar2img, "velocities": boxes.velocities, "centers": boxes.centers}
-        for name, array in arrays.items():
-            if not np.isfinite(array).all():
-                where = f"{self.dataroot / self.version}: sample {frame.token}"
-                raise BadInput(where, f"{name} that are not finite", "finite numbers", layout.remake(self.dataroot))
-        return frame
-
     def _annotations(self, sample, global2lidar):
         records = [self.nusc.get("sample_annotation", token) for token in sample["anns"]]
         records = [r for r in records if category_to_detection_name(r["category_name"])]
@@ -209,7 +199,7 @@ class Dataset:
             np.array([r["translation"] for r in records], np.float64),
             np.array([r["size"] for r in records], np.float64),
             np.array([quaternion_yaw(Quaternion(r["rotation"])) for r in records]),
-            np.nan_to_num([self.nusc.box_velocity(r["token"])[:2] for r in records], posinf=np.inf, neginf=-np.inf),
+            np.nan_to_num([self.nusc.box_velocity(r["token"])[:2] for r in records]),
             np.array([CLASSES.index(category_to_detection_name(r["category_name"])) for r in records]),
             np.ones(len(records)),
             "global",

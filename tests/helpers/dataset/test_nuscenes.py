@@ -353,14 +353,6 @@ def test_pose_messages_without_motion_are_named(root):
         open_dataset(root)
 
 
-def test_a_velocity_between_two_boxes_at_one_time_is_refused(root):
-    path = root / "v1.0-mini/sample.json"
-    rows = json.loads(path.read_text())
-    replace(path, json.dumps([{**row, "timestamp": rows[0]["timestamp"]} for row in rows]))
-    with pytest.raises(BadInput, match="velocities that are not finite"):
-        open_dataset(root)[0]
-
-
 def test_cameras_stand_in_the_vehicles_frame_at_the_time_of_a_sensor(dataset):
     frame = dataset[2]
     sample = dataset.nusc.get("sample", frame.token)

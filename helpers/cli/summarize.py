@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ DESCRIPTION = (
     "such folder that was summarized, or its summary.json. Writes summary.json, summary.md and pictures to the folder."
 )
 SUMMARY, PAGE = "summary.json", "summary.md"
+SAMPLES = "samples"  # in the artifacts of a summary: digest of the tokens of its frames, in order
 LATENCIES = ("latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "latency_ms_mean")
 
 
@@ -37,6 +39,9 @@ def main(argv: list[str]) -> int:
     from helpers.evaluate.timed import Timed, latencies
 
     known = evaluate.Store.about(folder)
+    if made.artifacts != {known.get("file"): known.get("sha256")}:
+        found, fix = f"figures of {', '.join(made.artifacts) or 'no file'}", "run it again into a new folder"
+        raise BadInput(folder / RECORD, found, f"of the file that {evaluate.store.ABOUT} tells of", fix)
     dataset = open_dataset(options.dataroot, known["version"], known["split"])
     store = evaluate.Store(folder, dataset, {name: known[name] for name in known.keys() - evaluate.Store.OWN})
     if missing := len(store.frames) - store.done():
@@ -44,20 +49,25 @@ def main(argv: list[str]) -> int:
         raise BadInput(folder, f"{missing} of {len(store.frames)} frames without a result", "all of them", fix)
     task = Timed(evaluate.task_of(models.config(known["system"], known["config"])), _unused)
     metrics: dict[str, Any] = dict(task.total(store.results(), dataset))
-    found = dataclasses.replace(made, metrics=metrics)
+    found = dataclasses.replace(made, metrics=metrics, artifacts=made.artifacts | {SAMPLES: known["tokens"]})
+    _check_base(options.base, base, found)
     _write(folder / SUMMARY, json.dumps(dataclasses.asdict(found), indent=2, allow_nan=False) + "\n")
     rows = table(found, base)
     first = [row for row in rows if row["metric"] in (*LATENCIES, *task.headlines)]
-    _pictures(folder, first, latencies(store.results()).samples, base)
-    _write(folder / PAGE, page(found, rows, base))
+    drawn = _pictures(folder, first, latencies(store.results()).samples, base)
+    _write(folder / PAGE, page(found, rows, base, drawn))
     print(text(rows if options.all else first))
     print(folder / PAGE)
     return 0
 
 
 def table(found: Record, base: Record | None) -> list[dict]:
-    """Rows of metric and value, beside a baseline also base, difference and ratio, latencies first."""
-    rows: list[dict] = [{"metric": name, "value": value} for name, value in found.metrics.items()]
+    """Rows of metric and value, beside a baseline also base, difference and ratio, latencies first.
+
+    A metric that only one of the two has, or that one says in words, has a row without a ratio.
+    """
+    names = dict.fromkeys([*found.metrics, *(base.metrics if base else ())])
+    rows: list[dict] = [{"metric": name, "value": found.metrics.get(name)} for name in names]
     if base is not None:
         shared = {row["metric"]: row for row in records.compare(base, found)}
         for row in rows:
@@ -80,16 +90,16 @@ def text(rows: list[dict]) -> str:
     )
 
 
-def page(found: Record, rows: list[dict], base: Record | None) -> str:
-    """The summary as Markdown: what was run where, every metric, the pictures."""
+def page(found: Record, rows: list[dict], base: Record | None, pictures: Iterable[str] = ()) -> str:
+    """The summary as Markdown: what was run where, every metric, the pictures that were drawn."""
     names = list(rows[0])
     told = [f"{name}: {value}" for name, value in (("device", found.device), ("date", found.date))]
     told += [f"command: `{found.command}`"] + [f"SHA-256 of {name}: {sha}" for name, sha in found.artifacts.items()]
     if base is not None:
         told += [f"baseline: {base.name}, {base.device}, {base.date}"]
         told += ["The devices differ: the latencies say nothing of the networks."] * (base.device != found.device)
-    lines = [f"# {found.name}", "", *(f"- {line}" for line in told), "", "![latency](latency.png)", ""]
-    lines += ["![beside the baseline](accuracy.png)", ""] if base is not None else []
+    shown = [f"![{name.removesuffix('.png')}]({name})" for name in pictures]
+    lines = [f"# {found.name}", "", *(f"- {line}" for line in told), "", *shown, ""]
     lines += ["| " + " | ".join(names) + " |", "|---" + "|---:" * (len(names) - 1) + "|"]
     lines += ["| " + " | ".join([row["metric"], *(_shown(row[name]) for name in names[1:])]) + " |" for row in rows]
     return "\n".join(lines) + "\n"
@@ -105,13 +115,27 @@ def _pictures(folder, rows, times, base):
     usual = base.metrics.get(LATENCIES[0]) if base else None
     marks = {"p50 of the baseline": usual} if isinstance(usual, int | float) else {}
     drawn = {"latency.png": display.histogram(times, "Time of a frame", "ms", 40, marks)}
-    known = [row for row in rows if row.get("ratio")]
-    if known:
+    (folder / "accuracy.png").unlink(missing_ok=True)  # of another baseline
+    if known := [row for row in rows if row.get("ratio") is not None]:
         bars = [{"metric": row["metric"], "share of the baseline": row["ratio"]} for row in known]
-        drawn["accuracy.png"] = display.bars(bars, "metric", "share of the baseline", "Beside the baseline, which is 1")
+        left = ", ".join(row["metric"] for row in rows if row not in known)
+        title = "Beside the baseline, which is 1" + (f" (not comparable: {left})" if left else "")
+        drawn["accuracy.png"] = display.bars(bars, "metric", "share of the baseline", title)
     for name, picture in drawn.items():
         with atomic(folder / name) as part:
             part.write_bytes(picture.data)
+    return list(drawn)
+
+
+def _check_base(path, base, found):
+    """BadInput if a baseline is of other frames than what was found."""
+    if base is None:
+        return
+    for part, key in (("artifacts", SAMPLES), ("metrics", "frames")):
+        one, other = (getattr(record, part).get(key) for record in (base, found))
+        if one is not None and other is not None and one != other:
+            fix = "summarize a baseline that was run on the same frames"
+            raise BadInput(path, f"{key} {one}", f"{key} {other}, as of the run", fix)
 
 
 def _unused():

@@ -21,7 +21,7 @@ from helpers.sequence import Arrays
 from helpers.shared import write_first
 
 ABOUT, METRICS = "evaluation.json", "metrics.json"
-WHOSE = "frame_token"
+WHOSE, OF = "frame_token", "evaluation_sha256"  # of a result: its frame, and the evaluation that it is of
 AGAIN = "remove the file and run the evaluation again: what is done is kept"
 
 
@@ -48,7 +48,9 @@ class Store:
         self.frames = [(scene, token) for scene, tokens in self._scenes.items() for token in tokens]
         digest = hashlib.sha256("\n".join(dataset.tokens).encode()).hexdigest()
         self._new, self._first = not self.folder.exists(), False
-        self._claim({**about, "split": str(dataset.split), "samples": len(dataset), "tokens": digest})
+        whole = {**about, "split": str(dataset.split), "samples": len(dataset), "tokens": digest}
+        self._claim(whole)
+        self._digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
     def _claim(self, about):
         """Write what this evaluation is of, or see that the folder is of the same one."""
@@ -111,15 +113,17 @@ class Store:
     def save(self, scene: str, token: str, arrays: Arrays) -> None:
         """Write a frame's result, unless it has one."""
         if not self.has(scene, token):
-            whose = np.frombuffer(token.encode(), np.uint8)
+            named = {WHOSE: token, OF: self._digest}
             with atomic(self._path(scene, token)) as part, open(part, "wb") as stream:
-                np.savez(stream, **arrays, **{WHOSE: whose})
+                np.savez(
+                    stream, **arrays, **{name: np.frombuffer(text.encode(), np.uint8) for name, text in named.items()}
+                )
 
     def results(self) -> Iterator[tuple[str, Arrays]]:
         """(token, arrays) of every frame, in the order of the split.
 
         Raises:
-            BadInput: naming the file of a frame that is missing or damaged, or that is another frame's.
+            BadInput: naming the file of a frame that is missing or damaged, or is another frame's or evaluation's.
         """
         for scene, token in self.frames:
             path = self._path(scene, token)
@@ -129,11 +133,18 @@ class Store:
                 raise BadInput(error.where, error.found, error.expected, AGAIN) from error
             with foreign(path, "the result of a frame", AGAIN), np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in names}
-            whose = arrays.pop(WHOSE, None)  # which results that are older than this do not have
-            if whose is not None and whose.tobytes() != token.encode():
-                found = f"the result of {whose.tobytes().decode(errors='replace')!r:.80}"
-                raise BadInput(path, found, f"the result of {token!r}", AGAIN)
+            self._check_named(path, arrays, token)
             yield token, arrays
+
+    def _check_named(self, path, arrays, token):
+        """Take out what a result says of itself, as far as it does: one that is older says less, or nothing."""
+        whose, of = (arrays.pop(name, None) for name in (WHOSE, OF))
+        if whose is not None and whose.tobytes() != token.encode():
+            found = f"the result of {whose.tobytes().decode(errors='replace')!r:.80}"
+            raise BadInput(path, found, f"the result of {token!r}", AGAIN)
+        if of is not None and of.tobytes() != self._digest.encode():
+            fix = f"give every evaluation a folder of its own, and leave its {ABOUT} as it was written"
+            raise BadInput(path, "the result of another evaluation", f"one of that which {ABOUT} tells of", fix)
 
     def tidy(self) -> None:
         """Remove what processes that were killed had begun to write."""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -200,7 +201,8 @@ def test_a_run_is_summarized_beside_a_baseline(result, minidrive, capsys, tmp_pa
     said = capsys.readouterr().out
     assert "NDS" in said and "latency_ms_p50" in said and not (result / "accuracy.png").exists()
     base = records.read(result / "summary.json")
-    assert base.artifacts == made.artifacts and base.metrics["frames"] == 8
+    tokens = json.loads((result / "evaluation.json").read_text())["tokens"]
+    assert base.artifacts == made.artifacts | {"samples": tokens} and base.metrics["frames"] == 8
     faster = dataclasses.replace(base, metrics=base.metrics | {"latency_ms_p50": base.metrics["latency_ms_p50"] / 2})
     (tmp_path / "base.json").write_text(json.dumps(dataclasses.asdict(faster)))
     assert called("summarize", "-i", result, "-b", tmp_path / "base.json", "--dataroot", minidrive) == 0
@@ -224,7 +226,9 @@ def test_other_devices_and_metrics_are_told():
     record = records.Record("a", "measured", "CPU", {"x": "1"}, "c", "1", "2026-01-01T00:00:00+00:00", {"mIoU": 2.0})
     other = dataclasses.replace(record, device="GPU", metrics={"NDS": 0.5})
     rows = summarize.table(record, other)
-    assert rows == [{"metric": "mIoU", "value": 2.0, "base": None, "difference": None, "ratio": None}]
+    alone = {"difference": None, "ratio": None}
+    assert rows == [{"metric": "mIoU", "value": 2.0, "base": None} | alone,
+                    {"metric": "NDS", "value": None, "base": 0.5} | alone]  # fmt: skip
     assert "The devices differ" in summarize.page(record, rows, other)
     assert "devices differ" not in summarize.page(record, rows, record)
 
@@ -238,6 +242,38 @@ def test_what_a_baseline_says_in_words_is_shown_as_it_is(result, minidrive, caps
     assert called("summarize", "-i", result, "-b", tmp_path / "base.json", "--dataroot", minidrive) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert all(text in lines[name] for name, text in words.items())
+
+
+def test_no_picture_of_an_earlier_baseline_stays(result, minidrive, capsys, tmp_path):
+    assert called("summarize", "-i", result, "--dataroot", minidrive) == 0
+    base = records.read(result / "summary.json")
+    for metrics, drawn in ((base.metrics, True), ({"mIoU": 0.5}, False), (base.metrics | {"NDS": "none"}, True)):
+        (tmp_path / "base.json").write_text(json.dumps(dataclasses.asdict(base) | {"metrics": metrics}))
+        assert called("summarize", "-i", result, "-b", tmp_path / "base.json", "--dataroot", minidrive) == 0
+        assert (result / "accuracy.png").exists() == drawn == ("accuracy.png" in (result / "summary.md").read_text())
+        assert "mIoU" not in metrics or "| mIoU |  | 0.5 |" in (result / "summary.md").read_text()
+
+
+def test_a_run_whose_papers_were_changed_is_refused(result, minidrive, capsys, tmp_path):
+    """What is of another system, file or split than it says would be scored as this one all the same."""
+    assert called("summarize", "-i", result, "--dataroot", minidrive) == 0
+    base = records.read(result / "summary.json")
+    (tmp_path / "base.json").write_text(json.dumps(dataclasses.asdict(base) | {"artifacts": {"samples": 64 * "0"}}))
+    (tmp_path / "few.json").write_text(
+        json.dumps(dataclasses.asdict(base) | {"artifacts": {}, "metrics": {"frames": 3}})
+    )
+    for name, said in (("base.json", "samples 000"), ("few.json", "frames 3")):
+        assert called("summarize", "-i", result, "-b", tmp_path / name, "--dataroot", minidrive) == 2
+        assert said in capsys.readouterr().err
+    shutil.copytree(result, changed := tmp_path / "changed")
+    papers = json.loads((result / "evaluation.json").read_text())
+    for change, said in (
+        ({"system": "omnidrive"}, "the result of another evaluation"),
+        ({"device": "a faster one"}, "the result of another evaluation"),
+        ({"sha256": 64 * "0"}, "of the file that evaluation.json tells of"),
+    ):
+        (changed / "evaluation.json").write_text(json.dumps(papers | change))
+        assert called("summarize", "-i", changed, "--dataroot", minidrive) == 2 and said in capsys.readouterr().err
 
 
 def test_what_summarize_refuses(result, minidrive, tmp_path, capsys):

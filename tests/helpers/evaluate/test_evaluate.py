@@ -236,8 +236,21 @@ def test_the_result_of_another_frame_is_refused_and_one_that_names_none_is_read(
         go(tmp_path / "out")
     one.write_bytes(kept)
     with np.load(one) as archive:
-        arrays = {name: archive[name] for name in archive if name != store.WHOSE}
+        arrays = {name: archive[name] for name in archive if name not in (store.WHOSE, store.OF)}
     np.savez(one, **arrays)
+    assert not go(tmp_path / "out").missing
+
+
+def test_results_of_two_evaluations_are_not_scored_as_one(tmp_path):
+    """Neither of a frame that was copied from another folder, nor of all under a description that was changed."""
+    go(tmp_path / "out")
+    Store(tmp_path / "other", Split(), ABOUT | {"sha256": "1"}).save("scene-a", "scene-a-0", {"value": np.zeros(1)})
+    path = tmp_path / "out/scene-a/scene-a-0.npz"
+    kept = path.read_bytes()
+    path.write_bytes((tmp_path / "other/scene-a/scene-a-0.npz").read_bytes())
+    with pytest.raises(BadInput, match=r"scene-a-0\.npz\n  found: +the result of another evaluation"):
+        go(tmp_path / "out")
+    path.write_bytes(kept)
     assert not go(tmp_path / "out").missing
 
 

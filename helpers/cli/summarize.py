@@ -40,8 +40,8 @@ def main(argv: list[str]) -> int:
 
     known = evaluate.Store.about(folder)
     if made.artifacts != {known.get("file"): known.get("sha256")}:
-        found, fix = f"figures of {', '.join(made.artifacts) or 'no file'}", "run it again into a new folder"
-        raise BadInput(folder / RECORD, found, f"of the file that {evaluate.store.ABOUT} tells of", fix)
+        shown, fix = f"figures of {', '.join(made.artifacts) or 'no file'}", "run it again into a new folder"
+        raise BadInput(folder / RECORD, shown, f"of the file that {evaluate.store.ABOUT} tells of", fix)
     dataset = open_dataset(options.dataroot, known["version"], known["split"])
     store = evaluate.Store(folder, dataset, {name: known[name] for name in known.keys() - evaluate.Store.OWN})
     if missing := len(store.frames) - store.done():

@@ -6,7 +6,7 @@ GridSample forced to FP32 inside an FP16 network). The native layer and the rewr
 ONNX Runtime.
 
 Building an engine costs seconds whatever it holds, so the cases of a group are branches of one graph. They share an
-engine but no tensor: each branch has its own inputs and output. Whether GridSample is right between fused neighbours is
+engine but no tensor: each branch has its own inputs and output. Whether GridSample is right between fused neighbors is
 the question of the form "between" (two convolutions) and, with arithmetic around several samplers of one image, of
 "shared"; a "plain" branch is a sampler alone. A group that is refused is refused for all its cases, so border padding,
 which the rewrite refuses, and opset 20 have groups of their own. Cases that differ only in their coordinates share a

@@ -129,7 +129,7 @@ class _View:
         if node.op_type in ("Gemm", "MatMul"):
             return self._why_matrix(node)
         if any(name in self.constants for name in node.input):
-            return "constant operand, computed with its neighbour"
+            return "constant operand, computed with its neighbor"
         return "network output" if node.output[0] in self.outputs else "no quantized operator to fuse with"
 
     def _excluded(self, node):

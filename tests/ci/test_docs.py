@@ -2,8 +2,11 @@
 
 import importlib.util
 import re
+import textwrap
 import tomllib
 
+import onnx
+import onnx.parser
 import pytest
 
 from helpers.files import ROOT
@@ -34,6 +37,24 @@ def test_modules_and_targets_that_are_named_exist(name):
     assert not [module for module in modules if importlib.util.find_spec(module) is None]
     targets = set(re.findall(r"(?:^    |`)make ([a-z]+)", text, re.MULTILINE))
     assert not targets - TARGETS
+
+
+def test_the_file_for_trtexec_of_docs_drive_keeps_the_projection_in_fp32(tmp_path, monkeypatch, capsys):
+    page = text_of("docs/drive.md").split("## The graph and the engine")[1]
+    program = textwrap.dedent(re.search(r"<<'END'\n(.*?)\n    END", page, re.DOTALL)[1])
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 18]>
+        small (float[2] x) => (float[2] z) { y = Relu(x)
+            z = Neg(y) }""")
+    names = ("/img_backbone/relu/Relu", "/pts_bbox_head/transformer/encoder/projection/Neg")
+    for node, name in zip(model.graph.node, names, strict=True):
+        node.name = name
+    onnx.save(model, tmp_path / "bevformer.onnx")
+    monkeypatch.chdir(tmp_path)
+    exec(program, {})
+    made = onnx.load("bevformer_target.onnx")
+    assert [node.name for node in made.graph.node] == [names[0], f"{names[1]}_FORCEFP32"]
+    assert made.opset_import[0].version == 17
+    assert capsys.readouterr().out.strip() in page
 
 
 def test_readme_takes_two_minutes():

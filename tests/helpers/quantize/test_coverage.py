@@ -18,7 +18,7 @@ def test_report_names_every_candidate_with_its_reason(int8):
         "Add_5": "1 of 2 inputs rounded",
         "Tenth_7": "plugin: its arithmetic stays in floating point",
         "MatMul_12": "operator type excluded",
-        "Add_13": "constant operand, computed with its neighbour",
+        "Add_13": "constant operand, computed with its neighbor",
         "MatMul_14": "operator type excluded",
         "MatMul_16": "operator type excluded",
         "Conv_17": "32 to 4 channels, too few",

@@ -360,6 +360,19 @@ def test_the_projection_as_an_operator_computes_the_same():
         TINY.with_projection("host")
 
 
+def test_another_number_of_cameras_is_another_network(tmp_path):
+    """As docs/data.md has it: the sizes are fields, and the weights know their cameras."""
+    config = dataclasses.replace(TINY, num_cameras=4, image_size=(32, 64))
+    given = {name: torch.zeros(shape) for name, shape in config.input_shapes().items()}
+    given["lidar2img"] = cameras(config.image_size)[:, :4]
+    outputs = run(models.create("bevformer", config), given)
+    assert given["image"].shape == (1, 4, 3, 32, 64)
+    assert [output.shape for output in outputs] == list(map(torch.Size, config.output_shapes().values()))
+    torch.save(network().state_dict(), tmp_path / "six.pth")
+    with pytest.raises(BadInput, match=r"cams_embeds \[6,16\] instead of \[4,16\]"):
+        models.load_checkpoint(models.create("bevformer", config), tmp_path / "six.pth")
+
+
 def test_a_network_made_on_another_device_lies_there_whole_and_runs():
     """As operations are counted: on the meta device, without memory."""
     with torch.device("meta"):

@@ -6,6 +6,7 @@ ending in it. A figure drawn with matplotlib becomes one by `figure`. Colors are
 palette for color-blind readers, with three more from Paul Tol's.
 """
 
+from helpers.display.bars import bars
 from helpers.display.conversation import conversation
 from helpers.display.diagram import network_diagram
 from helpers.display.driven import driving
@@ -17,7 +18,7 @@ from helpers.display.mosaic import cameras
 from helpers.display.operators import op_chart, shares
 from helpers.display.outliers import outliers
 from helpers.display.parts import parts
-from helpers.display.plots import bars, frontier, histogram, lines
+from helpers.display.plots import frontier, histogram, lines
 from helpers.display.reading import reading
 from helpers.display.requests import Request, requests
 from helpers.display.scenes import bev, bev_row, side_by_side

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.display.pictures import Picture, sentence
-from helpers.display.style import DPI, GRID, INK, MUTED, PALETTE, picture
+from helpers.display.style import DPI, GRID, INK, MUTED, PALETTE, WIDEST, picture
 from helpers.display.tables import number
 from helpers.display.told import told
 from helpers.errors import BadInput
@@ -36,11 +36,12 @@ def outliers(before: tuple[Maxima, Maxima], after: tuple[Maxima, Maxima], title:
         if sizes == {0} or len(sizes) > 1 or not all(np.isfinite(each).all() for each in pair):
             raise BadInput(f"outliers, {name}", f"{[len(each) for each in pair]} maxima", "finite ones of all channels",
                            "pass the maxima of one group")  # fmt: skip
-    figure = Figure(figsize=(9.5, 3.3), dpi=DPI, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(WIDEST, 3.3), dpi=DPI, layout="constrained", facecolor="white")
     for axes, (name, pair) in zip(figure.subplots(1, 2, sharey=True), arrays.items(), strict=True):
         _panel(axes, name, *pair)
     figure.axes[0].set_ylabel("largest magnitude", fontsize=9, color=INK)
-    figure.axes[0].legend(frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), frameon=False, fontsize=9, ncols=2,
+                  loc="outside lower center")  # fmt: skip
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
     parts = "; ".join(f"{name}: {_spread('activation', pair[0])}, {_spread('weight', pair[1])}"

@@ -1,4 +1,4 @@
-"""Plots of accuracy, latency and value ranges."""
+"""Plots of accuracy against cost, of value ranges and of curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,28 +13,6 @@ from helpers.display.told import told
 from helpers.errors import BadInput
 
 Rectangle = tuple[float, float, float, float]  # left, bottom, right, top
-
-
-@told
-def bars(rows: Rows, x: str, ys: str | Sequence[str], title: str | None = None, ylabel: str | None = None) -> Picture:
-    """Grouped bars: one group per row (named by column `x`), one bar per column in `ys`, values written on top."""
-    ys = [ys] if isinstance(ys, str) else list(ys)
-    rows = checked(rows, [x, *ys])
-    figure, axes = new_figure(max(5.0, 1.2 + 0.55 * len(rows) * (len(ys) + 0.6)), 3.6)
-    width = 0.8 / len(ys)
-    for k, y in enumerate(ys):
-        at = np.arange(len(rows)) + (k - (len(ys) - 1) / 2) * width
-        drawn = axes.bar(at, [row[y] for row in rows], width * 0.92, color=PALETTE[k % len(PALETTE)], label=y)
-        axes.bar_label(drawn, [number(row[y]) for row in rows], padding=2, fontsize=8, color=INK)
-    axes.set_xticks(range(len(rows)), [str(row[x]) for row in rows])
-    axes.margins(y=0.12)
-    if len(ys) > 1:
-        axes.legend(frameon=False, fontsize=9, ncols=len(ys), loc="lower left", bbox_to_anchor=(0, 1))
-    dress(axes, title if len(ys) == 1 else None, None, ylabel or (ys[0] if len(ys) == 1 else None), grid="y")
-    if len(ys) > 1 and title:
-        figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold", color=INK)
-    parts = (f"{row[x]}: " + ", ".join(f"{y} {number(row[y])}" for y in ys) for row in rows)
-    return picture(figure, sentence(title, f"Bars of {', '.join(ys)} by {x}: {listed(parts)}"))
 
 
 @told
@@ -118,7 +96,7 @@ def histogram(
     bins: int = 80,
     marks: Mapping[str, float] | None = None,
 ) -> Picture:
-    """Distribution of one array, or of several (dict of name -> array), counts on a log scale.
+    """Distribution of one array, or of several (dict of name -> array); counts from 10 on are on a log scale.
 
     `marks` maps a name to a value on the x axis, drawn as a vertical line: a clipping threshold, a maximum.
     """
@@ -151,7 +129,10 @@ def histogram(
             linewidth=1.6,
             label=f"{name} = {number(float(at))}",
         )
-    axes.set_yscale("log")
+    if max(np.histogram(array, edges)[0].max() for array in series.values()) >= 10:
+        axes.set_yscale("log")
+    else:
+        axes.yaxis.get_major_locator().set_params(integer=True)
     if len(series) > 1 or marks:
         axes.legend(frameon=False, fontsize=9)
     dress(axes, title, xlabel, "count", grid="y")

@@ -8,7 +8,19 @@ from numpy.typing import ArrayLike
 
 from helpers.boxes import Boxes, require_frame
 from helpers.display.pictures import Picture, listed, tally
-from helpers.display.style import GRID, INK, MUTED, PALETTE, class_color, line_colors, new_figure, picture
+from helpers.display.style import (
+    DPI,
+    GRID,
+    INK,
+    MUTED,
+    PALETTE,
+    WIDEST,
+    class_color,
+    line_colors,
+    new_figure,
+    picture,
+    wrapped,
+)
 from helpers.display.tables import number
 from helpers.display.told import told
 from helpers.errors import BadInput
@@ -89,7 +101,7 @@ def bev_row(
     kept = {name: above(boxes, threshold) for name, boxes in versions.items()}
     if not kept:
         raise BadInput("versions", "none", "at least one name with its boxes", "pass what was detected")
-    figure = Figure(figsize=(3.9 * len(kept), 4.1), dpi=110, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(3.9 * len(kept), 4.1), dpi=DPI, layout="constrained", facecolor="white")
     for axes, (name, boxes) in zip(figure.subplots(1, len(kept), squeeze=False)[0], kept.items(), strict=True):
         ground(axes, extent)
         _footprints(axes, boxes, filled=True)
@@ -103,7 +115,7 @@ def bev_row(
 
 @told
 def side_by_side(images: Iterable[ArrayLike], titles: Iterable[str] | None = None, height: float = 2.6) -> Picture:
-    """Images [H, W] or [H, W, 3] in one row, each `height` inches high, with `titles` above."""
+    """Images [H, W] or [H, W, 3] in one row, `height` inches high or as high as fits, with `titles` above."""
     from matplotlib.figure import Figure
 
     arrays = [np.asarray(image) for image in images]
@@ -112,11 +124,14 @@ def side_by_side(images: Iterable[ArrayLike], titles: Iterable[str] | None = Non
         found = f"{len(arrays)} images, {len(names)} titles"
         raise BadInput("side_by_side", found, "one title an image", "match them")
     ratios = [array.shape[1] / array.shape[0] for array in arrays]
-    figure = Figure(figsize=(sum(ratios) * height + 0.1, height + 0.35), dpi=110, layout="constrained")
+    height = min(height, WIDEST / sum(ratios))
+    heads = [wrapped(name, ratio * height, 9) for name, ratio in zip(names, ratios, strict=True)]
+    size = sum(ratios) * height + 0.1, height + 0.2 + 0.15 * max(head.count("\n") + 1 for head in heads)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     axes = figure.subplots(1, len(arrays), width_ratios=ratios, squeeze=False)[0]
-    for ax, image, title in zip(axes, arrays, names, strict=True):
+    for ax, image, head in zip(axes, arrays, heads, strict=True):
         ax.imshow(image, cmap="cividis")
-        ax.set_title(title, loc="left", fontsize=10, color=INK)
+        ax.set_title(head, loc="left", fontsize=9, color=INK)
         ax.set_axis_off()
     ranges = [f"values {number(float(array.min()))} to {number(float(array.max()))}" for array in arrays]
     parts = (f"{name or place}, {spread}" for place, (name, spread) in enumerate(zip(names, ranges, strict=True), 1))

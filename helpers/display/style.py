@@ -1,6 +1,7 @@
 """One look for every figure: palette, fonts, and the way from a matplotlib figure to a picture in the notebook."""
 
 import io
+import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ CLASS_COLORS = {
 }
 LINE_COLORS = ("#E6007E", "#6CC400", "#7A4FBF", "#D55E00")  # of lines on the ground, on asphalt and on white
 DPI = 110
+WIDEST = 6.8  # inches of a figure with letters; a page shows a wider one smaller, and its letters with it
 
 
 def class_color(name: str, classes: Iterable[str]) -> str:
@@ -61,6 +63,12 @@ def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
     axes.tick_params(colors=INK, labelsize=9)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def wrapped(text: str, room: float, size: float) -> str:
+    """The text in lines of at most `room` inches in letters of `size` points, broken between words alone."""
+    letters = max(1, int(72 * room / (0.56 * size)))
+    return "\n".join(textwrap.fill(line, letters, break_long_words=False) for line in text.split("\n"))
 
 
 def picture(figure: "Figure", alt: str) -> Picture:

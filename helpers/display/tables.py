@@ -61,6 +61,7 @@ CAPTION = "caption-side:top;text-align:left;font-weight:600;padding:0 0 6px 0;co
 
 def _cell(tag, content, right):
     weight = "font-weight:600;border-bottom:2px solid rgba(128,128,128,0.6);" if tag == "th" else ""
+    weight += "white-space:nowrap;" if right and tag == "td" else ""  # 1.9e-06 has a place to break
     return f'<{tag} style="{CELL}{weight}text-align:{"right" if right else "left"};">{content}</{tag}>'
 
 

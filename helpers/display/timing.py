@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.benchmark import pace
-from helpers.display.style import GRID, INK, MUTED, PALETTE, new_figure, picture
+from helpers.display.style import GRID, INK, MUTED, PALETTE, WIDEST, new_figure, picture
 from helpers.display.tables import number
 from helpers.display.told import told
 from helpers.errors import BadInput
@@ -30,17 +30,22 @@ def timeline(work: Sequence[tuple[str, float, float, str]], spans: Mapping[str, 
     """
     lanes = list(dict.fromkeys(lane for lane, *_ in work))
     height = {lane: len(lanes) - 1 - k for k, lane in enumerate(lanes)}
-    figure, axes = new_figure(9.5, 1.2 + 0.75 * len(lanes) + 0.3 * len(spans))
+    last = max(end for _, end in [*((s, e) for _, s, e, _ in work), *spans.values()])
+    letter = 0.0125 * last  # about its width
+    written = {lane: [-last, -last] for lane in lanes}  # where the lower row of a lane's texts ends, and the upper one
+    figure, axes = new_figure(7.6, 1.2 + 0.75 * len(lanes) + 0.3 * len(spans))
     for k, (lane, start, end, text) in enumerate(work):
         axes.barh(height[lane], end - start, left=start, height=0.55, color=PALETTE[k % 6], edgecolor="white")
         middle = (start + end) / 2
-        axes.text(middle, height[lane] + 0.34, text, ha="center", va="bottom", fontsize=8, color=INK)
+        reach = letter * len(text) / 2
+        upper = middle - reach < written[lane][0]
+        written[lane][upper] = middle + reach
+        axes.text(middle, height[lane] + 0.34 + 0.16 * upper, text, ha="center", va="bottom", fontsize=8, color=INK)
     for k, (name, (start, end)) in enumerate(spans.items()):
         y = -0.75 - 0.42 * k
         axes.annotate("", (start, y), (end, y), arrowprops=ARROW)
         axes.text(end, y, f"  {name}", va="center", fontsize=9, fontweight="bold", color=INK)
     axes.set_yticks(list(height.values()), list(height))
-    last = max(end for _, end in [*((s, e) for _, s, e, _ in work), *spans.values()])
     axes.set(xlim=(-0.01 * last, 1.15 * last), ylim=(-0.75 - 0.42 * len(spans), len(lanes) - 0.25))
     axes.set(xlabel="time (not to scale)", xticks=[])
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
@@ -174,7 +179,7 @@ def tokens(ways: Mapping[str, tuple[float, Sequence[float]]], title: str) -> "Im
     Args:
         ways: name -> (ms until the first token, ms of each step after it).
     """
-    figure, axes = new_figure(9.5, 1.1 + 0.7 * len(ways))
+    figure, axes = new_figure(WIDEST, 1.1 + 0.7 * len(ways))
     told = []
     for k, (name, (first, steps)) in enumerate(ways.items()):
         ends = np.cumsum([first, *steps])

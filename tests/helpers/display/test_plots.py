@@ -41,6 +41,13 @@ class TestPlots:
         with pytest.raises(BadInput, match="no values"):
             display.histogram({"empty": []})
 
+    @pytest.mark.parametrize(("count", "scale"), [(9, "linear"), (10, "log")])
+    def test_few_counts_are_whole_numbers_on_a_plain_axis(self, count, scale, monkeypatch):
+        monkeypatch.setattr(plots, "picture", lambda figure, alt: figure)
+        axes = plots.histogram([1.0] * count + [2.0]).axes[0]
+        assert axes.get_yscale() == scale
+        assert scale == "log" or all(tick == int(tick) for tick in axes.get_yticks())
+
     def test_op_chart_sets_custom_operators_apart(self):
         rows = [{"op": "Conv", "domain": "", "count": 5}, {"op": "RotateTRT2", "domain": "trt.plugins", "count": 1}]
         assert near(display.op_chart(rows), PALETTE[3], 3).any()

@@ -13,7 +13,7 @@ class TestTable:
             [{"name": "<b>", "NDS": 0.41234, "kept": True}, {"name": "x", "NDS": 2, "kept": False}]
         ).data
         assert "&lt;b&gt;" in page and "<b>" not in page
-        assert 'text-align:right;">0.4123</td>' in page
+        assert 'white-space:nowrap;text-align:right;">0.4123</td>' in page
         assert "✓" in page and "✗" in page and "True" not in page
         assert 'text-align:left;">x</td>' in page
 

@@ -1,9 +1,12 @@
 """Spans of a frame, and points under two ceilings."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from helpers import display
+from helpers.display import timing
 from helpers.display.style import PALETTE
 from helpers.errors import BadInput
 from tests.helpers.display.pictures import near
@@ -17,6 +20,15 @@ def test_a_timeline_draws_each_bar_and_tells_what_a_span_holds():
     assert wide / narrow == pytest.approx(6, rel=0.1)
     assert image.alt.startswith("One frame. CPU: read, then decode; GPU: kernels. ")
     assert "GPU spans kernels; end to end spans read, kernels, decode." in image.alt
+
+
+def test_texts_of_short_bars_do_not_cover_each_other(monkeypatch):
+    monkeypatch.setattr(timing, "picture", lambda figure, alt: figure)
+    work = [("CPU", 3, 3.8, "copy in"), ("CPU", 3.8, 4.5, "enqueue"), ("CPU", 4.5, 5.2, "copy out")]
+    figure = timing.timeline(work, {"end to end": (0, 10.5)}, "One frame")
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text().strip()]
+    assert len(boxes) == 4 and not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
 
 
 def frames(period, latency, count=3):

@@ -1,6 +1,7 @@
 """Plots of the operators of a graph."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 
@@ -28,6 +29,8 @@ def op_chart(
     axes.set_yticks(range(len(rows)), [str(row[label]) for row in rows])
     axes.invert_yaxis()
     axes.margins(x=0.1, y=0.02)
+    if all(isinstance(row[value], Integral) for row in rows):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     if any(custom):
         axes.legend([drawn[custom.index(True)]], ["custom operator"], frameon=False, fontsize=9, loc="center right")
     dress(axes, title, value, None, grid="x")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers import display
-from helpers.display import plots
+from helpers.display import operators, plots
 from helpers.display.style import CLASS_COLORS, PALETTE, ink_on
 from helpers.errors import BadInput
 from tests.helpers.display.pictures import near, pixels
@@ -54,6 +54,12 @@ class TestPlots:
         assert near(display.op_chart(rows, top=1), PALETTE[3], 3).any()
         assert pixels(display.op_chart(rows, top=1)).shape == pixels(display.op_chart(rows)).shape
         assert not near(display.op_chart(rows[:1]), PALETTE[3], 3).any()
+
+    @pytest.mark.parametrize(("count", "whole"), [(2, True), (2.5, False)])
+    def test_op_chart_counts_in_whole_numbers(self, count, whole, monkeypatch):
+        monkeypatch.setattr(operators, "picture", lambda figure, alt: figure)
+        ticks = display.op_chart([{"op": "Conv", "count": count}]).axes[0].get_xticks()
+        assert all(tick == int(tick) for tick in ticks) == whole
 
     def test_lines_and_a_column_that_is_not_there(self):
         assert near(display.lines({"loss": [3, 2, 1]}, log=True), PALETTE[0], 3).any()

@@ -28,7 +28,7 @@ def road(folder, drawn=ROOT / ROAD):
         source = f"{folder.name}/road-{theme}.svg"
         size = 'width="960" height="420"'
         elements.append(f'<img class="only-{theme}" alt="{ROAD_TEXT}" src="{source}" {size}>')
-    return "".join(elements)
+    return f'<div class="wide" tabindex="0">{"".join(elements)}</div>'
 
 
 def plain(markdown):

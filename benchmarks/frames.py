@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from benchmarks import stored
+from helpers import npz
 from helpers.files import atomic
 from helpers.sequence import Step, beginning, rollout
 
@@ -68,8 +69,8 @@ def stream(engine, frames, system, config, out):
 
 def save(out, kept):
     """Write lists of outputs, one entry per frame, as `.npz`."""
-    with atomic(out) as part, open(part, "wb") as stream:
-        np.savez(stream, **{name: np.stack(arrays) for name, arrays in kept.items()})
+    with atomic(out) as part:
+        npz.write({name: np.stack(arrays) for name, arrays in kept.items()}, part)
 
 
 def parity(out, reference):

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 
 from benchmarks import stored
 from benchmarks.session import of_file
-from helpers import engine
+from helpers import engine, npz
 from helpers.errors import BadInput
 from helpers.files import atomic
 
@@ -159,7 +159,7 @@ def prepare(folder):
                 feeds[f"{name}.grid"] = grid.astype(np.float32)
             with engine.load(part / f"{key}.onnx", "onnxruntime", optimization="disable") as network:
                 made = outputs(network, group, feeds)
-            np.savez(part / f"{key}.npz", **feeds, **{f"{name}.out": out for name, out in made.items()})
+            npz.write({**feeds, **{f"{name}.out": out for name, out in made.items()}}, part / f"{key}.npz")
         (part / "groups.json").write_text(json.dumps(found, indent=1))
     return {"groups": len(found), "cases": sum(map(len, found.values()))}
 

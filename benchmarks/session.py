@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 
 from helpers import records
-from helpers.errors import BadInput, printable
+from helpers.errors import BadInput, full, printable
 from helpers.files import NOTHING, atomic, found_at, read_json, sha256
 
 STATE = ("name", "driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "temperature.gpu", "power.draw")
@@ -92,6 +92,8 @@ class Session:
         try:
             entry["result"] = self._guarded(path.with_suffix(".started"), make)
         except Exception as error:
+            if full(error):  # which is no fault of the piece: the next call makes it
+                raise
             entry["error"] = f"{type(error).__name__}: {error}"
             entry["traceback"] = traceback.format_exc()
             self.failed.append(name)

@@ -4,6 +4,7 @@ Names of stages select. Every stage runs even when an earlier one has failed. Th
 `total: N passed, N failed`.
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -12,9 +13,10 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from ci import browser
-from helpers import cores, processes
+from helpers import cores, disk, processes
 from helpers.errors import BadInput
 from helpers.files import ROOT
 from helpers.shared import alone
@@ -28,6 +30,10 @@ SHARED = ["-n", str(WORKERS), "--dist=worksteal"]
 # Freed memory is kept for what comes next: handing pages back and asking for them again takes an eighth of the time.
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 31), "MALLOC_TOP_PAD_": str(1 << 26)}
 VARIABLES = {"unit": KEPT | {"OMP_NUM_THREADS": "1"}, "notebooks": KEPT}
+MIB = 2**20
+# MiB that a stage writes below build/, and that its temporary files take at most, as fresh runs on two cores left them.
+ROOM = {"lint": (25, 0), "unit": (0, 1000), "notebooks": (1650, 50), "browser": (0, 150)}
+WRITTEN = ("cache", "engines", "fast", "lessons", "mypy")  # below build/: the next run writes it again
 TOGETHER = {"lint"}  # stages whose commands share the cores, the longest first
 STAGES = {
     "lint": [
@@ -118,11 +124,25 @@ def main(argv):
         print(f"no such stage: {', '.join(sorted(unknown))} (there are {', '.join(STAGES)})", file=sys.stderr)
         return 2
     try:
+        check_room(argv or STAGES)
         with alone(OUT, "a test of this tree", "test in a copy of the tree"):
             return run_stages(argv or STAGES)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
+
+
+def check_room(names):
+    """BadInput where the disk has no room for what these stages write beside what is there of an earlier run."""
+    build, temporary = ROOT / "build", Path(tempfile.gettempdir())
+    stays, passes = zip(*(ROOM.get(name, (0, 0)) for name in names), strict=True)
+    kept, there = list(itertools.accumulate(stays)), sum(disk.size(build / name) for name in WRITTEN)
+    fix = "free space (df -h . shows the disk, make clean removes what was built)"
+    if disk.same(temporary, ROOT):
+        kept = [sum(both) for both in zip(kept, passes, strict=True)]
+    else:
+        disk.require(temporary, max(passes) * MIB, "temporary files", f"{fix}, or name another folder: TMPDIR=FOLDER")
+    disk.require(build, max(kept) * MIB - min(there, sum(stays) * MIB), "what the tests write", fix)
 
 
 def run_stages(names):

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from data_scripts import roots
 from data_scripts.minidrive import produce, tables
 from data_scripts.minidrive.conversation import VALIDATION as MINI_VAL
-from helpers import cores, processes
+from helpers import cores, disk, processes
 from helpers.errors import BadInput
-from helpers.files import atomic, disk_errors
+from helpers.files import atomic
 
 MINI_TRAIN = (
     *("scene-0061", "scene-0553", "scene-0655", "scene-0757"),
@@ -70,7 +70,7 @@ def make(out="data/minidrive", scenes=10, frames=20, seed=0, workers=None, names
     parameters = {"names": names, "frames": frames, "seed": seed, "generator": generator_version()}
     if roots.present(out, MARKER, "MiniDrive", parameters) and not force:
         return out
-    with atomic(out, folder=True) as root, disk_errors(out, every=True):
+    with atomic(out, folder=True) as root, disk.errors(out, every=True, part=root):
         produce.prepare(root)
         shown = _produce(root, names, frames, seed, workers)
         worlds = [produce.world_of(name, frames, seed) for name in names]

@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from data_scripts import roots
 from data_scripts.tabletop import render, text, world
-from helpers import processes
+from helpers import disk, processes
 from helpers.dataset.tabletop import EPISODES, STATISTICS
 from helpers.errors import BadInput
-from helpers.files import atomic, disk_errors
+from helpers.files import atomic
 
 NAME = "tabletop"
 MARKER = "tabletop.json"
@@ -41,7 +41,7 @@ def make(out="data/tabletop", episodes=300, seed=0, force=False):
     parameters = {"episodes": episodes, "seed": roots.whole_number("seed", seed, 0), "generator": generator_version()}
     if roots.present(out, MARKER, "tabletop", parameters) and not force:
         return out
-    with atomic(out, folder=True) as root, disk_errors(out, every=True):
+    with atomic(out, folder=True) as root, disk.errors(out, every=True, part=root):
         (root / "pictures").mkdir(parents=True)
         numbers = tqdm(range(episodes), desc="tabletop", unit="episode", disable=None)
         table = [_episode(root, number, seed) for number in numbers]

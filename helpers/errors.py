@@ -3,6 +3,7 @@ library raises becomes that error.
 """
 
 import contextlib
+import errno
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,8 @@ from typing import Any
 
 # Control characters, marks that turn the direction of writing, separators of lines, halves of characters.
 UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+# A full disk in the words of those who hide the number of the error: safetensors, NumPy, PyTorch.
+FULL = re.compile(r"No space left on device|quota exceeded|\d+ requested and \d+ written|unexpected pos \d+ vs \d+")
 
 
 class BadInput(ValueError):
@@ -83,16 +86,26 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
+def full(error: BaseException | None) -> bool:
+    """Whether an exception, or what it came from, says that a disk, a quota or the table of files is full."""
+    if isinstance(error, BadInput) or (error is not None and error.__cause__ is not None):
+        return full(error.__cause__)
+    number = getattr(error, "errno", None)
+    return number in (errno.ENOSPC, errno.EDQUOT) or (number is None and FULL.search(str(error)) is not None)
+
+
 @contextlib.contextmanager
 def foreign(where: object, expected: object, fix: object) -> Iterator[None]:
     """Whatever a library raises in the block becomes a BadInput with its reason, and stays the cause of it.
 
     The exceptions of a library have no class in common, and lists of them are never complete. A BadInput of the block
-    stays what it is, and so does a package that is absent.
+    stays what it is, and so do a package that is absent and a full disk, which `helpers.disk` puts into words.
     """
     try:
         yield
     except (BadInput, ModuleNotFoundError):
         raise
     except Exception as error:
+        if full(error):
+            raise
         raise BadInput(where, reason(error), expected, fix) from error

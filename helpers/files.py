@@ -6,21 +6,18 @@ import errno
 import hashlib
 import json
 import os
-import re
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from helpers import temporary
+from helpers import disk, temporary
 from helpers.arguments import typed
 from helpers.errors import BadInput, foreign
 
 ROOT = Path(__file__).resolve().parents[1]
 PathLike = str | os.PathLike[str]
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of linux/fcntl.h and linux/fs.h
-SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 MOST = 64 << 20  # bytes of a file that is read as a whole, where nothing else is said
 NOTHING, ENDLESS = "no such file", "a device or a pipe"
 
@@ -67,11 +64,11 @@ def atomic(path: PathLike, folder: bool = False, new: bool = False) -> Iterator[
     path = as_path(path)
     with _holder(path, folder) as holder:
         part = holder / path.name
-        with disk_errors(path):
+        with disk.errors(path, part=part):
             if folder:
                 part.mkdir()
             yield part
-        with disk_errors(path, every=True):
+        with disk.errors(path, every=True):
             if new:
                 _put_new(part, path)
             else:
@@ -118,7 +115,7 @@ def _holder(path, folder):
     if path.name in ("", ".."):
         raise BadInput(path, "a path without a name", "a name in a folder", "give another name, such as ./out")
     with contextlib.ExitStack() as stack:
-        with disk_errors(path, every=True):
+        with disk.errors(path, every=True):
             found, expected = found_at(path), "a folder" if folder else "a file"
             if found not in (expected, NOTHING):
                 raise BadInput(path, found, f"{expected}, or nothing", "give another name")
@@ -165,28 +162,6 @@ def _swap(part, path, aside):
     except OSError:
         os.replace(aside, path)
         raise
-
-
-@contextlib.contextmanager
-def disk_errors(path: PathLike, every: bool = False) -> Iterator[None]:
-    """Turn a full disk, met while `path` is written, into a BadInput that names the file and the space left.
-
-    With `every`, any other refusal of the system becomes a BadInput too, that names what it refused.
-    """
-    try:
-        yield
-    except OSError as error:
-        short = error.errno is None and SHORT_WRITE.fullmatch(str(error))  # of numpy, which hides why
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or short
-        if not (full or every):
-            raise
-        found = f"{error.strerror or error}: {error.filename or path}"
-        expected, fix = "a place where it can be written", "choose another folder, or one that you may write to"
-        if full:
-            folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
-            found = f"the disk is full ({shutil.disk_usage(folder).free / 2**20:.0f} MiB free)"
-            expected, fix = "room for the file", "free space or choose another folder"
-        raise BadInput(path, found, f"{expected} (nothing half written is left)", fix) from error
 
 
 def open_file(path: PathLike, expected: str = "a file", fix: str = "correct the path") -> BinaryIO:

@@ -29,7 +29,8 @@ LIBC = ctypes.CDLL(None)
 def program(main: Callable[[], int]) -> int:
     """The exit code of `main`, or 128 + the signal that ended it: TERM and HUP do so by an exception, as INT does.
 
-    What is being written is removed on the way. A program that is deep in foreign code, and so does not see the
+    It is 2 for bad input and for what the system refuses, such as a file on a full disk, which is told. What is being
+    written is removed on the way. A program that is deep in foreign code, and so does not see the
     exception, ends all the same after `GRACE` seconds; the next one removes what it leaves.
     """
     with _stopping():
@@ -41,6 +42,10 @@ def program(main: Callable[[], int]) -> int:
         except BrokenPipeError:  # who reads, such as `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             return 128 + signal.SIGPIPE
+        except Exception as error:
+            from helpers import disk  # the guardian, which runs this file, starts without the rest
+
+            return disk.tell(error)
 
 
 @contextlib.contextmanager
@@ -162,11 +167,9 @@ class Guarded:
     def __init__(self, command: list[Any], **options: Any):
         watched, held = os.pipe()
         self._held: int | None = held
-        guardian = [sys.executable, "-S", __file__, watched, *command]
+        guardian = [str(word) for word in (sys.executable, "-S", __file__, watched, *command)]
         try:
-            self.process = subprocess.Popen(
-                [str(word) for word in guardian], pass_fds=[watched], start_new_session=True, **options
-            )
+            self.process = subprocess.Popen(guardian, pass_fds=[watched], start_new_session=True, **options)
         finally:
             os.close(watched)
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from helpers import temporary
+from helpers import disk, temporary
 from helpers.errors import BadInput
-from helpers.files import PathLike, as_path, check_target, disk_errors
+from helpers.files import PathLike, as_path, check_target
 
 
 def write_new(path: PathLike, text: str) -> Path:
@@ -33,7 +33,7 @@ def write_first(path: PathLike, text: str) -> bool:
     """
     path = as_path(path)
     check_target(path)
-    with disk_errors(path, every=True), temporary.beside(path) as holder:
+    with disk.errors(path, every=True), temporary.beside(path) as holder:
         part = holder / path.name
         part.write_text(text, encoding="utf-8")
         with contextlib.suppress(FileExistsError):
@@ -54,7 +54,7 @@ def alone(folder: PathLike, work: str, fix: str) -> Iterator[None]:
         BadInput: another process holds it, or the folder cannot be made.
     """
     folder = as_path(folder)
-    with disk_errors(folder, every=True):
+    with disk.errors(folder, every=True):
         folder.mkdir(parents=True, exist_ok=True)
         held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

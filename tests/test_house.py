@@ -16,6 +16,7 @@ from helpers.graph.functions import FUNCTIONS
 FLOORS = (
     (
         "helpers.arguments",
+        "helpers.disk",
         "helpers.errors",
         "helpers.files",
         "helpers.processes",
@@ -54,9 +55,11 @@ FLOORS = (
 GROUND = {  # imports within a floor
     "data_scripts": {"helpers.cli"},
     "helpers.arguments": {"helpers.errors"},
-    "helpers.files": {"helpers.arguments", "helpers.errors", "helpers.temporary"},
+    "helpers.disk": {"helpers.errors"},
+    "helpers.files": {"helpers.arguments", "helpers.disk", "helpers.errors", "helpers.temporary"},
+    "helpers.processes": {"helpers.disk"},
     "helpers.repository": {"helpers.errors", "helpers.files"},
-    "helpers.shared": {"helpers.errors", "helpers.files", "helpers.temporary"},
+    "helpers.shared": {"helpers.disk", "helpers.errors", "helpers.files", "helpers.temporary"},
 }
 PROGRAMS = ("helpers", "ci", "benchmarks", "data_scripts")
 ARGUMENTS = ("helpers/cli/", "ci/", "benchmarks/", "data_scripts/", "plugins/", "patches/")  # who may parse argv

@@ -15,8 +15,9 @@ import nbformat
 
 from ci.lessons import lesson as lessons
 from ci.lessons.learner import exercises, learner_copy, plain_copy
+from helpers import disk
 from helpers.errors import BadInput
-from helpers.files import ROOT, atomic, disk_errors
+from helpers.files import ROOT, atomic
 
 SOURCE = ROOT / "notebooks"
 MANIFEST = ".manifest.json"
@@ -171,7 +172,7 @@ def reset(lesson, kind=LEARNER, source=SOURCE):
     if os.path.lexists(target) and not (target.is_file() and digest(target) in wanted):
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
         old = target.parent / "old" / f"{target.stem}-{now}{target.suffix}"
-        with disk_errors(old, every=True):
+        with disk.errors(old, every=True):
             old.parent.mkdir(parents=True, exist_ok=True)
             target.rename(old)
     manifest[name] = write_one(source / name, target, name, kind)

@@ -23,6 +23,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from ci.lessons import wrong
 from ci.lessons.cells import TIMED, tags
 from ci.lessons.learner import clear, exercises
+from helpers.errors import full
 from helpers.turns import VARIABLE, Turns
 
 REFUSALS = ("AssertionError", "Wrong")  # Wrong is the AssertionError of helpers.exercise
@@ -140,6 +141,8 @@ def execute(path, out, parameters, report, answers=None, turns=None):
         )
     except Exception as caught:
         error = caught
+        if isinstance(caught, OSError) and full(caught):  # the copy itself, which is cut off
+            Path(out).unlink(missing_ok=True)
     report(event="done", error=describe(error) if error else None)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers import npz
+from helpers import disk, npz
 from helpers.errors import BadInput, foreign
 from helpers.files import as_path, atomic
 
@@ -193,8 +193,4 @@ def _check_sample(inputs, specs, where):
 def _check_space(out, specs, samples):
     """While packing, the largest array exists twice."""
     sizes = [spec.nbytes * (samples or 0) for spec in specs.values()]
-    folder = next(folder for folder in as_path(out).absolute().parents if folder.exists())
-    needed, free = sum(sizes) + max(sizes), shutil.disk_usage(folder).free
-    if needed > free:
-        fix = "free some space, write elsewhere, or take fewer samples"
-        raise BadInput(out, f"{free / 1e9:.1f} GB free", f"{needed / 1e9:.1f} GB for {samples} samples", fix)
+    disk.require(as_path(out), sum(sizes) + max(sizes), "the samples")

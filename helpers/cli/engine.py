@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import benchmark, engine
+from helpers import benchmark, engine, npz
 from helpers.cli import arrays, engine_options, numbers
 from helpers.cli.engine_options import ORT, RTX, TRT, refuse_unless
 from helpers.cli.parser import Parser
@@ -177,8 +177,8 @@ def _run(arguments):
         print(f"{name}  {array.dtype} {list(array.shape)}  {summary}")
     if arguments.saveOutputs:
         path = Path(arguments.saveOutputs)
-        with atomic(path) as part, open(part, "wb") as stream:
-            np.savez(stream, **outputs)
+        with atomic(path) as part:
+            npz.write(outputs, part)
         print(path)
     return 0
 

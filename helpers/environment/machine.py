@@ -12,9 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from helpers import disk
 from helpers.files import ROOT, PathLike
 
 PROBES = Path(__file__).with_name("probes.py")
@@ -39,6 +41,7 @@ class Machine:
         meminfo, cgroup: files that tell the memory and its limit.
         library_folders: where libraries are looked for besides LD_LIBRARY_PATH and the loader's cache.
         temporary: folder for temporary files.
+        disk_free: tells the free bytes on the disk that holds a path.
         timeout: seconds that a tool or a probe may take.
         deadline: when (time.monotonic) all of them have to be done; None for no limit.
     """
@@ -51,6 +54,7 @@ class Machine:
     cgroup: str = "/sys/fs/cgroup/memory.max"
     library_folders: tuple[str, ...] = LIBRARY_FOLDERS
     temporary: str | None = None
+    disk_free: Callable[[PathLike], int] = disk.free
     timeout: float = 8.0
     deadline: float | None = None
 
@@ -178,11 +182,6 @@ class Machine:
             limit = int(Path(self.cgroup).read_text(encoding="utf-8")) / 2**30
             total, free = min(total, limit), min(free, limit)
         return total, free
-
-    def disk_free(self, path: PathLike) -> float:
-        """Free GiB on the disk that holds `path`, or its nearest parent that exists."""
-        path = Path(path).absolute()
-        return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free / 2**30
 
     def temporary_folder(self) -> str:
         """The folder for temporary files; FileNotFoundError if none can be written."""

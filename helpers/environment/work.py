@@ -4,9 +4,10 @@ import fcntl
 from pathlib import Path
 from typing import IO
 
+from helpers import disk
 from helpers.arguments import typed
 from helpers.errors import BadInput
-from helpers.files import ROOT, disk_errors
+from helpers.files import ROOT
 
 FOLDER = Path("build/lessons")
 MOST = 20  # runs of one lesson at the same time
@@ -40,7 +41,7 @@ def work_folder(lesson: str) -> Path:
 
 def _take(folder):
     """Whether the folder is now ours; BadInput where nothing can be written."""
-    with disk_errors(ROOT / folder, every=True):
+    with disk.errors(ROOT / folder, every=True):
         (ROOT / folder).mkdir(parents=True, exist_ok=True)
         lock = (ROOT / folder / ".lock").open("a")
     try:

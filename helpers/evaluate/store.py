@@ -114,10 +114,9 @@ class Store:
         """Write a frame's result, unless it has one."""
         if not self.has(scene, token):
             named = {WHOSE: token, OF: self._digest}
-            with atomic(self._path(scene, token)) as part, open(part, "wb") as stream:
-                np.savez(
-                    stream, **arrays, **{name: np.frombuffer(text.encode(), np.uint8) for name, text in named.items()}
-                )
+            with atomic(self._path(scene, token)) as part:
+                texts = {name: np.frombuffer(text.encode(), np.uint8) for name, text in named.items()}
+                npz.write({**arrays, **texts}, part)
 
     def results(self) -> Iterator[tuple[str, Arrays]]:
         """(token, arrays) of every frame, in the order of the split.

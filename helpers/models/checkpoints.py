@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from helpers import disk
 from helpers.arguments import typed
 from helpers.errors import BadInput, check_network, foreign
 from helpers.files import PathLike, as_path, found_at
@@ -89,6 +90,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: PathLike, metadata: dict[
     import torch
     from safetensors.torch import save_file
 
+    disk.require(path, sum(t.nbytes for t in tensors.values()))
     apart = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
     as_path(path).touch()
     mode = os.stat(path).st_mode

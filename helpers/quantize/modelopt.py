@@ -10,10 +10,9 @@ from typing import Any
 
 import onnx
 
-from helpers import graph
+from helpers import disk, graph
 from helpers.calibration import CalibrationReader
 from helpers.errors import BadInput
-from helpers.files import disk_errors
 from helpers.graph.inference import infer
 
 
@@ -51,7 +50,7 @@ def adapted(path: Path, out: Path) -> Iterator[None]:
     A full disk is told by the name of `out`; a package that is absent stays what it is.
     """
     try:
-        with disk_errors(out):
+        with disk.errors(out):
             yield
     except (BadInput, ModuleNotFoundError):
         raise

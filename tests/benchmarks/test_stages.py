@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import pickle
 import shlex
@@ -43,6 +44,15 @@ def test_a_failure_is_kept_as_text_and_repeated_when_asked(tmp_path):
     again = Session(tmp_path)
     assert again.piece("a", lambda: {"x": 1}) is None and again.failed == ["a"]
     assert Session(tmp_path, retry=True).piece("a", lambda: {"x": 1}) == {"x": 1}
+
+
+def test_a_full_disk_is_no_failure_of_a_piece(tmp_path):
+    def writes():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        Session(tmp_path).piece("a", writes)
+    assert Session(tmp_path).piece("a", lambda: {"x": 1}) == {"x": 1}
 
 
 def test_budget_leaves_what_does_not_fit_and_takes_what_does(tmp_path):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from ci import test
-from helpers import shared
+from helpers import disk, shared
 
 JUNIT = (
     "<testsuites><testsuite tests='{}' failures='{}' errors='{}' skipped='{}'/>"
@@ -31,6 +31,7 @@ def stages(tmp_path, monkeypatch):
     monkeypatch.setattr(test, "BROWSER", tmp_path / "out/browser.xml")
     table = {}
     monkeypatch.setattr(test, "STAGES", table)
+    monkeypatch.setattr(test, "ROOM", {})
     return table
 
 
@@ -146,6 +147,31 @@ def test_the_stages_are_those_of_the_makefile_and_run_modules():
     commands = [command for stage in test.STAGES.values() for command in stage]
     assert all(command[:2] == [sys.executable, "-m"] for command in commands)
     assert [sys.executable, "-m", "ci.results", "--check"] in commands
+
+
+@pytest.mark.parametrize(
+    ("there", "apart", "free", "needed"),
+    [
+        (0, False, (129, 129), "130.0 MiB for what the tests write"),  # what stays, and beside it what passes
+        (0, False, (130, 130), None),
+        (40, False, (89, 89), "90.0 MiB for what the tests write"),
+        (900, False, (29, 29), "30.0 MiB for what the tests write"),  # of another kind of run: it may be larger
+        (0, True, (99, 200), "100.0 MiB for what the tests write"),
+        (0, True, (100, 79), "80.0 MiB for temporary files"),
+        (0, True, (100, 80), None),
+    ],
+)
+def test_a_disk_without_room_is_told_before(stages, capfd, monkeypatch, tmp_path, there, apart, free, needed):
+    stages |= {"unit": [ends(0)], "notebooks": [ends(0)]}
+    monkeypatch.setattr(test, "ROOM", {"unit": (0, 80), "notebooks": (100, 30)})
+    monkeypatch.setattr(test, "WRITTEN", ("lessons",))
+    monkeypatch.setattr(disk, "size", lambda folder: there * test.MIB)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(disk, "same", lambda one, other: not apart)
+    monkeypatch.setattr(disk, "free", lambda path: free[path == tmp_path] * test.MIB)
+    assert test.main([]) == (2 if needed else 1)  # there are no reports
+    said = capfd.readouterr()
+    assert ("==" in said.out) == (needed is None) and (needed or "") in said.err
 
 
 def test_two_tests_of_one_tree_do_not_meet(stages, capfd):

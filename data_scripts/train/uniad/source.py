@@ -11,7 +11,7 @@ from torch import nn
 from data_scripts.train.uniad import samples
 from data_scripts.train.uniad.frozen import Arrays, digest, with_maps
 from data_scripts.train.uniad.transplant import transplant
-from helpers import files, models
+from helpers import files, models, npz
 from helpers.errors import BadInput, foreign
 
 FIX = "give checkpoints/bevformer_mini.safetensors, or a checkpoint of UniAD with --from"
@@ -74,8 +74,8 @@ class Source:
         if self.frozen:
             arrays = with_maps(arrays, begun(self.beginning)[0])
         if path:
-            with files.atomic(path) as part, open(part, "wb") as stream:
-                np.savez(stream, **arrays)
+            with files.atomic(path) as part:
+                npz.write(arrays, part)
         return arrays, []
 
     def _kind(self):

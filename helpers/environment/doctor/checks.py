@@ -97,7 +97,7 @@ def disk(machine: Machine, lessons: list[str]) -> Check:
     needs = {".venv": 0 if (machine.root / ".venv").exists() else VENV}
     needs["MiniDrive"] = 0 if (machine.root / "data/minidrive").exists() else MINIDRIVE
     needs |= {name: LESSONS.get(name, OTHERS).disk for name in lessons}
-    free, needed = machine.disk_free(machine.root), sum(needs.values())
+    free, needed = machine.disk_free(machine.root) / 2**30, sum(needs.values())
     details = "\n".join(f"{name}: {amount:g} GiB" for name, amount in needs.items() if amount)
     text = f"{free:.1f} GiB free, {needed:.1f} GiB needed at most"
     if free >= needed:

@@ -17,7 +17,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper
 
-from helpers import graph
+from helpers import disk, graph
 from helpers.arguments import between, typed
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path, atomic
@@ -183,20 +183,21 @@ def _save(proto, b: Writer, path: Path) -> Path:
 
 
 def _save_apart(proto, b: Writer, path: Path) -> Path:
-    """The weights in a file beside the graph, one after the other; it comes first, so a graph is never without."""
+    """The weights in a file beside the graph, one after the other; both are whole before either is there."""
     beside = path.with_name(f"{path.name}.data")
-    with atomic(beside) as part, open(part, "wb") as file:
-        for name in b.weights:
-            content = b.bytes(name)
-            place = {"location": beside.name, "offset": file.tell(), "length": len(content)}
-            apart = len(content) > SMALL
-            made = b.tensor(name, data=not apart)
-            if apart:
-                made.data_location = TensorProto.EXTERNAL
-                for key, value in place.items():
-                    made.external_data.add(key=key, value=str(value))
-                file.write(content)
-            proto.graph.initializer.append(made)
-    with atomic(path) as part:
+    disk.require(beside, b.size())
+    with atomic(path) as part, atomic(beside) as data:
+        with open(data, "wb") as file:
+            for name in b.weights:
+                content = b.bytes(name)
+                place = {"location": beside.name, "offset": file.tell(), "length": len(content)}
+                apart = len(content) > SMALL
+                made = b.tensor(name, data=not apart)
+                if apart:
+                    made.data_location = TensorProto.EXTERNAL
+                    for key, value in place.items():
+                        made.external_data.add(key=key, value=str(value))
+                    file.write(content)
+                proto.graph.initializer.append(made)
         onnx.save(proto, part)
     return path

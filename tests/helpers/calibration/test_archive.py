@@ -17,7 +17,7 @@ NEEDED = 3 * (24 + 8) + 3 * 24  # while the larger array is packed, it is there 
 def disk(monkeypatch):
     """Says how many bytes are free."""
     room = SimpleNamespace(free=0)
-    monkeypatch.setattr(archive.shutil, "disk_usage", lambda folder: room)
+    monkeypatch.setattr("helpers.disk.free", lambda path: room.free)
     return room
 
 
@@ -27,7 +27,7 @@ def test_three_samples_need_all_arrays_and_the_larger_one_twice(disk, tmp_path):
         for _ in range(3):
             append(SAMPLE)
     disk.free = NEEDED - 1
-    with pytest.raises(BadInput, match="GB free"), archive.writer(tmp_path / "b.npz", SPECS, 3):
+    with pytest.raises(BadInput, match="MiB free"), archive.writer(tmp_path / "b.npz", SPECS, 3):
         pytest.fail("the work was begun")
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 

@@ -195,7 +195,7 @@ def spoil(**changes):
         (spoil(speed=np.zeros(1, np.float32)), None, "speed"),
         (frames(3), 4, "3 samples"),
         (frames(0), None, "0 samples"),
-        (frames(3), 10**9, "GB free"),
+        (frames(3), 10**9, "MiB free"),
     ],
 )
 def test_a_bad_stream_leaves_nothing_behind(tmp_path, stream, samples, named):
@@ -263,10 +263,10 @@ shapes = {"image": (1, 6, 3, 480, 800), "prev_bev": (2500, 1, 256), "use_prev_be
 image, flag, history = (np.ones(shapes[name], np.float32) for name in ("image", "use_prev_bev", "prev_bev"))
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before = peak()
-stream = (Step({"image": image, "use_prev_bev": flag}, False) for _ in range(16))
+stream = (Step({"image": image, "use_prev_bev": flag}, False) for _ in range(6))
 collect(lambda inputs: {"bev_embed": history}, stream, sys.argv[1], config({"prev_bev": "bev_embed"}, shapes))
 total = sum(sample["image"].sum() for sample in CalibrationReader(sys.argv[1], shapes))
-assert total == 16 * image.size, total
+assert total == 6 * image.size, total
 print(peak() - before)
 """
 
@@ -278,8 +278,8 @@ def test_memory_does_not_grow_with_the_number_of_samples(tmp_path):
     )
     with zipfile.ZipFile(path) as archive:
         megabytes = sum(info.file_size for info in archive.infolist()) / 2**20
-    assert megabytes > 450
-    assert float(done.stdout) < 150, f"{done.stdout} MB of memory for a {megabytes:.0f} MB set"
+    assert megabytes > 170
+    assert float(done.stdout) < 100, f"{done.stdout} MB of memory for a {megabytes:.0f} MB set"
 
 
 def test_the_sizes_of_free_dimensions_are_read_from_a_set(calibration):

@@ -175,7 +175,7 @@ def no_space(*_, **__):
 def test_full_disk_leaves_nothing(tmp_path, conv, runtime, monkeypatch):
     monkeypatch.setattr(shutil, "copyfile", no_space)
     monkeypatch.setattr(Path, "write_bytes", no_space)
-    with pytest.raises(BadInput, match=r"disk is full \(\d+ MiB free\)"):
+    with pytest.raises(BadInput, match=r"disk is full \([\d.,]+ MiB free\)"):
         engine.build(conv, runtime, tmp_path / "cache")
     assert left_over(tmp_path / "cache") == []
 

@@ -1,5 +1,6 @@
 """One graph for prefill and decode, in every flavor, against PyTorch; and what TensorRT-RTX builds of it."""
 
+import errno
 import json
 import os
 
@@ -225,6 +226,15 @@ def test_weights_that_are_too_large_for_one_file_lie_beside_it(tmp_path, monkeyp
     prompt = ids(2, 8)
     expected = TorchModel(quantize(MODEL, "w4a16")).prefill(prompt)
     np.testing.assert_allclose(OnnxModel(path).prefill(prompt), expected, atol=1e-5)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    monkeypatch.setattr(onnx, "save", no_space)
+    with pytest.raises(BadInput, match=r"big\.onnx[\s\S]*the disk is full"):
+        export(quantize(MODEL, "w4a16"), path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def no_space(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_what_cannot_be_exported_or_run_is_refused(opened, tmp_path):

@@ -54,10 +54,11 @@ def kernels(*architectures, kind=2):
 
 
 def machine(root=ROOT, packages=(), **changes):
-    """A Machine that finds `packages` first, then what is installed here."""
+    """A Machine that finds `packages` first, then what is installed here; its disk and its memory know no limit."""
     environ = dict(os.environ) | changes.pop("environ", {})
     paths = (*map(str, packages), *(path for path in sys.path if path))
-    return Machine(root=Path(root), environ=environ, **{"paths": paths} | changes)
+    usual = {"paths": paths, "disk_free": lambda path: 2**40, "cgroup": "/absent"}
+    return Machine(root=Path(root), environ=environ, **usual | changes)
 
 
 def only(site, **changes):

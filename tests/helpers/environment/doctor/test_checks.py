@@ -5,13 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
-import types
 
 import pytest
 
 from helpers.environment.doctor import checks, quick
 from helpers.environment.doctor.report import FAIL, OK, WARN
-from helpers.environment.machine import Machine
 from helpers.files import ROOT
 from helpers.ops.library import OF_MAKE
 from tests.helpers.environment.doctor.builders import machine, tool
@@ -66,25 +64,23 @@ def test_memory_names_only_the_lessons_that_do_not_fit(tmp_path):
 
 
 @pytest.mark.parametrize(("free", "status"), [(0.1, FAIL), (0.7, WARN), (50, OK)])
-def test_disk(root, free, status, monkeypatch):
-    usage = types.SimpleNamespace(free=free * 2**30)
-    monkeypatch.setattr("helpers.environment.machine.shutil.disk_usage", lambda path: usage)
-    check = checks.disk(machine(root), ["00_start_here", "04_modelopt_ptq"])
+def test_disk(root, free, status):
+    check = checks.disk(machine(root, disk_free=lambda path: free * 2**30), ["00_start_here", "04_modelopt_ptq"])
     assert check.status == status and check.cure.startswith("make clean") == (status != OK)
 
 
-def test_the_cure_of_a_full_disk_frees_space(tmp_path, monkeypatch):
+def test_the_cure_of_a_full_disk_frees_space(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     kept = [tmp_path / name for name in (".venv/python", "data/minidrive/x", "build/learner/mine", "learner/mine")]
     for path in (*kept, built := tmp_path / "build/engines/large"):
         path.parent.mkdir(parents=True)
         path.touch()
-    monkeypatch.setattr(Machine, "disk_free", lambda self, path: 0.1 if built.exists() else 50)
-    check = checks.disk(machine(tmp_path), ["00_start_here"])
+    here = machine(tmp_path, disk_free=lambda path: 0.1 * 2**30 if built.exists() else 50 * 2**30)
+    check = checks.disk(here, ["00_start_here"])
     assert check.status == FAIL
     environment = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
     subprocess.run(check.cure, shell=True, cwd=tmp_path, check=True, capture_output=True, env=environment)
-    assert checks.disk(machine(tmp_path), ["00_start_here"]).status == OK
+    assert checks.disk(here, ["00_start_here"]).status == OK
     assert all(path.is_file() for path in kept) and not built.exists()
 
 

@@ -10,6 +10,7 @@ from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, read_json
 
 SPACE = "▁"
+FILLED = 128  # rows of a model that may be there for no token, to make their number a round one
 FIX = "give the folder of a Llama whose tokenizer.json transformers 4.40 reads, or encode with its own package"
 
 
@@ -77,7 +78,8 @@ def read(folder: PathLike) -> Tokenizer:
     """The tokenizer of a folder of Hugging Face.
 
     Raises:
-        BadInput: no tokenizer.json, a damaged one, or one that is not Llama's kind.
+        BadInput: no tokenizer.json, a damaged one, one that is not Llama's kind, or that of another model than
+            config.json beside it tells of.
     """
     path = as_path(folder) / "tokenizer.json"
     table = read_json(path, "a tokenizer in Hugging Face's form", FIX)
@@ -91,7 +93,20 @@ def read(folder: PathLike) -> Tokenizer:
     if model.get("type") != "BPE" or kinds != ["Prepend", "Replace"] or table.get("pre_tokenizer"):
         found = f"{model.get('type')} after {kinds}, pieces by {table.get('pre_tokenizer')}"
         raise BadInput(path, found, "BPE after Prepend and Replace of spaces", FIX)
+    _check_model(path, max(vocab.values(), default=-1) + 1)
     return Tokenizer(vocab, merges, path)
+
+
+def _check_model(path, tokens):
+    """BadInput if the model beside a tokenizer has rows for fewer tokens, or for far more: it is another one's."""
+    about = path.with_name("config.json")
+    table = read_json(about, "the configuration of a model", FIX) if about.is_file() else {}
+    inner = table.get("text_config") if isinstance(table, dict) else None
+    rows = inner.get("vocab_size") if isinstance(inner, dict) else None
+    rows = table.get("vocab_size") if rows is None and isinstance(table, dict) else rows
+    if isinstance(rows, int) and not 0 <= rows - tokens <= FILLED:
+        expected = f"up to {rows}, of which {about.name} says that the model has rows"
+        raise BadInput(path, f"{tokens} tokens", expected, "take the tokenizer of this model")
 
 
 def _pair(entry: Any) -> tuple[str, str]:

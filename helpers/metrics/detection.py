@@ -26,6 +26,9 @@ from helpers.sequence import Step
 CONFIG = "detection_cvpr_2019"
 ERRORS = {"mATE": "trans_err", "mASE": "scale_err", "mAOE": "orient_err", "mAVE": "vel_err", "mAAE": "attr_err"}
 MOVING = 0.2  # m/s
+FAR = float("inf")
+ALLOWED = {"centers": (-FAR, FAR, ""), "sizes": (0, FAR, " above 0"), "yaws": (-FAR, FAR, ""),
+           "velocities": (-FAR, FAR, ""), "scores": (-1e-9, 1 + 1e-9, " from 0 to 1")}  # fmt: skip
 META = {f"use_{name}": name == "camera" for name in ("camera", "lidar", "radar", "map", "external")}  # of a submission
 # (attribute at rest, attribute when moving), the rule of BEVFormer's result formatter
 ATTRIBUTES = {
@@ -139,7 +142,7 @@ def score(results: dict[str, Boxes], dataset: Dataset) -> dict[str, float]:
         As the devkit has it, a class without ground truth counts with AP 0 and errors 1.
     Raises:
         BadInput: an unknown token, no token, boxes in another frame or of other classes, more than 500 in a sample,
-            boxes or scores that are not finite, sizes not above 0, no annotation to score against.
+            boxes that are not finite, scores outside 0 to 1, sizes not above 0, no annotation to score against.
     """
     check(results, dataset)
     with contextlib.redirect_stderr(io.StringIO()):  # the devkit draws its own progress bar
@@ -180,11 +183,11 @@ def _require_classes(boxes, where):
 
 def _require_numbers(boxes, where):
     """BadInput for what the devkit would drop in silence, skip in its means or not take at all."""
-    for name in ("centers", "sizes", "yaws", "scores"):
+    for name, (least, most, words) in ALLOWED.items():
         values = getattr(boxes, name)
-        good = np.isfinite(values) & ((values > 0) if name == "sizes" else True)
+        good = (least < values) & (values < most)  # NaN is not
         if not good.all():
-            expected = "finite numbers" + " above 0" * (name == "sizes")
+            expected = f"finite numbers{words}"
             found = f"{name} with {values[~good][0]} ({(~good).sum()} of {values.size} values unusable)"
             raise BadInput(where, found, expected, "look at the network's outputs and how they are decoded")
 

@@ -30,7 +30,7 @@ def load_checkpoint(model: nn.Module, path: PathLike) -> nn.Module:
 
     Raises:
         BadInput: a file that cannot be read or is a git-lfs pointer, or tensors that are missing, unexpected, of
-            another shape or kind of number, or not finite, all of them by name.
+            another shape or kind of number, or not finite, all of them by name; or nothing but zeros.
     """
     check_network(model)
     if any(tensor.is_meta for tensor in model.state_dict().values()):
@@ -143,7 +143,11 @@ def _problems(state, wanted):
         "sparse, quantized or without storage": special,
         "not finite": [name for name in fitting if not torch.isfinite(state[name].to(wanted[name].dtype)).all()],
     }
-    return [f"{kind} ({len(names)}): {', '.join(names)}" for kind, names in kinds.items() if names]
+    found = [f"{kind} ({len(names)}): {', '.join(names)}" for kind, names in kinds.items() if names]
+    weights = [name for name in fitting if state[name].is_floating_point() and state[name].numel()]
+    if not found and weights and not any(state[name].to(wanted[name].dtype).any() for name in weights):
+        return [f"nothing but zeros in {len(weights)} tensors"]
+    return found
 
 
 def _is_plain(tensor):

@@ -103,6 +103,16 @@ def test_load_checkpoint_says_what_lies_beside_the_tensors(tmp_path):
         models.load_checkpoint(network(), stored(tmp_path, {"model": network().state_dict(), "epoch": 24}))
 
 
+def test_load_checkpoint_refuses_nothing_but_zeros(tmp_path):
+    state = {name: torch.zeros_like(tensor) for name, tensor in models.create("bevformer", "mini").state_dict().items()}
+    torch.save(state, tmp_path / "zeros.pth")
+    with pytest.raises(BadInput, match=r"zeros\.pth\n  found: +nothing but zeros"):
+        models.load_checkpoint(models.create("bevformer", "mini"), tmp_path / "zeros.pth")
+    state[next(name for name in state if name.endswith("weight"))][:] = 1.0
+    torch.save(state, tmp_path / "zeros.pth")
+    models.load_checkpoint(models.create("bevformer", "mini"), tmp_path / "zeros.pth")
+
+
 def test_load_checkpoint_refuses_two_tensors_of_one_name(tmp_path):
     state = network().state_dict()
     name = next(iter(state))

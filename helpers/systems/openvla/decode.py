@@ -75,7 +75,7 @@ def limits(statistics: Statistics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(q01, q99, mask) of a data set, float64, float64 and bool [n].
 
     Raises:
-        BadInput: one of them is absent, of another length, or not finite.
+        BadInput: one of them is absent, of another length, or not finite; or q01 is above q99.
     """
     try:
         low, high = (np.array(statistics[name], np.float64) for name in ("q01", "q99"))
@@ -85,6 +85,12 @@ def limits(statistics: Statistics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if low.ndim != 1 or not low.shape == high.shape == mask.shape or not np.isfinite([low, high]).all():
         found = f"q01 {low.shape}, q99 {high.shape}, mask {mask.shape}, or values that are not finite"
         raise BadInput("statistics of actions", found, "finite lists of one length", "mend norm_stats")
+    if (turned := mask & (low > high)).any():
+        number = int(turned.argmax())
+        found = f"q01 {low[number]:g} above q99 {high[number]:g} in dimension {number}"
+        raise BadInput(
+            "statistics of actions", found, "q01 up to q99: movements would be turned around", "mend norm_stats"
+        )
     return low, high, mask
 
 

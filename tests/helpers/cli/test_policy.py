@@ -12,7 +12,7 @@ from tests.helpers.systems.openvla.tiny import SINGLE, STATISTICS
 
 @pytest.fixture
 def folder(tmp_path):
-    words = {token: number for number, token in enumerate(["<unk>", "<s>", "</s>", SPACE])}
+    words = {token: number for number, token in enumerate(["<unk>", "<s>", "</s>", SPACE, *map(str, range(636))])}
     (tmp_path / "words").mkdir()
     (tmp_path / "words" / "tokenizer.json").write_text(json.dumps(table_of(words, [])))
     return policy.save(tmp_path / "policy", models.create("openvla", SINGLE), {"toy": STATISTICS}, tmp_path / "words")

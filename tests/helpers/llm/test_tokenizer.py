@@ -57,6 +57,19 @@ def test_a_file_is_read_in_both_ways_to_write_a_merge(tokenizer, tmp_path):
         assert read(tmp_path).encode("abc ab é") == tokenizer.encode("abc ab é")
 
 
+@pytest.mark.parametrize(("rows", "good"), [(0, True), (64, True), (-1, False), (1000, False)])
+def test_the_tokenizer_of_another_model_is_refused(tmp_path, rows, good):
+    """Its ids would be those of other words, and the answers as fluent as ever."""
+    (tmp_path / "tokenizer.json").write_text(json.dumps(table_of(VOCAB, MERGES)))
+    for table in ({"vocab_size": len(VOCAB) + rows}, {"text_config": {"vocab_size": len(VOCAB) + rows}}):
+        (tmp_path / "config.json").write_text(json.dumps(table))
+        if good:
+            assert read(tmp_path).vocab == VOCAB
+        else:
+            with pytest.raises(BadInput, match=rf"found: +{len(VOCAB)} tokens"):
+                read(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -221,7 +221,13 @@ def test_other_class_sets_and_other_results_are_refused(dataset):
         to_global(np.zeros((4, 4, 4)), frame)
 
 
-@pytest.mark.parametrize(("name", "value"), [("centers", np.nan), ("sizes", 0), ("yaws", np.inf), ("scores", np.nan)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("centers", np.nan), ("sizes", 0), ("yaws", np.inf), ("velocities", np.nan)],
+        *[("scores", np.nan), ("scores", 1.5), ("scores", -0.5)],
+    ],
+)
 def test_boxes_that_are_not_numbers_are_refused_before_the_devkit_drops_them(dataset, name, value):
     frame = next(iter(dataset))
     boxes, found = hit(frame), to_global(hit(frame), frame)

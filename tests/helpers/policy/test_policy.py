@@ -14,7 +14,7 @@ from helpers.systems.openvla.decode import NoAction, decode, unnormalize
 from tests.helpers.systems.openvla.tiny import FUSED, SINGLE, STATISTICS
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzACEINORSTUV:?.,'\n"
-VOCAB = {token: number for number, token in enumerate(["<unk>", "<s>", "</s>", SPACE, *LETTERS])}
+VOCAB = {token: number for number, token in enumerate(["<unk>", "<s>", "</s>", SPACE, *LETTERS, *map(str, range(593))])}
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 

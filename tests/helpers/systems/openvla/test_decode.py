@@ -53,7 +53,14 @@ def test_a_data_set_without_a_key_must_be_the_only_one():
 
 
 @pytest.mark.parametrize(
-    "broken", [{}, {"q01": [1], "q99": [1, 2]}, {"q01": ["x"], "q99": [1]}, {"q01": [1], "q99": [np.nan]}]
+    "broken",
+    [
+        {},
+        {"q01": [1], "q99": [1, 2]},
+        {"q01": ["x"], "q99": [1]},
+        {"q01": [1], "q99": [np.nan]},
+        {"q01": [2, 3], "q99": [2, 1]},
+    ],
 )
 def test_statistics_that_cannot_be_used_are_named(broken):
     with pytest.raises(BadInput, match="statistics of actions"):

@@ -3,9 +3,9 @@
     python -m plugins.check [LIBRARY] [--device cpu] [--json FILE]
 
 Every case is held against the definition in float64 on the very operands that the kernel gets, rounded to half where it
-gets half. Outputs start as NaN between guards of NaN, so that a cell that is not written, or one written past the end,
-shows; the value lies between NaN too, so that a tap outside the map shows. Needs PyTorch, a GPU with nvcc (or the
-LIBRARY), no TensorRT, no network; `make -C plugins prove` runs it, and its small calls again under compute-sanitizer:
+gets half. Every tensor lies between guards (`plugins.check.guards`): what is read or written outside of one shows, and
+so does what is not written. Needs PyTorch, a GPU with nvcc (or the LIBRARY), no TensorRT, no network; `make -C plugins
+prove` runs it, and its small calls again under compute-sanitizer:
 
     python -m plugins.check --tools memcheck racecheck initcheck [--operators NAME ...] [--record FOLDER]
 
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from helpers.ops import library
-from plugins.check import dispatch
+from plugins.check import dispatch, guards, overlap
 from plugins.check.add_rms_norm import AddRmsNorm
 from plugins.check.bev_pool_v2 import BevPoolV2
 from plugins.check.cached_attention import CachedAttention
@@ -40,12 +40,14 @@ def rows(path: Path, device: str, checks: tuple[Check, ...] = CHECKS) -> Iterato
     """Everything that is tried with the library at `path`, on "cuda" or "cpu"."""
     loaded = library.load(path)
     for check in checks:
-        yield from check.kernel_rows(loaded, device, published=device == "cuda")
+        yield from guards.between(check.kernel_rows(loaded, device, published=device == "cuda"))
         yield from dispatch.rows(check, path, device)
+    if {check.name for check in checks} >= overlap.OPERATORS:
+        yield from overlap.rows(loaded, device)
 
 
 def small_rows(path: Path, device: str, checks: tuple[Check, ...] = CHECKS) -> Iterator[Row]:
-    """The kernels alone, on small operands."""
+    """The kernels alone, on small operands, without guards, which would hide the ends of a tensor from a sanitizer."""
     loaded = library.load(path)
     for check in checks:
-        yield from check.kernel_rows(loaded, device, published=False)
+        yield from guards.between(check.kernel_rows(loaded, device, published=False), largest=0)

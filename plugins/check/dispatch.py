@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from helpers.ops import common, library
-from plugins.check.common import LIMITS, SINGLE, Check, Row, exactly, relative
+from helpers.ops import library
+from plugins.check.common import LIMITS, SINGLE, Call, Check, Row, exactly, launching, relative
 
 GRADIENT = 1e-4  # largest difference / largest gradient: the reference's backward on a GPU sums in no fixed order
 
@@ -37,6 +37,7 @@ def rows(check: Check, path: Path, device: str) -> Iterator[Row]:
             yield from _gradients(check, arguments, name)
     if device == "cuda":
         yield from _surroundings(check, arguments, path)
+        yield from _captured(check, [call for call in calls if call.compiled], path)
 
 
 @contextmanager
@@ -52,17 +53,14 @@ def _in_one_order():
 @contextmanager
 def _launches():
     """Names of the compiled functions that the block launches: a kernel may give the very bits of the reference."""
-    names, launch = [], common.launch
+    names = []
 
-    def noted(loaded, function, *rest):
+    def noted(launch, loaded, function, *rest):
         names.append(function)
         launch(loaded, function, *rest)
 
-    common.launch = noted
-    try:
+    with launching(noted):
         yield names
-    finally:
-        common.launch = launch
 
 
 def _compiled(check, arguments, device, name):
@@ -119,13 +117,20 @@ def _surroundings(check, arguments, path):
     with library.use(path), torch.no_grad():
         error = exactly(_on_a_busy_stream(check, arguments), expected)
         yield Row(f"{check.name}: waits on the stream that is current", "fp32", error, 0.0)
-        error = exactly(_in_a_graph(check, arguments), expected)
-        yield Row(f"{check.name}: captured in a CUDA graph", "fp32", error, 0.0)
         if torch.cuda.device_count() > 1:
             there = _filled(arguments, [tensor.to("cuda:1") for tensor in _tensors(arguments)])
             error = exactly(check.operator(*there).to("cuda:0"), expected)
             yield Row(f"{check.name}: on a GPU that is not the current one", "fp32", error, 0.0)
     yield from _found(check, arguments, expected)
+
+
+def _captured(check: Check, calls: list[Call], path: Path) -> Iterator[Row]:
+    """Every call in a CUDA graph: a kernel that is queued on another stream cannot be captured."""
+    for call in calls:
+        expected = check.launched(library.load(path), call.arguments, call.packed)
+        with library.use(path, call.packed), torch.no_grad():
+            error = exactly(_in_a_graph(check, call.arguments), expected)
+        yield Row(f"{check.name}, {call.what}: captured in a CUDA graph", call.form, error, 0.0)
 
 
 def _found(check, arguments, expected):

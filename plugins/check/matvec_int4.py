@@ -3,7 +3,7 @@
 import torch
 
 from helpers.ops import matvec_int4 as ops
-from plugins.check.common import HALF, LIMITS, SINGLE, Call, Check, Row, guarded, relative
+from plugins.check.common import HALF, LIMITS, SINGLE, Call, Check, Row, relative
 from plugins.check.matvec import FORMS, PUBLISHED, gates
 
 # vectors, inputs, rows, weights of a group
@@ -42,17 +42,10 @@ class MatVecInt4(Check):
                     for choice in CHOICES if dtype == HALF else CHOICES[:1]:
                         if case[3] % (8 * max(choice[1], 1)):
                             continue
-                        error = self._kernel_error(library, given, gated, choice)
+                        output = self.launched(library, (*given, gated), choice=choice)
+                        error = self.error(output, (*given, gated))
                         form_text = f"{form}, {choice[0]} for a warp, {choice[1]} words"
                         yield Row(f"{self.name}, {name}{', gated' * gated}", form_text, error, LIMITS[dtype])
-
-    def _kernel_error(self, library, given, gated, choice):
-        """Infinite where the kernel writes nothing or too much; a value read outside of the operands is NaN."""
-        x, weight, scale = given
-        x, scale = (guarded(tensor.shape, tensor.dtype, tensor.device)[0].copy_(tensor) for tensor in (x, scale))
-        output, intact = guarded((len(x), len(weight) // (1 + gated)), x.dtype, x.device)
-        ops.launch(library, (x, weight, scale), output, gated, *choice)
-        return self.error(output, (*given, gated)) if intact() else float("inf")
 
     def calls(self, device):
         for name in ("groups of 128", "a group for a row"):
@@ -74,11 +67,11 @@ class MatVecInt4(Check):
             moved = weight.nbytes + scale.nbytes + x.nbytes + 2 * len(weight) // (1 + gates(name))
             yield Call(name, "int4, fp16", (x, weight, scale, gates(name)), LIMITS[HALF], traffic=moved)
 
-    def launched(self, library, arguments, packed=False):
+    def launched(self, library, arguments, packed=False, choice=CHOICES[0]):
         *tensors, gated = arguments
         x, weight, scale = (tensor.contiguous() for tensor in tensors)
         output = x.new_empty((*x.shape[:-1], len(weight) // (1 + gated)))
-        ops.launch(library, (x, weight, scale), output, gated)
+        ops.launch(library, (x, weight, scale), output, gated, *choice)
         return output
 
     def error(self, output, arguments):

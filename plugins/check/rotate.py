@@ -3,9 +3,10 @@
 import torch
 
 from helpers.ops import rotate as ops
-from plugins.check.common import HALF, LIMITS, SINGLE, Call, Check, Row, guarded, relative
+from plugins.check.common import HALF, LIMITS, SINGLE, Call, Check, Row, exactly, relative
 
 ROTATIONS = [(3, 5, 8), (17, 9, 9), (1, 1, 4), (256, 50, 50)]
+TIES = {(1, 1, 8): (4.25, 0.5), (1, 8, 1): (0.5, 4.25)}  # half a turn about this (x, y): all between two pixels
 ANGLES = (0.0, 3.7, 90.0, -123.4)
 FORMS = {"fp32": (SINGLE, SINGLE), "fp16": (HALF, SINGLE), "fp16, center half": (HALF, HALF)}
 
@@ -34,14 +35,14 @@ class Rotate(Check):
                     for form, types in FORMS.items():
                         given = (*operands(size, angle, *types, device), interpolation)
                         what = f"{self.name} {size}, {angle} degrees, {interpolation}"
-                        yield Row(what, form, self._kernel_error(library, given), limit(interpolation, types[0]))
+                        error = self.error(self.launched(library, given), given)
+                        yield Row(what, form, error, limit(interpolation, types[0]))
 
-    def _kernel_error(self, library, given):
-        """Infinite where the kernel writes nothing or too much."""
-        image, angle, center, interpolation = given
-        output, intact = guarded(image.shape, image.dtype, image.device)
-        ops.launch(library, image, angle, center, output, interpolation)
-        return self.error(output, given) if intact() else float("inf")
+        for size, center in TIES.items():
+            image, angle, middle = operands(size, 180.0, SINGLE, SINGLE, device)
+            given = image, angle, middle.copy_(torch.tensor(center)), "nearest"
+            error = exactly(self.launched(library, given), ops.reference(*given))
+            yield Row(f"{self.name} {size}, half a turn: ties to even", "fp32", error, 0.0)
 
     def calls(self, device):
         for interpolation in ("bilinear", "nearest"):

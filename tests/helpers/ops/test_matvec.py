@@ -126,6 +126,10 @@ def test_the_kernels_are_used_and_traced_as_one_node_each(host_library):
         plain.launch(loaded, tensors["x"], tensors["weight"], torch.empty(3, 79).half())
     with pytest.raises(BadInput, match=r"matvec_int4\.launch"):
         four.launch(loaded, operands, torch.empty(3, 12))
+    with pytest.raises(BadInput, match="words 2"):  # of groups that are one word
+        four.launch(loaded, operands, torch.empty(3, 12).half(), words=2)
+    with pytest.raises(BadInput, match="groups 2"):  # of 24 weights
+        four.launch(loaded, check_four.operands((3, 48, 12, 24), torch.float16, "cpu"), torch.empty(3, 12).half())
     with pytest.raises(BadInput, match="per_warp 3"):
         plain.launch(loaded, tensors["x"], tensors["weight"], torch.empty(3, 80).half(), per_warp=3)
 

@@ -21,7 +21,11 @@ Value = float | str
 
 @told
 def parts(
-    rows: Mapping[str, Sequence[str]], values: Mapping[str, Value], notes: Mapping[str, str], title: str
+    rows: Mapping[str, Sequence[str]],
+    values: Mapping[str, Value],
+    notes: Mapping[str, str],
+    title: str,
+    kinds: Sequence[str] = (),
 ) -> "Picture":
     """Boxes of the parts of a network, row by row, with arrows from each to the next of its row.
 
@@ -30,6 +34,7 @@ def parts(
         values: part -> a number from 0 on, also infinite, on a logarithmic scale of color; or a text, of which each has
             its color.
         notes: part -> what stands below its name.
+        kinds: all texts that pictures beside this one have too, so that each keeps its color in all of them.
     """
     from matplotlib.figure import Figure
 
@@ -42,7 +47,7 @@ def parts(
     figure.set_facecolor("white")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
-    colors = _colors(figure, axes, {name: values[name] for name in names})
+    colors = _colors(figure, axes, {name: values[name] for name in names}, kinds)
     for depth, (row, inside) in enumerate(rows.items()):
         axes.text(-0.22, -depth, row, ha="right", va="center", fontsize=10, fontweight="bold", color=INK)
         for at, name in enumerate(inside):
@@ -59,7 +64,7 @@ def _said(value):
     return value if isinstance(value, str) else number(value)
 
 
-def _colors(figure, axes, values):
+def _colors(figure, axes, values, kinds):
     """Part -> color, and the key to them."""
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
@@ -67,10 +72,10 @@ def _colors(figure, axes, values):
     from matplotlib.patches import Patch
 
     if all(isinstance(value, str) for value in values.values()):
-        kinds = dict(zip(sorted(set(values.values())), PALETTE, strict=False))
-        handles = [Patch(color=color, label=kind) for kind, color in kinds.items()]
-        axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(kinds), frameon=False)
-        return {name: kinds[value] for name, value in values.items()}
+        colors = dict(zip(kinds or sorted(set(values.values())), PALETTE, strict=False))
+        handles = [Patch(color=color, label=kind) for kind, color in colors.items()]
+        axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(colors), frameon=False)
+        return {name: colors[value] for name, value in values.items()}
     known = [value for value in values.values() if 0 < value < math.inf] or [1e-9]
     least = min(known)
     most = max(*known, least * 1.01) * (10 if math.inf in values.values() else 1)

@@ -27,6 +27,15 @@ def test_kinds_have_colors_and_a_key():
     assert "block 1 FP16; memory FP32" in found.alt
 
 
+def test_a_kind_keeps_its_color_where_another_is_absent():
+    everywhere = dict.fromkeys(("block 0", "block 1", "memory"), "FP32")
+    alone, beside = (display.parts(ROWS, everywhere, {}, "Border", kinds) for kinds in ((), ("FP16", "FP32")))
+    for found, color in ((alone, PALETTE[0]), (beside, PALETTE[1])):
+        assert near(found, color, 6).sum() > 9000
+    with pytest.raises(BadInput, match="FP32"):
+        display.parts(ROWS, everywhere, {}, "Border", ["FP16"])
+
+
 def test_a_part_that_nothing_changes_is_drawn():
     assert "memory 0" in display.parts(ROWS, {"block 0": 0.5, "block 1": 0.0, "memory": 0.0}, {}, "Errors").alt
 

@@ -148,6 +148,13 @@ def request_breaches(tree):
             yield f"uses {name} (no lesson asks the network)"
 
 
+def table_breaches(tree):
+    """The table of the machine and its versions, made and not shown: every lesson begins with it."""
+    for statement in tree.body[:-1]:
+        if isinstance(statement, ast.Expr) and ast.unparse(statement).startswith("environment.begin("):
+            yield "does not show what environment.begin returns (make it the last line, or show it)"
+
+
 def cell_breaches(source):
     tree = parse(source)
     if tree is None:
@@ -161,6 +168,7 @@ def cell_breaches(source):
     yield from dict.fromkeys(import_breaches(tree))
     yield from dict.fromkeys(install_breaches(tree))
     yield from dict.fromkeys(request_breaches(tree))
+    yield from table_breaches(tree)
 
 
 def markdown_breaches(source):

@@ -13,7 +13,7 @@ LONGEST_SKIP = timedelta(days=90)
 
 
 def cell_breaches(cell):
-    lines = [line for line in cell.source.splitlines() if line.strip() and not line.strip().startswith("### ")]
+    lines = [line for line in cell.source.splitlines() if line.strip()]
     if len(lines) > MOST_CODE_LINES:
         yield f"{len(lines)} lines of code (at most {MOST_CODE_LINES})"
     if cell.outputs or cell.execution_count is not None:

@@ -12,6 +12,7 @@ FORM = (
     re.compile(r"^\| \| \|\n\|---\|---\|\n(?:\|.*\|\n?)+\Z", re.MULTILINE),
 )
 MINUTES = re.compile(r"^\d+ minutes$")
+LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
 RUN = re.compile(r"^(?:[a-z]+ )?\d+(?: to \d+)? (?:minutes?|seconds) on two CPU cores; .*\bon a GPU$")
 WANTED = {
     "Tier": (re.compile(r"^`(?:cpu|gpu)`"), "'`cpu`; ...' or '`gpu`; ...'"),
@@ -31,6 +32,12 @@ def neighbor(lesson, other):
     if other is None:
         return "none"
     return f"[{other.title}]({os.path.relpath(other.path, lesson.path.parent)})"
+
+
+def misnamed(lesson, course, text):
+    """(title, name) of each lesson that `text` links to under another name than its title."""
+    titles = {os.path.relpath(other.path, lesson.path.parent): other.title for other in course.lessons}
+    return [(titles[target], name) for name, target in LINK.findall(text) if titles.get(target, name) != name]
 
 
 def breaches(lesson, course):
@@ -53,6 +60,8 @@ def breaches(lesson, course):
     for name, (form, wanted) in WANTED.items():
         if name in rows and not form.match(rows[name]):
             yield f"the header's row {name!r} is {rows[name]!r} (wanted: {wanted})"
+    for title, found in misnamed(lesson, course, rows.get("You need", "")):
+        yield f"the header's row 'You need' calls a lesson {found!r} (its title: {title!r})"
     previous, following = order.neighbors(lesson.name, course.lessons)
     for name, other in (("Previous", previous), ("Next", following)):
         if name in rows and rows[name] != neighbor(lesson, other):

@@ -9,6 +9,7 @@ from tests.ci.lessons.courses import breaches_of, replaced
 @pytest.mark.parametrize(
     ("source", "breach"),
     [
+        ("environment.begin(TIER)\nx = 1", "does not show what environment.begin returns"),
         ("x = 1  # fmt: skip", "'# fmt: skip'"),
         ("# fmt: off\nx = 1", "'# fmt: off'"),
         ("f = lambda: 1  # noqa: E731", "'# noqa'"),

@@ -41,6 +41,7 @@ def no_fast(notebook):
         (few, "19 cells (30 to 60)"),
         (added(*[code("1") for _ in range(30)]), "66 cells (30 to 60)"),
         (added(code("\n".join(f"x = {i}" for i in range(26)))), "cell 4: 26 lines of code"),
+        (added(code(f"### BEGIN SOLUTION\n{'x = 1' + chr(10)}" * 13)), "cell 4: 26 lines of code"),
         (added(code("x = 1", "parameters")), "2 cells tagged 'parameters'"),
         (no_fast, "the parameters cell does not define FAST"),
         (added(code("1 / 0", "raises-exception")), "cell 4: is tagged raises-exception"),

@@ -19,6 +19,11 @@ from tests.ci.lessons.courses import breaches_of, replaced
         ("25 minutes", "half an hour", "'To read' is 'half an hour' (wanted: '25 minutes')"),
         ("under 2 minutes on two CPU cores", "two minutes", "'To run' is 'two minutes; the same on a GPU'"),
         ("; the same on a GPU", "", "'To run' is 'under 2 minutes on two CPU cores'"),
+        (
+            "| nothing |",
+            "| [a system](systems/bevformer.ipynb) |",
+            "'You need' calls a lesson 'a system' (its title: 'BEVFormer')",
+        ),
         ("| Previous | none |", "| Previous | |", "'Previous' is '' (in reading order: 'none')"),
         ("[BEVFormer]", "[The system]", "'Next' is '[The system](systems/bevformer.ipynb)'"),
         ("[BEVFormer](systems/bevformer.ipynb)", "none", "'[BEVFormer](systems/bevformer.ipynb)')"),
@@ -26,6 +31,11 @@ from tests.ci.lessons.courses import breaches_of, replaced
 )
 def test_headers_of_another_form_are_told(tmp_path, old, new, breach):
     assert breach in "\n".join(breaches_of(tmp_path, replaced(0, old, new)))
+
+
+@pytest.mark.parametrize("needs", ["[BEVFormer](systems/bevformer.ipynb)", "[NumPy](https://numpy.org) and a shell"])
+def test_a_lesson_under_its_title_and_other_links_may_be_needed(tmp_path, needs):
+    assert breaches_of(tmp_path, replaced(0, "| nothing |", f"| {needs} |")) == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from helpers import engine, models
 from helpers.cli import numbers
 from helpers.cli.engine import announce
 from helpers.cli.engine_options import RTX, TRT
-from helpers.cli.parser import Parser
+from helpers.cli.parser import Parser, check_used
 from helpers.errors import BadInput
 from helpers.files import check_target, sha256
 from helpers.systems.base import Config
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     from helpers.engine.definition.build import Source, build
     from helpers.models import arrays, layered
 
-    index = options.input / layered.INDEX
+    index, settings = options.input / layered.INDEX, _settings(options)
     _check_out(options)
     weights = arrays.read(options.input)
     about = {"system": options.system, "config": config.name, "weights_sha256": sha256(index)}
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
         about["calibration_sha256"] = sha256(options.calibration)
     announce()
     source = Source(lambda network: define(network, config), weights, ranges, about)
-    meta = build(source, options.out, options.runtime, QUANT[options.quant], **_settings(options))
+    meta = build(source, options.out, options.runtime, QUANT[options.quant], **settings)
     kinds = ", ".join(f"{count} {kind}" for kind, count in meta["network_layers"].items())
     print(f"{sum(meta['network_layers'].values())} layers: {kinds}")
     print(f"{meta['runtime']} {meta['version']}  {meta['size_bytes'] / 2**20:.2f} MiB  {meta['build_seconds']} s")
@@ -74,6 +74,8 @@ def _check_out(options: Namespace) -> None:
 
 def _settings(options: Namespace) -> dict:
     given = {"optimization_level": options.level, "workspace": options.workspace}
+    check_used(options.no_tf32, "--noTF32", options.runtime == TRT, f"--runtime={TRT}")
+    check_used(options.capability, "--computeCapability", options.runtime == RTX, f"--runtime={RTX}")
     if options.runtime == RTX:
         given["compute_capability"] = options.capability.split(",") if options.capability else None
     else:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from helpers import benchmark, engine, npz
-from helpers.cli import arrays, engine_options, numbers
+from helpers.cli import arrays, engine_options, loaded, numbers
 from helpers.cli.engine_options import ORT, RTX, TRT, refuse_unless
 from helpers.cli.parser import Parser
 from helpers.engine import cache
@@ -154,6 +154,7 @@ def _opened(arguments):
     if (arguments.onnx is None) == (arguments.loadEngine is None):
         fix = "leave one of them out" if arguments.onnx else "add --onnx=FILE or --loadEngine=FILE"
         raise BadInput("engine", "both or none of --onnx and --loadEngine", "one of them", fix)
+    loaded.check(arguments)
     check_files(arguments)
     runtime = arguments.runtime if arguments.onnx else engine.runtime_of(arguments.loadEngine)
     for flag, runtimes in (("dumpLayerInfo", (TRT,)), ("dumpProfile", (TRT, ORT)), ("exportProfile", (TRT, ORT))):

@@ -158,7 +158,8 @@ def load_options(arguments: Namespace, runtime: str) -> dict[str, Any]:
     given = _given(arguments, LOAD, runtime)
     if "states" in given:
         given["states"] = pairs(given["states"])
-    if arguments.plugins and runtime == TRT:
+    if arguments.plugins:
+        refuse_unless(runtime, "--plugins", (TRT,))
         given["plugins"] = arguments.plugins
     return given
 

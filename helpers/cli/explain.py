@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from helpers.cli.parser import Parser
+from helpers.cli.parser import Parser, check_used
 from helpers.environment import messages
 from helpers.errors import BadInput, foreign
 
@@ -21,6 +21,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--search", metavar="WORDS", help="list the known messages with these words instead")
     options = parser.parse_args(argv)
     if options.search is not None:
+        check_used(options.text, "TEXT", False, "a message to explain, without --search")
         rows = messages.search(options.search)
         print("\n".join(f"{row['topic']:<22} {row['message']}" for row in rows) or "no known message has these words")
         return 0 if rows else 1

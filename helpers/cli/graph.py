@@ -4,7 +4,7 @@ from pathlib import Path
 
 from helpers import graph
 from helpers.cli import numbers
-from helpers.cli.parser import Parser
+from helpers.cli.parser import Parser, check_used
 from helpers.errors import printable
 from helpers.graph.edit import located
 from helpers.graph.types import text
@@ -18,14 +18,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--shapes", action="store_true", help="every tensor with its shape")
     parser.add_argument("--blocks", action="store_true", help="parameters and FLOPs by block")
-    parser.add_argument(
-        "--depth", type=numbers.whole(1, 1000), default=3, help="parts of the module path that make a block"
-    )
+    parser.add_argument("--depth", type=numbers.whole(1, 1000), help="parts of the module path that make a block (3)")
     parser.add_argument(
         "--postprocess", action="store_true", help="write FILE's *_post.onnx for ONNX Runtime and plugins"
     )
     arguments = parser.parse_args(argv)
+    check_used(arguments.depth, "--depth", arguments.blocks, "--blocks")
     if arguments.postprocess:
+        check_used(arguments.shapes, "--shapes", False, "the file as it is, without --postprocess")
+        check_used(arguments.blocks, "--blocks", False, "the file as it is, without --postprocess")
         print(graph.postprocess(arguments.file))
         return 0
     model = graph.load(arguments.file)
@@ -43,7 +44,7 @@ def _print_tables(model, arguments):
     if arguments.shapes:
         _print([row | {"shape": _shape(row), "dtype": row["dtype"] or "unknown"} for row in graph.shapes(model)])
     if arguments.blocks:
-        _print_blocks(graph.cost_by_block(model, arguments.depth))
+        _print_blocks(graph.cost_by_block(model, arguments.depth or 3))
 
 
 def _shape(row):

@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
         actions.choices[name].add_argument("--calibration", type=Path, metavar="npz", help=text)
     for name in ("convert", "read"):
         text = "compute capability that W8A16 and W4A16 are for"
-        actions.choices[name].add_argument("--sm", type=numbers.whole(75, 90), default=80, help=text)
+        actions.choices[name].add_argument("--sm", type=numbers.whole(75, 90), help=f"{text} (80)")
     for name in ("save", "convert", "prove", "read"):
         text = "a new folder with the fields put right" if name == "read" else "folder to write"
         actions.choices[name].add_argument("--out_dir", type=Path, required=name != "read", metavar="FOLDER", help=text)
@@ -81,6 +81,8 @@ def _join(options: Namespace) -> int:
 
 
 def _convert(options: Namespace) -> int:
+    llm_onnx.check_format(options)
+
     from helpers.llm import folder
     from helpers.llm.tensorrt_llm import quantize, write
 
@@ -90,7 +92,7 @@ def _convert(options: Namespace) -> int:
     quantized = quantize(
         model, options.format, llm_onnx.calibration(options.calibration, model.config.vocab_size), options.dtype
     )
-    print(write(quantized, options.out_dir, options.format, options.tp, options.sm, options.dtype))
+    print(write(quantized, options.out_dir, options.format, options.tp, options.sm or 80, options.dtype))
     return 0
 
 
@@ -102,7 +104,7 @@ def _read(options: Namespace) -> int:
     base = folder.read_config(options.base)[1] if options.base else None
     if options.out_dir is not None:
         folder.check_out(options.out_dir, options.checkpoint, options.base)
-    model = read(options.checkpoint, options.sm, base)
+    model = read(options.checkpoint, options.sm or 80, base)
     table = read_json(options.checkpoint / "config.json", "a table", "convert again")
     corrected, found = correct(table, read_checkpoint(options.checkpoint / "rank0.safetensors"), base)
     settings = corrected.get("quantization") or {}

@@ -6,6 +6,7 @@ from typing import Any
 
 from helpers import engine
 from helpers.cli import numbers
+from helpers.cli.parser import check_used
 from helpers.errors import BadInput
 from helpers.llm.flavors import DTYPES, FLAVORS, INPUTS, flavor_for
 from helpers.llm.formats import FORMATS
@@ -51,6 +52,16 @@ def calibration(path: Path | None, vocabulary: int) -> Any:
     return torch.from_numpy(ids.astype("int64"))
 
 
+def check_format(options: Namespace) -> None:
+    """BadInput for options that the --format does not ask for."""
+    chosen = FORMATS.get(options.format)
+    measured = [name for name, form in FORMATS.items() if form.measured]
+    check_used(options.calibration, "--calibration", chosen and chosen.measured, f"--format of {', '.join(measured)}")
+    if "sm" in options:
+        kinds = [name for name, form in FORMATS.items() if form.preprocessed]
+        check_used(options.sm, "--sm", chosen and chosen.preprocessed, f"--format of {', '.join(kinds)}")
+
+
 def _array(path, name, shape):
     """The array of this name in an .npz."""
     from helpers.cli import arrays
@@ -68,6 +79,9 @@ def export(options: Namespace) -> int:
     from helpers.llm.onnx import export as write
     from helpers.llm.tensorrt_llm import quantize
 
+    check_format(options)
+    for flag, given in (("--version", options.version), ("--runtime", options.runtime != "onnxruntime")):
+        check_used(given, flag, not options.flavor, "the choice of a flavor, without --flavor")
     check_distinct(options.out, options.calibration)
     folder.check_file(options.out, options.model)
     check_target(options.out)
@@ -82,6 +96,8 @@ def export(options: Namespace) -> int:
 
 def generate(options: Namespace) -> int:
     """Print tokens as they come, then the times; returns 0; raises BadInput."""
+    check_used(options.seed, "--seed", options.temperature, "--temperature above 0")
+
     from helpers.llm import folder
     from helpers.llm.generate import Sampling, paced, stream
     from helpers.llm.onnx import OnnxModel

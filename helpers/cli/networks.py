@@ -8,7 +8,7 @@ from typing import Any
 
 from helpers import engine, models
 from helpers.cli import engine_options
-from helpers.cli.parser import Parser
+from helpers.cli.parser import Parser, check_used
 from helpers.errors import BadInput
 from helpers.files import as_path, found_at
 from helpers.sequence import Arrays
@@ -44,6 +44,7 @@ def file_of(options: Namespace) -> Path:
     if options.nvtx and options.engine:
         fix = "leave --nvtx out: TensorRT marks its layers by itself"
         raise BadInput("--nvtx", "an engine", "--weights, whose modules PyTorch runs", fix)
+    check_used(options.plugins, "--plugins", options.engine, "--engine of the runtime tensorrt")
     path = as_path(options.engine or options.weights)
     if not path.is_file():
         raise BadInput(path, found_at(path), "a file with the network", "correct the path")

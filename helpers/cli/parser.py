@@ -34,6 +34,12 @@ class Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
+def check_used(given: object, flag: str, used: object, needed: str) -> None:
+    """BadInput for an option that was given and would do nothing: it counts only where there is what is `needed`."""
+    if given and not used:
+        raise BadInput(f"option {flag}", "given, and of no effect here", needed, "leave it out, or give what it needs")
+
+
 def positive(text: str) -> float:
     """A finite number above 0, as the `type` of an option."""
     number = float(text)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from helpers import temporary
-from helpers.cli.parser import Parser
+from helpers.cli.parser import Parser, check_used
 from helpers.environment import patches as patching
 from helpers.environment.patches import clones, upstream
 from helpers.errors import BadInput
@@ -24,12 +24,23 @@ def main(argv: list[str]) -> int:
     if options.site and not options.site.is_dir():
         found = "a file" if options.site.exists() else "no such folder"
         raise BadInput(f"--site {options.site}", found, "the folder of the target", "correct it or leave it out")
+    _check_used(options)
     if options.clone:
         return _clone(options)
     for name in ("file", "commit", "directory"):
         if getattr(options, name) is not None:
             parser.error(f"--{name} is of a clone: --clone CLONE with it")
     return {"list": _list, "apply": _apply, "revert": _apply, "check": _check}[options.action](options)
+
+
+def _check_used(options):
+    """What would be left aside is refused, above all a --dry-run that would write."""
+    applies, clone = options.action in ("apply", "revert"), options.clone
+    check_used(options.dry_run, "--dry-run", applies and not clone, "apply or revert of an installed package")
+    check_used(options.site, "--site", not clone, "an installed package, without --clone")
+    for name in ("file", "commit", "directory", "id"):
+        used = not clone or options.action != "revert"
+        check_used(getattr(options, name), f"--{name}".replace("--id", "ID"), used, "apply")
 
 
 def _list(options):

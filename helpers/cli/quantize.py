@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from helpers.cli import numbers
-from helpers.cli.parser import Parser
+from helpers.cli.parser import Parser, check_used
 from helpers.quantize import METHODS, MODES, Options, counts, quantize, report
 
 DESCRIPTION = "Quantize an ONNX file; custom nodes keep their functions and stay in floating point."
@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
     text = "SmoothQuant for these, with this alpha; 0.5 shares the difficulty between activations and weights"
     parser.add_argument("--smooth", type=numbers.real(0, 1), metavar="ALPHA", help=text)
     arguments = parser.parse_args(argv)
+    check_used(arguments.samples, "--samples", arguments.calibration_data_path, "--calibration_data_path")
     chosen = Options(
         tuple(arguments.op_types_to_exclude),
         tuple(arguments.nodes_to_exclude),

@@ -20,6 +20,11 @@ class Format:
     prequant: bool = False
 
     @property
+    def measured(self) -> bool:
+        """Whether scales are measured on calibration data."""
+        return self.prequant or self.kv is not None
+
+    @property
     def preprocessed(self) -> bool:
         """Whether weights lie in the order of a kernel, and so depend on the GPU they were converted for."""
         return self.algo in ("W8A16", "W4A16")

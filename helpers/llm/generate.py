@@ -34,6 +34,10 @@ class Sampling:
         for name, (value, least, most) in limits.items():
             if value is not None and not least <= value <= most:
                 raise BadInput(name, value, f"a number from {least:g} to {most:g}", "choose another")
+        for name in ("top_k", "top_p"):
+            if not self.temperature and getattr(self, name) is not None:
+                found = f"{getattr(self, name)} at temperature 0, which takes the most probable token"
+                raise BadInput(name, found, "a temperature above 0", "give one, or leave it out")
 
 
 GREEDY = Sampling()

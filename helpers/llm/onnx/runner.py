@@ -58,6 +58,8 @@ class OnnxModel(LanguageModel):
         if self._inputs == "embeds" and (embeddings is None or embeddings.shape != shape):
             found = "none" if embeddings is None else f"of shape {list(embeddings.shape)}"
             raise BadInput("embeddings", found, f"{list(shape)}, of the tokens", "pass helpers.llm.pytorch.embeddings")
+        if self._inputs != "embeds" and embeddings is not None:
+            raise BadInput("embeddings", f"for {self.path}, which takes {self._inputs}", "none", "leave them out")
         return embeddings
 
     def _clear(self, batch):

@@ -44,9 +44,8 @@ def test_many_bars_lie_as_long_as_their_values():
     assert "construction vehicle: FP32 2, INT8 1" in image.alt
 
 
-@pytest.mark.parametrize("count", [3, 40])
-def test_no_picture_of_letters_is_wider_than_a_page(count):
-    wide = display.bars([{"name": str(k), "a": k, "b": k} for k in range(count)], "name", ["a", "b"])
+def test_no_picture_of_letters_is_wider_than_a_page():
+    wide = display.bars([{"name": str(k), "a": k, "b": k} for k in range(7)], "name", ["a", "b"])
     panels = display.matrices({str(k): np.eye(3) for k in range(4)}, "Four")
     row = display.side_by_side([np.eye(9)] * 4, ["what history changes in it"] * 4)
     smooth = display.outliers(([1.0, 2.0], [1.0, 1.0]), ([1.0, 1.0], [1.0, 2.0]))

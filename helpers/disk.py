@@ -11,6 +11,7 @@ from pathlib import Path
 from helpers.errors import BadInput, full
 
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+NO_FOLDER = "No usable temporary directory"  # as tempfile says it
 WHOLE = "(nothing half written is left)"
 ROOM = "free space, or choose another folder"
 
@@ -90,9 +91,13 @@ def _refusal(error):
     """The BadInput of a file that the system refused, None for another error."""
     name = getattr(error, "filename", None)
     if full(error):
-        places = [Path(name)] if name else [Path(tempfile.gettempdir(), "x"), Path("x").absolute()]
+        folder = tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp"
+        places = [Path(name)] if name else [Path(folder, "x"), Path("x").absolute()]
         found = "; ".join(f"{place.parent}: {_found(error, place)}" for place in places)
         return BadInput(name or "a file that was being written", found, "more room for it", f"{ROOM} (TMPDIR=FOLDER)")
+    if isinstance(error, FileNotFoundError) and str(error.strerror).startswith(NO_FOLDER):
+        fix = "free space there, or name another folder: TMPDIR=FOLDER"
+        return BadInput("temporary files", error.strerror, "a folder with room for them", fix)
     if isinstance(error, OSError) and error.errno in REFUSED and name:
         return BadInput(name, error.strerror, "what you may use so", "choose another, or change its owner or mode")
     return None

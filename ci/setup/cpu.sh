@@ -8,6 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
 lock=requirements/cpu.txt
 stamp=.venv/installed-from
+needed=2800 # MiB
 wanted() { cat "$lock" pyproject.toml && pwd -P; }
 ready() { wanted | cmp -s - "$stamp" && .venv/bin/python -c ''; }
 if ready; then exit 0; fi
@@ -54,6 +55,8 @@ version=$(sed -n '1s/.*CPython \([0-9.]*\).*/\1/p' "$lock")
 [ -n "$version" ] || fail "the first line of $lock does not say for which Python it is (fix: git restore $lock)"
 if ! usable; then
     [ ! -L .venv ] || fail ".venv is a link to $(readlink .venv), an environment of another folder (fix: rm .venv)"
+    read -r _ _ _ free _ < <(df -Pm . | sed -n '$p') || free=$needed
+    [ "$free" -ge "$needed" ] || fail "found $free MiB free, but .venv takes $needed (fix: free space; df -h . shows the disk)"
     python=$(ci/setup/python.sh "$version")
     echo "set-up: creating .venv with $python"
     "$python" -m venv --clear .venv || fail "'$python -m venv' failed (its message is above)"

@@ -69,6 +69,7 @@ def test_no_error_names_a_temporary_file(tmp_path):
         (OSError(errno.ENOSPC, "No space left on device", "/x/a.bin"), "/x/a.bin\n  found:    /x: the disk is full"),
         (OSError(errno.EROFS, "Read-only file system", "/x/a.bin"), "/x/a.bin\n  found:    Read-only file system"),
         (PermissionError(errno.EACCES, "Permission denied", "/x/a"), "/x/a\n  found:    Permission denied"),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/x']"), "temporary files\n"),
         (BadInput("a.onnx", "text", "a graph", "export it"), "a.onnx\n  found:    text"),
     ],
 )
@@ -82,7 +83,9 @@ def test_a_program_ends_with_a_sentence(tmp_path, monkeypatch, capfd, error, sai
     assert capfd.readouterr().err.startswith("error: " + said.format(temporary=tmp_path))
 
 
-@pytest.mark.parametrize("error", [KeyError("a"), PermissionError(errno.EACCES, "no socket")])
+@pytest.mark.parametrize(
+    "error", [KeyError("a"), FileNotFoundError(errno.ENOENT, "no", "/x/a"), PermissionError(errno.EACCES, "no socket")]
+)
 def test_a_fault_of_the_program_stays_one(error):
     def main():
         raise error

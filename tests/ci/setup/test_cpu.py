@@ -77,6 +77,8 @@ def set_up(folder, python=None, version="3.11", fetched="", words=(), **environm
     for tool in TOOLS:
         if not (tools / tool).exists():
             (tools / tool).symlink_to(shutil.which(tool))
+    (tools / "df").write_text("#!/bin/bash\necho Filesystem\necho disk 9999 9999 ${FREE:-2800} 1% /\n")
+    (tools / "df").chmod(0o755)
     calls = folder / "calls"
     calls.write_text("")
     environment |= {"PATH": str(tools), "CALLS": str(calls), "PYTHON": str(python or ""), "VERSION": version}
@@ -96,6 +98,12 @@ def test_set_up_without_python_says_what_to_do(tmp_path):
     assert status == 1
     assert "found no Python with venv" in text and "sudo apt install python3.11 python3.11-venv" in text
     assert "sudo apt install python3-venv, then make again" in text
+
+
+def test_set_up_without_room_says_so_before_anything_is_fetched(tmp_path, python):
+    status, text, calls = set_up(tmp_path, python, FREE="2799")
+    assert status == 1 and "found 2799 MiB free, but .venv takes 2800 (fix: free space" in text
+    assert not installs(calls) and not (tmp_path / ".venv").exists()
 
 
 def test_set_up_takes_torch_from_the_cpu_index_only_if_need_be_and_runs_once(tmp_path, python):

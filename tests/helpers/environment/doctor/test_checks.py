@@ -63,7 +63,7 @@ def test_memory_names_only_the_lessons_that_do_not_fit(tmp_path):
     assert check.status == FAIL and "04_modelopt_ptq" in check.found and "00_start_here" not in check.found
 
 
-@pytest.mark.parametrize(("free", "status"), [(0.1, FAIL), (0.7, WARN), (50, OK)])
+@pytest.mark.parametrize(("free", "status"), [(0.3, FAIL), (0.6, WARN), (0.8, OK)])
 def test_disk(root, free, status):
     check = checks.disk(machine(root, disk_free=lambda path: free * 2**30), ["00_start_here", "04_modelopt_ptq"])
     assert check.status == status and check.cure.startswith("make clean") == (status != OK)
@@ -82,6 +82,11 @@ def test_the_cure_of_a_full_disk_frees_space(tmp_path):
     subprocess.run(check.cure, shell=True, cwd=tmp_path, check=True, capture_output=True, env=environment)
     assert checks.disk(here, ["00_start_here"]).status == OK
     assert all(path.is_file() for path in kept) and not built.exists()
+
+
+def test_the_room_of_every_lesson_is_stated():
+    notebooks = {path.stem for path in (ROOT / "notebooks").rglob("*.ipynb")}
+    assert set(checks.LESSONS) == notebooks and all(0 < needs.disk <= 0.4 for needs in checks.LESSONS.values())
 
 
 def test_disk_counts_what_is_still_to_be_made(tmp_path):

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+from helpers import processes
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic
 
@@ -82,4 +83,4 @@ def main(argv=None, path=PAGE):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(processes.program(main))

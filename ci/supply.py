@@ -19,6 +19,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from ci.setup.lock import NAMES, pins_of
+from helpers import processes
 from helpers.files import ROOT, atomic
 
 OUT = ROOT / "build/supply"
@@ -127,4 +128,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(processes.program(main))

@@ -89,18 +89,30 @@ def tell(error: Exception) -> int:
 
 def _refusal(error):
     """The BadInput of a file that the system refused, None for another error."""
+    if isinstance(error, FileNotFoundError) and _is_gone():
+        return BadInput("the current folder", "it is no longer there", "a folder", "go to another one, with cd")
     name = getattr(error, "filename", None)
     if full(error):
-        folder = tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp"
-        places = [Path(name)] if name else [Path(folder, "x"), Path("x").absolute()]
-        found = "; ".join(f"{place.parent}: {_found(error, place)}" for place in places)
-        return BadInput(name or "a file that was being written", found, "more room for it", f"{ROOM} (TMPDIR=FOLDER)")
+        if name:
+            return BadInput(name, _found(error, name), "more room for it", ROOM)
+        places = (tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp", os.getcwd())
+        found = "; ".join(f"{mib(free(place))} free in {place}" for place in places)
+        fix = "free space on the disk that has none; TMPDIR=FOLDER names another place for temporary files"
+        return BadInput("a file that was being written", f"a disk is full ({found})", "more room for it", fix)
     if isinstance(error, FileNotFoundError) and str(error.strerror).startswith(NO_FOLDER):
         fix = "free space there, or name another folder: TMPDIR=FOLDER"
         return BadInput("temporary files", error.strerror, "a folder with room for them", fix)
     if isinstance(error, OSError) and error.errno in REFUSED and name:
         return BadInput(name, error.strerror, "what you may use so", "choose another, or change its owner or mode")
     return None
+
+
+def _is_gone():
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _found(error, path, part=None):

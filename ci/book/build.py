@@ -12,7 +12,7 @@ from nbformat.v4 import new_markdown_cell
 from ci.book import home, notebooks, ran, results
 from ci.book.links import Pages, rewritten
 from ci.lessons import order
-from helpers import cores, processes
+from helpers import cores, disk, processes
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic
 from helpers.shared import alone
@@ -93,14 +93,22 @@ def build(out, strict=False):
     Returns (the path of its home page, the exit code of Sphinx).
     """
     report_of(out)
-    with alone(out / "book-work", "a making of the book", "pass another --out"):
-        return build_held(out, strict, out / "book-work")
+    work = out / "book-work"
+    with alone(work, "a making of the book", "pass another --out"), disk.errors(out / "book"):
+        clear(work)  # of one that was killed
+        try:
+            return build_held(out, strict, work)
+        finally:
+            clear(work)
+
+
+def clear(work):
+    for left in work.iterdir():
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def build_held(out, strict, work):
-    """`build` with a folder for its work that no other one uses."""
-    for left in work.iterdir():
-        shutil.rmtree(left, ignore_errors=True)
+    """`build` with an empty folder for its work that no other one uses."""
     sources(out, work / "source")
     with atomic(out / "book", folder=True) as part:
         command = [sys.executable, "-m", "sphinx", "--builder", "html", "--conf-dir", Path(__file__).parent]

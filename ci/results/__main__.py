@@ -8,6 +8,7 @@ import argparse
 import sys
 
 from ci.results.pages import pages
+from helpers import processes
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic
 
@@ -38,4 +39,4 @@ def main(argv=None, root=ROOT):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(processes.program(main))

@@ -4,7 +4,6 @@ import argparse
 import json
 import math
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -119,15 +118,7 @@ class Resumable:
 
 def program(main: Callable[[], int | None]) -> int:
     """The exit code of a training as a program: 2 with what is wrong, where its input is."""
-
-    def told() -> int:
-        try:
-            return main() or 0
-        except BadInput as error:
-            print(error, file=sys.stderr)
-            return 2
-
-    return processes.program(told)
+    return processes.program(lambda: main() or 0)
 
 
 def learning_rate(lr: float, step: int, progress: float, warm_up: int) -> float:

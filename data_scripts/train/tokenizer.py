@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
-from helpers import files
+from helpers import files, processes
 from helpers.dataset import open_dataset
 from helpers.dataset.questions import questions
 from helpers.errors import BadInput
@@ -112,8 +112,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    sys.exit(processes.program(lambda: main(sys.argv[1:])))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from helpers import processes
 from helpers.cli.parser import positive
 from helpers.errors import BadInput
 from helpers.files import atomic, check_target
@@ -170,4 +171,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(processes.program(lambda: main(sys.argv[1:])))

@@ -65,8 +65,8 @@ def test_no_error_names_a_temporary_file(tmp_path):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (FULL, "a file that was being written\n  found:    {temporary}: the disk is full"),
-        (OSError(errno.ENOSPC, "No space left on device", "/x/a.bin"), "/x/a.bin\n  found:    /x: the disk is full"),
+        (FULL, "a file that was being written\n  found:    a disk is full ({free} MiB free in {temporary}; "),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/a.bin"), "/x/a.bin\n  found:    the disk is full"),
         (OSError(errno.EROFS, "Read-only file system", "/x/a.bin"), "/x/a.bin\n  found:    Read-only file system"),
         (PermissionError(errno.EACCES, "Permission denied", "/x/a"), "/x/a\n  found:    Permission denied"),
         (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/x']"), "temporary files\n"),
@@ -79,8 +79,9 @@ def test_a_program_ends_with_a_sentence(tmp_path, monkeypatch, capfd, error, sai
     def main():
         raise error
 
+    monkeypatch.setattr(disk, "free", lambda path: 2**20)
     assert processes.program(main) == 2
-    assert capfd.readouterr().err.startswith("error: " + said.format(temporary=tmp_path))
+    assert capfd.readouterr().err.startswith("error: " + said.format(free="1.0", temporary=tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,14 @@ def test_a_fault_of_the_program_stays_one(error):
 
     with pytest.raises(type(error)):
         processes.program(main)
+
+
+def test_a_program_in_a_folder_that_is_gone_says_so(tmp_path, monkeypatch, capfd):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert processes.program(os.getcwd) == 2
+    assert capfd.readouterr().err.startswith("error: the current folder\n  found:    it is no longer there")
 
 
 @pytest.mark.filterwarnings("error")

@@ -43,6 +43,7 @@ def made(tmp_path_factory):
     records.write(records.record("quick", {"NDS": 0.25}, "make run", [__file__]), out / "records")
     home, code_of_sphinx = build.build(out, strict=True)
     assert (home, code_of_sphinx) == (out / "book/index.html", 0)
+    assert not any((out / "book-work").iterdir())
     return out
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import cores, shared
+from helpers import contradictions, cores, shared
 from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import ROOT, PathLike, as_path, read_json, sha256
@@ -165,8 +165,7 @@ def read(path: PathLike) -> Record:
 def read_all(folder: PathLike = "results") -> list[Record]:
     """All records of a folder, oldest first; an absent folder has none."""
     paths = sorted(as_path(folder).glob("*.json"), key=lambda path: (len(path.stem), path.stem))  # -2 before -10
-    records = [read(path) for path in paths]
-    return sorted(records, key=lambda record: (datetime.datetime.fromisoformat(record.date), record.name))
+    return sorted(map(read, paths), key=lambda record: (datetime.datetime.fromisoformat(record.date), record.name))
 
 
 @typed
@@ -220,6 +219,7 @@ def _wrong_values(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"metrics[{key!r}] = {value!r}", "a number or a str: the map is flat"
         elif isinstance(value, float) and not math.isfinite(value):
             yield f"metrics[{key!r}] = {value!r}", "a finite number"
+    yield from contradictions.found(fields["metrics"])
 
 
 def _is_date(text: str) -> bool:

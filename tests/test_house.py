@@ -28,6 +28,7 @@ FLOORS = (
     (
         "helpers.boxes",
         "helpers.benchmark",
+        "helpers.contradictions",
         "helpers.cores",
         "helpers.exercise",
         "helpers.npz",

@@ -52,6 +52,13 @@ def test_write_and_read_give_the_same_record(tmp_path):
         ({"metrics": {}}, "metrics = {}"),
         ({"metrics": {"NDS": float("nan")}}, r"metrics\['NDS'\] = nan"),
         ({"metrics": {"NDS": float("inf")}}, r"metrics\['NDS'\] = inf"),
+        ({"metrics": {"NDS": 66.5}}, r"metrics\['NDS'\] = 66.5"),
+        ({"metrics": {"mini/mAP": -0.1}}, r"metrics\['mini/mAP'\] = -0.1"),
+        ({"metrics": {"gpu_ms_p99": 3.0, "gpu_ms_p50": 3.4}}, "gpu_ms_p50 = 3.4 above gpu_ms_p99 = 3.0"),
+        (
+            {"metrics": {"NDS": 0.5, "mAP": 0.5} | dict.fromkeys(("mATE", "mASE", "mAOE", "mAVE", "mAAE"), 0.1)},
+            "make 0.7000",
+        ),
         ({"metrics": {"NDS": {"car": 1}}}, r"metrics\['NDS'\] = {'car': 1}"),
         ({"metrics": {"NDS": True}}, r"metrics\['NDS'\] = True"),
         ({"metrics": {"NDS": None}}, r"metrics\['NDS'\] = None"),
@@ -102,15 +109,15 @@ def test_full_disk_leaves_no_record(tmp_path, monkeypatch):
 
 def test_records_of_one_name_and_second_are_all_kept(tmp_path):
     def write(k):
-        return records.write(dataclasses.replace(GOOD, metrics={"NDS": k}), tmp_path)
+        return records.write(dataclasses.replace(GOOD, metrics={"frames": k}), tmp_path)
 
     names = [write(k).name for k in range(11)]
     first = "bevformer_mini-int8-20260131T120000Z"
     assert names == [f"{first}.json", *(f"{first}-{k}.json" for k in range(2, 12))]
-    assert [record.metrics["NDS"] for record in records.read_all(tmp_path)] == list(range(11))
+    assert [record.metrics["frames"] for record in records.read_all(tmp_path)] == list(range(11))
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(write, range(11, 51)))) == 40
-    assert sorted(record.metrics["NDS"] for record in records.read_all(tmp_path)) == list(range(51))
+    assert sorted(record.metrics["frames"] for record in records.read_all(tmp_path)) == list(range(51))
     assert len(list(tmp_path.iterdir())) == 51
 
 

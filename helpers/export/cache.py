@@ -1,5 +1,6 @@
 """Exports kept by what they are made of, so that lessons which export the same network wait for it once."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from helpers import graph
-from helpers.errors import BadInput
+from helpers.errors import BadInput, full
 from helpers.files import ROOT, PathLike, atomic, sha256
 
 FOLDER = ROOT / "build/cache/exports"
@@ -54,19 +55,21 @@ def key_of(model: torch.nn.Module, plugin: bool, opset: int, options: Mapping[st
 
 
 def fetch(key: str, path: PathLike, folder: Path = FOLDER) -> bool:
-    """Copy the export of this key to `path`; whether there was a whole one."""
+    """Copy the export of this key to `path`; whether there was a whole one. BadInput where there is no room for it."""
     try:
         with atomic(path) as part:
             shutil.copyfile(folder / f"{key}.onnx", part)
             graph.load(part)  # its content is the one that was written
-    except (BadInput, FileNotFoundError):
+    except (BadInput, FileNotFoundError) as error:
+        if full(error):
+            raise
         return False
     return True
 
 
 def keep(key: str, path: PathLike, folder: Path = FOLDER) -> None:
-    """Keep the export at `path` under this key, and of all that are kept the newest `MOST`."""
-    with atomic(folder / f"{key}.onnx") as part:
+    """Keep the export at `path` under this key, if there is room, and of all that are kept the newest `MOST`."""
+    with contextlib.suppress(BadInput), atomic(folder / f"{key}.onnx") as part:
         shutil.copyfile(path, part)
     for file in sorted(folder.glob("*.onnx"), key=_written)[:-MOST]:
         file.unlink(missing_ok=True)

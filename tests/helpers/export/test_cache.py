@@ -1,12 +1,14 @@
 """The cache of exports: its key holds whatever an export depends on, and what it cannot know is exported anew."""
 
 import dataclasses
+import errno
 
 import pytest
 import torch
 from torch import nn
 
 from helpers import export
+from helpers.errors import BadInput
 from helpers.export import cache
 from tests.helpers.export.toy import Toy
 
@@ -168,6 +170,21 @@ def test_the_newest_exports_are_kept(toy, tmp_path, monkeypatch):
     for number in range(3):
         cache.keep(str(number), toy[1], tmp_path)
     assert len(list(tmp_path.glob("*.onnx"))) == 2 and cache.fetch("2", tmp_path / "out/copy.onnx", tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_costs_no_export_but_a_full_disk_is_told(toy, tmp_path, monkeypatch):
+    (tmp_path / "kept").touch()
+    cache.keep("1", toy[1], tmp_path / "kept")
+    cache.keep("1", toy[1], tmp_path)
+    monkeypatch.setattr(cache.shutil, "copyfile", no_space)
+    cache.keep("2", toy[1], tmp_path)
+    with pytest.raises(BadInput, match=r"copy\.onnx\n  found:    the disk is full"):
+        cache.fetch("1", tmp_path / "out/copy.onnx", tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*")) == ["1.onnx", "kept", "out"]
+
+
+def no_space(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_what_another_run_removes_meanwhile_is_not_there_and_no_error(toy, tmp_path, monkeypatch):

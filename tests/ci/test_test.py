@@ -152,18 +152,18 @@ def test_the_stages_are_those_of_the_makefile_and_run_modules():
 @pytest.mark.parametrize(
     ("there", "apart", "free", "needed"),
     [
-        (0, False, (129, 129), "130.0 MiB for what the tests write"),  # what stays, and beside it what passes
-        (0, False, (130, 130), None),
-        (40, False, (89, 89), "90.0 MiB for what the tests write"),
+        (0, False, (139, 139), "140.0 MiB for what the tests write"),  # what stays, and beside it what passes
+        (0, False, (140, 140), None),
+        (40, False, (99, 99), "100.0 MiB for what the tests write"),
         (900, False, (29, 29), "30.0 MiB for what the tests write"),  # of another kind of run: it may be larger
-        (0, True, (99, 200), "100.0 MiB for what the tests write"),
-        (0, True, (100, 79), "80.0 MiB for temporary files"),
-        (0, True, (100, 80), None),
+        (0, True, (109, 200), "110.0 MiB for what the tests write"),
+        (0, True, (110, 79), "80.0 MiB for temporary files"),
+        (0, True, (110, 80), None),
     ],
 )
 def test_a_disk_without_room_is_told_before(stages, capfd, monkeypatch, tmp_path, there, apart, free, needed):
     stages |= {"unit": [ends(0)], "notebooks": [ends(0)]}
-    monkeypatch.setattr(test, "ROOM", {"unit": (0, 80), "notebooks": (100, 30)})
+    monkeypatch.setattr(test, "ROOM", {"unit": (10, 80), "notebooks": (100, 30)})
     monkeypatch.setattr(test, "WRITTEN", ("lessons",))
     monkeypatch.setattr(disk, "size", lambda folder: there * test.MIB)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

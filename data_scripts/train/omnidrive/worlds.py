@@ -1,6 +1,5 @@
 """Ever new scenes of MiniDrive as training samples: written as a data root of one scene, and read as every other is."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from data_scripts.minidrive.conversation import files, split_of
 from data_scripts.minidrive.rig import CAMERAS, LIDAR
 from data_scripts.minidrive.world import World, generator
 from data_scripts.train.omnidrive.motions import variants
-from helpers import dataset
+from helpers import dataset, temporary
 from helpers.boxes import Boxes, transform
 from helpers.dataset import Frame
 from helpers.dataset.questions import POINTS, Question, questions
@@ -36,9 +35,9 @@ def scene(number: int, seed: int, frames: int, config: Any) -> tuple[Arrays, lis
     is a scene of the default MiniDrive's mini_val, whose names end before `FIRST`.
     """
     name, seed = f"scene-{FIRST + number % NAMES:04d}", seed + number // NAMES
-    with tempfile.TemporaryDirectory(prefix="omnidrive-") as folder:
-        write(Path(folder), name, frames, seed)
-        arrays, asked = read(Path(folder), "all", config)
+    with temporary.scratch() as folder:
+        write(folder, name, frames, seed)
+        arrays, asked = read(folder, "all", config)
     world, rng = produce.world_of(name, frames, seed), generator(seed, "variants", name)
     driven, ways = zip(*(variants(world, k, VARIANTS, rng) for k in range(frames)), strict=True)
     return arrays | {"driven": np.float32(driven), "ways": np.float32(ways)}, asked

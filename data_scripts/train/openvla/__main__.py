@@ -9,7 +9,6 @@ holds the newest weights and OUT_best those with which most arms arrived; a run 
 
 import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from data_scripts.train import recipe
 from data_scripts.train.openvla.samples import Task, fresh
 from data_scripts.train.openvla.stream import Store, Stream
 from data_scripts.train.openvla.trainer import Trainer
-from helpers import cores, files, policy
+from helpers import cores, files, policy, temporary
 from helpers.cli import numbers
 from helpers.errors import foreign
 from helpers.llm import folder as hugging_face
@@ -155,8 +154,8 @@ class Run:
 
 def save(out, network, norm_stats):
     """Write the weights, float16, with configuration, statistics of actions and tokenizer."""
-    with tempfile.TemporaryDirectory() as words:
-        (Path(words) / "tokenizer.json").write_text(json.dumps(table_of(*vocabulary())) + "\n", encoding="utf-8")
+    with temporary.scratch() as words:
+        (words / "tokenizer.json").write_text(json.dumps(table_of(*vocabulary())) + "\n", encoding="utf-8")
         half = type(network)(network.config)
         half.load_state_dict(network.state_dict())
         policy.save(out, half.half(), norm_stats, words)

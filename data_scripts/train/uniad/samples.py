@@ -1,14 +1,12 @@
 """Ever new scenes of MiniDrive as what UniAD learns of: objects with numbers, paths, lines, cells, the own way."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
 from data_scripts.train.omnidrive.worlds import FIRST, NAMES, write
-from helpers import dataset
+from helpers import dataset, temporary
 from helpers.boxes import Boxes
 from helpers.dataset import CLASSES, Dataset, Frame, ground, traffic
 from helpers.systems.uniad.decode import encode_boxes
@@ -27,8 +25,8 @@ Arrays = dict[str, np.ndarray]
 def scene(number: int, seed: int, frames: int, config: Any) -> tuple[Arrays, list]:
     """Scene `number`: the arrays of `sample` with one more axis in front, and nothing that is asked."""
     name, seed = f"scene-{FIRST + number % NAMES:04d}", seed + number // NAMES
-    with tempfile.TemporaryDirectory(prefix="uniad-") as folder:
-        write(Path(folder), name, frames, seed)
+    with temporary.scratch() as folder:
+        write(folder, name, frames, seed)
         return read(dataset.open_dataset(folder, split="all"), config), []
 
 

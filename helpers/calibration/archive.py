@@ -88,15 +88,31 @@ def check_calibration(
     """Read a whole calibration set and return its number of samples.
 
     Raises:
-        BadInput: as `CalibrationReader`, and for damaged bytes (checksum), NaN and infinity, naming the sample.
+        BadInput: as `CalibrationReader`, and for damaged bytes (checksum), NaN and infinity, naming the sample, and
+            several samples that are all the same.
     """
     path, specs = Path(path), specs_of(input_shapes, input_types)
     _, samples = layout(path, specs)
+    alike = samples > 1
     with zipfile.ZipFile(path) as archive:
         for name, spec in specs.items():
             with foreign(f"{path}: {name}", "bytes that match their checksum", REMAKE):
                 _check_values(archive, name, spec, samples * spec.nbytes, f"{path}: {name}")
+            alike = alike and _is_one_sample(archive, name, spec, samples)
+    if alike:
+        raise BadInput(path, f"{samples} times the same sample", "samples of frames that differ", REMAKE)
     return samples
+
+
+def _is_one_sample(archive, name, spec, samples):
+    """Whether all samples of an input are the same; it looks no further than the first that is not."""
+    if not spec.nbytes:
+        return True
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as member:
+        member.seek(info.file_size - samples * spec.nbytes)
+        first = member.read(spec.nbytes)
+        return all(member.read(spec.nbytes) == first for _ in range(samples - 1))
 
 
 def _check_values(archive, name, spec, size, where):

@@ -58,10 +58,12 @@ def _ranges(options: Namespace, config: Config) -> dict[str, float]:
     """Of the calibration set where there is one, by PyTorch."""
     if not options.calibration:
         return {}
-    from helpers.calibration import CalibrationReader
+    from helpers.calibration import CalibrationReader, check_calibration
     from helpers.models.ranges import ranges  # torch, which the rest does without
 
-    samples = CalibrationReader(options.calibration, config.input_shapes(), input_types=config.input_types())
+    shapes, types = config.input_shapes(), config.input_types()
+    check_calibration(options.calibration, shapes, types)
+    samples = CalibrationReader(options.calibration, shapes, input_types=types)
     return ranges(models.load_checkpoint(models.create(options.system, config), options.input), samples)
 
 

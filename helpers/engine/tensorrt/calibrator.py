@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from helpers.calibration import CalibrationReader
+from helpers.calibration import CalibrationReader, check_calibration
 from helpers.engine import cuda
 
 
@@ -16,13 +16,14 @@ def entropy_calibrator(path: str | Path, input_shapes: Mapping[str, tuple[int, .
         input_shapes: {input name: shape of one sample}.
 
     The result has `error` (what went wrong while feeding, else None: an exception must not cross into the builder),
-    `table` (bytes of the ranges that TensorRT wrote) and `close()`.
+    `table` (bytes of the ranges that TensorRT wrote) and `close()`. Raises BadInput as `check_calibration`.
     """
     import tensorrt as trt
 
     class Calibrator(trt.IInt8EntropyCalibrator2):
         def __init__(self):
             super().__init__()
+            check_calibration(path, input_shapes)
             self.reader = CalibrationReader(path, input_shapes)
             self.device = cuda.device()
             self.stream, self.buffers = self.device.stream(), {}

@@ -32,6 +32,20 @@ def test_three_samples_need_all_arrays_and_the_larger_one_twice(disk, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
+def test_one_frame_many_times_is_no_set(tmp_path):
+    """Its ranges would be those of a single frame, whatever the number of samples says."""
+    shapes = {name: spec.shape for name, spec in SPECS.items()}
+    for changed, good in ((None, False), ("step", True)):
+        with archive.writer(tmp_path / "set.npz", SPECS, 3) as append:
+            for number in range(3):
+                append(SAMPLE | ({changed: np.full((1, 2), number, np.float32)} if changed else {}))
+        if good:
+            assert archive.check_calibration(tmp_path / "set.npz", shapes) == 3
+        else:
+            with pytest.raises(BadInput, match=r"set\.npz\n  found: +3 times the same sample"):
+                archive.check_calibration(tmp_path / "set.npz", shapes)
+
+
 def test_an_unknown_number_of_samples_asks_for_no_room(disk, tmp_path):
     with archive.writer(tmp_path / "a.npz", SPECS, None) as append:
         append(SAMPLE)

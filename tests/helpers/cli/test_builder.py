@@ -57,7 +57,7 @@ class Head(torch.nn.Module):
 def test_an_engine_of_int8(folder, tmp_path, capsys, monkeypatch):
     """Ranges are those of the network with the folder's weights on the calibration set."""
     calibration, out = tmp_path / "calibration.npz", tmp_path / "engine.plan"
-    np.savez(calibration, x=np.full((6, 4), 2, np.float32))
+    np.savez(calibration, x=np.linspace(1, 2, 24, dtype=np.float32).reshape(6, 4))
     monkeypatch.setattr(models, "create", lambda system, config: Head())
     monkeypatch.setattr(base.Config, "input_types", lambda config: {"x": np.dtype(np.float32)})
     monkeypatch.setattr(type(models.config("uniad", "mini")), "input_shapes", lambda config: {"x": (2, 4)})

@@ -1,12 +1,13 @@
 """The proof of the pooling into voxels: its cases, operands and errors."""
 
 import dataclasses
+import itertools
 import math
 
 import torch
 
 from helpers.ops import bev_pool_v2 as ops
-from plugins.check.common import HALF, LIMITS, SINGLE, Call, Check, Row, on_host, relative
+from plugins.check.common import HALF, LIMITS, SINGLE, Call, Check, Row, misplaced, on_host, relative
 
 FORMS = {"fp32": SINGLE, "fp16": HALF}
 INDEX_TYPES = (torch.int32, torch.int64)
@@ -95,6 +96,17 @@ class BevPoolV2(Check):
                             given = wild(case, dtype, index_type, device, seed=len(name))
                             error = self._kernel_error(library, given, case.grid, packed)
                             yield Row(f"{self.name}, {name}, random indices", text, error, LIMITS[dtype])
+
+        case = CASES["eight channels"]
+        for (form, dtype), odd in itertools.product(FORMS.items(), ("feat", "output")):
+            depth, feat, *indices = given = operands(case, dtype, torch.int32, device)
+            for packed in (False, True) if dtype == HALF else (False,):
+                output = feat.new_empty((1, *case.grid, case.channels))
+                feat, output = (misplaced(feat), output) if odd == "feat" else (feat, misplaced(output))
+                ops.launch(library, [depth, feat, *indices], output, packed)
+                error = self.error(output, (*given, case.grid))
+                text = f"{form}{', packed' * packed}"
+                yield Row(f"{self.name}: {odd} at an odd address", text, error, LIMITS[dtype])
 
     def _kernel_error(self, library, given, grid, packed):
         return self.error(self.launched(library, (*given, grid), packed), (*given, grid))

@@ -102,6 +102,12 @@ def launching(instead: Callable[..., None]) -> Iterator[None]:
         common.launch = launch
 
 
+def misplaced(tensor: torch.Tensor) -> torch.Tensor:
+    """The same values at an address that is no multiple of two elements."""
+    held = tensor.new_empty(tensor.numel() + 1)
+    return held[1:].view(tensor.shape).copy_(tensor)
+
+
 def on_host(*tensors):
     """The tensors of a small call on the host, where a sum has one order and a sanitizer sees no kernel but ours."""
     small = all(tensor.numel() < SMALL for tensor in tensors)

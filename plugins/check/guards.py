@@ -17,6 +17,7 @@ from helpers.ops import library
 from plugins.check.common import SMALL, Row, launching
 
 STEP, LARGEST = 64, 1 << 14  # a guard is as long as its tensor, in whole steps: elements
+ALIGNED = 64  # bytes: what PyTorch gives is on a multiple of so many
 BYTES = 255  # of scratch memory: NaN in every type
 
 
@@ -55,15 +56,19 @@ def _guarded(largest):
 
 
 class _Held:
-    """A tensor between guards, with its content or empty. A small one is made and compared on the host."""
+    """A tensor between guards, with its content or empty, as far from an aligned address as it is.
+
+    A small one is made and compared on the host.
+    """
 
     def __init__(self, tensor, largest, filled):
         count = tensor.numel()
         guard = min(STEP * (count // STEP + 1), largest)
         mark = torch.nan if tensor.is_floating_point() else BYTES if tensor.dtype == torch.uint8 else 1
+        start = guard + tensor.data_ptr() % ALIGNED // tensor.itemsize
         where = "cpu" if count < SMALL else tensor.device
-        self.before = torch.full((count + 2 * guard,), mark, dtype=tensor.dtype, device=where)
-        self.span = slice(guard, guard + count)
+        self.before = torch.full((start + count + guard,), mark, dtype=tensor.dtype, device=where)
+        self.span = slice(start, start + count)
         if filled:
             self.before[self.span] = tensor.flatten()
         self.whole = self.before.to(tensor.device, copy=True)

@@ -1,9 +1,11 @@
 """The proof of multi-scale deformable attention: its cases, operands and errors."""
 
+import itertools
+
 import torch
 
 from helpers.ops import ms_deform_attn as ops
-from plugins.check.common import HALF, LIMITS, SINGLE, Call, Check, Row, relative
+from plugins.check.common import HALF, LIMITS, SINGLE, Call, Check, Row, misplaced, relative
 
 FORMS = {"fp32": (SINGLE, SINGLE), "fp16": (HALF, HALF), "fp16_ref32": (HALF, SINGLE)}
 NOT_COMPILED = {
@@ -72,6 +74,21 @@ class MsDeformAttn(Check):
                         text = f"{form}{', packed' * packed}, {shape_type}".replace("torch.", "")
                         yield Row(f"{self.name}, {name}", text, error, LIMITS[value_type])
 
+        for (form, types), odd in itertools.product(FORMS.items(), ("value", "output")):
+            for packed in (False, True) if types[0] == HALF else (False,):
+                given = operands(CASES["three levels"], *types, device)
+                error = self.error(self._misplaced(library, given, packed, odd), given)
+                text = f"{form}{', packed' * packed}"
+                yield Row(f"{self.name}: {odd} at an odd address", text, error, LIMITS[types[0]])
+
+    def _misplaced(self, library, given, packed, odd):
+        value, shapes, references, *rest = given
+        output = value.new_empty((value.shape[0], references.shape[1], *value.shape[2:]))
+        extents = torch.tensor(shapes, dtype=torch.int32, device=value.device)
+        value, output = (misplaced(value), output) if odd == "value" else (value, misplaced(output))
+        ops.launch(library, value, extents, references, *rest, output, packed)
+        return output
+
     def calls(self, device):
         for form, types in (FORMS | NOT_COMPILED).items():
             given = operands(CASES["three levels"], *types, device)
@@ -80,7 +97,7 @@ class MsDeformAttn(Check):
             given = operands(CASES["three levels"], *FORMS[form], device)
             yield Call("three levels", f"{form}, packed", given, LIMITS[HALF], packed=True)
         value, shapes, *rest = operands(CASES["one level"], SINGLE, SINGLE, device)
-        spread = (value.transpose(1, 2).contiguous().transpose(1, 2), shapes, *map(_misplaced, rest))
+        spread = (value.transpose(1, 2).contiguous().transpose(1, 2), shapes, *map(misplaced, rest))
         yield Call("strided, at odd addresses", "fp32", spread, LIMITS[SINGLE])
 
     def published(self, device):
@@ -105,9 +122,3 @@ class MsDeformAttn(Check):
     def error(self, output, arguments):
         value, shapes, *rest = arguments
         return relative(output, ops.reference(value.double(), shapes, *(tensor.double() for tensor in rest)))
-
-
-def _misplaced(tensor):
-    """The same values at an address that is no multiple of two elements."""
-    held = tensor.new_empty(tensor.numel() + 1)
-    return held[1:].view(tensor.shape).copy_(tensor)

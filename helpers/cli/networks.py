@@ -65,7 +65,22 @@ def opened(options: Namespace, config: Config, path: Path) -> tuple[Callable[[],
     }
     fixed = {name: size for name, size in sizes.items() if isinstance(size, int)}
     chosen = config.fixed(fixed) if fixed else config
-    return lambda: chosen.adapted(loaded.run, loaded.inputs), chosen, loaded.description
+    return lambda: _told(chosen.adapted(loaded.run, loaded.inputs), options, chosen), chosen, loaded.description
+
+
+def _told(run: Run, options: Namespace, config: Config) -> Run:
+    """`run`; where its inputs are other ones, the command made the arrays, and the network is what to change."""
+
+    def fed(feeds: Arrays) -> Arrays:
+        try:
+            return run(feeds)
+        except BadInput as error:
+            if not error.where.startswith("input "):
+                raise
+            fix = f"pass what it was exported from: it is not {options.system} --config={config.name}"
+            raise BadInput(error.where, error.found, error.expected, fix) from error
+
+    return fed
 
 
 def _torch_run(options, config, path):

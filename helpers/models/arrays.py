@@ -13,10 +13,15 @@ def read(folder: PathLike) -> dict[str, np.ndarray]:
     """The tensors of a tree by name: numbers as float32, whole ones as they are.
 
     Raises:
-        BadInput: as `layered.index`, another content, numbers that are not finite, or a type that NumPy lacks.
+        BadInput: as `layered.index`, another content, numbers that are not finite, a type that NumPy lacks, or nothing
+            but zeros.
     """
     folder = as_path(folder)
-    return {name: _array(folder, name, entry) for name, entry in layered.index(folder).items()}
+    found = {name: _array(folder, name, entry) for name, entry in layered.index(folder).items()}
+    weights = [array for array in found.values() if array.dtype.kind == "f" and array.size]
+    if weights and not any(array.any() for array in weights):
+        raise BadInput(folder, f"nothing but zeros in {len(weights)} tensors", "weights", "split the checkpoint again")
+    return found
 
 
 def _array(folder, name, entry):

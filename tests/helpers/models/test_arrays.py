@@ -26,6 +26,8 @@ def test_numbers_are_read_without_torch(tmp_path):
         folder = layered.save({"net.x": tensor}, tmp_path / str(number))
         with pytest.raises(BadInput, match=rf"net/x.bin[\s\S]*{said}"):
             arrays.read(folder)
+    with pytest.raises(BadInput, match="nothing but zeros in 1 tensors"):
+        arrays.read(layered.save({"net.x": torch.zeros(2), "count": torch.tensor(3)}, tmp_path / "zeros"))
     (tmp_path / "c/scalar.bin").write_bytes(b"8" * 8)
     with pytest.raises(BadInput, match=r"scalar.bin[\s\S]*SHA-256"):
         arrays.read(tmp_path / "c")

@@ -140,8 +140,8 @@ def test_commands_named_in_cures_exist():
         Path(tiers.__file__),
         ROOT / "helpers/environment/messages.toml",
     ]
-    words = "".join(path.read_text() for path in sources)
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    words = "".join(path.read_text(encoding="utf-8") for path in sources)
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = set(re.findall(r"(?:[\"(] ?|&& |\$ |: )make ([a-z]+)", words))
     assert {"setup", "gpu", "data", "clean"} <= named <= targets
     assert "make gpu" in words and set(re.findall(r"make gpu(?!`| TIER=)", words)) == set()

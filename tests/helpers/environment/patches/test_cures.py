@@ -153,7 +153,7 @@ def test_a_procedure_is_applied_and_reverted_by_what_the_fix_names(clone):
     for action in ("apply", "revert"):
         fix = fix_of(patch_command.main, [action, "bevformer-trt10"])
         words = [{"CLONE": str(repo), "PATCH": str(file)}.get(word, word) for word in shlex.split(fix)]
-        assert cli.main([*words[3:], "--commit", first]) == 0
+        assert cli.main([*words[3:], *["--commit", first] * (action == "apply")]) == 0
         assert bool(git(repo, "status", "--porcelain")) == (action == "apply")
 
 

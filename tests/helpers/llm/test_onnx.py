@@ -32,7 +32,8 @@ def opened(tmp_path_factory):
     def make(flavor, **options):
         key = f"{flavor} {options}"
         if key not in kept:
-            kept[key] = OnnxModel(export(MODEL, folder / f"{len(kept)}.onnx", flavor, **options), WORDS)
+            words = WORDS if options.get("inputs") == "embeds" else None
+            kept[key] = OnnxModel(export(MODEL, folder / f"{len(kept)}.onnx", flavor, **options), words)
         return kept[key]
 
     return make
@@ -257,6 +258,7 @@ def test_what_cannot_be_exported_or_run_is_refused(opened, tmp_path):
         (lambda: OnnxModel(changed), "metadata {'flavor': 'static'"),
         (lambda: profile(other, 1, 1), "the model\n"),
         (lambda: OnnxModel(opened("scatter", inputs="embeds").path), "embeddings\n  found:    none"),
+        (lambda: OnnxModel(opened("scatter").path, WORDS), "which takes ids"),
         (lambda: opened("scatter").prefill([[96]], np.zeros((1, 256), np.float32)), "at most 0"),
     ):
         with pytest.raises(BadInput, match=said):

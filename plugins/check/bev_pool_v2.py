@@ -106,7 +106,7 @@ class BevPoolV2(Check):
                 ops.launch(library, [depth, feat, *indices], output, packed)
                 error = self.error(output, (*given, case.grid))
                 text = f"{form}{', packed' * packed}"
-                yield Row(f"{self.name}: {odd} at an odd address", text, error, LIMITS[dtype])
+                yield Row(f"{self.name}, {odd} at an odd address", text, error, LIMITS[dtype])
 
     def _kernel_error(self, library, given, grid, packed):
         return self.error(self.launched(library, (*given, grid), packed), (*given, grid))

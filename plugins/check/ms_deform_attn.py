@@ -79,7 +79,7 @@ class MsDeformAttn(Check):
                 given = operands(CASES["three levels"], *types, device)
                 error = self.error(self._misplaced(library, given, packed, odd), given)
                 text = f"{form}{', packed' * packed}"
-                yield Row(f"{self.name}: {odd} at an odd address", text, error, LIMITS[types[0]])
+                yield Row(f"{self.name}, {odd} at an odd address", text, error, LIMITS[types[0]])
 
     def _misplaced(self, library, given, packed, odd):
         value, shapes, references, *rest = given

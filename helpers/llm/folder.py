@@ -12,6 +12,7 @@ from helpers.arguments import typed
 from helpers.errors import BadInput, entry
 from helpers.files import PathLike, as_path, atomic, check_distinct, found_at, read_json, stays_inside
 from helpers.layers.llama import Llama, LlamaConfig
+from helpers.llm import config_json
 from helpers.llm.sizes import SIZES, llama_sizes
 from helpers.models.checkpoints import check_tensors, read_checkpoint, write_tensors
 
@@ -47,11 +48,7 @@ def read_config(folder: PathLike) -> tuple[LlamaConfig, dict[str, Any]]:
             biases, tied embeddings, scaled RoPE, another activation, heads of another width.
     """
     path = as_path(folder) / "config.json"
-    fix = "give the folder that save_pretrained wrote"
-    table = read_json(path, "the configuration of a Llama in Hugging Face's form", fix)
-    if not isinstance(table, dict):
-        raise BadInput(path, f"a {type(table).__name__}", "a table", fix)
-    table = next(filter(None, (entry(table, key, {}, path, fix) for key in ("text_config", "llm_config"))), table)
+    table, _ = config_json.read(path)
     return llama_config(table, path), table
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, read_json
+from helpers.llm import config_json
 
 SPACE = "▁"
 FILLED = 128  # rows of a model that may be there for no token, to make their number a round one
@@ -100,10 +101,8 @@ def read(folder: PathLike) -> Tokenizer:
 def _check_model(path, tokens):
     """BadInput if the model beside a tokenizer has rows for fewer tokens, or for far more: it is another one's."""
     about = path.with_name("config.json")
-    table = read_json(about, "the configuration of a model", FIX) if about.is_file() else {}
-    inner = table.get("text_config") if isinstance(table, dict) else None
-    rows = inner.get("vocab_size") if isinstance(inner, dict) else None
-    rows = table.get("vocab_size") if rows is None and isinstance(table, dict) else rows
+    tables = config_json.read(about) if about.is_file() else ()
+    rows = next((table["vocab_size"] for table in tables if table.get("vocab_size") is not None), None)
     if isinstance(rows, int) and not 0 <= rows - tokens <= FILLED:
         expected = f"up to {rows}, of which {about.name} says that the model has rows"
         raise BadInput(path, f"{tokens} tokens", expected, "take the tokenizer of this model")

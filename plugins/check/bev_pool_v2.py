@@ -99,17 +99,21 @@ class BevPoolV2(Check):
 
         case = CASES["eight channels"]
         for (form, dtype), odd in itertools.product(FORMS.items(), ("feat", "output")):
-            depth, feat, *indices = given = operands(case, dtype, torch.int32, device)
             for packed in (False, True) if dtype == HALF else (False,):
-                output = feat.new_empty((1, *case.grid, case.channels))
-                feat, output = (misplaced(feat), output) if odd == "feat" else (feat, misplaced(output))
-                ops.launch(library, [depth, feat, *indices], output, packed)
-                error = self.error(output, (*given, case.grid))
+                given = operands(case, dtype, torch.int32, device)
+                error = self.error(self._misplaced(library, given, case.grid, packed, odd), (*given, case.grid))
                 text = f"{form}{', packed' * packed}"
                 yield Row(f"{self.name}, {odd} at an odd address", text, error, LIMITS[dtype])
 
     def _kernel_error(self, library, given, grid, packed):
         return self.error(self.launched(library, (*given, grid), packed), (*given, grid))
+
+    def _misplaced(self, library, given, grid, packed, odd):
+        depth, feat, *indices = given
+        output = feat.new_empty((1, *grid, feat.shape[-1]))
+        feat, output = (misplaced(feat), output) if odd == "feat" else (feat, misplaced(output))
+        ops.launch(library, [depth, feat, *indices], output, packed)
+        return output
 
     def launched(self, library, arguments, packed=False):
         *tensors, grid = arguments

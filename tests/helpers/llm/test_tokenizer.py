@@ -61,7 +61,8 @@ def test_a_file_is_read_in_both_ways_to_write_a_merge(tokenizer, tmp_path):
 def test_the_tokenizer_of_another_model_is_refused(tmp_path, rows, good):
     """Its ids would be those of other words, and the answers as fluent as ever."""
     (tmp_path / "tokenizer.json").write_text(json.dumps(table_of(VOCAB, MERGES)))
-    for table in ({"vocab_size": len(VOCAB) + rows}, {"text_config": {"vocab_size": len(VOCAB) + rows}}):
+    sizes = {"vocab_size": len(VOCAB) + rows}
+    for table in (sizes, {"text_config": sizes}, {"llm_config": sizes}):
         (tmp_path / "config.json").write_text(json.dumps(table))
         if good:
             assert read(tmp_path).vocab == VOCAB

@@ -1,11 +1,14 @@
 """What the pieces of a work folder say of every engine: its times, its size, its accuracy."""
 
+import math
+
 from benchmarks import roofline
 
-SCORES = ("NDS", "mAP", "mATE", "mASE", "mAOE", "mAVE", "mAAE", "mIoU", "RayIoU", "AMOTA", "AMOTP", "recall", "IDS",
-          "IoU-lane", "IoU/drivable", "minADE/car", "minFDE/car", "MR/car", "minADE/pedestrian", "IoU-n", "IoU-f",
-          "VPQ-n", "VPQ-f", "L2/mean@1s", "L2/mean@2s", "L2/mean@3s", "L2/at@3s", "collision/mean@3s", "frames",
-          "finite", "frames_not_finite")  # fmt: skip
+SCORES = ("NDS", "mAP", "mATE", "mASE", "mAOE", "mAVE", "mAAE", "mIoU", "mIoU/labeled", "RayIoU", "RayIoU/labeled",
+          "AMOTA", "AMOTP", "recall", "IDS", "IoU-lane", "minADE/car", "minFDE/car", "MR/car", "EPA/car",
+          "minADE/pedestrian", "EPA/pedestrian", "IoU-n", "IoU-f", "VPQ-n", "VPQ-f", "L2/mean@1s", "L2/mean@2s",
+          "L2/mean@3s", "L2/at@3s", "collision/mean@3s", "frames", "finite", "frames_not_finite")  # fmt: skip
+OF_CLASS = "IoU/"  # the beginning of a score's name, of every class
 SHAPES = ("published", "mini")
 RUNTIMES = ("pytorch", "tensorrt", "onnxruntime")
 GRAPH = "_graph"  # run by a CUDA graph
@@ -104,7 +107,13 @@ def metrics_of(pieces, runtime, shape, name):
     metrics |= {key: value for key, value in streamed.items() if key != "frames"}
     scores = result(f"evaluate/{runtime}-{name}") if shape == "mini" else {}
     metrics |= result(f"paths/{runtime}-{name}") if shape == "mini" else {}
-    return metrics | {key: scores[key] for key in SCORES if key in scores} | {"weights": _weights(shape)}
+    return metrics | _told(scores) | {"weights": _weights(shape)}
+
+
+def _told(scores):
+    """Those of `SCORES` and the IoU of every class, but for those that nothing defines: a record takes numbers."""
+    names = [*SCORES, *(key for key in scores if key.startswith(OF_CLASS))]
+    return {key: scores[key] for key in names if key in scores and math.isfinite(scores[key])}
 
 
 def _weights(shape):

@@ -28,7 +28,7 @@ class FBOCC(System):
     }
     keep_fp32 = ("mlp_input", "ref_2d", "bev_query_depth", "reference_points_cam", "reference_points_rebatch",
                  "bev_query_depth_rebatch", "grid")  # fmt: skip
-    accuracy = ("mIoU", "RayIoU")
+    accuracy = ("mIoU", "mIoU/labeled", "RayIoU/labeled")
     needs_plugin = True
 
     def kept(self, config, outputs):
@@ -43,7 +43,7 @@ class FBOCC(System):
         return kept["classes"]
 
     def score(self, pairs, dataset):
-        """mIoU and RayIoU."""
+        """mIoU, RayIoU, both over the labeled classes too, and the IoU of each class."""
         from helpers.metrics import occupancy  # the devkit: where engines run, there is none
 
         return occupancy.score(pairs, dataset)

@@ -1,12 +1,11 @@
 """The task of a network that does all of driving, by every measure: tracks, map, motion, occupancy, plan. No torch."""
 
-import math
 from typing import Any
 
 import numpy as np
 
 from helpers.dataset import Dataset, Frame, ground
-from helpers.evaluate.tasks import Detection, Results, Task, read
+from helpers.evaluate.tasks import Detection, Results, Task, defined, read
 from helpers.evaluate.tasks import boxes as of_kept
 from helpers.metrics import detection, future_occupancy, lanes, motion, tracking
 from helpers.metrics.planning import coarse, summary
@@ -84,7 +83,7 @@ class Driving(Task):
             found |= future_occupancy.rates(future.sum(0))
         if len(plans):
             found |= summary([dict(zip(MEASURES, plan.tolist(), strict=True)) for plan in plans])
-        return {name: value for name, value in found.items() if math.isfinite(value)} | {"frames": len(kept)}
+        return defined(found) | {"frames": len(kept)}
 
 
 MEASURES = tuple(

@@ -3,6 +3,7 @@
 The table of them is that of `helpers.evaluate`.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -57,7 +58,7 @@ class Detection(Task):
 class Occupancy(Task):
     """Labels of voxels, scored as `helpers.metrics.occupancy.score` does: counts are kept, 30 kB a frame at most."""
 
-    headlines = ("mIoU", "RayIoU")
+    headlines = ("mIoU", "mIoU/labeled", "RayIoU", "RayIoU/labeled")
 
     def keep(self, frame: Frame, found: Any, dataset: Dataset) -> Arrays:
         """counts int64 [18,18] of voxels and rays int64 [5,17], against the labels of the frame."""
@@ -66,13 +67,18 @@ class Occupancy(Task):
         return {"counts": occupancy.histogram(found, label), "rays": rays}
 
     def total(self, results: Results, dataset: Dataset) -> dict[str, float]:
-        """mIoU, the IoU of each class, and RayIoU, in percent."""
+        """mIoU, the IoU of each class, and RayIoU, in percent; those that nothing defines are left out."""
         sums: dict[str, Any] = {"counts": 0, "rays": 0}
         frames = 0
         for token, arrays in results:
             sums = {name: sums[name] + read(arrays, name, token) for name in sums}
             frames += 1
-        return occupancy.mean_iou(sums["counts"]) | occupancy.ray_iou(sums["rays"]) | {"frames": frames}
+        return defined(occupancy.mean_iou(sums["counts"]) | occupancy.ray_iou(sums["rays"])) | {"frames": frames}
+
+
+def defined(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics that are numbers: a record, and JSON, take no other."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def boxes(arrays: Arrays, token: str) -> Boxes:

@@ -3,6 +3,11 @@
 mIoU: one histogram of label against prediction over all frames, intersection over union of each class but `free`, and
 their mean. RayIoU (SparseOcc, arXiv:2312.17118): rays as of a LiDAR are followed in label and prediction to the first
 voxel that is filled; a ray is right if the class is and if the distances differ by less than 1, 2 or 4 m.
+
+Both protocols leave out of the mean what is neither in the labels nor predicted. So a class that the labels lack counts
+with 0 once one voxel is predicted as it, and two networks have means over different classes: the worse one may have the
+higher mean. To compare networks, or precisions of one, take `mIoU/labeled` and `RayIoU/labeled`, whose classes are
+those of the labels.
 """
 
 from collections.abc import Iterable
@@ -35,12 +40,16 @@ def histogram(found: np.ndarray, label: Occupancy) -> np.ndarray:
 
 @typed
 def mean_iou(counts: np.ndarray) -> dict[str, float]:
-    """mIoU in percent and `IoU/CLASS` of every class but `free` from counts [18,18]; NaN for one that never occurs."""
-    both = np.diag(counts).astype(np.float64)
-    either = counts.sum(0) + counts.sum(1) - both
+    """mIoU, `mIoU/labeled` and `IoU/CLASS` of every class but `free`, in percent, from counts [18,18] of `histogram`.
+
+    mIoU is the mean over the classes that occur in label or prediction, as Occ3D has it; `mIoU/labeled` that over those
+    that occur in the labels. NaN for a class that occurs in neither, and for a mean of nothing.
+    """
+    both, label = np.diag(counts).astype(np.float64), counts.sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        iou = 100 * (both / either)[:FREE]
-    return {"mIoU": _mean(iou)} | {f"IoU/{name}": float(value) for name, value in zip(CLASSES, iou, strict=False)}
+        iou = 100 * (both / (counts.sum(0) + label - both))[:FREE]
+    means = {"mIoU": _mean(iou), "mIoU/labeled": _mean(iou[label[:FREE] > 0])}
+    return means | {f"IoU/{name}": float(value) for name, value in zip(CLASSES, iou, strict=False)}
 
 
 @lru_cache(maxsize=1)
@@ -117,17 +126,23 @@ def _hits_of_label(semantics, dtype, origin):
 
 @typed
 def ray_iou(counts: np.ndarray) -> dict[str, float]:
-    """RayIoU in percent at every threshold and their mean, from the sum of `ray_counts`; NaN classes do not count."""
+    """RayIoU at every threshold, their mean, and `RayIoU/labeled`, in percent, from the sum of `ray_counts`.
+
+    RayIoU is of the classes that a ray meets in label or prediction, as SparseOcc has it; `RayIoU/labeled`, a mean over
+    the thresholds too, of those that a ray meets in the labels. NaN for a mean of nothing.
+    """
     true, found, *right = counts.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        values = [_mean(100 * each / (true + found - each)) for each in right]
+        iou = [100 * each / (true + found - each) for each in right]
+    values = list(map(_mean, iou))
     rows = {f"RayIoU@{limit:g}m": value for limit, value in zip(THRESHOLDS, values, strict=True)}
-    return {"RayIoU": float(np.mean(values))} | rows
+    labeled = float(np.mean([_mean(each[true > 0]) for each in iou]))
+    return {"RayIoU": float(np.mean(values)), "RayIoU/labeled": labeled} | rows
 
 
 @typed
 def score(pairs: Iterable[tuple[Frame, np.ndarray]], dataset: Dataset, rays: bool = True) -> dict[str, float]:
-    """mIoU, `IoU/CLASS` and, with `rays`, RayIoU of predicted classes [200,200,16], in percent; and frames.
+    """`mean_iou` and, with `rays`, `ray_iou` of predicted classes [200,200,16], in percent; and frames.
 
     Raises:
         BadInput: no frame, labels that are missing or damaged, a prediction of another shape.

@@ -41,6 +41,14 @@ def test_classes_are_kept_of_finite_logits_and_nothing_but_nan_of_others(tmp_pat
     assert evaluate.score(tmp_path / "out.npz", ["a", "b"], [], SYSTEM)["frames_not_finite"] == 1
 
 
+def test_a_record_has_the_iou_of_every_class_that_has_one():
+    scores = {"mIoU": 50.0, "mIoU/labeled": 60.0, "RayIoU/labeled": 40.0, "IoU/car": 60.0, "IoU/others": float("nan"),
+              "another": 1.0, "frames": 2, "finite": True}  # fmt: skip
+    pieces = {"evaluate/onnxruntime-fp32": {"result": scores}}
+    metrics = measured.metrics_of(pieces, "onnxruntime", "mini", "fp32")
+    assert metrics.pop("weights") and metrics == {k: scores[k] for k in scores.keys() - {"IoU/others", "another"}}
+
+
 def test_engines_without_the_plugin_are_not_built():
     class Options:
         runtime, plugin, system = "tensorrt", None, SYSTEM

@@ -53,7 +53,7 @@ class Trainer:
 
 
 def evaluate(model, dataroot, config, device):
-    """Metrics on mini_val with the history, and mIoU without: every frame then starts a sequence."""
+    """Metrics on mini_val with the history, and both mIoU without: every frame then starts a sequence."""
     data = dataset.open_dataset(dataroot, split="mini_val")
     run = runner(model, device)
     alone = (
@@ -62,4 +62,4 @@ def evaluate(model, dataroot, config, device):
     )
     metrics = occupancy.evaluate(run, data, config, progress=False)
     without = occupancy.evaluate(run, data, config, alone, progress=False, rays=False)
-    return metrics | {"mIoU_without_history": without["mIoU"]}
+    return metrics | {f"{name}_without_history": without[name] for name in ("mIoU", "mIoU/labeled")}

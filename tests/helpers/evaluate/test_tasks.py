@@ -77,6 +77,17 @@ def test_voxels_score_as_they_do_without_files(dataset, part, tmp_path):
     np.testing.assert_equal(found, expected)
 
 
+def test_a_class_that_nothing_defines_is_left_out_as_a_record_takes_numbers(dataset, part, tmp_path):
+    pairs = [(frame, labels.read(dataset.dataroot, frame).semantics) for frame in part[:2]]
+    found, expected = (
+        through(task_of(models.config("fbocc", "mini")), pairs, dataset, tmp_path / "out"),
+        occupancy.score(pairs, dataset),
+    )
+    absent = {name for name, value in expected.items() if np.isnan(value)}
+    assert absent == expected.keys() - found.keys() and "IoU/other_flat" in absent and found["mIoU/labeled"] == 100
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
 def test_a_result_without_an_array_is_named(dataset, part, tmp_path):
     for system in ("bevformer", "fbocc"):
         task = task_of(models.config(system, "mini"))

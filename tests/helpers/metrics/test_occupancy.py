@@ -32,6 +32,35 @@ def test_mean_iou_by_hand():
     assert metrics["IoU/car"] == pytest.approx(50) and metrics["IoU/driveable_surface"] == pytest.approx(25)
     assert metrics["IoU/bus"] == 0 and math.isnan(metrics["IoU/truck"]) and "IoU/free" not in metrics
     assert metrics["mIoU"] == pytest.approx((50 + 25 + 0) / 3)
+    assert metrics["mIoU/labeled"] == pytest.approx((50 + 25) / 2)
+    nothing = occupancy.mean_iou(occupancy.histogram(found, label(empty())))
+    assert nothing["mIoU"] == 0 and math.isnan(nothing["mIoU/labeled"])
+
+
+def test_a_worse_prediction_has_the_higher_mean_but_not_over_the_labeled_classes():
+    truth, worse = empty(), empty()
+    truth[:4, 0, 0] = CAR
+    better = truth.copy()
+    better[100, 100, 5] = CLASSES.index("others")  # one voxel of a class that the label lacks
+    worse[:3, 0, 0] = CAR
+    one, other = (occupancy.histogram(found, label(truth)) for found in (better, worse))
+    means = [occupancy.mean_iou(counts) for counts in (one, other)]
+    assert [mean["mIoU"] for mean in means] == pytest.approx([100 / 2, 75])
+    assert [mean["mIoU/labeled"] for mean in means] == pytest.approx([100, 75])
+
+
+def test_a_worse_prediction_has_the_higher_ray_iou_but_not_over_the_labeled_classes(monkeypatch):
+    directions = np.array([[1.0, 0, 0], [-1.0, 0, 0], [0, 1.0, 0], [0, -1.0, 0]])
+    monkeypatch.setattr(occupancy, "lidar_directions", lambda: directions)
+    truth = empty()
+    for cell in ((110, 100), (90, 100), (100, 110), (100, 90)):
+        truth[*cell, 5] = CAR
+    better, worse = truth.copy(), truth.copy()
+    better[110, 100, 5] = CLASSES.index("others")
+    worse[110, 100, 5] = worse[90, 100, 5] = FREE
+    means = [occupancy.ray_iou(occupancy.ray_counts(found, label(truth), ORIGIN)) for found in (better, worse)]
+    assert [mean["RayIoU"] for mean in means] == pytest.approx([75 / 2, 50])
+    assert [mean["RayIoU/labeled"] for mean in means] == pytest.approx([75, 50])
 
 
 def test_only_what_cameras_see_counts_and_frames_add_up():

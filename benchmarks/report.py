@@ -1,6 +1,8 @@
 """Stage `records`: the work folder as result records, and the table beside the published figures."""
 
+import collections
 import json
+import re
 from pathlib import Path
 
 from benchmarks import comparison, measured, planned, roofline, scheduled
@@ -11,6 +13,7 @@ from helpers.files import ROOT
 
 SCORED = ("NDS", "mAP", "frames")
 PLAIN = "libjpeg-turbo"  # the decoder that a record's name leaves out
+MODULE = re.compile(r"/(\w+)(?:\.\w+)*/")  # of a node such as /neck/fpn.0/Conv; the end of a block may be a bare /Conv
 
 
 def run(session, options):
@@ -153,7 +156,7 @@ def ceilings(pieces):
 
 
 def profiles(pieces, system, work):
-    """Per-layer profiles: sums by type and precision, the largest layers, and those farthest from the roofline."""
+    """Profiles of engines: sums by type, precision and part, the largest layers, those farthest from the roofline."""
     for key, entry in pieces.items():
         if "/profile/" not in key or "result" not in entry:
             continue
@@ -162,7 +165,8 @@ def profiles(pieces, system, work):
         metrics = told(result)
         whole = work / result["file"]
         if whole.is_file():
-            metrics |= roofline.farthest(name, json.loads(whole.read_text())["profile"], pieces, shape)
+            layers = json.loads(whole.read_text())["profile"]
+            metrics |= by_part(layers) | roofline.farthest(name, layers, pieces, shape)
         built = artifacts(pieces, f"{runtime}/{shape}/build/{name}")
         yield f"{system}-{shape}-{runtime}-{name}-profile", metrics, entry | {"artifacts": built}
 
@@ -176,6 +180,18 @@ def told(profile):
         metrics |= {f"top_{index:02}_layer": row["layer"], f"top_{index:02}_type": row["type"] or "none",
                     f"top_{index:02}_ms": row["ms"]}  # fmt: skip
     return metrics
+
+
+def by_part(layers):
+    """part/NAME_ms: milliseconds of each module of the network, by the first one that a layer's name tells.
+
+    "none" has the layers of nodes that lie between modules. A change of layout or type counts where its tensor is used.
+    """
+    sums = collections.Counter()
+    for row in layers:
+        found = MODULE.search(row["layer"])
+        sums[found[1] if found else "none"] += row["ms"]
+    return {f"part/{name}_ms": ms for name, ms in sums.most_common()}
 
 
 def steps(pieces):

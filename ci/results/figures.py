@@ -27,8 +27,11 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "mini_host_fp16": f"{PROJECTED}mini-tensorrt-fp16-plugin",
     "occupancy_fp32": "fbocc-published-tensorrt-fp32-plugin",
     "occupancy_tf32": "fbocc-published-tensorrt-tf32-plugin",
+    "occupancy_fp16": "fbocc-published-tensorrt-fp16-plugin",
+    "occupancy_qdq": "fbocc-published-tensorrt-qdq-plugin",
     "occupancy_eager_fp32": "fbocc-published-pytorch-fp32",
-    "occupancy_eager_tf32": "fbocc-published-pytorch-tf32",
+    "occupancy_eager_fp16": "fbocc-published-pytorch-fp16",
+    "occupancy_compile_fp16": "fbocc-published-pytorch-compile-fp16",
     "created": "fbocc-mini-tensorrt-create-engine",
     "graph_of_words": "language-tinyllama-tensorrt-fp16",
     "compiled_words": "language-tinyllama-pytorch-compile",
@@ -43,7 +46,7 @@ QUOTED = {  # name in the template: record, taken on a GPU
 OF_ONE_RUN = (  # whose times the prose divides by one another
     ("fp32", "tf32", "fp16", "int8"),
     ("host_fp32", "host_tf32", "host_fp16", "host_int8", "host_qdq"),
-    ("occupancy_fp32", "occupancy_tf32"),
+    ("occupancy_fp32", "occupancy_tf32", "occupancy_fp16", "occupancy_qdq"),
 )
 DIVIDED = ("gpu_ms_p50", "graph_gpu_ms_p50")
 QUOTED_ON_CPU = {"occupancy_int8": "fbocc-mini-onnxruntime-qdq", "occupancy_onnx": "fbocc-mini-onnxruntime-fp32"}
@@ -51,7 +54,6 @@ QUOTED_BEFORE = {  # of the day BEFORE
     "occupancy": "fbocc-published-tensorrt-fp16-plugin",
     "occupancy_eager": "fbocc-published-pytorch-fp32",
     "occupancy_compiled": "fbocc-published-pytorch-compile-fp16-kernels",
-    "occupancy_profile": "fbocc-published-tensorrt-fp16-plugin-profile",
 }
 
 
@@ -121,10 +123,9 @@ def _sums(metrics):
     return {
         "profile_ms": metrics["profile"]["sum_ms"],
         "convolutions_ms": _convolutions(metrics["profile"]),
-        "occupancy_convolutions_ms": _convolutions(metrics["occupancy_profile"]),
         "transformer_ms": metrics["profile"]["type/Myelin_ms"] + metrics["profile"]["type/PluginV2_ms"],
         "gridsample_kept": len(kept),
-        "occupancy_int8_loss": metrics["occupancy_onnx"]["mIoU"] - metrics["occupancy_int8"]["mIoU"],
+        "occupancy_int8_loss": metrics["occupancy_onnx"]["mIoU/labeled"] - metrics["occupancy_int8"]["mIoU/labeled"],
         "by_host_loss": metrics["by_host_fp32"]["NDS"] - metrics["by_host"]["NDS"],
     }
 

@@ -3,7 +3,7 @@
 They have the rows that are recorded.
 """
 
-from ci.results.recorded import CPU, GPU, day, figure, markdown, on_gpu, rounded
+from ci.results.recorded import CPU, GPU, day, farthest_rows, figure, markdown, on_gpu, rounded
 from helpers.errors import BadInput
 
 BEFORE = "2026-11-28"  # the day of the graph whose head enlarged volumes before it predicted
@@ -25,6 +25,7 @@ TIMES = {
 }  # fmt: skip
 BY_TYPE = {"plugins": ("PluginV2",), "enlarged volumes": ("Resize",), "changes of layout": ("Reformat",),
            "fused by Myelin": ("Myelin",)}  # fmt: skip
+PROFILED = {"tensorrt-tf32-plugin": "TF32", "tensorrt-fp16-plugin": "FP16", "tensorrt-qdq-plugin": "INT8 and FP16"}
 SCORED = {  # what only the mini has, whose accuracy counts and not its time
     "tensorrt-fp16-all-plugin": "TensorRT, FP16 everywhere: the control",
     "tensorrt-create-engine": "TensorRT, `create_engine --fp16`",
@@ -39,14 +40,27 @@ def occupancy(results):
         for name, label in (TIMES | SCORED).items()
         if not name.startswith("pytorch")
     ]
+    of_classes = [{key for key in record.metrics if key.startswith("IoU/")} for record, _ in found if record]
+    classes = set.intersection(*filter(None, of_classes)) if any(of_classes) else set()
     return markdown([{
         "": label + ", the later graph" * _later(record),
         "mIoU": figure(record, "mIoU", 2),
+        "mIoU, labeled classes": _labeled(record, classes),
         "RayIoU": figure(record, "RayIoU", 2),
         "voxels of another class": f"{record.metrics['classes_differ']:.1e}",
         "largest error of a logit, over the largest": f"{record.metrics['logits_rel']:.1e}",
         "record": results.link(record),
     } for record, label in found if record])  # fmt: skip
+
+
+def _labeled(record, classes):
+    """`mIoU/labeled` of a record; of one made before there was such a metric, the mean over `classes`.
+
+    All records are of the same frames, so a class that one of them has no IoU of is not in the labels.
+    """
+    of = [record.metrics[name] for name in classes if name in record.metrics]
+    value = record.metrics.get("mIoU/labeled", sum(of) / len(of) if of else None)
+    return "" if value is None else rounded(value, 2)
 
 
 def occupancy_before(results):
@@ -72,12 +86,43 @@ def occupancy_profiles(results):
         sums |= {column: sum(ms.get(f"type/{kind}_ms", 0) for kind in kinds) for column, kinds in BY_TYPE.items()}
         sums["other layers"] = record.metrics["sum_ms"] - sum(sums.values())
         rows.append({
-            "ms, of its profile": label,
-            **{column: rounded(value, 2) for column, value in sums.items()},
-            "sum": figure(record, "sum_ms", 2),
+            "": label,
+            **{f"{column}, ms": rounded(value, 2) for column, value in sums.items()},
+            "sum, ms": figure(record, "sum_ms", 2),
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows) if rows else "No profile of an engine of this graph is recorded."
+
+
+def occupancy_parts(results):
+    """Milliseconds of each module of the network in those engines, the longest of the last first."""
+    found = {label: _recorded(results, f"fbocc-published-{name}-profile") for name, label in PROFILED.items()}
+    parts = {
+        label: {key: ms for key, ms in record.metrics.items() if key.startswith("part/")}
+        for label, record in found.items()
+        if _later(record)
+    }
+    parts = {label: sums for label, sums in parts.items() if sums}
+    if not parts:
+        return "What the parts of this graph take is not recorded."
+    names = max(parts.values(), key=len)
+    names = sorted(names, key=lambda name: -list(parts.values())[-1].get(name, 0))
+    return markdown([
+        {"part": _part(name), **{f"{label}, ms": rounded(sums.get(name, 0.0), 2) for label, sums in parts.items()}}
+        for name in names
+    ])  # fmt: skip
+
+
+def _part(key):
+    name = key.removeprefix("part/").removesuffix("_ms")
+    return "between modules" if name == "none" else f"`{name}`"
+
+
+def occupancy_farthest(results):
+    """The layers of that graph's FP16 engine that are farthest from the roofline."""
+    record = _recorded(results, "fbocc-published-tensorrt-fp16-plugin-profile")
+    rows = farthest_rows(record, 8, results.link(record)) if _later(record) else []
+    return markdown(rows) if rows else "Which layers are farthest from it is not recorded: that needs a profile."
 
 
 def today(results):

@@ -10,7 +10,7 @@ from helpers.errors import BadInput
 
 GPU, CPU = "GPU", "CPU"
 NO_BREAK = "\N{NO-BREAK SPACE}"  # keeps a figure and its unit, a device and its date in one line
-WORDS = ("", "result", "compared with", "record")  # columns that are aligned to the left
+WORDS = ("", "part", "layer", "result", "compared with", "record")  # columns that are aligned to the left
 
 
 class Recorded:
@@ -83,6 +83,20 @@ def markdown(rows):
     align = [":--" if key in WORDS else "--:" for key in columns]
     lines = [columns, align, *([row[key] for key in columns] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def farthest_rows(record, count, link):
+    """Rows of the layers of a profile that are farthest from the roofline; [] where the record names none."""
+    return [
+        {
+            "layer": "`" + record.metrics[f"far_{number:02}_layer"][:80].replace("|", "\\|") + "`",
+            "ms": figure(record, f"far_{number:02}_ms", 3),
+            "the least, ms": figure(record, f"far_{number:02}_least_ms", 3),
+            "record": link,
+        }
+        for number in range(1, count + 1)
+        if f"far_{number:02}_layer" in record.metrics
+    ]
 
 
 def figure(record, metric, digits):

@@ -4,9 +4,16 @@ from ci.results.driving import driving, driving_times
 from ci.results.endtoend import end_to_end, end_to_end_gpu
 from ci.results.kernels import gridsample, gridsample_cases, limits, mixture, operators, sanitized
 from ci.results.language import language
-from ci.results.occupancy import occupancy, occupancy_before, occupancy_profiles, occupancy_times
+from ci.results.occupancy import (
+    occupancy,
+    occupancy_before,
+    occupancy_farthest,
+    occupancy_parts,
+    occupancy_profiles,
+    occupancy_times,
+)
 from ci.results.precisions import minding, planned, planned_on_gpu, schedules
-from ci.results.recorded import CPU, figure, markdown, on_gpu, ratio, rounded
+from ci.results.recorded import CPU, farthest_rows, figure, markdown, on_gpu, ratio, rounded
 from ci.results.steps import step_operators, steps
 from helpers.errors import BadInput
 
@@ -108,24 +115,12 @@ def lacking(results):
 def farthest(results):
     """The layers that are farthest from the roofline, of every engine of that network with a profile."""
     rows = [
-        {
-            "": PROJECTED_LABELS[name],
-            "layer": _code(record.metrics[f"far_{number:02}_layer"][:80]),
-            "ms": figure(record, f"far_{number:02}_ms", 3),
-            "the least, ms": figure(record, f"far_{number:02}_least_ms", 3),
-            "record": results.link(record),
-        }
+        {"": PROJECTED_LABELS[name], **row}
         for name in PROJECTED_LABELS
         for record in results.fitting(f"{PROJECTED}published-{name}-profile")
-        for number in range(1, 4)
-        if f"far_{number:02}_layer" in record.metrics
+        for row in farthest_rows(record, 3, results.link(record))
     ]
     return markdown(rows) if rows else "Which layers are farthest from it is not recorded: that needs a profile."
-
-
-def _code(text):
-    """Text as code in a cell of a table."""
-    return "`" + text.replace("|", "\\|") + "`"
 
 
 def _there(results, prefix, labels):
@@ -214,6 +209,8 @@ TABLES = (
     occupancy_before,
     occupancy_times,
     occupancy_profiles,
+    occupancy_parts,
+    occupancy_farthest,
     language,
     on_cpu,
     driving,

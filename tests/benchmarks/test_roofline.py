@@ -47,3 +47,14 @@ def test_the_record_of_a_profile_names_the_layers_that_are_farthest(tmp_path):
         assert not [key for key in found[f"toy-published-tensorrt-{name}-profile"] if "least" in key]
     del pieces["prepare/published/cost"]["result"]["nodes"]  # of a piece that was made before
     assert "least_ms" not in next(metrics for _, metrics, _ in report.profiles(pieces, "toy", tmp_path))
+
+
+def test_a_profile_is_summed_by_the_first_module_that_a_layer_names():
+    layers = {
+        "/neck/conv/Conv + /neck/Relu": 1.0, "Reformatting CopyNode for Input Tensor 0 to /neck/fpn.0/Conv": 0.5,
+        "neck.0.weight + neck.0.weight_QuantizeLinear + /neck.0/Conv + /head/Relu": 0.25,
+        "PWN(/Add_3 + /head.2/Relu)": 4.0,
+        "{ForeignNode[/Unsqueeze.../Reshape_6]}": 8.0, "/Conv": 16.0, "{ForeignNode[/Cast.../head/Mul]}": 32.0,
+    }  # fmt: skip
+    rows = [{"layer": layer, "ms": ms} for layer, ms in layers.items()]
+    assert report.by_part(rows) == {"part/head_ms": 36.0, "part/none_ms": 24.0, "part/neck_ms": 1.75}

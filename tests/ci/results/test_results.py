@@ -97,9 +97,37 @@ def test_a_row_of_today_s_graph_stands_there_once_it_is_measured(recorded_as):
     assert label.partition(" (")[0] not in occupancy.missing(found)
     head, row = rows(occupancy.occupancy_profiles(found))
     named = dict(zip(head, row, strict=True))
-    assert (named["convolutions"], named["plugins"], named["other layers"], named["sum"]) == (
+    assert (named["convolutions, ms"], named["plugins, ms"], named["other layers, ms"], named["sum, ms"]) == (
         "3.00", "0.50", "0.13", "3.88",
     )  # fmt: skip
+
+
+def test_every_part_of_the_network_has_its_row_and_every_engine_its_column(recorded_as):
+    of = {"tensorrt-tf32-plugin": (4.0, 2.0), "tensorrt-fp16-plugin": (3.0, 2.5), "tensorrt-qdq-plugin": (1.0, 5.0)}
+    made = [record(f"fbocc-published-{end}-profile", {"part/neck_ms": neck, "part/none_ms": none}, date=TODAY)
+            for end, (neck, none) in of.items()]  # fmt: skip
+    assert rows(occupancy.occupancy_parts(recorded_as(*made))) == [
+        ["part", "TF32, ms", "FP16, ms", "INT8 and FP16, ms"],
+        ["between modules", "2.00", "2.50", "5.00"],
+        ["`neck`", "4.00", "3.00", "1.00"],
+    ]
+
+
+def test_a_profile_without_parts_has_no_such_table(recorded_as):
+    found = recorded_as(record("fbocc-published-tensorrt-fp16-plugin-profile", {"sum_ms": 1.0}, date=TODAY))
+    assert occupancy.occupancy_parts(found).endswith("not recorded.")
+
+
+def test_a_mean_of_labeled_classes_is_told_of_records_that_lack_the_metric_too(recorded_as):
+    told = {"mIoU": 30.0, "RayIoU": 50.0, "classes_differ": 0.1, "logits_rel": 0.2, "IoU/bus": 60.0, "IoU/car": 20.0}
+    name = "fbocc-mini-tensorrt-{}-plugin".format
+    found = recorded_as(
+        record(name("fp32"), told | {"mIoU": 20.0, "IoU/others": 0.0}),  # a class of no label, predicted somewhere
+        record(name("tf32"), {key: told[key] for key in list(told)[:4]}),
+        record(name("fp16"), told | {"mIoU": 40.0, "mIoU/labeled": 35.0}),
+    )
+    head, *body = rows(occupancy.occupancy(found))
+    assert [row[head.index("mIoU, labeled classes")] for row in body] == ["40.00", "", "35.00"]
 
 
 def test_accuracy_says_which_graph_a_row_is_of(recorded_as):
@@ -205,15 +233,14 @@ def test_sums_of_the_profile_and_of_gridsample():
     metrics = {
         "profile": {"sum_ms": 9.0, "type/CaskConvolution_ms": 1.0, "type/CaskPooling_ms": 0.5, "type/Myelin_ms": 2.0,
                     "type/PluginV2_ms": 0.25, "type/Reformat_ms": 4.0, "top_01_ms": 2.0},
-        "occupancy_profile": {"type/CaskGemm_ms": 3.0, "type/CaskPooling_ms": 0.25, "type/Resize_ms": 7.0},
         "gridsample": {"cases": 2, "a/native_fp32": 0.5, "a/native_fp16": 0.5, "b/native_fp32": 0.1,
                        "b/native_fp16": 0.2, "b/rewrite_fp32": 0.1},
         "by_host": {"NDS": 0.5}, "by_host_fp32": {"NDS": 0.75},
-        "occupancy_onnx": {"mIoU": 39.0}, "occupancy_int8": {"mIoU": 38.5},
+        "occupancy_onnx": {"mIoU/labeled": 39.0}, "occupancy_int8": {"mIoU/labeled": 38.5},
     }  # fmt: skip
     assert figures._sums(metrics) == {
         "profile_ms": 9.0, "convolutions_ms": 1.5, "transformer_ms": 2.25, "gridsample_kept": 1,
-        "occupancy_convolutions_ms": 3.25, "by_host_loss": 0.25, "occupancy_int8_loss": 0.5,
+        "by_host_loss": 0.25, "occupancy_int8_loss": 0.5,
     }  # fmt: skip
 
 

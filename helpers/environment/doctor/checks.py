@@ -12,6 +12,7 @@ from helpers.files import read_json, sha256
 from helpers.repository import is_lfs_pointer
 
 PYTHON = "3.11"
+TOOLS = ("git", "make", "gcc", "g++")
 TABLES = (
     *("attribute", "calibrated_sensor", "category", "ego_pose", "instance", "log", "map"),
     *("sample", "sample_annotation", "sample_data", "scene", "sensor", "visibility"),
@@ -61,13 +62,13 @@ def python(machine: Machine, needs: dict[str, Any] | None = None) -> Check:
 
 
 def tools(machine: Machine) -> Check:
-    """git, make, gcc."""
-    missing = [tool for tool in ("git", "make", "gcc") if machine.which(tool) is None]
+    """What sets up, patches and compiles: `TOOLS`."""
+    missing = [tool for tool in TOOLS if machine.which(tool) is None]
     if missing:
         return Check(
             "tools", FAIL, f"not on PATH: {', '.join(missing)}", f"sudo apt-get install -y {' '.join(missing)}"
         )
-    return Check("tools", OK, "git, make, gcc")
+    return Check("tools", OK, ", ".join(TOOLS))
 
 
 def folders(machine: Machine) -> Check:

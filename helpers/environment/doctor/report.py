@@ -10,7 +10,7 @@ GROUNDS = {OK: "#00664A", WARN: "#7A4A00", FAIL: "#A33F00"}  # white on them can
 # What each line guards against, by the first part of its topic.
 WHY = {
     "Python": "compiled packages are made for one minor version",
-    "tools": "git applies patches, gcc and make compile",
+    "tools": "git applies patches, make, gcc and g++ compile",
     "folders": "without UTF-8 or a temporary folder, errors are odd and come late",
     "driver": "its version bounds the CUDA that can run",
     "GPU": "its compute capability decides which kernels run",

@@ -24,7 +24,7 @@ def test_another_python(monkeypatch):
 def test_missing_tools(tools):
     tool(tools, "git", "")
     check = checks.tools(machine(environ={"PATH": str(tools)}))
-    assert (check.status, check.cure) == (FAIL, "sudo apt-get install -y make gcc")
+    assert (check.status, check.cure) == (FAIL, "sudo apt-get install -y make gcc g++")
 
 
 def test_no_folder_for_temporary_files(tmp_path):

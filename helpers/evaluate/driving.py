@@ -22,8 +22,8 @@ class Driving(Task):
     """
 
     headlines = (
-        "AMOTA", "AMOTP", "IoU-lane", "IoU/drivable", "minADE/car", "minFDE/car", "MR/car", "IoU-n", "IoU-f", "VPQ-n",
-        "VPQ-f", "L2/at@3s", "L2/mean@3s", "collision/at@3s", "collision/mean@3s", "NDS", "mAP",
+        "AMOTA", "AMOTP", "IoU-lane", "IoU/drivable", "minADE/car", "minFDE/car", "MR/car", "EPA/car", "IoU-n", "IoU-f",
+        "VPQ-n", "VPQ-f", "L2/at@3s", "L2/mean@3s", "collision/at@3s", "collision/mean@3s", "NDS", "mAP",
     )  # fmt: skip
     names = (*Detection.names, "ids", "paths")
 

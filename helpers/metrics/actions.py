@@ -14,6 +14,9 @@ Act = Callable[[Sequence[np.ndarray], Sequence[str]], Sequence[np.ndarray | None
 class Errors(NamedTuple):
     """l1: mean absolute error of each dimension, float64 [n], over the actions that there are.
     refused: share of the observations for which there was none.
+
+    Who refuses what it would get wrong has the lower l1: compare policies by l1 only where no more is refused. `reach`
+    counts every episode, with or without actions.
     """
 
     l1: np.ndarray

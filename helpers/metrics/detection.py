@@ -139,7 +139,10 @@ def score(results: dict[str, Boxes], dataset: Dataset) -> dict[str, float]:
         dataset: the Dataset that the tokens come from.
     Returns:
         NDS, mAP, mATE (m), mASE (1 - IoU), mAOE (rad), mAVE (m/s), mAAE (1 - accuracy), `AP/<class>`, frames.
-        As the devkit has it, a class without ground truth counts with AP 0 and errors 1.
+        As the devkit has it, a class without ground truth counts with AP 0 and errors 1, and errors are of what was
+        found alone: who loses the boxes that it got wrong has lower errors, and may have the higher NDS. mAP is over
+        classes and recalls that do not depend on what was found, so hold it beside NDS where two networks, or two
+        precisions of one, are compared.
     Raises:
         BadInput: an unknown token, no token, boxes in another frame or of other classes, more than 500 in a sample,
             boxes that are not finite, scores outside 0 to 1, sizes not above 0, no annotation to score against.

@@ -83,7 +83,8 @@ def _step(found, label, held):
 def rates(total: np.ndarray) -> dict[str, float]:
     """IoU, VPQ and its parts SQ (mean IoU of matches) and RQ (F1 of instances), near (`-n`) and far (`-f`), in percent.
 
-    total: the sum of `counts`. NaN where there is nothing, neither found nor in the labels.
+    total: the sum of `counts`. NaN where there is nothing, neither found nor in the labels. SQ is of what matches
+    alone: who loses the instances that it got wrong has the higher one. VPQ counts every instance, so compare by it.
     """
     total, made = array("total", total, (2, len(COLUMNS))), {}
     if (total < 0).any():

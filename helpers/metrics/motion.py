@@ -3,6 +3,8 @@
 Found objects are matched with annotated ones as for detection: the most certain first, each with the nearest of its
 group that is left, closer than 2 m. The error of a match is that of its best mode; errors are averaged over recalls as
 nuscenes-devkit averages the errors of true positives. Vehicles of all kinds are one group, pedestrians another.
+By that protocol errors are of what was matched alone: who loses the objects whose paths it got wrong has lower ones.
+EPA counts against all annotated objects, so compare networks, or precisions of one, by it.
 Source: UniAD (arXiv:2212.10156); EPA is of ViP3D (arXiv:2208.01582).
 """
 
@@ -96,7 +98,8 @@ def score(results: Mapping, dataset: Dataset) -> dict[str, float]:
         results: sample token -> Forecast in the global frame.
     Returns:
         for each group, `car` and `pedestrian`: `minADE/<group>` and `minFDE/<group>` (m), `MR/<group>` and
-        `EPA/<group>`, and `matched/<group>`, a number; NaN where nothing is matched or annotated. And frames.
+        `EPA/<group>`, and `matched/<group>`, a number; errors are NaN where nothing is matched, EPA where nothing is
+        annotated. And frames.
     Raises:
         BadInput: as `detection.score`, for Forecasts.
     """
@@ -147,12 +150,10 @@ def measures(true: Mapping[str, list[Truth]], found: Mapping[str, Forecast]) -> 
     """The measures of one group, from what is annotated and what is found in every sample."""
     total = sum(map(len, true.values()))
     rows, good = _matched(true, found), _matched(true, found, ends=True)
-    matched = sum(row is not None for _, row in rows)
-    if not matched:
-        return dict.fromkeys((*ERRORS, "EPA"), float("nan")) | {"matched": 0}
-    hits = sum(row is not None for _, row in good)
-    table = {name: _over_recalls(rows, total, name) for name in ERRORS}
-    return table | {"EPA": (hits - 0.5 * (len(rows) - matched)) / (total + 1e-5), "matched": matched}
+    matched, hits = (sum(row is not None for _, row in each) for each in (rows, good))
+    table = {name: _over_recalls(rows, total, name) if matched else float("nan") for name in ERRORS}
+    accuracy = (hits - 0.5 * (len(rows) - matched)) / (total + 1e-5) if total else float("nan")
+    return table | {"EPA": accuracy, "matched": matched}
 
 
 def _matched(true, found, ends=False):

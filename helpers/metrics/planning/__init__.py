@@ -70,7 +70,9 @@ def score(paths: dict[str, np.ndarray | None], dataset: Dataset, progress: bool 
     """Metrics of planned paths by sample token; None stands for an answer without a path.
 
     Returns:
-        `summary` of those that have a path and a known future, and `parsed`, the share of all answers with a path.
+        `summary` of those that have a path and a known future, and `parsed`, the share of all answers with a path. As
+        OmniDrive's evaluation has it, an answer without a path counts in nothing else: who gives none where it is far
+        off has lower distances. So hold `parsed` beside them, and compare those of equal `samples`.
 
     Raises:
         BadInput: a token that is not in the data set, no path to score, or a path of another shape.

@@ -38,7 +38,9 @@ def score(results: Mapping, dataset: Dataset) -> dict[str, float]:
     Returns:
         AMOTA, AMOTP (m) over 40 recalls; and at the threshold of the best MOTA, each class its own: recall, MOTA, MOTP
         (m), IDS, FRAG, TP, FP, FN, MT, ML, FAF (per 100 frames), TID and LGD (s); `AMOTA/<class>`; frames. Means over
-        classes with ground truth, or sums of what is counted.
+        classes with ground truth, or sums of what is counted. As the devkit has it, a class that is never found counts
+        with the worst in the means, but with nothing in the sums IDS, FRAG and FP: who loses it has fewer of them, so
+        compare networks, or precisions of one, by AMOTA and AMOTP, whose classes and recalls are those of the labels.
     Raises:
         BadInput: as `detection.score`, for Tracks.
     """

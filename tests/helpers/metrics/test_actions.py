@@ -16,6 +16,14 @@ def test_the_error_is_of_each_dimension_and_what_is_refused_is_counted():
     assert found.l1.tolist() == [0.75, 1.0] and found.refused == pytest.approx(1 / 3)
 
 
+def test_who_refuses_what_it_gets_wrong_has_the_lower_error_but_refuses_more_and_does_not_arrive():
+    right = np.zeros((2, 1))
+    better, worse = errors([np.zeros(1), np.ones(1)], right), errors([np.zeros(1), None], right)
+    assert better == (0.5, 0) and worse == (0, 0.5)
+    silent = reach(lambda pictures, instructions: [None] * len(pictures), SCENES, render.render, 2)
+    assert not silent.success.any() and len(silent.success) == len(SCENES)
+
+
 @pytest.mark.parametrize("found", [[None, None], [np.zeros(2)], [np.zeros(3), np.zeros(3)]])
 def test_actions_that_cannot_be_compared_are_refused(found):
     with pytest.raises(BadInput, match="actions"):

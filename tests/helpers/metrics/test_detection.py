@@ -90,6 +90,21 @@ def test_a_part_is_scored_on_its_own_ground_truth(dataset):
     assert whole["mAP"] < 0.8 * alone["mAP"]
 
 
+def test_who_loses_what_it_got_wrong_has_the_higher_nds_but_not_the_higher_map(dataset):
+    found = {"all": {}, "lost": {}}
+    for frame in dataset:
+        boxes = hit(frame)
+        wrong = np.arange(len(boxes)) % 5 == 0
+        boxes.velocities[wrong] += 9  # m/s
+        boxes.yaws[wrong] += np.pi
+        boxes.scores[:] = np.where(wrong, 0.9, 0.5) + np.arange(len(boxes)) / 1000
+        for name, kept in (("all", slice(None)), ("lost", ~wrong)):
+            found[name][frame.token] = to_global(boxes[kept], frame)
+    better, worse = (score(results, dataset) for results in found.values())
+    assert worse["mAVE"] < 0.1 < better["mAVE"] and worse["NDS"] > better["NDS"] + 0.05
+    assert worse["mAP"] < better["mAP"] - 0.1
+
+
 def test_no_detections_and_random_ones_score_nothing(dataset):
     nothing = score({frame.token: Boxes.empty("global", CLASSES) for frame in dataset}, dataset)
     assert nothing["NDS"] == nothing["mAP"] == 0

@@ -45,6 +45,14 @@ def test_half_an_overlap_is_no_match():
         assert future_occupancy.counts(found, label)[0].tolist()[3:] == [right, 1 - right, 1 - right]
 
 
+def test_who_loses_the_worse_match_has_the_higher_sq_but_not_the_higher_vpq():
+    label, one = maps({1: (100, 100, 4, 8), 2: (80, 80, 4, 8)}), {1: (100, 100, 4, 8)}
+    both, fewer = (future_occupancy.score([(maps(step), label)]) for step in (one | {2: (80, 80, 4, 5)}, one))
+    assert (both["SQ-n"], fewer["SQ-n"]) == pytest.approx(((100 + 62.5) / 2, 100))
+    assert (both["VPQ-n"], fewer["VPQ-n"]) == pytest.approx(((100 + 62.5) / 2, 100 / 1.5))
+    assert fewer["IoU-n"] < both["IoU-n"]
+
+
 def test_near_is_the_middle_30_meters():
     label = maps({1: (69, 100, 1, 5), 2: (70, 100, 1, 5), 3: (129, 129, 1, 1), 4: (130, 130, 1, 1)})
     total = future_occupancy.counts(label, label)

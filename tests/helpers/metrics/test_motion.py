@@ -33,6 +33,24 @@ def test_the_public_evaluation_says_the_same(seed):
     assert worse["minADE"] > theirs["minADE"] + 0.3 and worse["EPA"] < theirs["EPA"]
 
 
+def test_who_loses_the_worse_path_has_the_lower_errors_but_not_the_higher_epa():
+    path = np.c_[np.arange(1.0, 13), np.zeros(12)]
+    true = {"a": [Truth(np.zeros(2), path, "car"), Truth(np.array([0.0, 20]), np.add(path, (0, 20)), "car")]}
+    both = forecast([(0, 0), (0, 20)], [0.5, 0.9], [[path], [np.add(path, (0, 21.9))]])
+    better, worse = (motion.measures(true, {"a": found}) for found in (both, Forecast(both.boxes[:1], both.paths[:1])))
+    assert worse["minADE"] == worse["minFDE"] == 0 and min(better["minADE"], better["minFDE"]) > 0.5
+    assert (better["EPA"], worse["EPA"]) == pytest.approx((1, 0.5), abs=1e-4)
+
+
+def test_who_finds_nothing_right_has_an_epa_and_no_errors():
+    true = {"a": [Truth(np.zeros(2), np.zeros((12, 2)), "car")]}
+    astray = forecast([(9, 9), (8, 8)], [0.5, 0.9], np.zeros((2, 1, 12, 2)))
+    found = [motion.measures(true, {"a": Forecast(astray.boxes[:n], astray.paths[:n])}) for n in (0, 2)]
+    assert [one["EPA"] for one in found] == pytest.approx([0, -1], abs=1e-4)
+    assert all(np.isnan(one["minADE"]) and one["matched"] == 0 for one in found)
+    assert np.isnan(motion.measures({"a": []}, {"a": astray})["EPA"])
+
+
 def test_every_error_is_of_the_mode_that_is_best_for_it():
     truth = np.c_[np.arange(1.0, 13), np.zeros(12)]
     late, early = truth.copy(), np.add(truth, (0, 1))

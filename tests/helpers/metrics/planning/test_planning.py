@@ -156,6 +156,14 @@ def test_a_folder_of_answers(known, tmp_path):
     assert json.loads((tmp_path / known.tokens[0]).read_text())[1] == {"Q": "And?", "A": ["No."]}
 
 
+def test_who_gives_no_path_where_it_is_far_off_has_a_lower_distance_but_fewer_answers(known):
+    paths = {token: moved(AHEAD, 4.0 * (k == 0)) for k, token in enumerate(known.tokens)}
+    better, worse = (planning.score(paths | left_out, known) for left_out in ({}, {known.tokens[0]: None}))
+    assert worse["L2/mean@3s"] == pytest.approx(0) and better["L2/mean@3s"] == pytest.approx(4 / len(known))
+    assert (better["parsed"], worse["parsed"]) == (1, pytest.approx(1 - 1 / len(known)))
+    assert worse["samples"] == better["samples"] - 1
+
+
 def test_one_absurd_answer_does_not_end_the_evaluation(known, tmp_path):
     """A language model may say any number: what nobody could drive to counts as no path."""
     for token, said in zip(known.tokens[:2], (AHEAD, AHEAD * 1e8), strict=True):

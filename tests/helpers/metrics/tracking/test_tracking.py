@@ -66,6 +66,16 @@ def test_ids_that_are_shuffled_lower_it_and_boxes_do_not_change(scored):
     assert scored["switched"]["IDS"] > 0 and scored["jitter"]["MOTP"] > 0.3
 
 
+def test_who_loses_a_class_switches_less_but_has_no_higher_amota(dataset, scored):
+    better, lost = scored["switched"], annotated(dataset, "switched")
+    for token, tracks in lost.items():
+        kept = np.array(tracks.boxes.names, object) != "car"
+        lost[token] = Tracks(tracks.boxes[kept], tracks.ids[kept])
+    worse = tracking.score(lost, dataset)
+    assert worse["IDS"] < better["IDS"] and worse["AMOTA"] < better["AMOTA"] and worse["AMOTP"] > better["AMOTP"]
+    assert worse["MOTP"] > better["MOTP"] and worse["recall"] < better["recall"]
+
+
 def test_no_track_at_all_has_the_worst_of_everything(scored):
     silent = scored["silent"]
     assert silent["AMOTA"] == silent["recall"] == silent["TP"] == 0 and silent["AMOTP"] == 2

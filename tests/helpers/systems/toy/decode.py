@@ -9,11 +9,12 @@ def decode(voxels):
 
 
 def mean_iou(pairs, classes):
-    """Mean of the intersection over union of every class that occurs, over (found, truth) pairs of class indices."""
+    """Mean of the intersection over union of every class in the truth, over (found, truth) pairs of class indices."""
     pairs = list(pairs)
-    both, either = np.zeros(len(classes)), np.zeros(len(classes))
+    both, either, there = np.zeros((3, len(classes)))
     for found, truth in pairs:
         for k in range(len(classes)):
             both[k] += ((found == k) & (truth == k)).sum()
             either[k] += ((found == k) | (truth == k)).sum()
-    return float((both[either > 0] / either[either > 0]).mean())
+            there[k] += (truth == k).sum()
+    return float((both[there > 0] / either[there > 0]).mean())

@@ -5,6 +5,7 @@
 
 import ctypes
 import functools
+import hashlib
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from helpers.files import ROOT, PathLike, as_path, sha256
 
 FOLDER = ROOT / "plugins"
 ABI = "1"
+DIGITS, SOURCES = 12, ("kernels/*.cu", "kernels/*.h", "tensorrt/*.cpp", "tensorrt/*.h")  # of their digest
 MAKE = "make -C plugins TENSORRT_INCLUDE=/path/to/TensorRT/include"
 OUTPUTS = {
     "plugins": "libonramp_plugins.so",
@@ -94,6 +96,8 @@ def _folder(target, out):
 def load(path: PathLike, tensorrt: str | None = None) -> ctypes.CDLL:
     """The library at `path`, loaded, with its kernels ready to be called; under TensorRT 8.6 its plugins register.
 
+    Warns of a library that was built from other sources than those in plugins/, such as those of another commit.
+
     Args:
         path: a library that `build` made.
         tensorrt: version that it has to be built for, such as "8.6.0" (compared by major version); None for any.
@@ -109,7 +113,26 @@ def load(path: PathLike, tensorrt: str | None = None) -> ctypes.CDLL:
     if tensorrt and about["tensorrt"].split(".")[0] != str(tensorrt).split(".")[0]:
         found = f"built for TensorRT {about['tensorrt']}"
         raise BadInput(path, found, f"TensorRT {tensorrt}", f"build it again: {MAKE}")
+    if (here := sources()) and about.get("sources") != here:
+        found = f"built from sources {about.get('sources', 'that it does not name')}"
+        warnings.warn(f"{path} was {found}; those in {FOLDER} are {here} (build it again: {MAKE})", stacklevel=3)
     return library
+
+
+def sources() -> str:
+    """The first digits of the SHA-256 of the sources in plugins/, as its Makefile has them; "" where there are none."""
+    paths = sorted(path for kind in SOURCES for path in FOLDER.glob(kind))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:DIGITS] if paths else ""
+
+
+def function(library: ctypes.CDLL, name: str) -> Any:
+    """A function of a loaded library; BadInput for a library without it, such as one of an older commit."""
+    try:
+        return library[name]
+    except AttributeError as error:
+        raise BadInput(
+            library._name, f"no {name} in it", "a library of this commit", f"build it again: {MAKE}"
+        ) from error
 
 
 def load_once(path: PathLike, way: str, loader: Callable[[str], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from helpers.ops import library
 
 FOREIGN = ["OUT", "ARCH", "TARGET", "CXX", "NVCC", "TENSORRT_LIB", "FLAGS", "OPERATORS", "CUDA_ARCH", "FORM"]
+PATHS = ("OUT", "CUDA_HOME", "CUDA_TARGET", "TENSORRT_LIB", "TENSORRT_INCLUDE")
 
 
 def steps(*arguments, folder=library.FOLDER, **environment):
@@ -86,3 +88,22 @@ def test_a_make_above_does_not_hand_its_variables_down(tmp_path, monkeypatch):
     monkeypatch.setattr(library.subprocess, "run", dry)
     assert library.build("host", tmp_path).parents[1] == tmp_path
     assert f"-o {tmp_path}/host/" in made[0].stdout and "/foreign" not in made[0].stdout
+
+
+@pytest.mark.parametrize("given", ["ARCH=", "ARCH=90", "ARCH=sm_87,90 sm90", *(f"{name}=/two words" for name in PATHS)])
+def test_what_make_would_misread_is_refused(given):
+    made = subprocess.run(["make", "-C", str(library.FOLDER), "-n", "kernels", given], capture_output=True, text=True)
+    assert made.returncode == 2 and given.partition("=")[2] in made.stderr and "give " in made.stderr
+
+
+def test_a_build_that_is_killed_leaves_no_half_library(tmp_path):
+    """Whatever ends make without a word, such as a machine that runs out of memory: the next build makes it anew."""
+    compiler = tmp_path / "compiler"
+    command = ["make", "-C", str(library.FOLDER), "host", f"OUT={tmp_path}", f"CXX={compiler}"]
+    made = tmp_path / "host/libonramp_kernels.so"
+    for text, last, code in (("half", "kill -9 0", -signal.SIGKILL), ("whole", "true", 0)):
+        compiler.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho {text} > "$2"\n{last}\n')
+        compiler.chmod(0o755)
+        found = subprocess.run(command, capture_output=True, start_new_session=True)
+        assert found.returncode == code and made.exists() == (code == 0)
+    assert made.read_text() == "whole\n"

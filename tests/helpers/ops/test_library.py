@@ -10,8 +10,9 @@ import pytest
 from helpers.errors import BadInput
 from helpers.ops import library as plugins
 
-SOURCE = """extern "C" const char* onramp_plugins_info() { return "onramp_plugins abi=%s tensorrt=10.13 arch=sm_90"; }
-            extern "C" const char* onramp_error(int) { return ""; }"""
+SOURCE = f"""extern "C" const char* onramp_plugins_info() {{
+              return "onramp_plugins abi=%s tensorrt=10.13 arch=sm_90 sources={plugins.sources()}"; }}
+            extern "C" const char* onramp_error(int) {{ return ""; }}"""
 
 
 def _compiled(folder, name, source, *options):
@@ -132,3 +133,21 @@ def test_a_library_that_does_not_load_is_said_once_and_left_out(build_folder):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert plugins.kernels("cuda") is None
+
+
+def test_a_library_of_other_sources_is_said(tmp_path, host_library, monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert plugins.info(plugins.load(host_library))["sources"] == plugins.sources()
+    with pytest.warns(UserWarning, match=f"sources that it does not name.* {plugins.sources()}"):
+        plugins.load(_compiled(tmp_path, "old.so", SOURCE.replace(" sources=", "") % plugins.ABI))
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels/rotate.cu").write_text("another")
+    monkeypatch.setattr(plugins, "FOLDER", tmp_path)
+    with pytest.warns(UserWarning, match=f"those in {tmp_path} are {plugins.sources()}"):
+        plugins.load(host_library)
+
+
+def test_a_library_without_an_operator_is_refused(host_library):
+    with pytest.raises(BadInput, match=r"libonramp_kernels\.so\n  found:    no onramp_absent in it"):
+        plugins.function(plugins.load(host_library), "onramp_absent")

@@ -31,7 +31,7 @@ def add_rms_norm(x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, 
     Raises:
         BadInput: shapes that do not belong together, an epsilon below zero.
     """
-    common.check_tensors(x=x, residual=residual, weight=weight)
+    common.check_tensors("add_rms_norm", x=x, residual=residual, weight=weight)
     if x.dim() < 1 or x.shape != residual.shape or weight.shape != x.shape[-1:] or epsilon < 0:
         shown = [common.shape_text(tensor) for tensor in (x, residual, weight)]
         found = "x {}, residual {}, weight {}, ".format(*shown) + f"epsilon {epsilon}"
@@ -60,6 +60,7 @@ FORMS = {torch.float32: "fp32", torch.float16: "fp16"}  # type of the tensors ->
 UNIT = 8  # numbers that a kernel reads at once
 
 
+@common.in_32_bits
 class Sizes(ctypes.Structure):  # OnrampAddRmsNorm of plugins/kernels/add_rms_norm.h
     _fields_ = [("rows", ctypes.c_int), ("width", ctypes.c_int), ("epsilon", ctypes.c_float)]
 

@@ -49,11 +49,9 @@ def bev_pool_v2(
         BadInput: shapes or types that do not belong together.
     """
     points, intervals = (ranks_depth, ranks_feat, ranks_bev), (interval_starts, interval_lengths)
-    common.check_tensors(depth=depth, feat=feat)
-    if not all(isinstance(tensor, torch.Tensor) for tensor in (*points, *intervals)):
-        raise BadInput(
-            "ranks and intervals", "no tensor", "tensors of whole numbers", "pass config.inputs(frame, None)"
-        )
+    common.check_tensors("bev_pool_v2", depth=depth, feat=feat)
+    common.check_whole("bev_pool_v2", ranks_depth=ranks_depth, ranks_feat=ranks_feat, ranks_bev=ranks_bev,
+                       interval_starts=interval_starts, interval_lengths=interval_lengths)  # fmt: skip
     _check(depth, feat, points, intervals, grid_size)
     tensors = (depth, feat, *points, *intervals)
     if torch.onnx.is_in_onnx_export():
@@ -115,8 +113,9 @@ def _check(depth, feat, points, intervals, grid_size):
         and points[0].shape == points[1].shape == points[2].shape
         and intervals[0].shape == intervals[1].shape
         and len(kinds) == 1
-        and kinds <= {torch.int32, torch.int64}
+        and feat.shape[-1] > 0
         and len(grid_size) == 3
+        and min(grid_size) > 0
     )
     if not fits:
         names = ("depth", "feat", "ranks_depth", "ranks_feat", "ranks_bev", "interval_starts", "interval_lengths")
@@ -138,6 +137,7 @@ def _check(depth, feat, points, intervals, grid_size):
 FORMS = {torch.float32: "fp32", torch.float16: "fp16"}  # type of depth and feat -> suffix of the compiled function
 
 
+@common.in_32_bits
 class Sizes(ctypes.Structure):  # OnrampPooling of plugins/kernels/bev_pool_v2.h
     _fields_ = [
         (name, ctypes.c_int)

@@ -14,8 +14,8 @@ from helpers.errors import BadInput
 from helpers.graph.functions import DOMAIN
 from helpers.graph.functions.cached_attention import OP_TYPE
 from helpers.ops import common
+from helpers.ops import library as chosen
 
-INDICES = (torch.int32, torch.int64)
 Triple = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
@@ -53,7 +53,8 @@ def cached_attention(
         BadInput: sizes or types that do not belong together.
     """
     given = Operands(qkv, lengths, rotation, past_key, past_value)
-    common.check_tensors(qkv=qkv, rotation=rotation, past_key=past_key, past_value=past_value)
+    common.check_tensors("cached_attention", qkv=qkv, rotation=rotation, past_key=past_key, past_value=past_value)
+    common.check_whole("cached_attention", lengths=lengths)
     if not _fit(given):
         found = ", ".join(f"{n} {common.shape_text(t)} {t.dtype}" for n, t in zip(given._fields, given, strict=True))
         expected = "qkv [B,S,(heads+2*kv_heads)*dims], lengths [B] whole, rotation [slots,dims], and caches "
@@ -71,8 +72,8 @@ def _fit(given):
     if qkv.dim() != 3 or key.dim() != 4 or key.shape != value.shape or lengths.shape != qkv.shape[:1]:
         return False
     heads = qkv.shape[2] // max(key.shape[3], 1) - 2 * key.shape[1]
-    whole = lengths.dtype in INDICES and qkv.dtype == key.dtype == value.dtype and rotation.shape == key.shape[2:]
-    shared = key.shape[3] % 2 == 0 and key.shape[1] > 0 and heads > 0 and heads % key.shape[1] == 0
+    whole = lengths.dtype in common.WHOLES and qkv.dtype == key.dtype == value.dtype and rotation.shape == key.shape[2:]
+    shared = qkv.shape[1] > 0 and key.shape[3] % 2 == 0 and key.shape[1] > 0 and heads > 0 and heads % key.shape[1] == 0
     return whole and shared and key.shape[0] == qkv.shape[0] and qkv.shape[2] % key.shape[3] == 0
 
 
@@ -117,6 +118,7 @@ FORMS = {torch.float32: "fp32", torch.float16: "fp16"}  # type of the projection
 UNIT, MOST_DIMS, MOST_SPLITS = 16, 128, 32  # dims of a head, blocks that share the slots of a token
 
 
+@common.in_32_bits
 class Sizes(ctypes.Structure):  # OnrampCachedAttention of plugins/kernels/cached_attention.h
     _fields_ = [
         (name, ctypes.c_int)
@@ -146,8 +148,9 @@ def launch(library: ctypes.CDLL, given: Operands, outputs: Triple, splits: int =
                        "see helpers.ops.cached_attention")  # fmt: skip
     (batch, tokens, width), (_, kv_heads, slots, dims) = given.qkv.shape, given.past_key.shape
     heads, wide = width // dims - 2 * kv_heads, given.lengths.dtype == torch.int64
-    library.onramp_cached_attention_workspace.restype = ctypes.c_size_t
-    scratch = given.qkv.new_empty(library.onramp_cached_attention_workspace(batch, tokens, width), dtype=torch.uint8)
+    workspace = chosen.function(library, "onramp_cached_attention_workspace")
+    workspace.restype = ctypes.c_size_t
+    scratch = given.qkv.new_empty(workspace(batch, tokens, width), dtype=torch.uint8)
     sizes = Sizes(batch, tokens, heads, kv_heads, dims, slots, wide, splits)
     common.launch(library, f"onramp_cached_attention_{FORMS[given.qkv.dtype]}", sizes, (*given, scratch, *outputs))
 

@@ -36,7 +36,7 @@ def deform_conv(
     Raises:
         BadInput: shapes that do not belong together.
     """
-    common.check_tensors(input=input, offset=offset, mask=mask, weight=weight)
+    common.check_tensors("deform_conv", input=input, offset=offset, mask=mask, weight=weight)
     _check(input, offset, mask, weight, stride, padding)
     return torch.ops.onramp.deform_conv(input, offset, mask, weight, stride, padding)
 
@@ -60,7 +60,8 @@ def reference(
 
 
 def _check(input, offset, mask, weight, stride, padding):
-    if all(tensor.dim() == 4 for tensor in (input, offset, mask, weight)) and stride >= 1:
+    tensors = (input, offset, mask, weight)
+    if all(tensor.dim() == 4 for tensor in tensors) and stride >= 1 and common.one_width(*tensors):
         size, (count, channels, *extent) = weight.shape[-1], input.shape
         places = tuple((length + 2 * padding - size) // stride + 1 for length in extent)
         fits = (
@@ -71,9 +72,7 @@ def _check(input, offset, mask, weight, stride, padding):
         if fits:
             return
     names = ("input", "offset", "mask", "weight")
-    shown = [
-        f"{name} {common.shape_text(tensor)}" for name, tensor in zip(names, (input, offset, mask, weight), strict=True)
-    ]
+    shown = [f"{name} {common.shape_text(tensor)} {tensor.dtype}" for name, tensor in zip(names, tensors, strict=True)]
     raise BadInput(
         "deform_conv",
         f"{', '.join(shown)}, stride {stride}, padding {padding}",

@@ -42,8 +42,9 @@ def grid_sample_3d(
     Raises:
         BadInput: shapes that do not belong together, an unknown interpolation or padding.
     """
-    common.check_tensors(input=input, grid=grid)
+    common.check_tensors("grid_sample_3d", input=input, grid=grid)
     fits = input.dim() == grid.dim() == 5 and grid.shape[0] == input.shape[0] and grid.shape[-1] == 3
+    fits = fits and min(input.shape[2:]) > 0
     if not fits or interpolation not in INTERPOLATION or padding not in PADDING:
         shown = f"input {common.shape_text(input)}, grid {common.shape_text(grid)}"
         expected = f"input [N,C,D,H,W], grid [N,Do,Ho,Wo,3], one of {[*INTERPOLATION]}, one of {[*PADDING]}"
@@ -88,6 +89,7 @@ FORMS = {  # types of input and grid -> suffix of the compiled function
 }
 
 
+@common.in_32_bits
 class Sizes(ctypes.Structure):  # OnrampVolumeSampling of plugins/kernels/grid_sample_3d.h
     _fields_ = [
         (name, ctypes.c_int)

@@ -26,7 +26,7 @@ def inverse(matrix: torch.Tensor) -> torch.Tensor:
     Raises:
         BadInput: matrices of another size.
     """
-    common.check_tensors(matrix=matrix)
+    common.check_tensors("inverse", matrix=matrix)
     if matrix.dim() < 2 or matrix.shape[-2:] != (SIZE, SIZE):
         raise BadInput(
             "inverse", f"matrix {common.shape_text(matrix)}", "matrix [...,3,3]", "invert larger ones before"
@@ -49,6 +49,7 @@ def reference(matrix: torch.Tensor) -> torch.Tensor:
 # ------------------------------------------------------------------------------------------------- compiled kernel
 
 
+@common.in_32_bits
 class Sizes(ctypes.Structure):  # OnrampInverse of plugins/kernels/inverse.h
     _fields_ = [("matrices", ctypes.c_int)]
 

@@ -29,9 +29,10 @@ def matvec(x: torch.Tensor, weight: torch.Tensor, gated: bool = False) -> torch.
     Raises:
         BadInput: sizes that do not belong together, an odd number of rows to be gated.
     """
-    common.check_tensors(x=x, weight=weight)
-    if weight.dim() != 2 or x.dim() < 1 or x.shape[-1] != weight.shape[1] or (gated and weight.shape[0] % 2):
-        found = f"x {common.shape_text(x)}, weight {common.shape_text(weight)}, gated {gated}"
+    common.check_tensors("matvec", x=x, weight=weight)
+    fits = weight.dim() == 2 and x.dim() >= 1 and x.shape[-1] == weight.shape[1] and common.one_width(x, weight)
+    if not fits or (gated and weight.shape[0] % 2):
+        found = f"x {common.shape_text(x)} {x.dtype}, weight {common.shape_text(weight)} {weight.dtype}, gated {gated}"
         raise BadInput("matvec", found, "x [...,inputs], weight [rows,inputs], an even number of rows to be gated",
                        "pass the weight of a linear layer")  # fmt: skip
     if torch.onnx.is_in_onnx_export():
@@ -61,6 +62,7 @@ FORMS = {torch.float32: "fp32", torch.float16: "fp16"}  # type of the vectors ->
 UNIT = 8  # inputs that a kernel reads at once
 
 
+@common.in_32_bits
 class Sizes(ctypes.Structure):  # OnrampMatVec of plugins/kernels/matvec.h
     _fields_ = [(name, ctypes.c_int) for name in ("vectors", "inputs", "outputs", "gated", "per_warp")]
 

@@ -31,12 +31,13 @@ def matvec_int4(x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor, gate
     Raises:
         BadInput: another type, sizes that do not belong together, an odd number of rows to be gated.
     """
-    common.check_tensors(x=x, scale=scale)
-    whole = isinstance(weight, torch.Tensor) and weight.dtype == torch.int32 and weight.dim() == scale.dim() == 2
+    common.check_tensors("matvec_int4", x=x, scale=scale)
+    common.check_whole("matvec_int4", weight=weight)
+    whole = weight.dtype == torch.int32 and weight.dim() == scale.dim() == 2 and common.one_width(x, scale)
     fits = whole and x.dim() >= 1 and x.shape[-1] == IN_WORD * weight.shape[1] and len(scale) == len(weight)
     if not fits or not scale.shape[1] or x.shape[-1] % scale.shape[1] or (gated and weight.shape[0] % 2):
         shown = [common.shape_text(tensor) for tensor in (x, weight, scale)]
-        found = "x {}, weight {}, scale {}, ".format(*shown) + f"weight {weight.dtype}, gated {gated}"
+        found = "x {}, weight {}, scale {}, ".format(*shown) + f"{weight.dtype}, {scale.dtype}, gated {gated}"
         raise BadInput("matvec_int4", found, "x [...,inputs], weight [rows,inputs/8] int32, scale [rows,groups]",
                        "pack the codes with helpers.ops.matvec_int4.pack")  # fmt: skip
     if torch.onnx.is_in_onnx_export():
@@ -81,6 +82,7 @@ def reference(x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor, gated:
 # ------------------------------------------------------------------------------------------------- compiled kernel
 
 
+@common.in_32_bits
 class Sizes(ctypes.Structure):  # OnrampMatVecInt4 of plugins/kernels/matvec_int4.h
     _fields_ = [
         (name, ctypes.c_int) for name in ("vectors", "inputs", "outputs", "groups", "gated", "per_warp", "words")
@@ -120,7 +122,7 @@ def launch(
 
 def _takes(x, weight, scale, gated):
     group = x.shape[-1] // scale.shape[1]
-    fits = scale.shape[1] == 1 or (group >= IN_WORD and group.bit_count() == 1)
+    fits = scale.shape[1] == 1 or (group >= IN_WORD and not group & (group - 1))
     return x.dtype in FORMS and x.dtype == scale.dtype and fits
 
 

@@ -37,7 +37,7 @@ def mix_levels(
         BadInput: shapes that do not belong together.
     """
     given = (fine, shares, level_1, level_2, level_3)
-    common.check_tensors(**dict(zip(INPUTS, given, strict=True)))
+    common.check_tensors("mix_levels", **dict(zip(INPUTS, given, strict=True)))
     if not fits(*given):
         found = ", ".join(f"{name} {common.shape_text(tensor)}" for name, tensor in zip(INPUTS, given, strict=True))
         expected = "fine [B,C,D,H,W], shares [B,4,D,H,W], levels [B,C,D',H',W']"
@@ -69,6 +69,7 @@ def reference(fine: torch.Tensor, shares: torch.Tensor, *levels: torch.Tensor) -
 FORMS = {torch.float32: "fp32", torch.float16: "fp16"}  # type of all operands -> suffix of the compiled function
 
 
+@common.in_32_bits
 class Sizes(ctypes.Structure):  # OnrampLevels of plugins/kernels/mix_levels.h
     _fields_ = [
         (name, ctypes.c_int)

@@ -42,8 +42,8 @@ def ms_deform_attn(
     Raises:
         BadInput: shapes that do not belong together.
     """
-    common.check_tensors(value=value, reference_points=reference_points, sampling_offsets=sampling_offsets,
-                         attention_weights=attention_weights)  # fmt: skip
+    common.check_tensors("ms_deform_attn", value=value, reference_points=reference_points,
+                         sampling_offsets=sampling_offsets, attention_weights=attention_weights)  # fmt: skip
     shapes = _pairs(value_spatial_shapes)
     _check(value, shapes, reference_points, sampling_offsets, attention_weights)
     tensors = (reference_points, sampling_offsets, attention_weights)
@@ -95,11 +95,13 @@ def _pairs(value_spatial_shapes):
 def _check(value, shapes, reference_points, sampling_offsets, attention_weights):
     tensors = (value, reference_points, sampling_offsets, attention_weights)
     if all(tensor.dim() == 4 for tensor in tensors):
-        n, s, m, _ = value.shape
+        n, s, m, d = value.shape
         q, levels, entries = reference_points.shape[1], len(shapes), attention_weights.shape[-1]
         groups = max(reference_points.shape[-1] // 2, 1)
         fits = (
             s == sum(h * w for h, w in shapes)
+            and min(s, m, d, entries) > 0
+            and common.one_width(*tensors)
             and tuple(reference_points.shape) == (n, q, 1, 2 * groups)
             and tuple(sampling_offsets.shape) == (n, q, m, 2 * entries)
             and tuple(attention_weights.shape) == (n, q, m, entries)
@@ -111,7 +113,7 @@ def _check(value, shapes, reference_points, sampling_offsets, attention_weights)
     found = "value {}, reference_points {}, sampling_offsets {}, attention_weights {}".format(*texts)
     raise BadInput(
         "ms_deform_attn",
-        f"{found}, value_spatial_shapes {shapes}",
+        f"{found}, value_spatial_shapes {shapes}, {', '.join(sorted({str(tensor.dtype) for tensor in tensors}))}",
         "[N,S,M,D], [N,Q,1,2G], [N,Q,M,L*P*2], [N,Q,M,L*P] with S = sum of H*W over L levels and P a multiple of G",
         "reshape the operands to the layout of the docstring",
     )
@@ -126,6 +128,7 @@ FORMS = {  # types of value, reference_points, sampling_offsets, attention_weigh
 }
 
 
+@common.in_32_bits
 class Sizes(ctypes.Structure):  # OnrampAttention of plugins/kernels/ms_deform_attn.h
     _fields_ = [
         (name, ctypes.c_int)

@@ -34,9 +34,10 @@ def project_pillars(lidar2img: torch.Tensor, points: torch.Tensor, image_size: t
     Raises:
         BadInput: another rank or another last extent, an image without extent.
     """
-    common.check_tensors(lidar2img=lidar2img, points=points)
+    common.check_tensors("project_pillars", lidar2img=lidar2img, points=points)
     fits = lidar2img.dim() == 4 and lidar2img.shape[2:] == (4, 4) and points.dim() == 3 and points.shape[2] == 3
-    if not fits or len(image_size) != 2 or min(image_size) < 1:
+    seen = fits and lidar2img.shape[1] > 0 and points.shape[1] > 0
+    if not seen or len(image_size) != 2 or min(image_size) < 1:
         shown = [common.shape_text(tensor) for tensor in (lidar2img, points)]
         found = "lidar2img {}, points {}, ".format(*shown) + f"image_size {tuple(image_size)}"
         expected = "lidar2img [B,cameras,4,4], points [Q,P,3], image_size (height, width) above 0"
@@ -82,6 +83,7 @@ def shapes(lidar2img: torch.Tensor, points: torch.Tensor) -> tuple[tuple[int, ..
 # ------------------------------------------------------------------------------------------------- compiled kernel
 
 
+@common.in_32_bits
 class Sizes(ctypes.Structure):  # OnrampProjection of plugins/kernels/project_pillars.h
     _fields_ = [(name, ctypes.c_int) for name in ("batch", "cameras", "pillars", "points", *ATTRIBUTES)]
 

@@ -34,8 +34,9 @@ def rotate(
     Raises:
         BadInput: another rank, another size of `angle` or `center`, an unknown interpolation.
     """
-    common.check_tensors(image=image, angle=angle, center=center)
-    if image.dim() != 3 or angle.numel() != 1 or center.numel() != 2 or interpolation not in INTERPOLATION:
+    common.check_tensors("rotate", image=image, angle=angle, center=center)
+    fits = image.dim() == 3 and min(image.shape[1:]) > 0 and angle.numel() == 1 and tuple(center.shape) == (2,)
+    if not fits or interpolation not in INTERPOLATION:
         shown = [common.shape_text(tensor) for tensor in (image, angle, center)]
         found = "image {}, angle {}, center {}, ".format(*shown) + f"interpolation {interpolation!r}"
         expected = f"image [C,H,W], angle [1], center [2], interpolation one of {sorted(INTERPOLATION)}"
@@ -74,6 +75,7 @@ def reference(
 FORMS = {torch.float32: "fp32", torch.float16: "fp16"}  # type of the image -> suffix of the compiled function
 
 
+@common.in_32_bits
 class Sizes(ctypes.Structure):  # OnrampRotation of plugins/kernels/rotate.h
     _fields_ = [(name, ctypes.c_int) for name in ("channels", "height", "width", "nearest", "half_center")]
 

@@ -5,7 +5,18 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from helpers.errors import BadInput
-from helpers.ops import bev_pool_v2, common, grid_sample_3d, library, ms_deform_attn, rotate
+from helpers.ops import (
+    bev_pool_v2,
+    common,
+    deform_conv,
+    grid_sample_3d,
+    inverse,
+    library,
+    matvec,
+    matvec_int4,
+    ms_deform_attn,
+    rotate,
+)
 from tests.helpers.ops.operands import attention_inputs, pooling_inputs, volume_inputs
 
 IMAGE = torch.randn(3, 6, 8, generator=torch.Generator().manual_seed(0))
@@ -175,3 +186,65 @@ def test_full_precision_widens_half_only():
         (torch.float64, torch.float64),
     ):
         assert common.full_precision(torch.zeros(1, dtype=dtype)).dtype == expected
+
+
+def test_operands_that_no_definition_takes_are_refused(case):
+    """By the operator, in a sentence: not by whatever PyTorch runs into first."""
+    operator, _, arguments = case
+    for position, given in enumerate(arguments):
+        if not isinstance(given, torch.Tensor):
+            continue
+        small = {"numpy": given.numpy(), "sparse": given.to_sparse(), "complex": given.to(torch.complex64)}
+        if given.is_floating_point():
+            small["float8"] = given.to(torch.float8_e4m3fn)
+        for kind in small.values():
+            with pytest.raises(BadInput, match="of PyTorch"):
+                operator(*arguments[:position], kind, *arguments[position + 1 :])
+
+
+@pytest.mark.parametrize("empty", [bev_pool_v2, grid_sample_3d, ms_deform_attn, rotate], ids=lambda each: each.OP_TYPE)
+def test_operands_without_a_channel_or_a_pixel_are_refused(empty):
+    name = empty.__name__.rpartition(".")[2]
+    operator, _, arguments = CASES[name]
+    position = {"bev_pool_v2": 1}.get(name, 0)
+    bare = arguments[position][..., :0]
+    with pytest.raises(BadInput, match=r",0\]"):
+        operator(*arguments[:position], bare, *arguments[position + 1 :])
+
+
+def test_double_beside_single_precision_is_refused_where_products_take_no_mixture():
+    value, shapes, *rest = attention_inputs(dims=8)
+    weight, x, image = torch.randn(4, 8), torch.randn(8), torch.randn(1, 1, 3, 3)
+    for call in (
+        lambda: ms_deform_attn.ms_deform_attn(value.double(), shapes, *rest),
+        lambda: matvec.matvec(x.double(), weight),
+        lambda: matvec_int4.matvec_int4(x, torch.zeros(4, 1, dtype=torch.int32), weight[:, :1].double()),
+        lambda: deform_conv.deform_conv(
+            image, image.new_zeros(1, 18, 3, 3), image.new_zeros(1, 9, 3, 3), image.double()
+        ),
+    ):
+        with pytest.raises(BadInput, match="float64"):
+            call()
+
+
+def test_operands_on_devices_that_do_not_go_together_are_refused(case):
+    operator, _, (first, *rest) = case
+    if operator is rotate.rotate:
+        pytest.skip("its numbers may lie on the CPU")
+    with pytest.raises(BadInput, match=r"on meta and cpu\n.*\n.*on one device"):
+        operator(first.to("meta"), *rest)
+
+
+def test_an_autocast_around_an_operator_changes_nothing(case):
+    operator, reference, arguments = case
+    weight, x = torch.randn(4, 8), torch.randn(8)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(operator(*arguments), reference(*arguments))
+        found = matvec.matvec(x, weight)
+    assert torch.equal(found, matvec.matvec(x, weight))
+
+
+def test_a_size_that_32_bits_do_not_hold_is_refused():
+    assert inverse.Sizes(2**31 - 1).matrices == 2**31 - 1
+    with pytest.raises(BadInput, match=r"matrices of a kernel\n  found:    4,294,967,297"):
+        inverse.Sizes(2**32 + 1)

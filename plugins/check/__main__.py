@@ -103,6 +103,13 @@ def keep(found: dict | list, path: Path | None) -> None:
             part.write_text(json.dumps(found, indent=1))
 
 
+def check_device(device: str) -> None:
+    """BadInput if a GPU is asked for and PyTorch has none."""
+    if device == "cuda" and not torch.cuda.is_available():
+        fix = "prove the kernels in host form, without times: --device cpu"
+        raise BadInput("--device cuda", "no GPU that PyTorch can use", "an NVIDIA GPU and its driver", fix)
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m plugins.check", description="Prove the kernels of the operators.")
     parser.add_argument("library", nargs="?", type=Path, help="default: the kernels in plugins/build, made if stale")
@@ -147,6 +154,7 @@ def main(argv: list[str]) -> int:
             check_target(arguments.json)
         if arguments.record:
             check_target(arguments.record / "record.json")
+        check_device(arguments.device)
         path = arguments.library or library.build("kernels" if arguments.device == "cuda" else "host")
         command = shlex.join(["python", "-m", "plugins.check", *argv])
         if arguments.step:

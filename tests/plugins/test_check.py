@@ -78,6 +78,12 @@ def test_the_command_tries_the_operators_that_are_named_and_tells_how_far_it_is(
     assert "a record holds every operator" in capsys.readouterr().err
 
 
+def test_without_a_gpu_the_command_says_how_to_go_on(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert command.main(["none.so"]) == 2
+    assert "no GPU" in (said := capsys.readouterr().err) and "--device cpu" in said
+
+
 def test_a_record_holds_every_time_and_the_digest_of_the_kernels(host_library, tmp_path, monkeypatch, capsys):
     row = {"call": "4 heads, SCA", "form": "fp16, packed", "copy_gb_per_s": 4000.0} | dict.fromkeys(record.TIMES, 2.5)
     about = library.info(library.load(host_library), host_library)
@@ -85,6 +91,7 @@ def test_a_record_holds_every_time_and_the_digest_of_the_kernels(host_library, t
     monkeypatch.setattr(command, "summary", lambda *arguments: found | {"right": 7, "wrong": 0})
     monkeypatch.setattr(library, "build", lambda target: host_library)
     monkeypatch.setattr(command.times, "show", lambda measured: None)
+    monkeypatch.setattr(command, "check_device", lambda device: None)
     monkeypatch.setattr(record, "driver", lambda: "580.1")
     assert command.main(["--record", str(tmp_path)]) == 0
     (kept,) = records.read_all(tmp_path)

@@ -55,6 +55,7 @@ def test_the_longest_kernel_of_ours_in_a_call_counts():
 def test_every_operator_is_profiled_and_recorded_whatever_another_does(program, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(record, "driver", lambda: "580.1")
     monkeypatch.setattr(command, "about", lambda path, device: ABOUT)
+    monkeypatch.setattr(command, "check_device", lambda device: None)
     out, folder, path = tmp_path / "found.json", tmp_path / "results", tmp_path / "kernels.so"
     path.write_bytes(b"kernels")
     asked = ["--profile", "--operators", "rotate", "bev_pool_v2", "--profiler", str(program), "--json", str(out)]

@@ -71,6 +71,7 @@ def test_times_of_a_step_become_records(tiny, host_library, tmp_path, monkeypatc
     monkeypatch.setattr(step, "Step", lambda shape, four, loaded: tiny(four))
     monkeypatch.setattr(step.times, "copy_gb_per_s", lambda: 4000.0)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA X")
+    monkeypatch.setattr(command, "check_device", lambda device: None)
     monkeypatch.setattr(record, "driver", lambda: "580.1")
     assert command.main([str(host_library), "--step", "1.1b", "--record", str(tmp_path)]) == 0
     assert "fp16_step_ms" in capsys.readouterr().out and len(ran) == 16 + 1 + 5 * 4 + 4 * 8 + 4 + 2

@@ -20,6 +20,7 @@ from helpers.sequence import Step
 
 Shapes = dict[str, tuple[int, ...]]
 SUFFIX, STATED = ".dat", "shapes.json"
+ENDS = ("min", "opt", "max")
 WRITTEN = "a folder of samples, as python -m helpers samples writes it"
 REMAKE = "pass the --config that the samples were made with, or write them again"
 
@@ -145,3 +146,21 @@ def profile(samples: Sequence[Shapes], config: Any) -> dict[str, tuple[tuple[int
         ]
         three[name] = tuple(tuple(sizes.get(axis, size) for axis, size in enumerate(shape)) for sizes in chosen)
     return three
+
+
+def flags(folder: PathLike, config: Any) -> list[str]:
+    """The words of `trtexec` for the profile of the samples in `folder`, and for the first of them as its inputs.
+
+    Raises what `read_shapes` raises.
+    """
+    found = read_shapes(folder, config)
+    three = profile(list(found.values()), config)
+    first, sizes = next(iter(found.items()))
+    shapes = {f"{end}Shapes": {name: chosen[k] for name, chosen in three.items()} for k, end in enumerate(ENDS)}
+    shapes["shapes"] = {name: sizes[name] for name in three}
+    words = [f"--{option}={_spec(of_inputs)}" for option, of_inputs in shapes.items()]
+    return [*words, "--loadInputs=" + ",".join(f"{name}:{first / name}{SUFFIX}" for name in sizes)]
+
+
+def _spec(shapes):
+    return ",".join(f"{name}:{'x'.join(map(str, shape))}" for name, shape in shapes.items())

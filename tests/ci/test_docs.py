@@ -9,6 +9,8 @@ import onnx
 import onnx.parser
 import pytest
 
+from helpers import models
+from helpers.calibration import samples
 from helpers.files import ROOT
 
 PAGES = ["README.md", "checkpoints/README.md", "plugins/README.md", "ci/results/template.md"]
@@ -39,22 +41,32 @@ def test_modules_and_targets_that_are_named_exist(name):
     assert not targets - TARGETS
 
 
-def test_the_file_for_trtexec_of_docs_drive_keeps_the_projection_in_fp32(tmp_path, monkeypatch, capsys):
-    page = text_of("docs/drive.md").split("## The graph and the engine")[1]
-    program = textwrap.dedent(re.search(r"<<'END'\n(.*?)\n    END", page, re.DOTALL)[1])
-    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 18]>
-        small (float[2] x) => (float[2] z) { y = Relu(x)
-            z = Neg(y) }""")
-    names = ("/img_backbone/relu/Relu", "/pts_bbox_head/transformer/encoder/projection/Neg")
-    for node, name in zip(model.graph.node, names, strict=True):
+@pytest.mark.parametrize(
+    ("system", "page", "section", "exported", "written"),
+    [
+        ("bevformer", "drive", "## The graph and the engine", "bevformer", "bevformer_target"),
+        ("fbocc", "fbocc", "trtexec builds it too", "fbocc_mini", "fbocc_mini_8.6"),
+    ],
+)
+def test_the_file_for_trtexec_keeps_in_fp32_what_must(
+    system, page, section, exported, written, tmp_path, monkeypatch, capsys
+):
+    text = text_of(f"docs/{page}.md").split(section)[1]
+    program = textwrap.dedent(re.search(r"<<'END'\n(.*?)\n    END", text, re.DOTALL)[1])
+    kept = [pattern.replace("*", "Neg") for pattern in models.config(system).fp32]
+    chain = " ".join(f"t{k + 1} = Neg(t{k})" for k in range(len(kept)))
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["": 18]>
+        small (float[2] x) => (float[2] t{len(kept)}) {{ t0 = Relu(x) {chain} }}""")
+    for node, name in zip(model.graph.node, ("/img_backbone/Relu", *kept), strict=True):
         node.name = name
-    onnx.save(model, tmp_path / "bevformer.onnx")
+    onnx.save(model, tmp_path / f"{exported}.onnx")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(samples, "flags", lambda folder, config: [])
     exec(program, {})
-    made = onnx.load("bevformer_target.onnx")
-    assert [node.name for node in made.graph.node] == [names[0], f"{names[1]}_FORCEFP32"]
+    made = onnx.load(f"{written}.onnx")
+    assert [node.name for node in made.graph.node] == ["/img_backbone/Relu", *(f"{name}_FORCEFP32" for name in kept)]
     assert made.opset_import[0].version == 17
-    assert capsys.readouterr().out.strip() in page
+    assert textwrap.indent(capsys.readouterr().out.strip(), "    ") in text
 
 
 def test_readme_takes_two_minutes():

@@ -52,6 +52,16 @@ def test_a_profile_is_for_the_median_within_what_the_configuration_states(dumped
     assert found["queries_rebatch"] == tuple((1, 6, size, TINY.channels) for size in (1, queries, 120))
 
 
+def test_trtexec_is_told_the_profile_and_runs_the_first_sample(dumped):
+    words = dict(word.removeprefix("--").split("=") for word in samples.flags(dumped, TINY))
+    told = {option: dict(one.split(":") for one in spec.split(",")) for option, spec in words.items()}
+    points, queries = len(feeds()["ranks_bev"]), feeds()["indexes"].shape[2]
+    sizes = [told[option]["ranks_bev"] for option in ("minShapes", "optShapes", "maxShapes", "shapes")]
+    assert sizes == ["1", f"{points - 5}", "2000", f"{points}"]
+    assert told["optShapes"]["indexes"] == f"1x6x{queries}" and told["shapes"].keys() == TINY.free_axes().keys()
+    assert told["loadInputs"] == {name: f"{dumped}/t0/{name}.dat" for name in TINY.input_shapes()}
+
+
 def test_samples_are_refused_by_the_file_at_fault(dumped, tmp_path):
     def refused(match, folder=dumped):
         with pytest.raises(BadInput, match=match):

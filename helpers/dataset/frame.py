@@ -115,15 +115,31 @@ def seconds_of_sequence(frame: Frame, before: Frame | None) -> float:
     return (frame.timestamp - _began[frame]) / 1e6
 
 
+def earlier(frame: Frame, previous: Frame | None) -> Frame | None:
+    """`previous` as the frame before `frame`; None where a sequence begins, as with another scene or a scene's first.
+
+    Raises BadInput for a frame of the same scene that is not an earlier one.
+    """
+    if previous is None or previous.scene != frame.scene or frame.index == 0:
+        return None
+    if previous.timestamp >= frame.timestamp:
+        found = f"{previous.token}, {(previous.timestamp - frame.timestamp) / 1e6:g} s later"
+        fix = "pass a scene's frames in their order, and None where a sequence begins anew"
+        raise BadInput(f"frame before {frame.token} of {frame.scene}", found, "an earlier frame", fix)
+    return previous
+
+
 @typed
 def stream(frames: Iterable[Frame], config: Any) -> Iterator[Step]:
     """The steps of `frames` in time order, read as they are asked for; a sequence begins with every scene.
 
     config: of a system; its `inputs(frame, previous)` makes the feeds, `previous` is None where a scene begins.
+
+    Raises BadInput for frames of a scene that are not in the order of time.
     """
     check_config(config, "inputs")
     previous = None
     for frame in frames:
-        first = previous is None or previous.scene != frame.scene
-        yield Step(config.inputs(frame, None if first else previous), first, frame)
+        previous = earlier(frame, previous)
+        yield Step(config.inputs(frame, previous), previous is None, frame)
         previous = frame

@@ -19,6 +19,8 @@ from helpers.repository import is_lfs_pointer
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+SAME = 1e-3  # of a number that a checkpoint states, in its unit and relative
+
 
 @typed
 def load_checkpoint(model: nn.Module, path: PathLike) -> nn.Module:
@@ -30,16 +32,28 @@ def load_checkpoint(model: nn.Module, path: PathLike) -> nn.Module:
 
     Raises:
         BadInput: a file that cannot be read or is a git-lfs pointer, or tensors that are missing, unexpected, of
-            another shape or kind of number, or not finite, all of them by name; or nothing but zeros.
+            another shape or kind of number, or not finite, all of them by name; nothing but zeros; or tensors that
+            state another configuration than the model's.
     """
+    import torch
+
     check_network(model)
     if any(tensor.is_meta for tensor in model.state_dict().values()):
         fix = "make it with helpers.models.create; skeleton gives names and shapes only"
         raise BadInput(type(model).__name__, "a network without storage, on the device meta", "one with storage", fix)
     fix = "take the checkpoint of this configuration; `python -m helpers models SYSTEM --keys` lists its tensors"
-    elsewhere = getattr(getattr(model, "config", None), "elsewhere", ())
+    elsewhere, stated = (getattr(getattr(model, "config", None), name, ()) for name in ("elsewhere", "stated"))
     state = {name: tensor for name, tensor in read_checkpoint(path).items() if not name.startswith(elsewhere)}
-    check_tensors(state, model.state_dict(), path, fix)
+    wanted = model.state_dict()
+    if prefix := _prefix(state, wanted):
+        fix = f"save the tensors under their names without {prefix!r}"
+    check_tensors(state, wanted, path, fix)
+    for name in stated:
+        if not torch.allclose(state[name].to(wanted[name]), wanted[name], rtol=SAME, atol=SAME):
+            found, expected = (
+                f"{[round(float(v), 4) for v in each.flatten()]}" for each in (state[name], wanted[name])
+            )
+            raise BadInput(f"{path}: {name}", found, f"{expected}, as the configuration of the model has it", fix)
     model.load_state_dict(state)
     return model
 
@@ -120,6 +134,13 @@ def _plain_names(path, state):
     return {short: next(iter(tensors.values())) for short, tensors in plain.items()}
 
 
+def _prefix(state, wanted):
+    """What stands before the names of all tensors of `state`, which are those of `wanted` without it; "" if not so."""
+    shorter = min(state, key=len, default="")
+    found = next((shorter.removesuffix(name) for name in wanted if shorter.endswith(f".{name}")), "")
+    return found if found and {name.removeprefix(found) for name in state} == wanted.keys() else ""
+
+
 def _problems(state, wanted):
     """What keeps `state` from being loaded, one entry per kind, naming the tensors."""
     import torch
@@ -138,16 +159,21 @@ def _problems(state, wanted):
         "wrong dtype": [
             f"{name} {dtype_of(state[name])} instead of {dtype_of(wanted[name])}"
             for name in shared
-            if state[name].is_floating_point() != wanted[name].is_floating_point()
+            if _kind(state[name]) != _kind(wanted[name])
         ],
         "sparse, quantized or without storage": special,
         "not finite": [name for name in fitting if not torch.isfinite(state[name].to(wanted[name].dtype)).all()],
+        "a variance below zero": [n for n in fitting if n.endswith("running_var") and (state[n].float() < 0).any()],
     }
     found = [f"{kind} ({len(names)}): {', '.join(names)}" for kind, names in kinds.items() if names]
     weights = [name for name in fitting if state[name].is_floating_point() and state[name].numel()]
     if not found and weights and not any(state[name].to(wanted[name].dtype).any() for name in weights):
         return [f"nothing but zeros in {len(weights)} tensors"]
     return found
+
+
+def _kind(tensor):
+    return tensor.is_floating_point(), tensor.is_complex()
 
 
 def _is_plain(tensor):

@@ -62,6 +62,7 @@ class Config:
         fp32_without_plugins: further such patterns where standard operators stand for the custom ones.
         unquantized: regular expressions of what is not quantized, matched from the beginning of a node's name.
         elsewhere: beginnings of names of a public checkpoint's tensors that belong to other networks.
+        stated: tensors of a checkpoint that state what the configuration does, which alone counts: they have to agree.
         table: output whose rows a language model reads in the place of a picture; "" where none does.
         padding: input with a free dimension -> the value that fills it up to a fixed size and changes no output.
         empty: input with rows -> what `helpers.graph.ends.with_rows` fills up.
@@ -81,6 +82,7 @@ class Config:
     fp32_without_plugins: ClassVar[tuple[str, ...]] = ()
     unquantized: ClassVar[tuple[str, ...]] = ()
     elsewhere: ClassVar[tuple[str, ...]] = ()
+    stated: ClassVar[tuple[str, ...]] = ()
     table: ClassVar[str] = ""
     padding: ClassVar[dict[str, int]] = {}
     empty: ClassVar[dict[str, Empty]] = {}

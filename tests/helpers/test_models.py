@@ -210,3 +210,21 @@ def test_what_a_checkpoint_claims_is_not_allocated(tmp_path, claim):
         assert tracemalloc.get_traced_memory()[1] < 2**26
     finally:
         tracemalloc.stop()
+
+
+def test_load_checkpoint_refuses_numbers_that_no_tensor_of_the_kind_holds(tmp_path):
+    state = network().state_dict()
+    state["img_backbone.bn1.running_var"] = -state["img_backbone.bn1.running_var"]
+    state["img_backbone.bn1.num_batches_tracked"] = torch.tensor(3 + 4j)  # of which a conversion drops a part
+    with pytest.raises(BadInput) as caught:
+        models.load_checkpoint(network(), stored(tmp_path, state))
+    assert "a variance below zero (1): img_backbone.bn1.running_var" in caught.value.found
+    assert "img_backbone.bn1.num_batches_tracked complex64 instead of int64" in caught.value.found
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.module.", "model.backbone."])
+def test_load_checkpoint_says_what_stands_before_every_name(tmp_path, prefix):
+    state = network().state_dict()
+    with pytest.raises(BadInput) as caught:
+        models.load_checkpoint(network(), stored(tmp_path, {prefix + name: state[name] for name in state}))
+    assert caught.value.fix.endswith(f"without {prefix.removeprefix('module.')!r}")

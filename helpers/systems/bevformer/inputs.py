@@ -6,6 +6,7 @@ import numpy as np
 
 from helpers.arguments import array, typed
 from helpers.dataset import Frame, preprocess
+from helpers.dataset.frame import earlier
 from helpers.errors import check_config
 from helpers.layers.pillars import pillars
 from helpers.systems.bevformer.projection import PROJECTED, project
@@ -25,7 +26,7 @@ def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.nd
     """
     check_config(config, "image_scale", "projection")
     scale = config.image_scale
-    before = previous if previous is not None and previous.scene == frame.scene else None
+    before = earlier(frame, previous)
     can_bus = frame.can_bus.copy()
     can_bus[:3] = can_bus[:3] - before.can_bus[:3] if before else 0
     can_bus[17] = can_bus[17] - before.can_bus[17] if before else 0

@@ -60,6 +60,7 @@ class Config(base.Config):
     fp32 = ("/depth_net/bn/*", "/backward_projection/*/depth_lookup/*", "/history_warp/*")
     # Reference points far outside a picture overflow in half precision; the plugin takes them in FP32.
     fp32_without_plugins = ("/backward_projection/*/attentions.1/MultiScaleDeformableAttnTRT2/*",)
+    stated = tuple(f"forward_projection.{name}" for name in ("dx", "bx", "nx"))  # cells, first center and extent
     # No such point; an interval without points; the first cell, which no camera's list has behind its first entry.
     padding: ClassVar = dict.fromkeys(RANKS, -1) | dict.fromkeys((*INTERVALS, *REBATCH), 0)
     # On the mini the depth network in INT8 costs ten points of mIoU. History and head have few operations for what they

@@ -8,6 +8,7 @@ from PIL import Image
 
 from helpers.arguments import typed
 from helpers.dataset import CAMERAS, Frame
+from helpers.dataset.frame import earlier
 from helpers.dataset.images import in_threads
 from helpers.errors import BadInput, check_config
 from helpers.systems.fbocc import geometry
@@ -21,13 +22,18 @@ def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.nd
 
     Args:
         frame: `helpers.dataset.Frame`.
-        previous: the frame before, or None; a sequence starts where its id is another one than this frame's.
+        previous: the frame before, or None; a frame of another scene counts as None.
+
+    Raises BadInput for a `previous` that is not the key frame before: the network counts frames, not seconds.
     """
     check_config(config, "image_scale", "key_sensor", "bev_size")
-    first = previous is None or sequence_id(previous) != sequence_id(frame)
-    motion = np.eye(4)
-    if previous is not None and not first:
-        motion = np.linalg.inv(previous.ego2global) @ frame.ego2global
+    before, motion = earlier(frame, previous), np.eye(4)
+    if before is not None:
+        if before.index != frame.index - 1:
+            found = f"key frame {before.index}, {before.token}"
+            fix = "pass every key frame, or None where a sequence begins anew"
+            raise BadInput(f"frame before key frame {frame.index} of {frame.scene}", found, frame.index - 1, fix)
+        motion = np.linalg.inv(before.ego2global) @ frame.ego2global
     cameras = cameras_of(frame, config)
     seen = geometry.projection(cameras, config)
     found = {
@@ -37,7 +43,7 @@ def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.nd
         "ref_2d": geometry.map_references(*config.bev_size),
         **seen,
         **geometry.gathering(seen["per_cam_mask_list"], config),
-        "start_of_sequence": np.array([first]),
+        "start_of_sequence": np.array([before is None]),
         "grid": geometry.history_grid(motion, config),
         "history_seq_ids": np.array([sequence_id(frame)], np.int32),
     }

@@ -8,6 +8,7 @@ from PIL import Image
 
 from helpers.arguments import typed
 from helpers.dataset import Frame, seconds_of_sequence
+from helpers.dataset.frame import earlier
 from helpers.dataset.images import in_threads
 from helpers.errors import BadInput, check_config
 
@@ -34,7 +35,7 @@ def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.nd
 def surroundings(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.ndarray]:
     """What `inputs` gives besides the pictures."""
     check_config(config, "image_scale", "image_size")
-    before = previous if previous is not None and previous.scene == frame.scene else None
+    before = earlier(frame, previous)
     pose = frame.ego2global
     found = {
         "img2lidars": np.linalg.inv(vehicle_to_picture(frame, config))[None],

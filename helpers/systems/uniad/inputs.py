@@ -6,6 +6,7 @@ import numpy as np
 
 from helpers.arguments import typed
 from helpers.dataset import Frame, preprocess, seconds_of_sequence
+from helpers.dataset.frame import earlier
 from helpers.errors import check_config
 
 COMMANDS = (1, 0, 2)  # left, right and straight on of a frame, as the network numbers them
@@ -32,7 +33,7 @@ def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.nd
 
 def told(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.ndarray]:
     """What `inputs` gives but for the pictures, which are not opened."""
-    before = previous if previous is not None and previous.scene == frame.scene else None
+    before = earlier(frame, previous)
     lidar2global, scale = frame.ego2global @ frame.lidar2ego, config.image_scale
     found = {
         "timestamp": [seconds_of_sequence(frame, before)],

@@ -13,6 +13,7 @@ import pytest
 from nuscenes.utils.geometry_utils import BoxVisibility, view_points
 from pyquaternion import Quaternion
 
+from helpers import models
 from helpers.boxes import project, transform, wrap
 from helpers.dataset import CAMERAS, CLASSES, can_bus_vector, open_dataset, stream
 from helpers.errors import BadInput
@@ -386,3 +387,20 @@ def test_a_scene_whose_name_no_file_can_have_is_named(root):
     replace(path, json.dumps(rows))
     with pytest.raises(BadInput, match=r"_pose\.json"):
         open_dataset(root, "v1.0-mini", "all")
+
+
+@pytest.mark.parametrize("system", ["bevformer", "fbocc", "omnidrive", "uniad"])
+def test_frames_that_are_not_in_the_order_of_time_are_refused(dataset, system):
+    """The motion between them would be that of a drive backwards, and the memory one of what is yet to come."""
+    config, frames = models.config(system, "mini"), [dataset[index] for index in range(3)]
+    for previous in (frames[2], frames[1]):
+        with pytest.raises(BadInput, match=f"frame before {frames[1].token} of {frames[1].scene}\n.*{previous.token}"):
+            config.inputs(frames[1], previous)
+    again = [step.first for step in stream(frames * 2, SimpleNamespace(inputs=lambda frame, previous: {}))]
+    assert again == [True, False, False] * 2  # a scene may be driven again
+
+
+def test_fbocc_takes_no_previous_frame_but_the_one_before(dataset):
+    """It is told in frames, not in seconds, how old a volume is."""
+    with pytest.raises(BadInput, match=r"frame before key frame 2 .*\n.*key frame 0"):
+        models.config("fbocc", "mini").inputs(dataset[2], dataset[0])

@@ -25,7 +25,8 @@ class Split:
 
     def __getitem__(self, i):
         token = self.tokens[i]
-        return SimpleNamespace(token=token, scene=token.rpartition("-")[0], number=i)
+        scene, _, index = token.rpartition("-")
+        return SimpleNamespace(token=token, scene=scene, index=int(index), timestamp=i, number=i)
 
 
 class Config:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from data_scripts.train.fbocc.frames import collate
 from helpers import models
+from helpers.errors import BadInput
 from helpers.systems.fbocc.backward import DepthLookup
 from helpers.systems.fbocc.config import CONFIGS
 from tests.helpers.systems.fbocc.tiny import TINY, feeds, network, states, tensors
@@ -239,3 +240,16 @@ def test_decode_interpolates_as_torch_and_turns_rows_to_x(shape):
     expected = full[0, 1:].argmax(0).transpose(0, 1).numpy()
     labels = TINY.decode({"pred_occupancy": logits})
     assert labels.dtype == np.uint8 and (labels == expected).all()
+
+
+@pytest.mark.parametrize(("name", "change"), [("dx", 2.0), ("bx", 0.9), ("nx", 1.28)])
+def test_a_checkpoint_of_another_volume_is_refused(tmp_path, name, change):
+    """Its weights have the same shapes, and the network reads none of the three: they say what it was trained on."""
+    model, key = network(), f"forward_projection.{name}"
+    for factor, fits in ((1 + 1e-6, True), (change, False)):
+        torch.save(model.state_dict() | {key: model.state_dict()[key] * factor}, tmp_path / "other.pth")
+        if fits:
+            models.load_checkpoint(network(), tmp_path / "other.pth")
+            continue
+        with pytest.raises(BadInput, match=rf"{key}\n.*\n.*as the configuration of the model has it"):
+            models.load_checkpoint(network(), tmp_path / "other.pth")

@@ -163,9 +163,8 @@ class Config:
         for name in self.padding.keys() & filled.keys():
             array, kept = np.asarray(filled[name]), free.get(name, {})
             if array.ndim != len(shapes[name]):
-                raise BadInput(
-                    f"input {name}", f"shape {array.shape}", f"{len(shapes[name])} axes", "pass such an array"
-                )
+                expected = f"{len(shapes[name])} axes"
+                raise BadInput(f"input {name}", f"shape {array.shape}", expected, "pass such an array")
             room = [0 if axis in kept else size - array.shape[axis] for axis, size in enumerate(shapes[name])]
             if min(room) < 0:
                 fix = "fix a larger size: config.fixed(sizes)"
@@ -220,9 +219,8 @@ class Config:
         Raises:
             BadInput: nothing is to be chosen among what this system decodes.
         """
-        raise BadInput(
-            f"config {self.name!r}", "no boxes to choose", "a system whose outputs are boxes", "leave it out"
-        )
+        expected = "a system whose outputs are boxes"
+        raise BadInput(f"config {self.name!r}", "no boxes to choose", expected, "leave it out")
 
     def full(self, body: Any, inside: Mapping[str, str]) -> dict[str, str]:
         """Nodes that make every output with rows of those of its rows that are full, and what counts them anew.

@@ -30,9 +30,9 @@ def inputs(frame: Frame, previous: Frame | None, config: Any) -> dict[str, np.nd
     before, motion = earlier(frame, previous), np.eye(4)
     if before is not None:
         if before.index != frame.index - 1:
-            found = f"key frame {before.index}, {before.token}"
+            where, told = f"frame before key frame {frame.index} of {frame.scene}", f"{before.index}, {before.token}"
             fix = "pass every key frame, or None where a sequence begins anew"
-            raise BadInput(f"frame before key frame {frame.index} of {frame.scene}", found, frame.index - 1, fix)
+            raise BadInput(where, f"key frame {told}", f"key frame {frame.index - 1}", fix)
         motion = np.linalg.inv(before.ego2global) @ frame.ego2global
     cameras = cameras_of(frame, config)
     seen = geometry.projection(cameras, config)

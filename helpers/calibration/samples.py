@@ -1,7 +1,8 @@
 """Raw samples: what a network takes on real frames, a folder per frame and in it one file `INPUT.dat` per input.
 
 Such a file holds the bytes of an array in C order and nothing else, as trtexec's `--loadInputs` takes it. The sizes of
-the free dimensions follow from the lengths of the files; `shapes.json` says all shapes, and is not needed.
+the free dimensions follow from the lengths of the files; `shapes.json` says all shapes, and is not needed, but where it
+is it has to agree.
 """
 
 import itertools
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from helpers.errors import BadInput, check_config
-from helpers.files import PathLike, as_path, atomic, check_target, found_at
+from helpers.files import PathLike, as_path, atomic, check_target, found_at, read_json
 from helpers.sequence import Step
 
 Shapes = dict[str, tuple[int, ...]]
@@ -79,7 +80,8 @@ def read_shapes(folder: PathLike, config: Any) -> dict[Path, Shapes]:
 
     Raises:
         BadInput: no samples; a file that is absent, or whose length fits no shape; inputs that should agree in a free
-            dimension and do not; a size outside of what the configuration states.
+            dimension and do not; a size outside of what the configuration states; a `shapes.json` that says otherwise;
+            bytes that are plainly of another type, or numbers that are not finite.
     """
     check_config(config, "input_shapes", "input_types", "free_axes", "states")
     folder = as_path(folder)
@@ -94,7 +96,7 @@ def read_shapes(folder: PathLike, config: Any) -> dict[Path, Shapes]:
 
 def _shapes(folder, config):
     types, free, sizes = config.input_types(), config.free_axes(), {}
-    found = {}
+    found, stated = {}, _stated(folder)
     for name, shape in config.input_shapes().items():
         path = folder / f"{name}{SUFFIX}"
         if name in config.states and not path.exists():
@@ -104,7 +106,36 @@ def _shapes(folder, config):
         found[name] = _shape(path, shape, types[name], free.get(name, {}))
         for axis, dimension in free.get(name, {}).items():
             _check_size(path, dimension, found[name][axis], sizes.setdefault(dimension.name, found[name][axis]))
+        here = {"dtype": types[name].name, "shape": [*found[name]]}
+        if stated.get(name, here) != here:
+            raise BadInput(
+                folder / STATED, f"{name}: {stated[name]}", f"{here}, as the file of the input has it", REMAKE
+            )
+        if name not in config.states:
+            _check_values(path, np.fromfile(path, types[name].newbyteorder("<")))
     return found
+
+
+def _stated(folder):
+    path, fix = folder / STATED, "remove the file, or write the samples again"
+    stated = read_json(path, "shapes by name, in JSON", fix) if path.exists() else {}
+    if not isinstance(stated, dict):
+        raise BadInput(path, f"a {type(stated).__name__}", "a table of shapes by name", fix)
+    return stated
+
+
+def _check_values(path, array):
+    """BadInput for numbers that are not finite, truths that are neither 0 nor 1, and 64-bit numbers taken for 32."""
+    found = None
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        found = "numbers that are NaN or infinite"
+    elif array.dtype.kind == "b" and array.view(np.uint8).max(initial=0) > 1:
+        found = "bytes that are neither 0 nor 1"
+    elif array.dtype == np.int32 and array.size % 2 == 0 and array.any():
+        low, high = array[::2], array[1::2]
+        found = "64-bit numbers" if array.size > 2 and np.array_equal(high, low >> 31) else None
+    if found:
+        raise BadInput(path, found, f"{array.dtype} as the configuration has it", REMAKE)
 
 
 def _shape(path, shape, dtype, free):

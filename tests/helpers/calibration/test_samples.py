@@ -9,6 +9,7 @@ import pytest
 from helpers.calibration import samples
 from helpers.errors import BadInput
 from helpers.sequence import Step
+from helpers.systems.fbocc.config import INTERVALS, RANKS
 from tests.helpers.systems.fbocc.tiny import TINY, feeds
 
 
@@ -85,6 +86,42 @@ def test_samples_are_refused_by_the_file_at_fault(dumped, tmp_path):
     refused("intervals = 901\n.*intervals from 1 to 900")
     (dumped / "t5/imgs.dat").unlink()
     refused("imgs.dat\n.*no such file")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "match"),
+    [
+        ("ranks_bev", lambda array: array[: len(array) // 2].astype(np.int64), "64-bit numbers"),
+        ("interval_lengths", lambda array: array[: len(array) // 2].astype(np.int64), "64-bit numbers"),
+        ("imgs", lambda array: np.where(array == array.max(), np.nan, array), "NaN or infinite"),
+        ("start_of_sequence", lambda array: np.array([7], np.uint8), "neither 0 nor 1"),
+    ],
+)
+def test_bytes_of_another_type_are_refused(dumped, name, damage, match):
+    """Ranks in 64 bits have a length that fits, of twice as many points."""
+    names = next((group for group in (RANKS, INTERVALS) if name in group), (name,))
+    for each in names:
+        path = dumped / f"t5/{each}.dat"
+        array = np.fromfile(path, TINY.input_types()[each])
+        found = damage(array)
+        path.write_bytes((found if found.dtype.kind in "iu" else found.astype(array.dtype)).tobytes())
+    (dumped / "t5/shapes.json").unlink()
+    with pytest.raises(BadInput, match=f"{names[0]}\\.dat\n.*{match}"):
+        samples.read_shapes(dumped, TINY)
+
+
+@pytest.mark.parametrize("key", ["dtype", "shape"])
+def test_shapes_that_are_stated_have_to_agree(dumped, key):
+    path = dumped / "t7/shapes.json"
+    stated = json.loads(path.read_text())
+    stated["grid"][key] = {"dtype": "float16", "shape": [1, 2]}[key]
+    path.write_text(json.dumps(stated))
+    with pytest.raises(BadInput, match=r"shapes\.json\n.*grid: {.*\n.*as the file of the input has it"):
+        samples.read_shapes(dumped, TINY)
+    for text in ("{", "[]"):
+        path.write_text(text)
+        with pytest.raises(BadInput, match=r"shapes\.json\n[\s\S]*remove the file"):
+            samples.read_shapes(dumped, TINY)
 
 
 def test_a_dump_is_whole_or_absent_and_replaces_nothing(tmp_path):

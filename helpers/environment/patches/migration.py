@@ -4,9 +4,11 @@ The plugin is written for `IPluginV2DynamicExt`; the patch `rotate-plugin-v3` po
 adapter needs TensorRT's and CUDA's headers, but no library and no GPU.
 """
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from helpers.arguments import typed
 from helpers.environment.patches import PATCHES, manifest
 from helpers.errors import BadInput
 from helpers.files import ROOT, PathLike, as_path
+from helpers.ops.compiler import WHEELS
 
 PATCH = "rotate-plugin-v3"
 FOLDER = "plugins/migration"
@@ -35,11 +38,18 @@ def changes(patches: PathLike = PATCHES) -> list[dict[str, str]]:
 
 
 def find_headers() -> tuple[Path | None, Path | None]:
-    """(TensorRT's include folder, CUDA's), each None where it is not in its usual places."""
-    found = [Path(path) for path in TENSORRT if Path(path, "NvInferVersion.h").is_file()]
-    cuda = [*CUDA, *sorted(map(str, Path("/usr/local").glob("cuda-*/include")), reverse=True)]
-    runtime = [Path(path) for path in cuda if Path(path, "cuda_runtime_api.h").is_file()]
-    return found[0] if found else None, runtime[0] if runtime else None
+    """(TensorRT's include folder, CUDA's): those of TENSORRT_INCLUDE and CUDA_HOME, or of the usual places, or None."""
+    homes = [f"{home}/include" for home in (os.environ.get("CUDA_HOME"),) if home]
+    homes += [*CUDA, *sorted(map(str, Path("/usr/local").glob("cuda-*/include")), reverse=True)]
+    homes += [f"{folder}/{WHEELS}/include" for folder in sys.path if folder]
+    return (
+        _holding("NvInferVersion.h", [os.environ.get("TENSORRT_INCLUDE") or "", *TENSORRT]),
+        _holding("cuda_runtime_api.h", homes),
+    )
+
+
+def _holding(name, folders):
+    return next((Path(folder) for folder in folders if folder and Path(folder, name).is_file()), None)
 
 
 def headers_version(headers: PathLike) -> tuple[int, ...]:
@@ -78,10 +88,9 @@ def compile_check(
     headers, cuda_headers = headers or found, cuda_headers or cuda
     if headers is None or cuda_headers is None:
         missing = "NvInfer.h" if headers is None else "cuda_runtime_api.h"
-        fix = f"on a machine with TensorRT's development package, or give the folder of {missing}"
-        raise BadInput(
-            "compile_check", f"{missing} is in none of the usual places", "TensorRT's and CUDA's headers", fix
-        )
+        fix = f"set TENSORRT_INCLUDE to the folder of {missing}" if headers is None else "make setup"
+        absent = f"{missing} is in none of the usual places"
+        raise BadInput("compile_check", absent, "TensorRT's and CUDA's headers", fix)
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         raise BadInput("compile_check", "no g++ or clang++", "a C++17 compiler", "apt-get install g++")

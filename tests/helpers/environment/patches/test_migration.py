@@ -95,9 +95,26 @@ def test_every_change_is_explained(copy):
 
 def test_without_headers_it_says_so(monkeypatch):
     monkeypatch.setattr(migration, "TENSORRT", ())
+    monkeypatch.delenv("TENSORRT_INCLUDE", raising=False)
     assert migration.find_headers()[0] is None
-    with pytest.raises(BadInput, match=r"NvInfer\.h"):
+    with pytest.raises(BadInput, match=r"TENSORRT_INCLUDE to the folder of NvInfer\.h"):
         migration.compile_check()
+
+
+def test_headers_that_are_named_come_first_and_the_packages_have_those_of_cuda(tmp_path, monkeypatch):
+    (tmp_path / "NvInferVersion.h").write_text("")
+    (tmp_path / f"{migration.WHEELS}/include").mkdir(parents=True)
+    (tmp_path / f"{migration.WHEELS}/include/cuda_runtime_api.h").write_text("")
+    monkeypatch.setattr(migration, "TENSORRT", ("/usr/include",))
+    monkeypatch.setattr(migration, "CUDA", ())
+    monkeypatch.setattr(migration.Path, "glob", lambda folder, pattern: ())
+    monkeypatch.setattr(migration.sys, "path", [str(tmp_path)])
+    monkeypatch.setenv("TENSORRT_INCLUDE", str(tmp_path))
+    monkeypatch.setenv("CUDA_HOME", "")
+    assert migration.find_headers() == (tmp_path, tmp_path / f"{migration.WHEELS}/include")
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / migration.WHEELS))
+    monkeypatch.setattr(migration.sys, "path", [])
+    assert migration.find_headers()[1] == tmp_path / f"{migration.WHEELS}/include"
 
 
 @pytest.mark.parametrize("names", ["NV_TENSORRT_{}", "TRT_{}_ENTERPRISE"])

@@ -3,7 +3,7 @@
 A *custom* node is one that no ONNX schema defines. It is *defined* when the model carries a local function of its
 domain and name, and *known* when it is defined, or an operator of this project, or ONNX Runtime's own.
 
-An operator of this project is a module of this package with `OP_TYPE`, `INPUTS`, `OUTPUTS` and `ATTRIBUTES` by name,
+An operator of this project is a module of this package with `OP_TYPE`, `INPUTS`, `OUTPUTS` by name, `ATTRIBUTES`,
 `VARIANT` and `variants(model, nodes)`: what all nodes of a model have to agree in, for they share one definition, and
 what they have; `define(body, variant)`, which adds the definition to a `Body`; and `flops(node, input_shapes,
 output_shape)`, of the first output.
@@ -30,7 +30,7 @@ from helpers.graph.functions import (
     rotate,
 )
 from helpers.graph.functions.body import Body
-from helpers.graph.walk import STANDARD, all_nodes, copy, opset
+from helpers.graph.walk import STANDARD, all_nodes, attributes, copy, opset
 
 Definitions: TypeAlias = dict[tuple[str, str], onnx.FunctionProto]
 DOMAIN = "trt.plugins"
@@ -100,7 +100,8 @@ def attach_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """Add to `model` the definition of every `trt.plugins` node that lacks one; returns the model.
 
     Raises:
-        BadInput: an unknown operator of the domain, nodes that disagree where their one definition has to fit all (the
+        BadInput: an unknown operator of the domain, a node without one of its inputs or with an attribute that nothing
+            implements, nodes that disagree where their one definition has to fit all (the
             number of levels of attention, the interpolation of a rotation), or an opset before 16 (GridSample).
     """
     nodes: dict[str, list] = {}
@@ -123,6 +124,8 @@ def _function(model, op_type, nodes):
         fix = "run the model with the plugin that implements the operator"
         raise BadInput(where, "no definition in standard operators", " or ".join(FUNCTIONS), fix)
     operator = FUNCTIONS[op_type]
+    for node in nodes:
+        _check(node, operator)
     found = operator.variants(model, nodes)
     if len(found) != 1 or None in found:
         expected = f"the same {operator.VARIANT} in all nodes, known before the run"
@@ -131,4 +134,18 @@ def _function(model, op_type, nodes):
     body = Body(opset(model))
     operator.define(body, next(iter(found)))
     names, imports = (operator.INPUTS, operator.OUTPUTS), [helper.make_opsetid("", body.opset)]
-    return helper.make_function(DOMAIN, op_type, *names, body.nodes, imports, operator.ATTRIBUTES)
+    return helper.make_function(DOMAIN, op_type, *names, body.nodes, imports, list(operator.ATTRIBUTES))
+
+
+def _check(node, operator):
+    """BadInput unless a node has what the plugin library asks of it too: all inputs, and attributes in their ranges."""
+    where, fix = f"{node.op_type} {node.name or node.output[0]}", "export the node again: see helpers.ops"
+    if len(node.input) != len(operator.INPUTS) or not all(node.input):
+        raise BadInput(where, f"inputs {list(node.input)}", ", ".join(operator.INPUTS), fix)
+    given = attributes(node)
+    taken = {attribute.name for attribute in node.attribute if attribute.ref_attr_name}  # of the function around it
+    for name, allowed in operator.ATTRIBUTES.items():
+        if name not in taken and not allowed.takes(given.get(name)):
+            kind = "a whole number" if isinstance(allowed.least, int) else "a number"
+            expected = f"{kind} from {allowed.least:g} to {allowed.most:g}"
+            raise BadInput(where, f"{name} {given.get(name)!r}", expected, fix)

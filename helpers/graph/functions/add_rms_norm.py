@@ -1,16 +1,17 @@
 """Sum and root-mean-square norm in standard operators; `helpers.ops.add_rms_norm` says what it computes."""
 
+import math
 from collections.abc import Sequence
 from math import prod
 
 import onnx
 
-from helpers.graph.functions.body import Body
+from helpers.graph.functions.body import Attribute, Body
 
 OP_TYPE = "AddRmsNormTRT2"
 INPUTS = ("x", "residual", "weight")
 OUTPUTS = ("output", "total")
-ATTRIBUTES = ("epsilon",)
+ATTRIBUTES = {"epsilon": Attribute(0.0, math.inf)}
 VARIANT = "axis"
 
 

@@ -13,13 +13,17 @@ from math import prod
 
 import onnx
 
-from helpers.graph.functions.body import Body
+from helpers.graph.functions.body import MOST, Attribute, Body
 from helpers.graph.walk import attributes, inputs
 
 OP_TYPE = "BEVPoolV2TRT2"
 INPUTS = ("depth", "feat", "ranks_depth", "ranks_feat", "ranks_bev", "interval_starts", "interval_lengths")
 OUTPUTS = ("output",)
-ATTRIBUTES = ("out_depth", "out_height", "out_width")
+ATTRIBUTES = {
+    "out_depth": Attribute(1, MOST, optional=True),
+    "out_height": Attribute(1, MOST),
+    "out_width": Attribute(1, MOST),
+}
 VARIANT = "size of the grid"
 LEVELS = 8  # of the published plugin for volumes, which has no attribute for them
 BLOCK = 32

@@ -2,9 +2,25 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from onnx import NodeProto, TensorProto, helper
+
+MOST = 2**31 - 1
+
+
+class Attribute(NamedTuple):
+    """What an attribute of an operator may be: a number from least to most, a whole one where `least` is; or absent."""
+
+    least: float
+    most: float
+    optional: bool = False
+
+    def takes(self, value: Any) -> bool:
+        """Whether a node may have the value, None for an attribute that it lacks."""
+        if value is None:
+            return self.optional
+        return type(value) is type(self.least) and self.least <= value <= self.most
 
 
 class Body:

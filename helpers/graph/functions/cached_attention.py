@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import onnx
 from onnx import TensorProto
 
-from helpers.graph.functions.body import Body
+from helpers.graph.functions.body import Attribute, Body
 
 OP_TYPE = "CachedAttentionTRT2"
 INPUTS = ("qkv", "lengths", "rotation", "past_key", "past_value")
 OUTPUTS = ("output", "present_key", "present_value")
-ATTRIBUTES: tuple[str, ...] = ()
+ATTRIBUTES: dict[str, Attribute] = {}
 VARIANT = "layout"
 
 

@@ -8,13 +8,13 @@ from math import prod
 
 import onnx
 
-from helpers.graph.functions.body import Body
+from helpers.graph.functions.body import Attribute, Body
 from helpers.graph.walk import attributes
 
 OP_TYPE = "GridSampler3DTRT2"
 INPUTS = ("input", "grid")
 OUTPUTS = ("output",)
-ATTRIBUTES = ("interpolation_mode", "padding_mode", "align_corners")
+ATTRIBUTES = dict.fromkeys(("interpolation_mode", "padding_mode", "align_corners"), Attribute(0, 1, optional=True))
 VARIANT = "interpolation_mode, padding_mode, align_corners"
 TRILINEAR, NEAREST = 0, 1
 ZEROS, BORDER = 0, 1

@@ -6,12 +6,12 @@ from math import prod
 
 import onnx
 
-from helpers.graph.functions.body import Body
+from helpers.graph.functions.body import Attribute, Body
 
 OP_TYPE = "InverseTRT2"
 INPUTS = ("matrix",)
 OUTPUTS = ("output",)
-ATTRIBUTES: tuple[str, ...] = ()
+ATTRIBUTES: dict[str, Attribute] = {}
 VARIANT = "size"
 SIZE = 3
 # Of the adjugate, row by row: entry = first * second - third * fourth, numbers of the matrix's own entries.

@@ -5,12 +5,12 @@ from math import prod
 
 import onnx
 
-from helpers.graph.functions.body import Body
+from helpers.graph.functions.body import Attribute, Body
 
 OP_TYPE = "MatVecTRT2"
 INPUTS = ("x", "weight")
 OUTPUTS = ("output",)
-ATTRIBUTES = ("gated",)
+ATTRIBUTES = {"gated": Attribute(0, 1)}
 VARIANT = "layout"
 
 

@@ -6,12 +6,12 @@ from math import prod
 import onnx
 
 from helpers.graph.functions import matvec
-from helpers.graph.functions.body import Body
+from helpers.graph.functions.body import Attribute, Body
 
 OP_TYPE = "MatVecInt4TRT2"
 INPUTS = ("x", "weight", "scale")
 OUTPUTS = ("output",)
-ATTRIBUTES = ("gated",)
+ATTRIBUTES = {"gated": Attribute(0, 1)}
 VARIANT = matvec.VARIANT
 variants = matvec.variants
 IN_WORD = 8

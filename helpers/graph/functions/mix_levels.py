@@ -5,13 +5,13 @@ from math import prod
 
 import onnx
 
-from helpers.graph.functions.body import Body
+from helpers.graph.functions.body import Attribute, Body
 
 OP_TYPE = "MixLevelsTRT2"
 LEVELS = ("level_1", "level_2", "level_3")
 INPUTS = ("fine", "shares", *LEVELS)
 OUTPUTS = ("output",)
-ATTRIBUTES: tuple[str, ...] = ()
+ATTRIBUTES: dict[str, Attribute] = {}
 VARIANT = "number of levels"
 SPACE = 2  # of [B, C, D, H, W], the first axis that is resized
 

@@ -5,13 +5,13 @@ from math import prod
 
 import onnx
 
-from helpers.graph.functions.body import Body
+from helpers.graph.functions.body import Attribute, Body
 from helpers.graph.walk import attributes, inputs
 
 OP_TYPE = "MultiScaleDeformableAttnTRT2"
 INPUTS = ("value", "value_spatial_shapes", "reference_points", "sampling_offsets", "attention_weights")
 OUTPUTS = ("output",)
-ATTRIBUTES = ()
+ATTRIBUTES: dict[str, Attribute] = {}
 VARIANT = "number of levels"
 
 

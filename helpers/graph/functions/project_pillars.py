@@ -5,13 +5,13 @@ from math import prod
 
 import onnx
 
-from helpers.graph.functions.body import Body
+from helpers.graph.functions.body import MOST, Attribute, Body
 from helpers.graph.walk import attributes
 
 OP_TYPE = "ProjectPillarsTRT2"
 INPUTS = ("lidar2img", "points")
 OUTPUTS = ("references", "mask")
-ATTRIBUTES = ("image_height", "image_width")
+ATTRIBUTES = dict.fromkeys(("image_height", "image_width"), Attribute(1, MOST))
 VARIANT = "image_height, image_width"
 NEAREST_DEPTH, FEWEST = 1e-5, 1e-4  # of a point in front of a camera; of cameras that a weight is divided by
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import onnx
 
-from helpers.graph.functions.body import Body
+from helpers.graph.functions.body import Attribute, Body
 from helpers.graph.walk import attributes
 
 OP_TYPE = "RotateTRT2"
 INPUTS = ("image", "angle", "center")
 OUTPUTS = ("output",)
-ATTRIBUTES = ("interpolation",)
+ATTRIBUTES = {"interpolation": Attribute(0, 1, optional=True)}
 VARIANT = "interpolation"
 BILINEAR, NEAREST = 0, 1
 

@@ -15,7 +15,7 @@ from onnx import helper
 from helpers import export, graph
 from helpers.errors import BadInput
 from helpers.graph.functions import FUNCTIONS, attach_functions, check_known
-from helpers.graph.functions.body import Body
+from helpers.graph.functions.body import Attribute, Body
 from helpers.graph.session import open_session
 from helpers.graph.walk import attributes
 from helpers.ops.ms_deform_attn import ms_deform_attn
@@ -148,7 +148,7 @@ def test_an_operator_more_is_a_module_in_the_table(monkeypatch, tmp_path):
         OP_TYPE="PowerTRT",
         INPUTS=("x",),
         OUTPUTS=("output",),
-        ATTRIBUTES=("power",),
+        ATTRIBUTES={"power": Attribute(1, 9)},
         VARIANT="power",
         variants=lambda model, nodes: {attributes(node)["power"] for node in nodes},
         define=define,
@@ -194,3 +194,27 @@ def test_sampling_is_named_as_the_opset_has_it(opset, linear):
     body.grid_sample("image", "grid")
     body.grid_sample("image", "grid", nearest=True)
     assert [attributes(node)["mode"] for node in body.nodes] == [linear, b"nearest"]
+
+
+@pytest.mark.parametrize(
+    ("op_type", "given", "inputs", "found"),
+    [
+        ("RotateTRT2", {"interpolation": 7}, 3, "interpolation 7"),
+        ("RotateTRT", {"interpolation": 1.0}, 3, r"interpolation 1\.0"),
+        ("RotateTRT2", {"interpolation": "bilinear"}, 3, "interpolation b'bilinear'"),
+        ("RotateTRT2", {}, 2, "inputs"),
+        ("GridSampler3DTRT2", {"padding_mode": -1}, 2, "padding_mode -1"),
+        ("GridSampler3DTRT2", {"align_corners": [1]}, 2, "align_corners"),
+        ("BEVPoolV2TRT2", {"out_width": 4}, 7, "out_height None"),
+        ("BEVPoolV2TRT2", {"out_depth": -1, "out_height": 3, "out_width": 4}, 7, "out_depth -1"),
+        ("MatVecTRT2", {"gated": 7}, 2, "gated 7"),
+        ("AddRmsNormTRT2", {"epsilon": -1.0}, 3, "epsilon -1"),
+        ("ProjectPillarsTRT2", {"image_height": 4}, 2, "image_width None"),
+    ],
+)
+def test_nodes_that_the_plugins_refuse_get_no_definition_either(op_type, given, inputs, found):
+    """ONNX Runtime would run some of them, as something else than what they say."""
+    names = [f"x{position}" for position in range(inputs)]
+    node = helper.make_node(op_type, names, ["y"], "mine", domain=graph.DOMAIN, **given)
+    with pytest.raises(BadInput, match=f"{op_type} mine\n  found:    {found}"):
+        attach_functions(builders.model([node], {name: [1] for name in names}, {"y": [1]}))

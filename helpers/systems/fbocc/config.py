@@ -56,7 +56,7 @@ class Config(base.Config):
     states: ClassVar = {"history_bev": "output_history_bev", "history_sweep_time": "output_history_sweep_time"}
     decoded = ("pred_occupancy",)
     task = "occupancy"
-    # Positions in pictures and in the volume, and sums of tens of metres, need more than eleven bits.
+    # Positions in pictures and in the volume, and sums of tens of meters, need more than eleven bits.
     fp32 = ("/depth_net/bn/*", "/backward_projection/*/depth_lookup/*", "/history_warp/*")
     # Reference points far outside a picture overflow in half precision; the plugin takes them in FP32.
     fp32_without_plugins = ("/backward_projection/*/attentions.1/MultiScaleDeformableAttnTRT2/*",)

@@ -176,7 +176,7 @@ def test_postprocess_moves_custom_nodes_and_fills_shapes(postprocessed):
 
 
 def test_postprocess_makes_onnxruntime_run_it(postprocessed):
-    """With angle 0, weights equal and offsets 0 at a cell's centre, MSDA reads that cell."""
+    """With angle 0, weights equal and offsets 0 at a cell's center, MSDA reads that cell."""
     _, made = postprocessed
     value = np.random.default_rng(3).normal(size=(N * D, S, M)).astype(np.float32)
     points = np.full((N, Q, 1, 2), [1.5 / 4, 2.5 / 3], np.float32)  # column 1 of 4, row 2 of 3

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import evaluate, frames, paths, prepare
-from benchmarks.markings import AWAY, Markings
+from benchmarks.markings import AWAY, QUANTIZED, Markings
 from benchmarks.planned import FAR, FORMS, ROWS, SAMPLED, text
 from helpers import graph, planner
 from helpers.dataset import open_dataset
@@ -80,7 +80,7 @@ class Accuracy:
 
     def _graph(self, name):
         """The graph of a row, with its marks as Casts."""
-        whole = self.markings.quantized() if name == "mixed_int8" else self.source
+        whole = self.markings.quantized(name) if name in QUANTIZED else self.source
         if name == "fp32":
             return whole
         return graph.save(marking.by_casts(graph.load(whole), self._marks(name)), self.folder / f"{name}.onnx")

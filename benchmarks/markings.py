@@ -12,7 +12,10 @@ from helpers.precision import marking, mixed
 TOLERANCE = 1e-2  # of the search: root mean square of an output's error over that of the output
 SEARCHED, CALIBRATED = 3, 8  # frames of training scenes: what is scored is looked at by neither
 AWAY = 2000.0  # m from the origin of a map, in x and y
-SMOOTH = 0.5  # alpha of SmoothQuant
+QUANTIZED = {  # rows of the published rule with eight bits in the backbone on top: mode, further options of quantize
+    "mixed_int8": ("int8", {"linears": True, "smooth": 0.5}),  # smooth: alpha of SmoothQuant
+    "mixed_fp8": ("fp8", {"exclude_op_types": ()}),  # every product of matrices, those of attention too
+}
 
 
 class Markings:
@@ -28,7 +31,7 @@ class Markings:
 
     def of(self, name, kept=None):
         """The marks of a row; `kept` are the parts that the search left in FP32."""
-        if name in ("mixed", "mixed_int8"):
+        if name in ("mixed", *QUANTIZED):
             return self.system.rule
         nodes = marking.parts_of(graph.load(self.source), self.system.parts)
         others = [part for part in nodes if part not in self.system.on_the_map]
@@ -69,14 +72,15 @@ class Markings:
             found[part_of[layer["node"]]] += layer["flops"]
         return {part: flops / sum(found.values()) for part, flops in found.items()}
 
-    def quantized(self):
-        """The graph with Q/DQ nodes in the backbone, its Linears smoothed; ranges from training scenes."""
+    def quantized(self, name):
+        """The graph of one of `QUANTIZED`, with Q/DQ nodes in the backbone; ranges from training scenes."""
         chosen = [frame for frame in self._training() if frame.index < 2][:CALIBRATED]
-        samples, out = self.folder / "calibration.npz", self.folder / "qdq.onnx"
+        samples, out = self.folder / "calibration.npz", self.folder / f"{name}_qdq.onnx"
+        mode, further = QUANTIZED[name]
         with engine.load(self.source, "onnxruntime") as network:
             calibration.collect(network.run, stream(chosen, self.config), samples, self.config)
-        options = quantize.Options(exclude_nodes=self.config.unquantized, linears=True, smooth=SMOOTH)
-        return quantize.quantize(self.source, out, "int8", "max", samples, options)
+        options = quantize.Options(exclude_nodes=self.config.unquantized, **further)
+        return quantize.quantize(self.source, out, mode, "max", samples, options)
 
     def _training(self):
         return open_dataset(self.data, "v1.0-mini", "mini_train")

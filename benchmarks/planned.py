@@ -9,6 +9,7 @@ ROWS = {  # the vision part: with which language models
     "mixed": FORMS,
     "smallest": FORMS,
     "mixed_int8": FORMS,
+    "mixed_fp8": FORMS,
     "fp16": FORMS,
     "memory_fp16": FORMS[:1],
     f"fp32{FAR}": FORMS[:1],

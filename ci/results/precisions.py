@@ -17,6 +17,8 @@ ROWS = (  # vision part, language model, the end of the record's name
     (SMALLEST, "W4A16", "smallest-w4a16"),
     ("backbone INT8 and FP16, the rest FP32", "FP16", "mixed-int8-fp16"),
     ("backbone INT8 and FP16, the rest FP32", "W4A16", "mixed-int8-w4a16"),
+    ("backbone FP8 and FP16, the rest FP32", "FP16", "mixed-fp8-fp16"),
+    ("backbone FP8 and FP16, the rest FP32", "W4A16", "mixed-fp8-w4a16"),
     ("everything FP16: the control that must fail", "", "fp16"),
     ("memory and poses FP16", "FP16", "memory-fp16-fp16"),
     ("FP32, map origin 2 km away", "FP16", "fp32-far-fp16"),

@@ -1,6 +1,9 @@
 """The table of precisions: a small OmniDrive through every way of the stage, its records, and what is not finite."""
 
+import re
+
 import numpy as np
+import onnx
 import pytest
 from safetensors.torch import save_file
 
@@ -8,7 +11,7 @@ from benchmarks import __main__ as program
 from benchmarks import accuracy, markings, planned, report
 from benchmarks.session import Session
 from benchmarks.systems import SYSTEMS
-from helpers import dataset, models, records
+from helpers import dataset, graph, models, records
 from helpers.dataset.questions import planning_answer
 from helpers.errors import BadInput
 from helpers.llm.tokenizer import Tokenizer
@@ -113,3 +116,20 @@ def test_other_systems_have_no_such_rows_and_all_leaves_it_out(tmp_path):
     options = program.parse(["accuracy", "--system=omnidrive", f"--work={tmp_path}", "--checkpoint=absent"])
     with pytest.raises(BadInput, match="the weights of the mini"):
         accuracy.run(Session(tmp_path), options)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("mixed_int8", "INT8"), ("mixed_fp8", "FLOAT8E4M3FN")])
+def test_eight_bits_are_in_the_backbone_alone(name, kind, tmp_path, minidrive, tiny_omnidrive, monkeypatch):  # noqa: F811
+    _, path = tiny_omnidrive
+    monkeypatch.setattr(markings.Markings, "_training", lambda self: dataset.open_dataset(self.data, split="mini_val"))
+    made = markings.Markings(SYSTEMS["omnidrive"], TINY, path, minidrive, tmp_path).quantized(name)
+    model = graph.load(made)
+    inferred = {
+        value.name: value.type.tensor_type.elem_type
+        for value in onnx.shape_inference.infer_shapes(model).graph.value_info
+    }
+    rounded = [node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    assert rounded and {onnx.TensorProto.DataType.Name(inferred[output]) for output in rounded} == {kind}
+    whole = [output for node in model.graph.node if node.op_type == "DequantizeLinear" for output in node.output]
+    readers = [node.name for node in model.graph.node if {*node.input} & {*whole}]
+    assert readers and [each for each in readers if any(re.match(one, each) for one in TINY.unquantized)] == []

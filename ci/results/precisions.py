@@ -126,7 +126,7 @@ def told(results):
     fp32, parts = metrics("fp32-fp16"), metrics("parts")
     rule = [share for key, share in parts.items() if key.startswith("flops/") and key != "flops/backbone"]
     kept = [parts[f"flops/{part}"] for part in parts["kept"].split(", ")]
-    names = {"mixed": "mixed-fp16", "smallest": "smallest-fp16", "int8": "mixed-int8-fp16",
+    names = {"mixed": "mixed-fp16", "smallest": "smallest-fp16", "int8": "mixed-int8-fp16", "fp8": "mixed-fp8-fp16",
              "smallest_far": "smallest-far-fp16", "memory_far": "memory-fp16-far-fp16"}  # fmt: skip
     found = {f"{name}_map_loss": fp32["mAP"] - metrics(record)["mAP"] for name, record in names.items()}
     found["smallest_map"] = metrics("smallest-fp16")["mAP"]

@@ -22,7 +22,7 @@ def measured(name):
 
 def test_every_row_has_its_own_record_and_the_control_is_not_finite(recorded_as):  # noqa: F811
     found = rows(precisions.planned(recorded_as(*(measured(name) for *_, name in precisions.ROWS))))
-    assert found[0][3:6] == ["mAP", "L2 1 s", "L2 2 s"] and len(found) == 18
+    assert found[0][3:6] == ["mAP", "L2 1 s", "L2 2 s"] and len(found) == 20
     assert found[1][:6] == ["PyTorch", "PyTorch", "", "0.4000", "0.1000", "0.2000"] and found[1][7] == "100%"
     assert found[6][2] == "35%" and [row[3] for row in found[1:3]] == ["0.4000", "0.4010"]
     (control,) = [row for row in found if "control" in row[0]]

@@ -33,7 +33,12 @@ class Occupancy:
 
 def path_of(dataroot: str | Path, frame: Frame) -> Path:
     """Where the labels of a frame lie: gts/SCENE/TOKEN/labels.npz."""
-    return Path(dataroot) / "gts" / frame.scene / frame.token / "labels.npz"
+    return file_of(dataroot, frame.scene, frame.token)
+
+
+def file_of(dataroot: str | Path, scene: str, token: str) -> Path:
+    """Where the labels of a sample of a scene lie."""
+    return Path(dataroot) / "gts" / scene / token / "labels.npz"
 
 
 @typed
@@ -67,4 +72,6 @@ def read_file(path: str | Path, fix: str = f"take the file from {OCC3D}") -> Occ
         if array.max() > most:
             where = ", ".join(map(str, np.unravel_index(array.argmax(), SHAPE)))
             raise BadInput(f"{path}: {name}", f"{array.max()} at [{where}]", f"values 0..{most}", fix)
+    if not arrays["mask_camera"].any():
+        raise BadInput(f"{path}: mask_camera", "not one voxel", "the voxels that the cameras see", fix)
     return Occupancy(arrays["semantics"], *(arrays[name].astype(bool) for name in ARRAYS[1:]))

@@ -16,11 +16,11 @@ import numpy as np
 from helpers import npz, temporary
 from helpers.dataset import Dataset
 from helpers.errors import BadInput, foreign
-from helpers.files import PathLike, as_path, atomic, found_at, read_json
+from helpers.files import PathLike, as_path, atomic, found_at, read_json, sha256
 from helpers.sequence import Arrays
 from helpers.shared import write_first
 
-ABOUT, METRICS = "evaluation.json", "metrics.json"
+ABOUT, METRICS, MARK = "evaluation.json", "metrics.json", "minidrive.json"
 WHOSE, OF = "frame_token", "evaluation_sha256"  # of a result: its frame, and the evaluation that it is of
 AGAIN = "remove the file and run the evaluation again: what is done is kept"
 
@@ -40,7 +40,8 @@ class Store:
         BadInput: no folder, one of another evaluation or of something else, or it cannot be written.
     """
 
-    OWN = frozenset(("split", "samples", "tokens"))  # what a store tells of its frames, beside `about`
+    TEXTS = ("system", "config", "version", "split", "tokens")
+    OWN = frozenset(("split", "samples", "tokens", "data"))  # what a store tells of its frames, beside `about`
 
     def __init__(self, folder: PathLike, dataset: Dataset, about: Mapping[str, Any]) -> None:
         self.folder = as_path(folder)
@@ -49,11 +50,12 @@ class Store:
         digest = hashlib.sha256("\n".join(dataset.tokens).encode()).hexdigest()
         self._new, self._first = not self.folder.exists(), False
         whole = {**about, "split": str(dataset.split), "samples": len(dataset), "tokens": digest}
-        self._claim(whole)
-        self._digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+        if (mark := as_path(dataset.dataroot) / MARK).is_file():  # its tokens are those of any version of the generator
+            whole["data"] = sha256(mark)
+        self._digest = hashlib.sha256(json.dumps(self._claim(whole), sort_keys=True).encode()).hexdigest()
 
     def _claim(self, about):
-        """Write what this evaluation is of, or see that the folder is of the same one."""
+        """Write what this evaluation is of, or see that the folder is of the same one; returns what stands there."""
         path = self.folder / ABOUT
         if not path.exists():
             there = os.listdir(self.folder) if found_at(self.folder) == "a folder" else []
@@ -62,11 +64,14 @@ class Store:
                 raise BadInput(self.folder, f"files, but no {ABOUT}", "a new folder, or one of an evaluation", fix)
             self._first = write_first(path, json.dumps(about, indent=1) + "\n")
         found = read_json(path, "what an evaluation is of", "choose another folder")
+        known = found if isinstance(found, dict) else {}
+        if "data" not in known:  # one that is older does not say
+            about = {name: value for name, value in about.items() if name != "data"}
         if found != about:
-            known = found if isinstance(found, dict) else {}
             names = [name for name in (about | known) if known.get(name) != about.get(name)]
             shown, expected = (", ".join(f"{name}={each.get(name)!r:.40}" for name in names) for each in (known, about))
             raise BadInput(path, shown, expected, "choose another folder for another evaluation")
+        return found
 
     def release(self) -> None:
         """Leave the folder as it was, if this store was the first in it and no frame has a result: what did not get to
@@ -85,13 +90,9 @@ class Store:
         """What the evaluation in a folder is of, with the names of `OWN`; BadInput where there is none."""
         path = as_path(folder) / ABOUT
         found = read_json(path, "what an evaluation is of", "name the folder of one")
-        wanted = ("system", "config", "version", *sorted(Store.OWN))
-        texts = isinstance(found, dict) and all(
-            isinstance(found.get(name), str) for name in wanted if name != "samples"
-        )
-        if not texts:
+        if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in Store.TEXTS):
             fix = "begin one: python -m helpers run"
-            raise BadInput(path, f"{found!r:.80}", f"an object with {', '.join(wanted)}", fix)
+            raise BadInput(path, f"{found!r:.80}", f"an object with {', '.join(Store.TEXTS)}", fix)
         return found
 
     def scenes(self) -> dict[str, list[str]]:

@@ -3,9 +3,10 @@
 The table of them is that of `helpers.evaluate`.
 """
 
+import hashlib
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -59,19 +60,38 @@ class Occupancy(Task):
     """Labels of voxels, scored as `helpers.metrics.occupancy.score` does: counts are kept, 30 kB a frame at most."""
 
     headlines = ("mIoU", "mIoU/labeled", "RayIoU", "RayIoU/labeled")
+    shapes: ClassVar = {
+        "counts": (len(labels.CLASSES),) * 2,
+        "rays": (2 + len(occupancy.THRESHOLDS), labels.FREE),
+    }
 
     def keep(self, frame: Frame, found: Any, dataset: Dataset) -> Arrays:
-        """counts int64 [18,18] of voxels and rays int64 [5,17], against the labels of the frame."""
+        """counts int64 [18,18] of voxels and rays int64 [5,17], against the labels of the frame, and their digest."""
         label = labels.read(dataset.dataroot, frame)
         rays = occupancy.ray_counts(found, label, frame.lidar2ego[:3, 3])
-        return {"counts": occupancy.histogram(found, label), "rays": rays}
+        digest = hashlib.sha256(label.semantics.tobytes() + label.mask_camera.tobytes()).digest()
+        return {"counts": occupancy.histogram(found, label), "rays": rays, "labels": np.frombuffer(digest, np.uint8)}
 
     def total(self, results: Results, dataset: Dataset) -> dict[str, float]:
-        """mIoU, the IoU of each class, and RayIoU, in percent; those that nothing defines are left out."""
-        sums: dict[str, Any] = {"counts": 0, "rays": 0}
-        frames = 0
+        """mIoU, the IoU of each class, and RayIoU, in percent; those that nothing defines are left out.
+
+        Raises BadInput for counts that are none, and for two scenes with the same labels.
+        """
+        sums: dict[str, Any] = {name: np.zeros(shape, np.int64) for name, shape in self.shapes.items()}
+        frames, scenes = 0, {token: scene for scene, tokens in dataset.scene_tokens.items() for token in tokens}
+        first: dict[bytes, str] = {}  # digest of labels -> the first frame that has them
         for token, arrays in results:
-            sums = {name: sums[name] + read(arrays, name, token) for name in sums}
+            for name, shape in self.shapes.items():
+                counts = read(arrays, name, token)
+                if counts.shape != shape or counts.dtype.kind not in "iu" or counts.min() < 0:
+                    found = f"{name} {counts.dtype}{list(counts.shape)}"
+                    raise BadInput(f"result of {token}", found, f"counts {list(shape)}", AGAIN)
+                sums[name] += counts.astype(np.int64)
+            if "labels" in arrays:  # a result that is older does not tell
+                other = first.setdefault(arrays["labels"].tobytes(), token)
+                if scenes[other] != scenes[token]:
+                    where, found = labels.file_of(dataset.dataroot, scenes[token], token), f"the labels of {other}"
+                    raise BadInput(where, found, f"those of a frame of {scenes[token]}", f"unpack {labels.OCC3D} again")
             frames += 1
         return defined(occupancy.mean_iou(sums["counts"]) | occupancy.ray_iou(sums["rays"])) | {"frames": frames}
 

@@ -51,6 +51,7 @@ def test_a_public_file_is_read_alike(tmp_path):
         ({"mask_camera": np.zeros(occupancy.SHAPE, np.int64)}, "mask_camera\n.*int64"),
         ({"semantics": np.full(occupancy.SHAPE, 18, np.uint8)}, "18 at"),
         ({"mask_lidar": np.full(occupancy.SHAPE, 2, np.uint8)}, "values 0..1"),
+        ({"mask_camera": np.zeros(occupancy.SHAPE, np.uint8)}, "mask_camera\n.*not one voxel"),
     ],
 )
 def test_what_is_no_label_is_named(tmp_path, changes, said):

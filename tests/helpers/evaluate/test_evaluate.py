@@ -174,6 +174,19 @@ def test_a_folder_of_another_evaluation_or_of_something_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "out"]
 
 
+def test_a_folder_goes_on_with_the_data_that_it_was_begun_with_alone(tmp_path):
+    """Tokens do not tell versions of a made data set apart; what was begun before folders said so goes on."""
+    split = Split()
+    split.dataroot = tmp_path
+    old = Store(tmp_path / "old", split, ABOUT)
+    (tmp_path / "minidrive.json").write_text("one")
+    Store(tmp_path / "out", split, ABOUT)
+    assert Store(tmp_path / "old", split, ABOUT)._digest == old._digest
+    (tmp_path / "minidrive.json").write_text("another")
+    with pytest.raises(BadInput, match=r"evaluation\.json\n  found: +data='"):
+        Store(tmp_path / "out", split, ABOUT)
+
+
 def test_what_fails_before_its_first_frame_leaves_the_folder_as_it_was(tmp_path):
     """So that the right network may have it; a frame that is done keeps it, and so do processes that share the work."""
 

@@ -151,3 +151,36 @@ def test_the_command_scores_saved_paths(minidrive, dataset, tmp_path, capsys):
     assert cli.main([*words, str(tmp_path)]) == 2 and "none to score" in capsys.readouterr().err
     assert cli.main([*words, str(tmp_path / "x")]) == 2 and "no folder" in capsys.readouterr().err
     assert cli.main(words) == 2 and "--baselines" in capsys.readouterr().err
+
+
+def kept_occupancy(dataset):
+    """(token, arrays) of the first frame of each scene, as if the labels had been predicted."""
+    task = task_of(models.config("fbocc", "mini"))
+    frames = [next(frame for frame in dataset if frame.scene == scene) for scene in dataset.scene_tokens]
+    found = [task.keep(frame, labels.read(dataset.dataroot, frame).semantics, dataset) for frame in frames]
+    return task, [(frame.token, arrays) for frame, arrays in zip(frames, found, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("counts", lambda counts: counts.sum()),  # which would be added to every class
+        ("counts", lambda counts: counts[:17, :17]),
+        ("counts", lambda counts: -counts),
+        ("rays", lambda rays: rays.astype(np.float64) * np.nan),
+    ],
+)
+def test_counts_that_are_none_are_refused(dataset, name, damage):
+    task, kept = kept_occupancy(dataset)
+    kept[1][1][name] = damage(kept[1][1][name])
+    with pytest.raises(BadInput, match=f"result of {kept[1][0]}\n  found:    {name} "):
+        task.total(kept, dataset)
+
+
+def test_labels_of_another_scene_are_refused(dataset):
+    """The same bytes in two scenes: a folder was copied, or a link leads to the wrong one."""
+    task, kept = kept_occupancy(dataset)
+    assert task.total(kept, dataset)["mIoU"] == 100
+    kept[1][1]["labels"] = kept[0][1]["labels"]
+    with pytest.raises(BadInput, match=rf"{kept[1][0]}/labels\.npz\n  found:    the labels of {kept[0][0]}"):
+        task.total(kept, dataset)

@@ -96,10 +96,14 @@ class Frame:
     def images(self, reduce: int = 1) -> np.ndarray:
         """The six pictures, uint8 [6,H,W,3] RGB; `reduce` 2, 4 or 8 decodes straight to that fraction (for display).
 
-        Raises BadInput naming the file that is missing or cannot be decoded.
+        Raises BadInput naming the camera without a file, or the file that is missing or cannot be decoded.
         """
-        pictures = in_threads(lambda path: read_image(path, reduce), self.image_paths.values())
-        shapes = {str(path): picture.shape for path, picture in zip(self.image_paths.values(), pictures, strict=True)}
+        if lacking := [name for name in CAMERAS if name not in self.image_paths]:
+            found, expected = f"no {', '.join(lacking)}", f"a path for each of {', '.join(CAMERAS)}"
+            raise BadInput(f"image_paths of frame {self.token}", found, expected, "take the frame of a data set")
+        paths = [self.image_paths[name] for name in CAMERAS]  # whatever their order there
+        pictures = in_threads(lambda path: read_image(path, reduce), paths)
+        shapes = {str(path): picture.shape for path, picture in zip(paths, pictures, strict=True)}
         if len(set(shapes.values())) > 1:
             raise BadInput("camera images", shapes, "one size for the six cameras", "restore the original images")
         return np.stack(pictures)

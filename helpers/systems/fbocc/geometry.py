@@ -4,45 +4,17 @@ Frames: key ego (x forward, y left, z up, meters) and camera (x right, y down, z
 volume against the ego frame; it is the identity outside of training.
 """
 
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from helpers.arguments import array, typed
-from helpers.errors import BadInput
+from helpers.errors import BadInput, check_config
+from helpers.systems.fbocc.cameras import RIGID, Cameras, check_rotations
 
 NEAREST = 1e-5  # m; what is nearer does not count as in front of a camera
 BORDER = 1e-5  # of the picture's width and height
-
-
-@dataclass(frozen=True, eq=False)
-class Cameras:
-    """N cameras of one frame; all float64.
-
-    Attributes:
-        rotations [N,3,3], translations [N,3]: camera to key ego.
-        intrinsics [N,3,3]: in pixels of the source picture.
-        post_rotations [N,3,3], post_translations [N,3]: source pixels (u, v, 1) to those of the network's picture.
-        bda [3,3]: augmentation of the volume.
-    """
-
-    rotations: np.ndarray
-    translations: np.ndarray
-    intrinsics: np.ndarray
-    post_rotations: np.ndarray
-    post_translations: np.ndarray
-    bda: np.ndarray = field(default_factory=lambda: np.eye(3))
-
-    def __post_init__(self) -> None:
-        count = len(array("rotations of cameras", self.rotations, (None, 3, 3)))
-        for name in ("translations", "intrinsics", "post_rotations", "post_translations", "bda"):
-            shape = {"bda": (3, 3)}.get(name, (count, 3) if name.endswith("translations") else (count, 3, 3))
-            found = array(f"{name} of cameras", getattr(self, name), shape)
-            if shape[-2:] == (3, 3) and (np.linalg.matrix_rank(found) < 3).any():
-                expected = "matrices that can be inverted"
-                raise BadInput(f"{name} of cameras", "a singular matrix", expected, "take the calibration of the frame")
 
 
 @typed
@@ -66,6 +38,7 @@ def pooling(cameras: Cameras, config: Any) -> dict[str, np.ndarray]:
         the volume (z, y, x), sorted by voxel and within a voxel by ranks_depth. interval_starts, interval_lengths [I]:
         the run of each voxel that has points.
     """
+    check_config(config, "feature_size", "volume", "depth_bins")
     index, kept = _voxels(cameras, config)
     ranks_depth = np.flatnonzero(kept).astype(np.int32)
     order = _stable_order(index[ranks_depth])
@@ -137,6 +110,7 @@ def projection(cameras: Cameras, config: Any) -> dict[str, np.ndarray]:
         reference_points_cam float32 [N,1,Q,A,2], (u, v) in 0..1 of the network's picture; bev_query_depth float32
         [N,1,Q,A,1] in m; per_cam_mask_list bool [N,1,Q,A], whether the anchor is in front of the camera and inside.
     """
+    check_config(config, "pillar_points", "bev_size", "pc_range")
     centers = _centers(config)
     turn = cameras.intrinsics @ _transposed(cameras.rotations)
     shift = -(turn @ cameras.translations[:, :, None])[:, :, 0]
@@ -187,7 +161,10 @@ def gathering(mask: np.ndarray, config: Any) -> dict[str, np.ndarray]:
         indexes int64 [1,N,M], ascending, then zeros; M is the largest number of cells that a camera sees, at least 1.
         queries_rebatch [1,N,M,C], reference_points_rebatch [1,N,M,A,2], bev_query_depth_rebatch [1,N,M,A,1]: zeros.
     """
-    mask = array("mask", mask, (None, 1, None, None), "truth")
+    check_config(config, "pillar_points", "channels", "bev_size")
+    mask = array("mask", mask, (None, 1, config.bev_size[0] * config.bev_size[1], config.pillar_points), "truth")
+    if not len(mask):
+        raise BadInput("mask", "no camera", "at least one", "pass per_cam_mask_list of `projection`")
     seen = mask[:, 0].any(-1)
     counts, anchors = seen.sum(1), config.pillar_points
     most = max(int(counts.max()), 1)
@@ -220,7 +197,11 @@ def history_grid(
         motion: [4,4], this frame's ego to that of the frame before.
         bda, history_bda: [3,3], augmentation of the volume now and then.
     """
+    check_config(config, "voxel_size", "volume", "pc_range")
     motion = array("motion", motion, (4, 4))
+    check_rotations("motion", motion[:3, :3])
+    if not np.allclose(motion[3], (0, 0, 0, 1), atol=RIGID):
+        raise BadInput("motion", f"last row {motion[3].tolist()}", "0, 0, 0, 1", "pass a motion of points as columns")
     for name, turn in (("bda", bda), ("history_bda", history_bda)):
         if turn is not None and np.linalg.matrix_rank(array(name, turn, (3, 3))) < 3:
             raise BadInput(name, "a singular matrix", "a turn of the volume", "leave it out")

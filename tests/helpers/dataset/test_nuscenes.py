@@ -1,5 +1,6 @@
 """Frames and inputs against nuscenes-devkit's own transforms, hand-computed cases, and data roots that are broken."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -404,3 +405,12 @@ def test_fbocc_takes_no_previous_frame_but_the_one_before(dataset):
     """It is told in frames, not in seconds, how old a volume is."""
     with pytest.raises(BadInput, match=r"frame before key frame 2 .*\n.*key frame 0"):
         models.config("fbocc", "mini").inputs(dataset[2], dataset[0])
+
+
+def test_pictures_are_in_the_order_of_the_cameras_whatever_that_of_their_paths(dataset):
+    frame = dataset[0]
+    turned = dataclasses.replace(frame, image_paths=dict(reversed(frame.image_paths.items())))
+    assert np.array_equal(turned.images(8), frame.images(8))
+    without = {name: path for name, path in frame.image_paths.items() if name != "CAM_BACK"}
+    with pytest.raises(BadInput, match=f"frame {frame.token}\n.*no CAM_BACK"):
+        dataclasses.replace(frame, image_paths=without).images(8)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from helpers.errors import BadInput
 from helpers.systems.fbocc import geometry
 from helpers.systems.fbocc.config import CONFIGS
 from tests.helpers.systems.fbocc.tiny import TINY, rig
@@ -127,3 +128,29 @@ def test_the_published_sizes_lie_within_their_ranges():
     assert least < len(found["interval_starts"]) < most
     indexes = geometry.gathering(geometry.projection(rig(config), config)["per_cam_mask_list"], config)["indexes"]
     assert config.queries[0] < indexes.shape[2] < config.queries[2]
+
+
+@pytest.mark.parametrize("change", [lambda r: 3 * r, lambda r: -r, lambda r: r * [1, 1, 1.1]])
+def test_matrices_that_turn_and_do_more_are_refused(change):
+    """They would put every point somewhere, and nothing behind would notice."""
+    cameras, motion = rig(), np.eye(4)
+    with pytest.raises(BadInput, match=r"rotations of cameras\n.*stretches or mirrors"):
+        dataclasses.replace(cameras, rotations=change(cameras.rotations))
+    motion[:3, :3] = change(np.eye(3))
+    with pytest.raises(BadInput, match=r"motion\n.*stretches or mirrors"):
+        geometry.history_grid(motion, TINY)
+    with pytest.raises(BadInput, match="last row"):
+        geometry.history_grid(np.diag([1, 1, 1, 2.0]), TINY)
+
+
+def test_what_is_of_no_camera_or_of_another_configuration_is_refused():
+    none = {name: np.zeros((0, *value.shape[1:])) for name, value in vars(rig()).items() if name != "bda"}
+    with pytest.raises(BadInput, match=r"cameras\n.*none"):
+        geometry.Cameras(**none)
+    cells = TINY.bev_size[0] * TINY.bev_size[1]
+    for shape in ((0, 1, cells, TINY.pillar_points), (6, 1, cells - 1, TINY.pillar_points), (6, 1, cells, 7)):
+        with pytest.raises(BadInput, match="mask"):
+            geometry.gathering(np.ones(shape, bool), TINY)
+    for call in (geometry.pooling, geometry.projection):
+        with pytest.raises(BadInput, match="config"):
+            call(rig(), None)

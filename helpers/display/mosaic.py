@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from helpers.boxes import Boxes, corners, require_frame
-from helpers.dataset import CAMERAS
 from helpers.display.pictures import Picture, tally
 from helpers.display.scenes import above, colors_of
 from helpers.display.style import INK, class_color, ink_on, line_colors, photo
@@ -48,7 +47,7 @@ def cameras(
     groups += [] if detections is None else [(above(detections, threshold), False)]
     for group, _ in groups:
         require_frame(group, "lidar")
-    views = zip(CAMERAS, frame.images(reduce=2), frame.lidar2img, strict=True)
+    views = zip(frame.image_paths, frame.images(reduce=2), frame.lidar2img, strict=True)
     ground = {name: [np.asarray(line, np.float64) for line in each] for name, each in (lines or {}).items()}
     from_ego, ink = np.linalg.inv(frame.lidar2ego), line_colors(ground)
     drawn = [(_homogeneous(line) @ from_ego.T, ink[name]) for name in reversed(ground) for line in ground[name]]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 from helpers.voxels import SHAPE
 
 
@@ -14,11 +14,14 @@ def decode(pred_occupancy: np.ndarray) -> np.ndarray:
     `torch.nn.functional.interpolate(align_corners=False)` does. Raises BadInput for another shape or values that are
     not finite.
     """
-    logits = np.asarray(pred_occupancy)
-    fits = logits.ndim == 5 and logits.shape[:2] == (1, 19)
+    with foreign("pred_occupancy", "an array [1,19,Y,X,Z]", "pass the network's output unchanged"):
+        logits = np.asarray(pred_occupancy)
+    fits = logits.ndim == 5 and logits.shape[:2] == (1, 19) and logits.dtype.kind in "fiu"
     if not fits or any(size not in (full, full // 2) for size, full in zip(_xyz(logits), SHAPE, strict=True)):
         expected = f"[1,19,Y,X,Z] of {SHAPE} voxels, or half as many along an axis"
-        raise BadInput("pred_occupancy", f"shape {logits.shape}", expected, "pass the network's output unchanged")
+        raise BadInput(
+            "pred_occupancy", f"{logits.dtype}, shape {logits.shape}", expected, "pass the network's output unchanged"
+        )
     bad = np.count_nonzero(~np.isfinite(logits))
     if bad:
         fix = "find the first bad tensor: python -m helpers divergence RIGHT.onnx YOURS.onnx"

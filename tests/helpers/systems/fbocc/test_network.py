@@ -12,6 +12,7 @@ from helpers import models
 from helpers.errors import BadInput
 from helpers.systems.fbocc.backward import DepthLookup
 from helpers.systems.fbocc.config import CONFIGS
+from helpers.systems.fbocc.decode import decode
 from tests.helpers.systems.fbocc.tiny import TINY, feeds, network, states, tensors
 
 
@@ -253,3 +254,11 @@ def test_a_checkpoint_of_another_volume_is_refused(tmp_path, name, change):
             continue
         with pytest.raises(BadInput, match=rf"{key}\n.*\n.*as the configuration of the model has it"):
             models.load_checkpoint(network(), tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("kind", [bool, complex, "U1"])
+def test_decode_takes_numbers_alone(kind):
+    with pytest.raises(BadInput, match=r"pred_occupancy\n  found:    .*shape \(1, 19, 100, 100, 16\)"):
+        decode(np.zeros((1, 19, 100, 100, 16), kind))
+    with pytest.raises(BadInput, match="pred_occupancy"):
+        decode([[1, 2], [3]])

@@ -339,3 +339,20 @@ def test_gains_of_graphs_are_those_of_the_form_that_the_host_projects():
         1.9
     )
     assert found["host_eager_graph_over_fp16"] == pytest.approx(3)
+
+
+def test_what_the_lesson_on_fbocc_quotes_is_what_is_recorded():
+    results, text = recorded.Recorded(ROOT / "results"), (ROOT / "notebooks/systems/fbocc.ipynb").read_text()
+    of = lambda name, metric: recorded.figure(results.latest(f"fbocc-{name}"), metric, 2)  # noqa: E731
+    eager, compiled = of("published-pytorch-fp32", "gpu_ms_p50"), of("published-pytorch-compile-fp16", "gpu_ms_p50")
+    fp16, graph = (of("published-tensorrt-fp16-plugin", f"{way}gpu_ms_p50") for way in ("", "graph_"))
+    accuracy = of("mini-tensorrt-fp16-plugin", "mIoU")
+    for quoted in (
+        f"| PyTorch FP32 | 98.37 | 38.90 | {eager} | {of('mini-pytorch-fp32', 'mIoU')} |",
+        f"| torch.compile FP16 | | | {compiled} | |",
+        f"| TensorRT FP16, CUDA graph | 34.26 | 38.86 | {graph} | {accuracy} |",
+        f"| TensorRT, all in FP16 | | | | {of('mini-tensorrt-fp16-all-plugin', 'mIoU')} |",
+        f"it took {of('published-tensorrt-qdq-plugin', 'gpu_ms_p50')} ms on an H200, FP16 alone {fp16}",
+        f"beside the {float(graph):.1f} ms that TensorRT on an H200 needs",
+    ):
+        assert quoted in text, quoted

@@ -10,6 +10,7 @@ import math
 import platform
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -23,28 +24,44 @@ from plugins import check
 from plugins.check import profiler, record, sanitizer, step, times
 from plugins.check.common import Check
 
+EVERY = 20  # seconds between two words of how far a proof is
 
-def summary(path: Path, device: str, straightforward: Path | None, sanitize: bool, checks: tuple[Check, ...]) -> dict:
+
+def summary(
+    path: Path,
+    device: str,
+    straightforward: Path | None,
+    sanitize: bool,
+    checks: tuple[Check, ...],
+    out: Path | None = None,
+) -> dict:
     """What was tried, on what, and the times on a GPU beside the `straightforward` kernels.
 
     Args:
         sanitize: only the small calls of the kernels themselves, which a sanitizer gets through.
         checks: of the operators that are tried.
+        out: where what is known is kept after every `EVERY` seconds, as `unfinished`: a proof may be cut off.
     """
     tried = check.small_rows if sanitize else check.rows
-    rows = []
+    rows, known, due = [], about(path, device), time.monotonic() + EVERY
     for row in tried(path, device, checks):
-        rows.append(dataclasses.asdict(row) | {"right": row.right})
-        if sanitize and len(rows) % 100 == 0:  # each takes long there
+        error = row.error if math.isfinite(row.error) else None  # JSON has no infinity
+        rows.append(dataclasses.asdict(row) | {"right": row.right, "error": error})
+        if time.monotonic() >= due or (sanitize and len(rows) % 100 == 0):  # each takes long there
             print(f"{len(rows)} tried, the last {row.what}, {row.form}", flush=True)
-    for row in rows:
-        row["error"] = row["error"] if math.isfinite(row["error"]) else None  # JSON has no infinity
-    return about(path, device) | {
-        "right": sum(row["right"] for row in rows),
-        "wrong": sum(not row["right"] for row in rows),
-        "rows": rows,
-        "times": times.rows(checks, path, straightforward) if straightforward else [],
-    }
+            keep(known | counted(rows) | {"unfinished": True}, out)
+            due = time.monotonic() + EVERY
+    found = known | counted(rows) | {"times": []}
+    if straightforward:
+        keep(found | {"unfinished": True}, out)
+        found["times"] = times.rows(checks, path, straightforward)
+    return found
+
+
+def counted(rows: list[dict]) -> dict:
+    """The rows that were tried, and how many are right and wrong."""
+    right = sum(row["right"] for row in rows)
+    return {"right": right, "wrong": len(rows) - right, "rows": rows}
 
 
 def about(path: Path, device: str) -> dict:
@@ -119,7 +136,7 @@ def main(argv: list[str]) -> int:
     )
     names = [one.name for one in check.CHECKS]
     parser.add_argument("--operators", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the summary there, as far as it is known")
     parser.add_argument(
         "--record", type=Path, metavar="FOLDER", help="write a record of the times there, if all is right"
     )
@@ -167,7 +184,7 @@ def main(argv: list[str]) -> int:
             keep(profiler.run_published(path, checks), arguments.json)
             return 0
         straightforward = library.build("straightforward") if timed else None
-        found = summary(path, arguments.device, straightforward, arguments.sanitize, checks)
+        found = summary(path, arguments.device, straightforward, arguments.sanitize, checks, arguments.json)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2

@@ -70,9 +70,9 @@ def _run(path, program, tool, name, limit, device):
             return {"ended": f"not ended after {limit:g} s"} | seconds
         text = said.read_text(errors="replace")
         errors = SUMMARY.findall(text)
-        if not errors or not out.is_file():
+        tried = json.loads(out.read_text()) if out.is_file() else {"unfinished": True}
+        if not errors or "unfinished" in tried:
             print(text, file=sys.stderr)
             return {"ended": f"ended with exit code {code} and no summary"} | seconds
-        tried = json.loads(out.read_text())
     found = max(int(errors[-1]), int(code == FOUND))
     return {"cases": tried["right"] + tried["wrong"], "wrong": tried["wrong"], "errors": found} | seconds

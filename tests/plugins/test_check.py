@@ -64,6 +64,21 @@ def test_the_command_writes_what_it_tried(host_library, proof, tmp_path, monkeyp
     assert "WRONG: rotate, skewed" in capsys.readouterr().out
 
 
+def test_a_proof_that_is_cut_off_leaves_what_it_knew(host_library, tmp_path, monkeypatch, capsys):
+    def cut_off(path, device, checks):
+        yield from [Row("rotate, one", "fp32", 0.0, 0.0), Row("rotate, two", "fp32", float("inf"), 0.0)]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check, "rows", cut_off)
+    monkeypatch.setattr(command, "EVERY", 0)
+    path = tmp_path / "check.json"
+    with pytest.raises(KeyboardInterrupt):
+        command.main([str(host_library), "--device", "cpu", "--json", str(path)])
+    found = json.loads(path.read_text())
+    assert (found["right"], found["wrong"], found["unfinished"]) == (1, 1, True) and found["library"]["arch"] == "host"
+    assert "2 tried, the last rotate, two" in capsys.readouterr().out
+
+
 def test_the_command_tries_the_operators_that_are_named_and_tells_how_far_it_is(host_library, tmp_path, capsys):
     path = tmp_path / "check.json"
     asked = ["--device", "cpu", "--sanitize", "--operators", "rotate", "bev_pool_v2", "--json", str(path)]

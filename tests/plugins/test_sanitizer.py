@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_every_tool_tries_every_operator_whatever_another_does(program, tmp_path
     monkeypatch.setattr(command, "summary", lambda *arguments: given.append(arguments) or found | {"wrong": 0})
     monkeypatch.setattr(command, "show", lambda found: None)
     assert command.main(asked) == 0  # what runs under a tool: the small calls of one operator
-    assert given == [(path, "cpu", None, True, tuple(one for one in CHECKS if one.name == "rotate"))]
+    assert [each[:5] for each in given] == [(path, "cpu", None, True, tuple(o for o in CHECKS if o.name == "rotate"))]
 
     folder = tmp_path / "results"
     record.write_sanitized(found, "python -m plugins.check", path, folder)
@@ -101,3 +102,19 @@ def test_what_cannot_be_tried_is_refused(tmp_path, monkeypatch, capsys):
             command.main(["--tools", "memcheck", *more])
         assert why in capsys.readouterr().err
     assert kernels.sanitized(recorded.Recorded(tmp_path)) == "No run under compute-sanitizer has a record."
+
+
+def test_calls_that_were_cut_off_are_no_summary(tmp_path, monkeypatch, capsys):
+    def cut_off(words, said, limit):
+        out = Path(words[words.index("--json") + 1])
+        out.write_text(json.dumps({"right": 5, "wrong": 0, "rows": []} | told))
+        said.write_text("========= ERROR SUMMARY: 0 errors\n")
+        return 0
+
+    monkeypatch.setattr(sanitizer, "ended", cut_off)
+    told = {}
+    assert sanitizer.clean(sanitizer._run(tmp_path, "tool", "memcheck", "rotate", 9.0, "cuda"))
+    told = {"unfinished": True}
+    row = sanitizer._run(tmp_path, "tool", "memcheck", "rotate", 9.0, "cuda")
+    assert row["ended"] == "ended with exit code 0 and no summary" and not sanitizer.clean(row)
+    assert "0 errors" in capsys.readouterr().err

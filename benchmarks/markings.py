@@ -74,13 +74,18 @@ class Markings:
 
     def quantized(self, name):
         """The graph of one of `QUANTIZED`, with Q/DQ nodes in the backbone; ranges from training scenes."""
-        chosen = [frame for frame in self._training() if frame.index < 2][:CALIBRATED]
-        samples, out = self.folder / "calibration.npz", self.folder / f"{name}_qdq.onnx"
         mode, further = QUANTIZED[name]
-        with engine.load(self.source, "onnxruntime") as network:
-            calibration.collect(network.run, stream(chosen, self.config), samples, self.config)
         options = quantize.Options(exclude_nodes=self.config.unquantized, **further)
-        return quantize.quantize(self.source, out, mode, "max", samples, options)
+        out = self.folder / f"{name}_qdq.onnx"
+        return quantize.quantize(self.source, out, mode, "max", self._samples, options)
+
+    @functools.cached_property
+    def _samples(self):
+        """The calibration set, which all rows share."""
+        chosen, out = [frame for frame in self._training() if frame.index < 2], self.folder / "calibration.npz"
+        with engine.load(self.source, "onnxruntime") as network:
+            calibration.collect(network.run, stream(chosen[:CALIBRATED], self.config), out, self.config)
+        return out
 
     def _training(self):
         return open_dataset(self.data, "v1.0-mini", "mini_train")

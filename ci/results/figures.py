@@ -29,6 +29,7 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "occupancy_tf32": "fbocc-published-tensorrt-tf32-plugin",
     "occupancy_fp16": "fbocc-published-tensorrt-fp16-plugin",
     "occupancy_qdq": "fbocc-published-tensorrt-qdq-plugin",
+    "occupancy_qdq_profile": "fbocc-published-tensorrt-qdq-plugin-profile",
     "occupancy_eager_fp32": "fbocc-published-pytorch-fp32",
     "occupancy_eager_fp16": "fbocc-published-pytorch-fp16",
     "occupancy_compile_fp16": "fbocc-published-pytorch-compile-fp16",

@@ -3,7 +3,7 @@
 They have the rows that are recorded.
 """
 
-from ci.results.recorded import CPU, GPU, day, farthest_rows, figure, markdown, on_gpu, rounded
+from ci.results.recorded import CPU, GPU, day, farthest, farthest_rows, figure, markdown, on_gpu, rounded
 from helpers.errors import BadInput
 
 BEFORE = "2026-11-28"  # the day of the graph whose head enlarged volumes before it predicted
@@ -96,19 +96,17 @@ def occupancy_profiles(results):
 
 def occupancy_parts(results):
     """Milliseconds of each module of the network in those engines, the longest of the last first."""
-    found = {label: _recorded(results, f"fbocc-published-{name}-profile") for name, label in PROFILED.items()}
-    parts = {
-        label: {key: ms for key, ms in record.metrics.items() if key.startswith("part/")}
-        for label, record in found.items()
-        if _later(record)
-    }
-    parts = {label: sums for label, sums in parts.items() if sums}
+    parts = {}
+    for name, label in PROFILED.items():
+        record = _recorded(results, f"fbocc-published-{name}-profile")
+        found = {key: ms for key, ms in record.metrics.items() if key.startswith("part/")} if _later(record) else {}
+        parts |= {label: found} if found else {}
     if not parts:
         return "What the parts of this graph take is not recorded."
-    names = max(parts.values(), key=len)
-    names = sorted(names, key=lambda name: -list(parts.values())[-1].get(name, 0))
+    last = next(reversed(parts.values()))
+    names = sorted(set().union(*parts.values()), key=lambda name: (-last.get(name, 0.0), name))
     return markdown([
-        {"part": _part(name), **{f"{label}, ms": rounded(sums.get(name, 0.0), 2) for label, sums in parts.items()}}
+        {"part": _part(name), **{f"{label}, ms": rounded(ms.get(name, 0.0), 2) for label, ms in parts.items()}}
         for name in names
     ])  # fmt: skip
 
@@ -121,8 +119,7 @@ def _part(key):
 def occupancy_farthest(results):
     """The layers of that graph's FP16 engine that are farthest from the roofline."""
     record = _recorded(results, "fbocc-published-tensorrt-fp16-plugin-profile")
-    rows = farthest_rows(record, 8, results.link(record)) if _later(record) else []
-    return markdown(rows) if rows else "Which layers are farthest from it is not recorded: that needs a profile."
+    return farthest(farthest_rows(record, 8, results.link(record)) if _later(record) else [])
 
 
 def today(results):

@@ -99,6 +99,11 @@ def farthest_rows(record, count, link):
     ]
 
 
+def farthest(rows):
+    """The table of such rows, or a sentence that none is recorded."""
+    return markdown(rows) if rows else "Which layers are farthest from it is not recorded: that needs a profile."
+
+
 def figure(record, metric, digits):
     """A metric of a record with so many decimals, empty if the record has none."""
     value = record.metrics.get(metric)

@@ -1,5 +1,6 @@
 """The tables of docs/results.md and of the README. Every row is one artifact, with a link to its record."""
 
+from ci.results import recorded
 from ci.results.driving import driving, driving_times
 from ci.results.endtoend import end_to_end, end_to_end_gpu
 from ci.results.kernels import gridsample, gridsample_cases, limits, mixture, operators, sanitized
@@ -114,13 +115,12 @@ def lacking(results):
 
 def farthest(results):
     """The layers that are farthest from the roofline, of every engine of that network with a profile."""
-    rows = [
+    return recorded.farthest([
         {"": PROJECTED_LABELS[name], **row}
         for name in PROJECTED_LABELS
         for record in results.fitting(f"{PROJECTED}published-{name}-profile")
         for row in farthest_rows(record, 3, results.link(record))
-    ]
-    return markdown(rows) if rows else "Which layers are farthest from it is not recorded: that needs a profile."
+    ])  # fmt: skip
 
 
 def _there(results, prefix, labels):

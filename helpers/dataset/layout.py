@@ -13,11 +13,17 @@ TABLES = (
 MAKE = "python -m data_scripts.make_minidrive --out"
 METADATA = "the metadata archive"
 CAN_BUS = ("can_bus/", "the CAN bus expansion")
+MARKER = "minidrive.json"  # what its generator leaves in a MiniDrive
+
+
+def is_minidrive(dataroot: Path) -> bool:
+    """Whether a data root was made by the generator, and is not nuScenes."""
+    return (dataroot / MARKER).is_file()
 
 
 def remake(dataroot: Path, part: str = "the tables", archive: str = METADATA) -> str:
     """What cures a damaged root: a MiniDrive is made again in its place, of nuScenes an archive is unpacked again."""
-    if (dataroot / "minidrive.json").is_file():
+    if is_minidrive(dataroot):
         return f"{MAKE} {shlex.quote(str(dataroot))}   # brings {part} again"
     return f"unpack {archive} of nuScenes (nuscenes.org/download), which holds {part}, into {dataroot} again"
 
@@ -54,6 +60,6 @@ def _elsewhere(dataroot):
         return f"pass version={versions[0]!r}"
     if deeper := sorted(path.parent for path in dataroot.glob("*/v1.0*") if path.is_dir()):
         return f"open {deeper[0]}, which has them"
-    if (dataroot / "minidrive.json").is_file() or (dataroot / "samples").is_dir():
+    if is_minidrive(dataroot) or (dataroot / "samples").is_dir():
         return remake(dataroot)
     return f"open the folder that has them, or make MiniDrive: {MAKE} data/minidrive, and open that"

@@ -49,7 +49,7 @@ def read(dataroot: str | Path, frame: Frame) -> Occupancy:
         BadInput: naming the file: missing, damaged, without one of the arrays, or with another shape, type or value.
     """
     root = Path(dataroot)
-    cure = layout.remake(root, "gts/") if (root / "minidrive.json").is_file() else f"unpack {OCC3D} into {root}"
+    cure = layout.remake(root, "gts/") if layout.is_minidrive(root) else f"unpack {OCC3D} into {root}"
     return read_file(path_of(root, frame), cure)
 
 

@@ -78,7 +78,7 @@ def questions(dataroot: str | Path, frame: Frame) -> list[Question]:
         BadInput: no such folders, a file that is damaged or holds something else, one of the four files missing.
     """
     root = as_path(dataroot)
-    fix = layout.remake(root, "vqa/") if (root / "minidrive.json").is_file() else f"unpack {EXPANSION} into {root}"
+    fix = layout.remake(root, "vqa/") if layout.is_minidrive(root) else f"unpack {EXPANSION} into {root}"
     found = []
     if len(frame.future_path) == POINTS:
         found.append(Question("planning", PLANNING_QUESTION, planning_answer(frame.future_path)))

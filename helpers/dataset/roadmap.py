@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.dataset import layout
 from helpers.dataset.frame import Frame
 from helpers.dataset.tables import TEXT, TOKEN, TOKENS, Kind, check_rows
 from helpers.errors import BadInput
@@ -99,7 +100,7 @@ ARC = {
 def path_of(dataroot: str | Path, frame: Frame) -> Path:
     """The map file of a frame: of its scene if the data root is a MiniDrive, else of its location."""
     root = Path(dataroot)
-    name = frame.scene if (root / "minidrive.json").is_file() else frame.location
+    name = frame.scene if layout.is_minidrive(root) else frame.location
     return root / "maps" / "expansion" / f"{name}.json"
 
 

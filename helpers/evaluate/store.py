@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from helpers import npz, temporary
-from helpers.dataset import Dataset
+from helpers.dataset import Dataset, layout
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path, atomic, found_at, read_json, sha256
 from helpers.sequence import Arrays
 from helpers.shared import write_first
 
-ABOUT, METRICS, MARK = "evaluation.json", "metrics.json", "minidrive.json"
+ABOUT, METRICS = "evaluation.json", "metrics.json"
 WHOSE, OF = "frame_token", "evaluation_sha256"  # of a result: its frame, and the evaluation that it is of
 AGAIN = "remove the file and run the evaluation again: what is done is kept"
 
@@ -50,8 +50,8 @@ class Store:
         digest = hashlib.sha256("\n".join(dataset.tokens).encode()).hexdigest()
         self._new, self._first = not self.folder.exists(), False
         whole = {**about, "split": str(dataset.split), "samples": len(dataset), "tokens": digest}
-        if (mark := as_path(dataset.dataroot) / MARK).is_file():  # its tokens are those of any version of the generator
-            whole["data"] = sha256(mark)
+        if layout.is_minidrive(root := as_path(dataset.dataroot)):  # any version of the generator gives these tokens
+            whole["data"] = sha256(root / layout.MARKER)
         self._digest = hashlib.sha256(json.dumps(self._claim(whole), sort_keys=True).encode()).hexdigest()
 
     def _claim(self, about):

@@ -33,6 +33,7 @@ FLOORS = (
         "helpers.exercise",
         "helpers.npz",
         "helpers.sequence",
+        "helpers.signals",
         "helpers.voxels",
     ),
     ("helpers.graph", "helpers.dataset", "helpers.calibration", "helpers.records"),

@@ -24,7 +24,7 @@ from ci.lessons.lesson import find_notebooks
 from ci.lessons.process import Run, environment, timeout_error
 from ci.lessons.progress import Progress, failure_text
 from ci.lessons.sources import Sources, content
-from helpers import cores, processes, temporary
+from helpers import cores, processes, signals, temporary
 from helpers.cli import numbers
 from helpers.errors import BadInput
 from helpers.files import ROOT, atomic, check_target
@@ -159,9 +159,10 @@ def run_held(notebooks, arguments):
             submitted.set()
             entries = [running[item].result() for item in notebooks]
         except BaseException:
-            arguments.stop.set()
-            submitted.set()
-            pool.shutdown(cancel_futures=True)
+            with signals.deferred():
+                arguments.stop.set()
+                submitted.set()
+                pool.shutdown(cancel_futures=True)
             raise
     report = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from helpers import signals
 from helpers.arguments import typed
-from helpers.engine import cache, cuda, signals
+from helpers.engine import cache, cuda
 from helpers.engine.base import Draft, Engine, Runtime
 from helpers.engine.tensorrt import messages, profiles
 from helpers.engine.tensorrt.options import check_numbers

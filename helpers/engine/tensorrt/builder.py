@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from helpers.engine import cuda, signals
+from helpers import signals
+from helpers.engine import cuda
 from helpers.engine.base import Draft
 from helpers.engine.tensorrt import constraints, graph, messages, plugins, profiles, versions
 from helpers.engine.tensorrt.calibrator import entropy_calibrator

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -231,28 +232,51 @@ def test_an_error_of_the_runner_costs_one_row(tmp_path, monkeypatch):
     assert one["reason"] == "the runner cannot run it: OSError: no process can be started"
 
 
-def test_an_interrupt_ends_every_lesson_at_once(tmp_path, monkeypatch):
-    ended = []
+@pytest.fixture
+def interrupted(tmp_path, monkeypatch):
+    """A function that runs three lessons, two at once, and interrupts them when both run; those that have ended.
 
-    class Waiting(Ran):
-        def wait(self, timeout, tick):
-            if self.started == 2:
-                os.kill(os.getpid(), signal.SIGINT)
-            try:
-                while True:
-                    tick(1, 2)
-                    time.sleep(0.01)
-            finally:
-                ended.append(self)
+    Its argument is called in each lesson's thread once that is told to stop.
+    """
+    both, ended = threading.Barrier(2), []
 
-    monkeypatch.setattr(run, "Run", Waiting)
-    paths = [tmp_path / f"{name}.ipynb" for name in ("one", "two", "three")]
-    for path in paths:
-        nbformat.write(lesson(code("1")), path)
-    with pytest.raises(KeyboardInterrupt):
-        run.main(["--out", str(tmp_path / "out"), "--jobs", "2", *map(str, paths)])
-    assert len(ended) == 2
-    assert list((tmp_path / "out/notebooks").iterdir()) == []
+    def function(stopping):
+        class Waiting(Ran):
+            def wait(self, timeout, tick):
+                if both.wait(60) == 0:
+                    os.kill(os.getpid(), signal.SIGINT)
+                try:
+                    while True:
+                        tick(1, 2)
+                        time.sleep(0.01)
+                finally:
+                    stopping()
+                    ended.append(self)
+
+        monkeypatch.setattr(run, "Run", Waiting)
+        paths = [tmp_path / f"{name}.ipynb" for name in ("one", "two", "three")]
+        for path in paths:
+            nbformat.write(lesson(code("1")), path)
+        with pytest.raises(KeyboardInterrupt):
+            run.main(["--out", str(tmp_path / "out"), "--jobs", "2", *map(str, paths)])
+        assert list((tmp_path / "out/notebooks").iterdir()) == []
+        return ended
+
+    return function
+
+
+def test_an_interrupt_ends_every_lesson_at_once(interrupted):
+    assert len(interrupted(lambda: None)) == 2
+
+
+def test_further_interrupts_leave_no_lesson_running(interrupted):
+    def again():
+        for _ in range(3):
+            time.sleep(0.05)  # so that the main thread waits for this one
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)  # time enough for it to go on without this thread
+
+    assert len(interrupted(again)) == 2
 
 
 def test_an_interrupt_while_lessons_are_handed_out_begins_none(tmp_path, monkeypatch):

@@ -1,11 +1,11 @@
-"""A builder of TensorRT is not interrupted within its own work; what was asked for is done behind it."""
+"""What must not be interrupted is not; what was asked for meanwhile is done behind it."""
 
 import os
 import signal
 
 import pytest
 
-from helpers.engine.signals import deferred
+from helpers.signals import deferred
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

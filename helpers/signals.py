@@ -1,4 +1,8 @@
-"""Signals that come while a builder of TensorRT works: it calls Python to log, and prints what a handler raises."""
+"""Signals that come at a moment that must not be interrupted.
+
+A builder of TensorRT calls Python to log, and prints what a handler raises. A second interrupt while threads are waited
+for makes `Thread.join` take one that still runs for ended.
+"""
 
 import contextlib
 import signal

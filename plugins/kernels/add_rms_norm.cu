@@ -81,7 +81,7 @@ struct AddRmsNorm {
 template <typename T>
 int add_rms_norm(const OnrampAddRmsNorm* size, const void* x, const void* residual, const void* weight, void* y,
                  void* total, void* stream) {
-  if (size->rows < 0 || size->width < 8 || size->width % 8 || !aligned(x, 16) || !aligned(residual, 16) ||
+  if (size->rows < 0 || size->width < 8 || size->width % 8 || size->width > INT32_MAX - 8 * kThreads || !aligned(x, 16) || !aligned(residual, 16) ||
       !aligned(weight, 16) || !aligned(y, 16) || !aligned(total, 16))
     return cudaErrorInvalidValue;
   const AddRmsNorm<T> body{*size, static_cast<const T*>(x), static_cast<const T*>(residual),

@@ -194,7 +194,8 @@ using HalfSum = Sum<half, N>;
 template <typename T, template <int> class Total, bool paired>
 int choose(const OnrampPooling* size, Operands given, void* stream) {
   const OnrampPooling& s = *size;
-  if (s.depths < 0 || s.features < 0 || s.channels < 1 || s.points < 0 || s.intervals < 0 || s.rows < 0)
+  if (s.depths < 0 || s.features < 0 || s.channels < 1 || s.points < 0 || s.intervals < 0 || s.rows < 0 ||
+      s.channels > INT32_MAX - kThreads || s.points > INT32_MAX - kThreads * kBatch)
     return cudaErrorInvalidValue;
   const auto launch = [&](auto width) {
     constexpr int N = decltype(width)::value;

@@ -296,7 +296,10 @@ int copied(const void* from, void* to, size_t bytes, void* stream) {
 bool fits(const OnrampCachedAttention& size) {
   return size.batch >= 0 && size.tokens >= 0 && size.kv_heads >= 1 && size.heads >= 1 &&
          size.heads % size.kv_heads == 0 && size.dims >= 16 && size.dims % 16 == 0 && size.dims <= kMostDims &&
-         size.slots >= 1 && size.splits >= 0 && size.splits <= kMostSplits;
+         size.slots >= 1 && size.slots <= INT32_MAX / 2 && size.tokens <= INT32_MAX / 2 && size.splits >= 0 &&
+         size.splits <= kMostSplits && within(INT32_MAX, {size.batch, size.tokens}) &&
+         within(INT32_MAX, {size.batch, size.slots}) &&
+         within(INT32_MAX, {size.heads + 2 * int64_t{size.kv_heads}, size.dims});
 }
 
 // Splits of the slots with which the blocks of all queries fill the GPU once.

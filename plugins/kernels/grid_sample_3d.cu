@@ -168,10 +168,10 @@ int sample_from(int first, const OnrampVolumeSampling& s, const void* input, con
 template <typename T, typename Math>
 int sample(const OnrampVolumeSampling* size, const void* input, const void* grid, void* output, void* stream) {
   const OnrampVolumeSampling& s = *size;
-  const int64_t plane = static_cast<int64_t>(s.depth) * s.height * s.width;
-  const int64_t voxels = static_cast<int64_t>(s.out_depth) * s.out_height * s.out_width;
-  if (s.batch < 0 || s.channels < 0 || s.depth < 1 || s.height < 1 || s.width < 1 || plane > INT32_MAX ||
-      s.out_depth < 0 || s.out_height < 0 || s.out_width < 0 || voxels > INT32_MAX)
+  if (s.batch < 0 || s.channels < 0 || s.depth < 1 || s.height < 1 || s.width < 1 || s.out_depth < 0 ||
+      s.out_height < 0 || s.out_width < 0 || !within(INT32_MAX, {s.batch, 3}) ||
+      !within(INT32_MAX, {s.depth, s.height, s.width}) ||
+      !within(INT32_MAX, {s.out_depth + int64_t{1}, s.out_height, s.out_width}))  // a column goes one step beyond
     return cudaErrorInvalidValue;
   const int grouped = s.channels - s.channels % (kGroup * Math::kChannels);
   if (const int code = sample_from<T, Math, kGroup>(0, s, input, grid, output, stream)) return code;

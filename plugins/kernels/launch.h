@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 
 #ifdef __CUDACC__
 #include <cuda_fp16.h>
@@ -64,6 +65,16 @@ ONRAMP_DEVICE T* in_register(T* pointer) {
   asm volatile("" : "+l"(pointer));
 #endif
   return pointer;
+}
+
+// Whether the product of sizes, none of them negative, is at most `most`, however large it is.
+inline bool within(int64_t most, std::initializer_list<int64_t> sizes) {
+  int64_t product = 1;
+  for (const int64_t size : sizes) {
+    if (size > 0 && product > most / size) return false;
+    product *= size;
+  }
+  return true;
 }
 
 inline bool aligned(const void* address, size_t size) { return reinterpret_cast<uintptr_t>(address) % size == 0; }

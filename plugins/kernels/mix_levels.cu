@@ -16,6 +16,7 @@ constexpr int kRun = 4;       // voxels per thread
 constexpr int kGroup = 8;     // channels per thread where they are packed
 constexpr int kLinear = 8;    // channels per thread where they are not
 constexpr int kLevels = 3;    // beside the fine volume
+constexpr int kLongest = 1 << 21;  // cells of an axis
 constexpr int kResident = 4;  // blocks per multiprocessor: 128 registers hold a run and two heights of its cells
 
 // The two cells on one axis that a voxel lies between, and the weight of the second.
@@ -203,13 +204,16 @@ int mix_from(int first, int groups, const OnrampLevels& s, const Operands& o, vo
                          : for_each_2d<kResident>(body, columns, rows * groups, stream);
 }
 
+// No axis is so long that float32 would place a voxel beyond the last cell.
 bool fits(int least, int depth, int height, int width) {
-  const int64_t plane = static_cast<int64_t>(depth) * height;
-  return depth >= least && height >= least && width >= least && plane <= INT32_MAX && plane * width <= INT32_MAX;
+  for (const int extent : {depth, height, width})
+    if (extent < least || extent > kLongest) return false;
+  return within(INT32_MAX, {height, width, depth});
 }
 
 bool valid(const OnrampLevels& s) {
-  return s.batch >= 0 && s.channels >= 0 && fits(0, s.depth, s.height, s.width) &&
+  return s.batch >= 0 && s.channels >= 0 && s.channels <= INT32_MAX - kGroup && within(INT32_MAX, {s.batch, s.depth}) &&
+         fits(0, s.depth, s.height, s.width) &&
          fits(1, s.depth_1, s.height_1, s.width_1) && fits(1, s.depth_2, s.height_2, s.width_2) &&
          fits(1, s.depth_3, s.height_3, s.width_3);
 }

@@ -100,7 +100,8 @@ int attend(const OnrampAttention* size, const void* value, const void* shapes, c
            const void* offsets, const void* weights, void* output, void* stream) {
   const OnrampAttention& s = *size;
   if (s.batch < 0 || s.queries < 0 || s.cells < 1 || s.heads < 1 || s.channels < 1 || s.levels < 1 || s.points < 1 ||
-      s.groups < 1 || s.points % s.groups || !aligned(references, 2 * sizeof(Reference)) ||
+      s.groups < 1 || s.points % s.groups || !within(INT32_MAX, {s.heads, s.channels}) ||
+      !within(INT32_MAX, {s.levels, s.points, 2}) || !within(INT32_MAX, {s.batch, s.queries}) || !aligned(references, 2 * sizeof(Reference)) ||
       !aligned(offsets, 2 * sizeof(T)))
     return cudaErrorInvalidValue;
   const int64_t elements = static_cast<int64_t>(s.batch) * s.queries * s.heads * s.channels;

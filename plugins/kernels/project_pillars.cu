@@ -55,8 +55,8 @@ struct Project {
 
 ONRAMP_EXPORT int onramp_project_pillars_fp32(const OnrampProjection* size, const void* lidar2img, const void* points,
                                               void* references, void* mask, void* stream) {
-  if (size->batch < 0 || size->cameras < 1 || size->pillars < 0 || size->points < 1 || size->image_height < 1 ||
-      size->image_width < 1)
+  if (size->batch < 0 || size->cameras < 1 || size->pillars < 0 || size->points < 1 || size->points > INT32_MAX / 2 ||
+      size->image_height < 1 || size->image_width < 1)
     return cudaErrorInvalidValue;
   const onramp::Project body{*size, static_cast<const float*>(lidar2img), static_cast<const float*>(points),
                              static_cast<float*>(references), static_cast<float*>(mask)};

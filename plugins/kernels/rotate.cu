@@ -60,7 +60,9 @@ struct Rotate {
 template <typename T>
 int rotate(const OnrampRotation* size, const void* image, const void* angle, const void* center, void* output,
            void* stream) {
-  if (size->channels < 0 || size->height < 1 || size->width < 1) return cudaErrorInvalidValue;
+  if (size->channels < 0 || size->channels > INT32_MAX - kChannels || size->height < 1 || size->width < 1 ||
+      !within(INT32_MAX, {size->height, size->width}))
+    return cudaErrorInvalidValue;
   const int64_t groups = (static_cast<int64_t>(size->channels) + kChannels - 1) / kChannels;
   const Rotate<T> body{*size, static_cast<const T*>(image), angle, center, static_cast<T*>(output)};
   return for_each(body, groups * size->height * size->width, stream);

@@ -92,6 +92,7 @@ struct RowProducts {
 template <typename T, typename Weights, int kRows, bool kGated, int kAcross = 1>
 int row_products(int vectors, int inputs, int outputs, const Weights& weights, const void* x, void* y, void* stream) {
   using Body = RowProducts<T, Weights, kRows, kGated, kAcross>;
+  if (outputs > INT32_MAX / 2 - 2 * Body::kSpan) return cudaErrorInvalidValue;  // gated, as many rows again
   const int64_t groups = (static_cast<int64_t>(outputs) + Body::kSpan - 1) / Body::kSpan;
   const Body body{vectors, inputs, outputs, weights, static_cast<const T*>(x), static_cast<T*>(y)};
   return for_each_block_overlapping<4>(body, groups * vectors, stream);

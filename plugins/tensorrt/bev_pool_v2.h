@@ -18,7 +18,10 @@ struct Pooling : Defaults {
   static constexpr int kLevels = 8;
   std::array<int32_t, 3> values{};
 
-  bool valid() const { return values[0] > 0 && values[1] > 0 && values[2] >= 0; }
+  bool valid() const {
+    return values[0] > 0 && values[1] > 0 && values[2] >= 0 &&
+           values[0] <= INT32_MAX / values[1] / (values[2] ? values[2] : kLevels);
+  }
   bool flat(int rank) const { return values[2] == 0 && rank == 4; }
   int levels(int rank) const { return flat(rank) ? 1 : values[2] ? values[2] : kLevels; }
   int rows(int rank) const { return levels(rank) * values[0] * values[1]; }
@@ -46,10 +49,9 @@ struct Pooling : Defaults {
     PluginTensorDesc const &depth = tensors[0], &feat = tensors[1], &ranks = tensors[2], &starts = tensors[5];
     for (int i = 3; i < kInputs; ++i)
       if (extent(tensors[i], 0) != extent(i < 5 ? ranks : starts, 0)) return cudaErrorInvalidValue;
-    OnrampPooling size{1, 1, extent(feat, feat.dims.nbDims - 1), extent(ranks, 0), extent(starts, 0),
-                       rows(depth.dims.nbDims), ranks.type != DataType::kINT32};
-    for (int axis = 0; axis < depth.dims.nbDims; ++axis) size.depths *= extent(depth, axis);
-    for (int axis = 0; axis + 1 < feat.dims.nbDims; ++axis) size.features *= extent(feat, axis);
+    OnrampPooling const size{extents(depth, 0, depth.dims.nbDims), vectors(feat), extent(feat, feat.dims.nbDims - 1),
+                             extent(ranks, 0), extent(starts, 0), rows(depth.dims.nbDims),
+                             ranks.type != DataType::kINT32};
     auto const launch = depth.type == DataType::kFLOAT ? onramp_bev_pool_v2_fp32
                         : packed                       ? onramp_bev_pool_v2_fp16x2
                                                        : onramp_bev_pool_v2_fp16;

@@ -26,8 +26,7 @@ struct Inversion : Defaults {
               cudaStream_t stream) const {
     int const rank = tensors[0].dims.nbDims;
     if (rank < 2 || extent(tensors[0], rank - 1) != 3 || extent(tensors[0], rank - 2) != 3) return 1;
-    OnrampInverse size{1};
-    for (int axis = 0; axis < rank - 2; ++axis) size.matrices *= extent(tensors[0], axis);
+    OnrampInverse const size{extents(tensors[0], 0, rank - 2)};
     return onramp_inverse_fp32(&size, inputs[0], outputs[0], stream);
   }
 };

@@ -38,14 +38,21 @@ inline bool isIndex(DataType type) {
   return type == DataType::kINT32;
 }
 
-inline int extent(PluginTensorDesc const& tensor, int axis) { return static_cast<int>(tensor.dims.d[axis]); }
+// The axes of a tensor from `first` to the one before `stop` together; -1, which no kernel takes, where no int holds it.
+inline int extents(PluginTensorDesc const& tensor, int first, int stop) {
+  int64_t count = 1;
+  for (int axis = first; axis < stop; ++axis) {
+    int64_t const extent = tensor.dims.d[axis];
+    if (extent < 0 || (extent && count > INT32_MAX / extent)) return -1;
+    count *= extent;
+  }
+  return static_cast<int>(count);
+}
+
+inline int extent(PluginTensorDesc const& tensor, int axis) { return extents(tensor, axis, axis + 1); }
 
 // Rows of a tensor, all of its axes but the last one together.
-inline int vectors(PluginTensorDesc const& tensor) {
-  int count = 1;
-  for (int axis = 0; axis + 1 < tensor.dims.nbDims; ++axis) count *= extent(tensor, axis);
-  return count;
-}
+inline int vectors(PluginTensorDesc const& tensor) { return extents(tensor, 0, tensor.dims.nbDims - 1); }
 
 // The shape of a product of inputs[0] [...,inputs] with the rows of inputs[1]; gated, half as many.
 inline nvinfer1::DimsExprs rowsInPlaceOfInputs(nvinfer1::DimsExprs const* inputs, bool gated,

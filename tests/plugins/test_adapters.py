@@ -238,6 +238,7 @@ def test_the_output_shape_follows_from_the_inputs_and_the_attributes(adapter):
         ("Rotation", ()),
         ("Pooling", (7,)),
         ("Pooling", (7, 0)),
+        ("Pooling", (2**14, 2**14)),  # in eight levels
         ("VolumeSampling", (2,)),
         ("VolumeSampling", (0, 2)),
         ("PillarProjection", (64,)),
@@ -319,6 +320,14 @@ def test_the_adapter_inverts_matrices_of_any_number_of_axes(adapter):
             found = _enqueue(adapter[8], f"Inversion{form}", (matrix,), torch.empty(shape))
             assert torch.equal(found, inverse.reference(matrix))
     assert _enqueue(adapter[8], "Inversion", (torch.eye(4)[None],), torch.empty(1, 4, 4)) == 1, "of another size"
+
+
+@pytest.mark.parametrize("axes", [(2**32,), (2**16, 2**16)])
+def test_what_no_int_numbers_is_refused_and_not_cut_to_its_lower_bits(adapter, axes):
+    many = torch.eye(3).expand(*axes, 3, 3)
+    assert _enqueue(adapter[10], "Inversion", (many,), many, keep=(0,)) == 1
+    rows = torch.zeros(8).expand(*axes, 8)
+    assert _enqueue(adapter[10], "MatVec", (rows, torch.zeros(1, 8)), rows[..., :1], 0, keep=(0,)) == 1
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float16])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers import processes
 from helpers.errors import BadInput
 from helpers.ops import (
     add_rms_norm,
@@ -208,6 +209,41 @@ def test_nothing_to_do_is_not_an_error(library):
     rotate.launch(library, output, torch.zeros(1), torch.zeros(2), output)
     with pytest.raises(BadInput, match="of one type"):
         rotate.launch(library, output, torch.zeros(1), torch.zeros(2).half(), output)
+
+
+MOST = 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    ("function", "sizes"),
+    [
+        ("bev_pool_v2_fp32", bev_pool_v2.Sizes(1, 1, 8, MOST - 511, 0, 0)),
+        ("bev_pool_v2_fp32", bev_pool_v2.Sizes(1, 1, MOST - 127, 1, 0, 0)),
+        ("grid_sample_3d_fp32", grid_sample_3d.Sizes(1, 0, 1, 1, 1, 1, 2**15, 2**15 + 1)),
+        ("grid_sample_3d_fp32", grid_sample_3d.Sizes(MOST // 3 + 1, 0, 1, 1, 1, 1, 1, 1)),
+        ("grid_sample_3d_fp32", grid_sample_3d.Sizes(1, 0, 2**22, 2**21, 2**21, 1, 1, 1)),  # 2^64 cells
+        ("rotate_fp32", rotate.Sizes(MOST - 7, 1, 1)),
+        ("rotate_fp32", rotate.Sizes(0, 2**16, 2**15)),
+        ("project_pillars_fp32", project_pillars.Sizes(0, 1, 1, 2**30, 1, 1)),
+        ("mix_levels_fp32", mix_levels.Sizes(0, 1, 1, 2**21 + 1, 1, *[1] * 9)),
+        ("mix_levels_fp32", mix_levels.Sizes(0, 1, 1, 1, 1, *[1] * 8, 2**21 + 1)),
+        ("mix_levels_fp32", mix_levels.Sizes(0, MOST - 7, 1, 1, 1, *[1] * 9)),
+        ("ms_deform_attn_fp32", ms_deform_attn.Sizes(0, 1, 2**16, 2**15, 1, 1, 1, 1)),
+        ("ms_deform_attn_fp32", ms_deform_attn.Sizes(0, 1, 1, 8, 2**15, 1, 2**15, 1)),
+        ("add_rms_norm_fp32", add_rms_norm.Sizes(0, MOST - 1023 + 8, 1e-5)),
+        ("cached_attention_fp32", cached_attention.Sizes(0, 1, 1, 1, 64, 2**30, 0, 0)),
+        ("cached_attention_fp32", cached_attention.Sizes(0, 1, 2**25, 2**25, 64, 8, 0, 0)),
+        ("matvec_fp32", matvec.Sizes(0, 8, 2**30, 1)),
+        ("matvec_int4_fp32", matvec_int4.Sizes(0, 8, 2**30, 1, 1)),
+    ],
+)
+def test_sizes_at_which_an_index_leaves_its_32_bits_are_refused(library, function, sizes):
+    kernel = plugins.function(library, f"onramp_{function}")
+
+    def call():
+        assert kernel(ctypes.byref(sizes), *[None] * 10) == 1
+
+    assert processes.run_forked(call) == ""
 
 
 @pytest.mark.parametrize(

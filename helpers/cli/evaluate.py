@@ -42,6 +42,8 @@ def main(argv: list[str]) -> int:
     dataset = open_dataset(options.dataroot, options.version, options.split)
     about = {"system": options.system, "config": config.name, "file": path.name, "sha256": sha256(path)}
     store = evaluate.Store(options.out, dataset, about | {"task": config.task} | spoken)
+    if worker.rank == 0 and not options.no_metrics:
+        networks.tell_mixture(store)
     if options.workers > 1:
         from helpers.evaluate.local import run_workers
 

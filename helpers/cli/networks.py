@@ -51,6 +51,12 @@ def file_of(options: Namespace) -> Path:
     return path
 
 
+def tell_mixture(store: Any) -> None:
+    """Say of a `helpers.evaluate.Store` whose frames are not all of one code that they are not."""
+    if told := store.mixture():
+        print(f"note: {told}", file=sys.stderr)
+
+
 def opened(options: Namespace, config: Config, path: Path) -> tuple[Callable[[], Run], Config, str]:
     """(what opens the network, the configuration with the sizes that it is fixed to, what runs it in words)."""
     if options.weights:

@@ -33,6 +33,7 @@ def main(argv: list[str]) -> int:
     about = {"system": options.system, "config": config.name, "file": path.name, "sha256": sha256(path)}
     about |= {"task": config.task, "version": options.version, "runner": runner, "device": _device(options)}
     store = evaluate.Store(options.out, dataset, about)
+    networks.tell_mixture(store)
     watches: list[Stopwatch] = []
 
     def timed():
@@ -47,6 +48,7 @@ def main(argv: list[str]) -> int:
         command = shlex.join(["python", "-m", "helpers", "run", *argv])
         name = f"run-{options.system}-{config.name}"
         found = records.record(name, timing.metrics(), command, [path], device=about["device"])
+        found = dataclasses.replace(found, commit=" and ".join(sorted(store.made_by())))
         with atomic(options.out / RECORD) as part:
             part.write_text(json.dumps(dataclasses.asdict(found), indent=2) + "\n", encoding="utf-8")
     print(f"{runner}\n{timing}\n{options.out}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers import models, records
+from helpers.cli import networks
 from helpers.cli.parser import Parser
 from helpers.cli.run import RECORD
 from helpers.errors import BadInput
@@ -47,6 +48,7 @@ def main(argv: list[str]) -> int:
     if missing := len(store.frames) - store.done():
         fix = "run it to its end: python -m helpers run"
         raise BadInput(folder, f"{missing} of {len(store.frames)} frames without a result", "all of them", fix)
+    networks.tell_mixture(store)
     task = Timed(evaluate.task_of(models.config(known["system"], known["config"])), _unused)
     metrics: dict[str, Any] = dict(task.total(store.results(), dataset))
     found = dataclasses.replace(made, metrics=metrics, artifacts=made.artifacts | {SAMPLES: known["tokens"]})
@@ -93,10 +95,10 @@ def text(rows: list[dict]) -> str:
 def page(found: Record, rows: list[dict], base: Record | None, pictures: Iterable[str] = ()) -> str:
     """The summary as Markdown: what was run where, every metric, the pictures that were drawn."""
     names = list(rows[0])
-    told = [f"{name}: {value}" for name, value in (("device", found.device), ("date", found.date))]
+    told = [f"{name}: {getattr(found, name)}" for name in ("device", "date", "commit")]
     told += [f"command: `{found.command}`"] + [f"SHA-256 of {name}: {sha}" for name, sha in found.artifacts.items()]
     if base is not None:
-        told += [f"baseline: {base.name}, {base.device}, {base.date}"]
+        told += [f"baseline: {base.name}, {base.device}, {base.date}, commit {base.commit}"]
         told += ["The devices differ: the latencies say nothing of the networks."] * (base.device != found.device)
     shown = [f"![{name.removesuffix('.png')}]({name})" for name in pictures]
     lines = [f"# {found.name}", "", *(f"- {line}" for line in told), "", *shown, ""]

@@ -5,24 +5,35 @@ of hosts that share nothing can be copied into one.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from helpers import npz, temporary
+from helpers import npz, records, temporary
 from helpers.dataset import Dataset, layout
 from helpers.errors import BadInput, foreign
-from helpers.files import PathLike, as_path, atomic, found_at, read_json, sha256
+from helpers.files import ROOT, PathLike, as_path, atomic, found_at, read_json, sha256
 from helpers.sequence import Arrays
 from helpers.shared import write_first
 
 ABOUT, METRICS = "evaluation.json", "metrics.json"
-WHOSE, OF = "frame_token", "evaluation_sha256"  # of a result: its frame, and the evaluation that it is of
+WHOSE, OF, MADE_BY = "frame_token", "evaluation_sha256", "code"  # of a result: its frame, its evaluation, who made it
 AGAIN = "remove the file and run the evaluation again: what is done is kept"
+
+
+@functools.cache
+def code() -> str:
+    """The commit of this code; where files differ from it or there is none, with a digest of those of helpers."""
+    known = records.commit()
+    if known.isalnum() and known != "unknown":
+        return known
+    return f"{known} (helpers {sha256(*sorted((ROOT / 'helpers').rglob('*.py')))[:12]})"
 
 
 class Store:
@@ -48,7 +59,7 @@ class Store:
         self._scenes = dataset.scene_tokens
         self.frames = [(scene, token) for scene, tokens in self._scenes.items() for token in tokens]
         digest = hashlib.sha256("\n".join(dataset.tokens).encode()).hexdigest()
-        self._new, self._first = not self.folder.exists(), False
+        self._new, self._first, self._code = not self.folder.exists(), False, code()
         whole = {**about, "split": str(dataset.split), "samples": len(dataset), "tokens": digest}
         if layout.is_minidrive(root := as_path(dataset.dataroot)):  # any version of the generator gives these tokens
             whole["data"] = sha256(root / layout.MARKER)
@@ -114,10 +125,28 @@ class Store:
     def save(self, scene: str, token: str, arrays: Arrays) -> None:
         """Write a frame's result, unless it has one."""
         if not self.has(scene, token):
-            named = {WHOSE: token, OF: self._digest}
+            named = {WHOSE: token, OF: self._digest, MADE_BY: self._code}
             with atomic(self._path(scene, token)) as part:
                 texts = {name: np.frombuffer(text.encode(), np.uint8) for name, text in named.items()}
                 npz.write({**arrays, **texts}, part)
+
+    def made_by(self) -> Counter[str]:
+        """Code, as `code` names it -> how many of the frames that have a result it made; "unknown" for one that
+        does not say. BadInput for a damaged file.
+        """
+        found: Counter[str] = Counter()
+        for path in (self._path(scene, token) for scene, token in self.frames if self.has(scene, token)):
+            with foreign(path, "the result of a frame", AGAIN), np.load(path, allow_pickle=False) as archive:
+                found[archive[MADE_BY].tobytes().decode() if MADE_BY in archive else "unknown"] += 1
+        return found
+
+    def mixture(self) -> str:
+        """A sentence where not all frames are of one code, those that are missing being of this one; else ""."""
+        made = self.made_by() + Counter({self._code: len(self.frames) - self.done()})
+        if len(made) < 2:
+            return ""
+        shares = ", ".join(f"{count} by {code}" for code, count in sorted(made.items()))
+        return f"{self.folder}: its frames are not all of one code ({shares}); for figures of one, take a new folder"
 
     def results(self) -> Iterator[tuple[str, Arrays]]:
         """(token, arrays) of every frame, in the order of the split.
@@ -138,7 +167,7 @@ class Store:
 
     def _check_named(self, path, arrays, token):
         """Take out what a result says of itself, as far as it does: one that is older says less, or nothing."""
-        whose, of = (arrays.pop(name, None) for name in (WHOSE, OF))
+        whose, of, _ = (arrays.pop(name, None) for name in (WHOSE, OF, MADE_BY))
         if whose is not None and whose.tobytes() != token.encode():
             found = f"the result of {whose.tobytes().decode(errors='replace')!r:.80}"
             raise BadInput(path, found, f"the result of {token!r}", AGAIN)

@@ -185,12 +185,14 @@ def called(*words):
 
 @pytest.fixture(scope="module")
 def result(mini, minidrive, tmp_path_factory):
-    """A folder of `run`, which went on when it was asked again."""
+    """A folder of `run`, which went on under another code when it was asked again."""
     out = tmp_path_factory.mktemp("run") / "result"
     words = ["run", "bevformer", "--config=mini", "-e", mini[1], "-i", minidrive, "-o", out, "--quiet"]
     assert called(*words) == 0
     next(out.glob("*/*.npz")).unlink()
-    assert called(*words) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate.store, "code", lambda: "another")
+        assert called(*words) == 0
     return out
 
 
@@ -198,7 +200,8 @@ def test_a_run_is_summarized_beside_a_baseline(result, minidrive, capsys, tmp_pa
     made = records.read(result / "run.json")
     assert made.metrics["latency_ms_n"] == 8 and made.command.startswith("python -m helpers run bevformer")
     assert called("summarize", "-i", result, "--dataroot", minidrive) == 0
-    said = capsys.readouterr().out
+    said, noted = capsys.readouterr()
+    assert sorted(made.commit.split(" and ")) == sorted(["another", evaluate.store.code()]) and "1 by another" in noted
     assert "NDS" in said and "latency_ms_p50" in said and not (result / "accuracy.png").exists()
     base = records.read(result / "summary.json")
     tokens = json.loads((result / "evaluation.json").read_text())["tokens"]
@@ -216,6 +219,7 @@ def test_a_run_is_summarized_beside_a_baseline(result, minidrive, capsys, tmp_pa
             "accuracy.png",
             "| NDS |",
             "baseline: run-bevformer-mini",
+            f"commit: {made.commit}",
             f"SHA-256 of {next(iter(made.artifacts))}",
         )
     )

@@ -25,6 +25,7 @@ ABOUT = {"system": "fake", "sha256": "0"}
 @pytest.fixture(scope="module")
 def right():
     """The total of one loop over the whole split."""
+    store.code()  # asks git, once for the processes that are forked
     split = Split()
     running = rollout(run, stream((split[i] for i in range(FRAMES)), CONFIG), CONFIG.states, CONFIG.initial_states())
     return {"sum": sum(outputs["remembered"][0] * (k + 1) for k, (_, _, outputs) in enumerate(running))}
@@ -185,6 +186,36 @@ def test_a_folder_goes_on_with_the_data_that_it_was_begun_with_alone(tmp_path):
     (tmp_path / "minidrive.json").write_text("another")
     with pytest.raises(BadInput, match=r"evaluation\.json\n  found: +data='"):
         Store(tmp_path / "out", split, ABOUT)
+
+
+def test_frames_of_more_than_one_code_are_told(tmp_path, monkeypatch):
+    """Before the others are driven, and when all are done; those of one code, or of an older one alone, say nothing."""
+
+    def told(code):
+        monkeypatch.setattr(store, "code", lambda: code)
+        return Store(tmp_path / "out", Split(), ABOUT).mixture()
+
+    assert told("aaa") == ""
+    done = go(tmp_path / "out", 0, 2).driven
+    assert told("aaa") == ""
+    shares = f"{done} by aaa, {FRAMES - done} by bbb"
+    assert shares in told("bbb")
+    go(tmp_path / "out")
+    assert shares in told("bbb") and shares in told("aaa")
+    for path in (tmp_path / "out").glob("*/*.npz"):
+        with np.load(path) as archive:
+            arrays = {name: archive[name] for name in archive if name != store.MADE_BY}
+        np.savez(path, **arrays)
+    assert told("bbb") == "" and not go(tmp_path / "out").missing
+    next((tmp_path / "out").glob("*/*.npz")).unlink()
+    assert f"1 by bbb, {FRAMES - 1} by unknown" in told("bbb")
+
+
+def test_code_that_differs_from_its_commit_is_told_by_its_files(monkeypatch):
+    for commit, named in (("0123456789ab", True), ("0123456789ab-dirty", False), ("unknown", False)):
+        monkeypatch.setattr(store.records, "commit", lambda: commit)  # noqa: B023
+        found = store.code.__wrapped__()
+        assert found == commit if named else found.startswith(f"{commit} (helpers ")
 
 
 def test_what_fails_before_its_first_frame_leaves_the_folder_as_it_was(tmp_path):

@@ -159,8 +159,9 @@ class Running:
 
     def kill_worker(self) -> None:
         """Kill the process that runs the policy, as a lack of memory would."""
-        if self.worker:
-            os.kill(self.worker, signal.SIGKILL)
+        if worker := self.worker:  # asked once: 0, which it may become at any moment, is this process's whole group
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
 
     def stop(self) -> None:
         """Refuse who waits, answer what is served, end the worker, and return when all is gone."""

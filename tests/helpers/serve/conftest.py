@@ -1,4 +1,3 @@
-import dataclasses
 import http.client
 import json
 from urllib.parse import urlsplit
@@ -9,17 +8,12 @@ import pytest
 from helpers.serve import arrays
 from helpers.serve.limits import Limits
 from helpers.serve.server import Running
+from tests.builders.waiting import HANG
 
 SCRIPTED = "tests.helpers.serve.policies:Scripted"
 PICTURE = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
-LIMITS = Limits(body=1 << 16, pixels=1000, characters=200, queue=2, upload=0.4, deadline=0.6, stuck=2)
-
-
-@pytest.fixture(scope="session")
-def patient():
-    """As `served`, with a deadline that is far away."""
-    with Running(SCRIPTED, limits=dataclasses.replace(LIMITS, deadline=20, stuck=30)) as running:
-        yield running
+# Of time so much as only what hangs takes; a test of a limit of time gives it to a server of its own.
+LIMITS = Limits(body=1 << 16, pixels=1000, characters=200, queue=2, upload=HANG, deadline=HANG, stuck=HANG)
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +30,7 @@ def body(instruction="go", image=PICTURE, **fields):
 
 def post(url, payload, **headers):
     """(status, headers, body read as JSON if it is) of one POST /act."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=HANG)
     sent = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     connection.request("POST", "/act", sent, {"content-type": "application/json"} | headers)
     return answer(connection)
@@ -44,7 +38,7 @@ def post(url, payload, **headers):
 
 def get(url, path, **headers):
     """As `post`, of one GET."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=HANG)
     connection.request("GET", path, headers=headers)
     return answer(connection)
 

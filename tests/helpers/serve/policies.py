@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.errors import BadInput
+from tests.builders.waiting import until
 
 
 class Scripted:
@@ -43,9 +44,7 @@ class Scripted:
         return action, np.array([31744, 31999], np.int32), f"TASK: {instruction}"
 
 
-def hold(folder, seconds=20):
+def hold(folder):
     """Say in `folder` that it has begun, and wait for a file "go" there."""
     (folder / "begun").touch()
-    end = time.monotonic() + seconds
-    while not (folder / "go").exists() and time.monotonic() < end:
-        time.sleep(0.01)
+    until((folder / "go").exists)

@@ -1,20 +1,23 @@
 """The client: against our server, against what the public servers answer, and against what is no server."""
 
 import contextlib
+import itertools
 import json
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from helpers.errors import BadInput
 from helpers.serve import arrays, reach
+from helpers.serve import client as client_module
 from helpers.serve.client import Client, Reply
 from helpers.serve.server import Running
+from tests.builders.waiting import HANG
 from tests.helpers.serve.conftest import PICTURE
 
 ACTION = np.arange(7.0)
@@ -99,21 +102,23 @@ def test_an_answer_that_is_none(body):
         client.act(PICTURE, "go")
 
 
-def test_an_answer_that_comes_in_drops_is_not_waited_for():
+def test_an_answer_that_comes_in_drops_is_not_waited_for(monkeypatch):
+    clock = itertools.count(0, 2 * HANG)  # each look at it is later by more than the time that there is
+    monkeypatch.setattr(client_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
         pool.submit(dripping, server)
-        wanted = pytest.raises(BadInput, match=r"a part of an answer after 0.2 s")
-        with Client(f"http://127.0.0.1:{server.getsockname()[1]}", timeout=0.2) as client, wanted:
+        wanted = pytest.raises(BadInput, match=f"a part of an answer after {HANG} s")
+        with Client(f"http://127.0.0.1:{server.getsockname()[1]}", timeout=HANG) as client, wanted:
             client.act(PICTURE, "go")
 
 
 def dripping(server):
+    """The first drop of an answer, and no other until the client has gone."""
     connection, _ = server.accept()
     with connection, contextlib.suppress(OSError):
-        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n")
-        for _ in range(40):
-            connection.sendall(b" ")
-            time.sleep(0.05)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n ")
+        while connection.recv(1 << 16):
+            pass
 
 
 @pytest.mark.parametrize(
@@ -147,13 +152,19 @@ def test_an_answer_of_the_other_form(body):
         client.act(PICTURE, "go")
 
 
-def test_a_busy_server_is_asked_again_when_it_says():
-    busy, good = (503, {"retry-after": 1}, b""), (200, {}, json.dumps(TOLD).encode())
-    with answering(busy, good) as (url, seen), Client(url, patience=5) as client:
-        started = time.monotonic()
+def test_a_busy_server_is_asked_again_when_it_says(monkeypatch):
+    slept = []
+    clock = SimpleNamespace(monotonic=lambda: float(sum(slept)), sleep=slept.append)
+    monkeypatch.setattr(client_module, "time", clock)
+    busy, good = (503, {"retry-after": 2}, b""), (200, {}, json.dumps(TOLD).encode())
+    with answering(busy, busy, good) as (url, seen), Client(url, patience=5) as client:
         assert np.array_equal(client.act(PICTURE, "go").action, ACTION)
-        assert 1 <= time.monotonic() - started < 5 and len(seen) == 2
-    for answer, patience in ((busy, 0.5), ((503, {}, b""), 5), ((503, {"retry-after": 9}, b""), 5)):
+        assert slept == [2, 2] and len(seen) == 3
+    with answering(busy) as (url, seen), Client(url, patience=5) as client:
+        with pytest.raises(BadInput, match="HTTP 503"):
+            client.act(PICTURE, "go")
+        assert slept == [2] * 4 and len(seen) == 3  # the third pause would be over after 6 s
+    for answer, patience in ((busy, 1.5), ((503, {}, b""), 5), ((503, {"retry-after": 9}, b""), 5)):
         with answering(answer) as (url, seen), Client(url, patience=patience) as client:
             with pytest.raises(BadInput, match="HTTP 503"):
                 client.act(PICTURE, "go")
@@ -162,7 +173,7 @@ def test_a_busy_server_is_asked_again_when_it_says():
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "no url", "http://[x", "ftp://127.0.0.1"])
 def test_no_server(url):
-    with Client(url, timeout=2) as client, pytest.raises(BadInput, match="start one"):
+    with Client(url, timeout=HANG) as client, pytest.raises(BadInput, match="start one"):
         client.act(PICTURE, "go")
 
 

@@ -5,21 +5,23 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import socket
 import threading
-import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 
 from helpers.errors import BadInput
-from helpers.serve import arrays, line
+from helpers.serve import arrays, line, server
 from helpers.serve.app import Act
 from helpers.serve.limits import Limits
 from helpers.serve.refused import Refused
 from helpers.serve.server import Running
+from tests.builders.waiting import HANG, until
 from tests.helpers.serve.conftest import LIMITS, PICTURE, SCRIPTED, body, get, post
 
 
@@ -27,28 +29,28 @@ def read(found):
     return arrays.decode(found, "action", ["<f8"], 1000)
 
 
-def together(url, payloads, pause=0.0):
-    """The answers to requests that are sent at the same time, or one `pause` after the other."""
-    with ThreadPoolExecutor(len(payloads)) as pool:
-        futures = []
-        for payload in payloads:
-            futures.append(pool.submit(post, url, payload))
-            time.sleep(pause)
-        return [future.result() for future in futures]
+@contextlib.contextmanager
+def held(url, folder, **headers):
+    """While the worker serves a request: (a pool for more, the future of its answer); it goes on at the end."""
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(post, url, body(f"hold {folder}"), **headers)
+        try:
+            assert until((folder / "begun").exists)
+            yield pool, first
+        finally:
+            (folder / "go").touch()
 
 
-def until(holds, seconds=5):
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.01)
-    assert holds()
+def waiting(url):
+    """How many requests wait."""
+    return get(url, "/health")[2]["waiting"]
 
 
 @contextlib.contextmanager
 def half_sent(url, sent):
     """A connection on which only `sent` has gone out."""
     address = urlsplit(url)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=HANG) as connection:
         connection.sendall(sent)
         yield connection
 
@@ -89,7 +91,7 @@ def test_other_content_routes_and_methods(served):
 
 
 def test_a_connection_goes_on_after_a_refusal_that_did_not_look_at_the_body(served):
-    connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=HANG)
     for kind, status in (("text/plain", 415), ("application/json", 413), ("text/plain", 415)):
         sent = b" " * (LIMITS.body // 2 if status == 415 else 2 * LIMITS.body)
         connection.request("POST", "/act", sent, {"content-type": kind})
@@ -114,60 +116,71 @@ def test_health_metrics_and_schema(served):
     assert {"400", "413", "422", "503", "504"} <= schema["paths"]["/act"]["post"]["responses"].keys()
 
 
-def test_one_is_served_two_wait_and_the_next_is_told_when_to_come_again(patient):
-    answers = together(patient.url, [body("sleep 0.6")] * 6, 0.05)
-    statuses = [status for status, _, _ in answers]
-    assert sorted(statuses) == [200] * 3 + [503] * 3
-    assert all(int(headers["retry-after"]) >= 1 for status, headers, _ in answers if status == 503)
-    counts = [read(found)[1] for status, _, found in answers if status == 200]
+def test_one_is_served_two_wait_and_the_next_is_told_when_to_come_again(served, tmp_path):
+    with held(served.url, tmp_path) as (pool, first):
+        queued = []
+        for count in (1, 2):
+            queued.append(pool.submit(post, served.url, body()))
+            assert until(lambda count=count: waiting(served.url) == count)
+        for _ in range(3):
+            status, headers, _ = post(served.url, body())
+            assert status == 503 and int(headers["retry-after"]) >= 1
+    answers = [future.result() for future in (first, *queued)]
+    assert [status for status, _, _ in answers] == [200] * 3
+    counts = [read(found)[1] for _, _, found in answers]
     assert counts == sorted(counts)
-    assert post(patient.url, body())[0] == 200
+    assert post(served.url, body())[0] == 200
 
 
-def test_the_deadline_holds_in_the_queue_and_in_the_policy_and_frees_the_place(served):
-    answers = together(served.url, [body("sleep 1.5"), body()], 0.05)
-    assert [status for status, _, _ in answers] == [504, 504]
-    until(lambda: post(served.url, body())[0] == 200)
+def test_the_deadline_holds_in_the_queue_and_in_the_policy_and_frees_the_place(tmp_path):
+    with Running(SCRIPTED, limits=replace(LIMITS, deadline=0.3)) as running:
+        with held(running.url, tmp_path) as (_, first):
+            assert post(running.url, body())[0] == first.result()[0] == 504
+        assert until(lambda: post(running.url, body())[0] == 200)
 
 
-def test_a_client_that_disappears_frees_its_place(patient, tmp_path):
-    first = threading.Thread(target=post, args=(patient.url, body(f"hold {tmp_path}")))
-    first.start()
-    until((tmp_path / "begun").exists)
+def test_a_client_that_disappears_frees_its_place(served, tmp_path):
     sent = json.dumps(body()).encode()
-    with half_sent(patient.url, head(len(sent)) + sent), half_sent(patient.url, head(len(sent)) + sent):
-        until(lambda: get(patient.url, "/health")[2]["waiting"] == 2)
-        assert post(patient.url, body())[0] == 503
-    until(lambda: get(patient.url, "/health")[2]["waiting"] == 0)
-    assert first.is_alive(), "the places were free before their turn came"
-    (tmp_path / "go").touch()
-    first.join()
-    assert post(patient.url, body())[0] == 200
-    assert 'status="499"' in get(patient.url, "/metrics")[2]
+    with held(served.url, tmp_path) as (_, first):
+        with half_sent(served.url, head(len(sent)) + sent), half_sent(served.url, head(len(sent)) + sent):
+            assert until(lambda: waiting(served.url) == 2)
+            assert post(served.url, body())[0] == 503
+        assert until(lambda: waiting(served.url) == 0)
+        assert not first.done(), "the places were free before their turn came"
+    assert first.result()[0] == post(served.url, body())[0] == 200
+    assert 'status="499"' in get(served.url, "/metrics")[2]
 
 
-def test_who_sends_too_slowly_is_told_or_cut_off(served):
-    slow, part, nothing = (half_sent(served.url, sent) for sent in (head(100), b"POST /act HT", b""))
-    with slow as told, part as silent, nothing as idle:
-        assert b" 408 " in told.recv(1000)
-        started = time.monotonic()
-        assert silent.recv(1000) == idle.recv(1000) == b"" and time.monotonic() - started < 2 * LIMITS.upload
+def test_who_sends_too_slowly_is_told_or_cut_off(monkeypatch):
+    monkeypatch.setattr(server, "IDLE", 10 * HANG)  # what cuts off is the limit
+    with Running(SCRIPTED, limits=replace(LIMITS, upload=0.2)) as running:
+        slow, part, nothing = (half_sent(running.url, sent) for sent in (head(100), b"POST /act HT", b""))
+        with slow as told, part as silent, nothing as idle:
+            assert b" 408 " in told.recv(1000)
+            assert silent.recv(1000) == idle.recv(1000) == b""
 
 
 def test_a_worker_that_dies_is_noticed_and_started_again(served):
     before = served.worker
     status, _, found = post(served.url, body("die"))
     assert status == 500 and "SIGKILL" in found["error"]["found"]
-    until(lambda: get(served.url, "/health")[0] == 200 and served.worker not in (0, before))
+    assert until(lambda: get(served.url, "/health")[0] == 200 and served.worker not in (0, before))
     assert post(served.url, body())[0] == 200
 
 
 def test_a_worker_that_is_killed_between_requests_costs_none(served):
     for _ in range(2):
-        until(lambda: served.worker)
+        assert until(lambda: served.worker)
         served.kill_worker()
-        assert post(served.url, body())[0] in (200, 504)  # a start may take longer than the deadline
-        until(lambda: post(served.url, body())[0] == 200)
+        assert post(served.url, body())[0] == 200
+
+
+def test_a_worker_that_ends_while_it_is_to_be_killed_takes_nobody_along(monkeypatch):
+    told, workers = [], iter([7, 0])
+    monkeypatch.setattr(os, "kill", lambda *given: told.append(given))
+    monkeypatch.setattr(Running, "worker", property(lambda running: next(workers)))
+    Running.kill_worker(object.__new__(Running))
+    assert told == [(7, signal.SIGKILL)]
 
 
 def test_a_worker_for_which_there_is_no_memory_yet_is_tried_again(served, monkeypatch):
@@ -186,18 +199,19 @@ def test_a_worker_for_which_there_is_no_memory_yet_is_tried_again(served, monkey
     monkeypatch.setattr(line, "Worker", scarce("Worker", "a process"))
     monkeypatch.setattr(os, "pidfd_open", scarce("pidfd_open", "a descriptor"))
     served.kill_worker()
-    until(lambda: not lacking and served.worker not in (0, before) and post(served.url, body())[0] == 200)
+    assert until(lambda: not lacking and served.worker not in (0, before) and post(served.url, body())[0] == 200)
 
 
-def test_a_policy_that_is_stuck_is_killed(served):
-    before = served.worker
-    assert post(served.url, body("sleep 1000"))[0] == 504
-    until(lambda: served.worker not in (0, before) and post(served.url, body())[0] == 200)
-    assert not os.path.exists(f"/proc/{before}")
+def test_a_policy_that_is_stuck_is_killed():
+    with Running(SCRIPTED, limits=replace(LIMITS, deadline=0.2, stuck=0.4)) as running:
+        before = running.worker
+        assert post(running.url, body("sleep 1000"))[0] == 504
+        assert until(lambda: running.worker not in (0, before) and get(running.url, "/health")[0] == 200)
+        assert not os.path.exists(f"/proc/{before}")
 
 
-def test_token_legacy_and_a_graceful_stop():
-    limits = Limits(queue=1, deadline=5)
+def test_token_legacy_and_a_graceful_stop(tmp_path):
+    limits = replace(LIMITS, queue=1)
     with Running(SCRIPTED, limits=limits, token="s3cret", legacy=True) as running:
         url, right = running.url, {"authorization": "Bearer s3cret"}
         for wrong in ({}, {"authorization": "Bearer s3cre"}, {"authorization": "Basic s3cret"}):
@@ -207,25 +221,24 @@ def test_token_legacy_and_a_graceful_stop():
         assert get(url, "/health")[0] == 200
         assert post(url, {}, **right)[::2] == (200, "error")
         assert post(url, b"{", **right)[0] == 422
-        with ThreadPoolExecutor(2) as pool:
-            first = pool.submit(post, url, body("sleep 1.2"), **right)
-            time.sleep(0.2)
+        with held(url, tmp_path, **right) as (pool, first):
             second = pool.submit(post, url, body(), **right)
-            until(lambda: get(url, "/health")[2]["waiting"] == 1)
+            assert until(lambda: waiting(url) == 1)
             worker = running.worker
-            running.stop()
-            assert read(first.result()[2])[0] == PICTURE.mean()
-            assert second.result()[::2] == (200, "error")
+            stopped = pool.submit(running.stop)
+            assert second.result()[::2] == (200, "error") and not first.done()
+        stopped.result()
+        assert read(first.result()[2])[0] == PICTURE.mean()
     with pytest.raises(OSError):
         post(url, body())
     assert not os.path.exists(f"/proc/{worker}")
 
 
 def test_connections_are_counted():
-    with Running(SCRIPTED, limits=Limits(connections=2)) as running:
+    with Running(SCRIPTED, limits=replace(LIMITS, connections=2)) as running:
         with half_sent(running.url, b""), half_sent(running.url, b""), half_sent(running.url, b"") as third:
             assert third.recv(1000).startswith(b"HTTP/1.1 503 ")
-        until(lambda: post(running.url, body())[0] == 200)
+        assert until(lambda: post(running.url, body())[0] == 200)
 
 
 def test_a_policy_that_cannot_be_loaded_and_a_port_that_is_taken(served):
@@ -241,11 +254,12 @@ def test_a_policy_that_cannot_be_loaded_and_a_port_that_is_taken(served):
 
 
 def test_nothing_is_left_of_a_server():
-    before = set(os.listdir("/proc/self/fd")), threading.active_count()
+    there = lambda: (set(os.listdir("/proc/self/fd")), set(threading.enumerate()))  # noqa: E731
+    files, threads = there()  # some may be another server's, whose client has just left
     with Running(SCRIPTED) as running:
         post(running.url, body())
         worker = running.worker
-    assert (set(os.listdir("/proc/self/fd")), threading.active_count()) == before
+    assert until(lambda: there()[0] <= files and there()[1] <= threads)
     assert not os.path.exists(f"/proc/{worker}")
 
 

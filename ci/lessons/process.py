@@ -74,7 +74,7 @@ class Run:
             return True
         finally:
             self.guarded.end()
-            self.reader.join(5)
+            self.reader.join(60)  # for what was said: whatever could say more is gone
 
     def log_tail(self):
         self.log.seek(0)

@@ -1,6 +1,7 @@
 """The places where the tree is tried: what stands there, how it is run, and what counts as wrong."""
 
 import ast
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -66,12 +67,14 @@ def test_a_place_where_something_is_wrong_is_named_with_what_was_said(small, mon
     assert places.main(["tarball"]) == 1
     said = capsys.readouterr().out
     assert "tarball               FAILED: bad\n" in said and "tarball, bad: exit code 3\n    because" in said
-    monkeypatch.setattr(places, "LONGEST", "1")
-    nap = ["-c", "import os, time; os.system('sleep 987 &'); time.sleep(30)"]
-    monkeypatch.setattr(places, "COMMANDS", {"good": ["-c", ""], "slow": nap})
-    assert places.main(["tarball"]) == 1
+    nap = f"sleep {100_000_000 + os.getpid()}"  # no other process is called like this
+    slow = ["-c", f"import os, time; os.system('{nap} &'); time.sleep(1000)"]
+    monkeypatch.setattr(places, "COMMANDS", {"good": ["-c", ""], "slow": slow})
+    with monkeypatch.context() as short:
+        short.setattr(places, "LONGEST", "1")
+        assert places.main(["tarball"]) == 1
     assert "tarball, slow: exit code 124" in capsys.readouterr().out
-    assert "sleep 987" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert nap not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
     assert places.main(["nowhere"]) == 1
     assert places.main(["tarball", "--commands", "good"]) == 0
     assert capsys.readouterr().out == "tarball               ok: good\n"

@@ -2,16 +2,19 @@
 
 import sys
 import time
+import uuid
+from types import SimpleNamespace
 
 import pytest
 
 from ci import interrupted, signals
 from ci.interrupted import Program
 from ci.lessons import copies
+from tests.builders.waiting import until
 
 WRITES = "import sys, time; p = sys.argv[1]; open(p, 'w').write('half'); time.sleep({}); open(p, 'w').write('whole')"
 LEAVES = (
-    "import subprocess, sys; subprocess.Popen(['sleep', '9'], start_new_session=True); "
+    "import subprocess, sys; subprocess.Popen(['sleep', '900'], start_new_session=True); "
     "open(sys.argv[1], 'w').write('whole')"
 )
 DROPS = "import os, sys; open(os.environ['TMPDIR'] + '/dropped', 'w'); open(sys.argv[1], 'w').write('whole')"
@@ -41,22 +44,23 @@ def test_an_undisturbed_run_is_held_against_the_rules(tmp_path, monkeypatch, cod
     assert found is None if problem is None else problem in found
 
 
-def test_a_file_that_is_half_written_is_a_fault(tmp_path):
-    found = signals.field(program(WRITES.format(30)), tmp_path, tmp_path / "run", "KILL", False, 1.5)
+def test_a_file_that_is_half_written_is_a_fault(tmp_path, monkeypatch):
+    out = tmp_path / "run/out"
+    begun = lambda after: until(lambda: out.exists() and out.read_text())  # noqa: E731
+    monkeypatch.setattr(signals, "time", SimpleNamespace(sleep=begun, monotonic=time.monotonic))
+    found = signals.field(program(WRITES.format(1000)), tmp_path, tmp_path / "run", "KILL", False, 0)
     assert found == "half written: out: half"
 
 
 def test_processes_are_found_by_their_mark_alone(tmp_path):
-    process = signals.start(["-c", "import time; time.sleep(9)"], tmp_path, "a mark")
-    until = time.monotonic() + 5
+    mark = uuid.uuid4().hex
+    process = signals.start(["-c", "import time; time.sleep(1000)"], tmp_path, mark)
     try:
-        while process.pid not in (found := signals.living("a mark")) and time.monotonic() < until:
-            time.sleep(0.02)
-        assert process.pid in found and signals.living("a") == []
+        assert until(lambda: process.pid in signals.living(mark)) and signals.living(mark[:-1]) == []
     finally:
-        assert signals.wait_for_none("a mark", 0)
+        assert signals.wait_for_none(mark, 0)
         process.wait()
-    assert signals.living("a mark") == []
+    assert signals.living(mark) == []
 
 
 def test_copies_of_lessons_that_would_be_kept_as_changed_are_a_fault(tmp_path, monkeypatch):

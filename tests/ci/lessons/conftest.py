@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from tests.builders.shared import once
-from tests.ci.lessons.notebooks import NOTEBOOKS, SLEEPER, code, lesson, result, start
+from tests.ci.lessons.notebooks import FROM_ITS_CELL, NOTEBOOKS, SLEEPER, code, lesson, result, start
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +16,8 @@ def both(tmp_path_factory):
 
 def _both(base):
     slow, folder = base / "slow", base / "notebooks"
-    hanging = start({"hangs": lesson(code(SLEEPER))}, slow, "--timeout", "20")
-    rest = start(NOTEBOOKS, folder, "--fast", "--prove-checks", "--timeout", "120", "--jobs", "2")
+    hanging = start({"hangs": lesson(code(SLEEPER))}, slow, "--timeout", "2", program=("-c", FROM_ITS_CELL))
+    rest = start(NOTEBOOKS, folder, "--fast", "--prove-checks", "--timeout", "600", "--jobs", "2")
     kept = base / "results.pickle"
     kept.write_bytes(pickle.dumps((result(hanging, slow), result(rest, folder))))
     return kept

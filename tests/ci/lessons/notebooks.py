@@ -10,11 +10,24 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from helpers.files import ROOT
+from tests.builders.waiting import HANG
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 SOLUTION = "def double(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION"
 CHECK = "assert double(2) == 4, f'double(2) should be 4, yours is {double(2)}: multiply by two'"
 NAP = f"sleep {100_000 + os.getpid()}"  # no other process is called like this
+# A run whose clock starts when the cell begins: how long a kernel takes to start is another matter.
+FROM_ITS_CELL = """
+import sys, time
+from ci.lessons import run
+class Started(run.Run):
+    def wait(self, timeout, tick):
+        while self.cell < 3 and self.process.poll() is None:
+            time.sleep(0.1)
+        return super().wait(timeout, tick)
+run.Run = Started
+sys.exit(run.processes.program(run.main))
+"""
 SLEEPER = f"import subprocess, tempfile, time\ntempfile.mkstemp()\nsubprocess.Popen('{NAP}'.split())\ntime.sleep(1000)"
 
 
@@ -89,7 +102,7 @@ NOTEBOOKS = {
 }
 
 
-def start(notebooks, folder, *options):
+def start(notebooks, folder, *options, program=("-m", "ci.lessons.run")):
     """Write the notebooks and start a run over them."""
     folder.mkdir()
     for name, notebook in notebooks.items():
@@ -101,14 +114,14 @@ def start(notebooks, folder, *options):
         (answers / f"{name}.py").write_text(text)
     (temporary := folder.with_name(f"{folder.name}-tmp")).mkdir()
     variables = os.environ | {"TMPDIR": str(temporary)}
-    command = [sys.executable, "-m", "ci.lessons.run", folder, "--out", f"{folder}-out", *options]
+    command = [sys.executable, *program, folder, "--out", f"{folder}-out", *options]
     command += ["--wrong-answers", answers]
     return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True)
 
 
 def result(process, folder):
     """The end of a run: its exit code and output, its folder, and the report's entries by name."""
-    text, out = process.communicate(timeout=200)[0], folder.with_name(f"{folder.name}-out")
+    text, out = process.communicate(timeout=10 * HANG)[0], folder.with_name(f"{folder.name}-out")
     entries = json.loads((out / "report.json").read_text())["notebooks"]
     entries = {entry["notebook"].removesuffix(".ipynb"): entry for entry in entries}
     return SimpleNamespace(out=out, code=process.returncode, text=text, entries=entries)

@@ -9,9 +9,9 @@ import nbformat
 from ci.lessons import run
 from helpers import turns
 from helpers.turns import Turns
+from tests.builders.waiting import HANG, until
 from tests.ci.lessons.notebooks import code, exercise, lesson
 
-SECONDS = 10  # at most, for a turn that comes
 STILL = 0.1  # as long as we look whether a turn comes that must not
 
 
@@ -20,11 +20,16 @@ class Asked(threading.Thread):
 
     def __init__(self, turns, alone):
         super().__init__(target=turns.take, args=(alone,), daemon=True)
+        self.turns = turns
         self.start()
 
-    def comes(self, within=SECONDS):
+    def comes(self, within=HANG):
         self.join(within)
         return not self.is_alive()
+
+    def waits(self):
+        """Whether it is the next, which does not come yet."""
+        return until(lambda: self.turns._is_held("next")) and not self.comes(STILL)
 
 
 def test_cells_run_side_by_side_and_a_timed_one_alone(tmp_path):
@@ -32,7 +37,7 @@ def test_cells_run_side_by_side_and_a_timed_one_alone(tmp_path):
     one.take(False)
     assert Asked(other, False).comes()
     alone = Asked(one, True)
-    assert not alone.comes(STILL)
+    assert alone.waits()
     back = Asked(other, False)  # the turn before is over, so the timed cell runs first
     assert alone.comes() and not back.comes(STILL)
     assert Asked(one, True).comes() and not back.comes(STILL)  # the next timed cell keeps the turn
@@ -43,7 +48,7 @@ def test_nobody_overtakes_a_timed_cell_that_waits(tmp_path):
     one, other, third = (Turns(tmp_path) for _ in range(3))
     one.take(False)
     alone = Asked(other, True)
-    assert not alone.comes(STILL)
+    assert alone.waits()
     late = Asked(third, False)  # could share with the first, but came after the timed one
     assert not late.comes(STILL) and alone.is_alive()
     waiting = Asked(one, False)
@@ -57,7 +62,7 @@ def test_a_long_cell_pauses_for_a_timed_one_and_a_timed_one_for_nobody(tmp_path,
     one.take(False)
     turns.pause()  # nobody waits
     alone = Asked(other, True)
-    assert not alone.comes(STILL)
+    assert alone.waits()
     paused = threading.Thread(target=turns.pause, daemon=True)
     paused.start()
     assert alone.comes()
@@ -66,7 +71,7 @@ def test_a_long_cell_pauses_for_a_timed_one_and_a_timed_one_for_nobody(tmp_path,
     paused.join(STILL)
     assert paused.is_alive()
     assert Asked(other, False).comes()
-    paused.join(SECONDS)
+    paused.join(HANG)
     assert not paused.is_alive()
 
 
@@ -83,7 +88,7 @@ for _ in display.progress(range({}), "long"):
     exec({!r})
     if pathlib.Path({!r}).read_text().count("timed") == 2:
         break"""
-MOST = 200
+MOST = 20 * HANG  # steps of the long cell, each of a twentieth of a second
 
 
 def test_of_lessons_that_run_side_by_side_a_timed_cell_is_alone_even_during_a_long_one(tmp_path):

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from helpers.files import ROOT
+from tests.builders.waiting import HANG
 
 
 @pytest.mark.parametrize(
@@ -14,5 +15,5 @@ from helpers.files import ROOT
 )
 def test_set_up_runs_without_packages(words):
     command = [sys.executable, "-S", "-m", *words]  # -S: without site-packages
-    done = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr

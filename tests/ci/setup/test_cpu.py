@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from helpers.files import ROOT
+from tests.builders.waiting import HANG
 
 FAKE_PYTHON = """#!/bin/bash
 # Stands for a Python of version $VERSION and its pip: notes what it is asked, with what stands in a list of a few pins,
@@ -85,7 +86,7 @@ def set_up(folder, python=None, version="3.11", fetched="", words=(), **environm
     if python:
         environment |= {"UV": str(python.with_name("fake-uv")), "FETCHED": str(fetched)}
     command = ["ci/setup/cpu.sh", *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=HANG)
     return done.returncode, done.stdout + done.stderr, calls.read_text().splitlines()
 
 
@@ -178,7 +179,7 @@ def test_of_two_set_ups_at_once_the_second_waits_and_finds_all_done(tmp_path, py
         second = subprocess.Popen([script], cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True)
         assert "another one is at work in this folder; waiting" in second.stderr.readline()
         stamp.write_text(whole)
-    assert second.wait(20) == 0 and not installs((tmp_path / "calls").read_text().splitlines())
+    assert second.wait(HANG) == 0 and not installs((tmp_path / "calls").read_text().splitlines())
     second.stderr.close()
 
 
@@ -187,7 +188,7 @@ def test_where_there_is_no_flock_set_up_goes_on(tmp_path, python):
     (tmp_path / "bin/flock").unlink()
     (tmp_path / ".venv/installed-from").unlink()
     done = subprocess.run(
-        ["ci/setup/cpu.sh"], cwd=tmp_path, capture_output=True, text=True, timeout=20,
+        ["ci/setup/cpu.sh"], cwd=tmp_path, capture_output=True, text=True, timeout=HANG,
         env={"PATH": str(tmp_path / "bin"), "CALLS": str(tmp_path / "calls"), "PYTHON": str(python)},
     )  # fmt: skip
     assert done.returncode == 0 and "flock" not in done.stderr

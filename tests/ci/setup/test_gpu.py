@@ -10,6 +10,7 @@ import pytest
 from packaging.version import Version
 
 from helpers.files import ROOT
+from tests.builders.waiting import HANG
 from tests.ci.setup.locks import TIERS
 
 FAKE_PYTHON = """#!/bin/bash
@@ -50,7 +51,7 @@ def make_gpu(tmp_path):
             "FAILS": fails,
         }
         command = [sys.executable, "-S", "-m", "ci.setup.gpu", *arguments]  # -S: a bare Python
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=20)
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=HANG)
 
     run.root = tmp_path
     return run

@@ -24,6 +24,7 @@ from helpers.systems.bevformer.config import CONFIGS
 from helpers.systems.bevformer.inputs import geometry
 from tests.builders.bevformer import ring_of_cameras
 from tests.builders.measured import SYSTEM, call, result, toy
+from tests.builders.waiting import HANG
 
 # ------------------------------------------------------------------------------------------------------------ pieces
 
@@ -597,7 +598,7 @@ def test_a_compiled_network_is_held_against_eager(pytorch, tmp_path):
     ((name, metrics, _),) = report.engines(session.pieces(), SYSTEM.name)
     assert name == "bevformer-mini-pytorch-compile_fp16"
     assert metrics["bev_embed_rel_to_eager"] == pytest.approx(0.01) and metrics["outputs_classes_rel_to_eager"] == 0
-    assert metrics["speedup_over_eager"] == pytest.approx(1.01) and 0 <= metrics["compile_seconds"] < 1
+    assert metrics["speedup_over_eager"] == pytest.approx(1.01) and 0 <= metrics["compile_seconds"] < HANG
 
     class Broken:
         reset = print

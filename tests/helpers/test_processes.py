@@ -13,6 +13,7 @@ import pytest
 
 from helpers import processes
 from helpers.files import ROOT
+from tests.builders.waiting import HANG, until
 
 # Starts a guarded shell with a child in a session of its own and another one without a parent.
 STARTS = """
@@ -48,6 +49,7 @@ processes.program(main)
 CLEANS = """
 import sys, time
 from helpers import processes
+processes.GRACE = 100
 def main():
     try:
         print("up", flush=True)
@@ -61,14 +63,6 @@ sys.exit(processes.program(main))
 def started(code, **options):
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, **options)
     return process, process.stdout.readline().strip()
-
-
-def holds(condition, seconds=5):
-    """Whether the condition is met before the time is over."""
-    until = time.monotonic() + seconds
-    while not (met := condition()) and time.monotonic() < until:
-        time.sleep(0.02)
-    return met
 
 
 def commands(text):
@@ -87,10 +81,10 @@ def commands(text):
 def test_nothing_outlives_the_process_that_started_it(number, group):
     nap = next(NAPS)
     process, _ = started(STARTS.format(n=nap), start_new_session=True)
-    assert holds(lambda: len(commands(f"sleep {nap}")) == 3)
+    assert until(lambda: len(commands(f"sleep {nap}")) == 3)
     (os.killpg if group else os.kill)(process.pid, number)
-    assert process.wait(5) == (-number if number == signal.SIGKILL else 128 + number)
-    assert holds(lambda: not commands(f"sleep {nap}"))
+    assert process.wait(HANG) == (-number if number == signal.SIGKILL else 128 + number)
+    assert until(lambda: not commands(f"sleep {nap}"))
 
 
 def test_what_a_command_leaves_behind_ends_with_it_and_its_code_is_told():
@@ -116,7 +110,7 @@ def test_the_workers_of_a_pool_die_with_its_process(tmp_path, number):
     assert worker.exists()
     process.send_signal(number)
     process.wait()
-    assert holds(lambda: not worker.exists())
+    assert until(lambda: not worker.exists())
 
 
 def test_a_worker_whose_parent_is_gone_already_ends():
@@ -129,22 +123,21 @@ def test_a_worker_whose_parent_is_gone_already_ends():
 def test_a_program_that_is_told_to_end_cleans_up(number):
     process, _ = started(CLEANS)
     process.send_signal(number)
-    assert process.communicate(timeout=5)[0] == "cleaned\n" and process.returncode == 128 + number
+    assert process.communicate(timeout=HANG)[0] == "cleaned\n" and process.returncode == 128 + number
 
 
 def test_a_program_that_does_not_hear_ends_all_the_same():
     process, _ = started(STUCK)
     process.send_signal(signal.SIGINT)
-    assert process.wait(3) == 128 + signal.SIGINT
+    assert process.wait(HANG) == 128 + signal.SIGINT
 
 
 def test_nohup_is_respected():
-    process, _ = started(CLEANS, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-    process.send_signal(signal.SIGHUP)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.3)
-    process.kill()
-    process.communicate()
+    told = "import os, signal, sys; from helpers import processes; "
+    told += "sys.exit(processes.program(lambda: os.kill(os.getpid(), signal.SIGHUP)))"
+    for how, code in ((signal.SIG_IGN, 0), (signal.SIG_DFL, 128 + signal.SIGHUP)):
+        process, _ = started(told, preexec_fn=lambda how=how: signal.signal(signal.SIGHUP, how))
+        assert process.wait(HANG) == code
 
 
 def test_a_program_that_ends_by_itself_leaves_signals_as_they_were():
@@ -154,6 +147,12 @@ def test_a_program_that_ends_by_itself_leaves_signals_as_they_were():
 
 
 # ------------------------------------------------------------- forked calls
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A forked call of the tests has its time of the processor, however little of one a busy machine gives it."""
+    monkeypatch.setattr(processes, "PATIENCE", HANG)
 
 
 def test_a_call_apart_writes_into_what_is_shared_and_nowhere_else(capfd):
@@ -218,14 +217,14 @@ sys.exit(processes.program(lambda: processes.run_forked(call) and 0))
 def test_a_call_apart_ends_with_its_process(number):
     process, child = started(APART)
     process.send_signal(number)
-    assert process.wait(5) == (-number if number == signal.SIGKILL else 128 + number)
-    assert holds(lambda: not Path(f"/proc/{child}").exists())
+    assert process.wait(HANG) == (-number if number == signal.SIGKILL else 128 + number)
+    assert until(lambda: not Path(f"/proc/{child}").exists())
 
 
 def test_a_call_apart_that_is_told_to_end_tells_its_process_nothing():
     process, child = started(APART)
     os.kill(int(child), signal.SIGTERM)
-    assert process.wait(5) == 0
+    assert process.wait(HANG) == 0
 
 
 def test_a_reader_that_has_seen_enough_ends_a_program_without_a_traceback():
@@ -235,4 +234,4 @@ def test_a_reader_that_has_seen_enough_ends_a_program_without_a_traceback():
     ) as made:
         made.stdout.read(1)
         made.stdout.close()
-        assert made.stderr.read() == b"" and made.wait(30) == 128 + signal.SIGPIPE
+        assert made.stderr.read() == b"" and made.wait(HANG) == 128 + signal.SIGPIPE

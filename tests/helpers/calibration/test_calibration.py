@@ -10,6 +10,7 @@ import pytest
 from helpers.calibration import CalibrationReader, check_calibration, collect, fixed_shapes, noise
 from helpers.errors import BadInput
 from helpers.sequence import Step
+from tests.builders.waiting import HANG
 
 SHAPES = {
     "image": (1, 6, 3, 4, 8),
@@ -274,7 +275,7 @@ print(peak() - before)
 def test_memory_does_not_grow_with_the_number_of_samples(tmp_path):
     path = tmp_path / "full.npz"
     done = subprocess.run(
-        [sys.executable, "-c", FULL_SIZE, path], capture_output=True, text=True, timeout=100, check=True
+        [sys.executable, "-c", FULL_SIZE, path], capture_output=True, text=True, timeout=HANG, check=True
     )
     with zipfile.ZipFile(path) as archive:
         megabytes = sum(info.file_size for info in archive.infolist()) / 2**20

@@ -7,6 +7,7 @@ from helpers.calibration import noise
 from helpers.cli.quantize import main
 from helpers.quantize import quantize, report
 from tests.builders.quantizable import SHAPES, write_network
+from tests.builders.waiting import HANG
 
 
 def test_same_input_same_bytes_in_any_process(tmp_path):
@@ -15,7 +16,7 @@ def test_same_input_same_bytes_in_any_process(tmp_path):
     out, there = quantize(network, tmp_path / "here.onnx", calibration=measured_on), tmp_path / "there.onnx"
     command = [sys.executable, "-m", "helpers", "quantize", "--onnx_path", network, "--output_path", there]
     done = subprocess.run(
-        [*command, "--calibration_data_path", measured_on], capture_output=True, text=True, timeout=60
+        [*command, "--calibration_data_path", measured_on], capture_output=True, text=True, timeout=HANG
     )
     assert done.returncode == 0, done.stderr
     assert there.read_bytes() == out.read_bytes()

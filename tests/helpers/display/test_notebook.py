@@ -13,6 +13,7 @@ from nbconvert import HTMLExporter
 from helpers import display
 from helpers.display import pictures, viewer
 from helpers.errors import BadInput
+from tests.builders.waiting import HANG
 
 
 def test_netron_serves_the_file_on_loopback_and_leaves_logging_alone(model, tmp_path, monkeypatch):
@@ -23,15 +24,15 @@ def test_netron_serves_the_file_on_loopback_and_leaves_logging_alone(model, tmp_
     first, page = viewer.open_netron(path), viewer.open_netron(path)
     try:
         assert page.src.startswith("http://127.0.0.1:")
-        assert b"Netron" in urllib.request.urlopen(page.src, timeout=10).read()
+        assert b"Netron" in urllib.request.urlopen(page.src, timeout=HANG).read()
         assert (logging.getLogger().level, list(logging.getLogger().handlers)) == before
         if first.src != page.src:
             with pytest.raises(OSError):
-                urllib.request.urlopen(first.src, timeout=10)
+                urllib.request.urlopen(first.src, timeout=HANG)
     finally:
         viewer.stop_netron()
     with pytest.raises(OSError):
-        urllib.request.urlopen(page.src, timeout=10)
+        urllib.request.urlopen(page.src, timeout=HANG)
 
 
 def test_netron_opens_nothing_before_the_click(model, tmp_path, monkeypatch):
@@ -62,7 +63,7 @@ def test_pictures_tables_and_progress_stay_in_an_executed_notebook(tmp_path):
         "total = sum(display.progress(range(5), 'adding'))",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    NotebookClient(notebook, timeout=HANG, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     outputs = [cell.outputs for cell in notebook.cells]
     assert [len(shown) for shown in outputs] == [1, 1, 1], json.dumps(outputs)[:2000]
     assert "onnxruntime" in outputs[0][0].data["text/html"]

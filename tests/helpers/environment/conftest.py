@@ -5,8 +5,16 @@ import shutil
 
 import pytest
 
+from helpers.environment import doctor
 from helpers.environment.machine import Machine
 from helpers.files import ROOT
+from tests.builders.waiting import HANG
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    """A busy machine may take its time for the probes."""
+    monkeypatch.setattr(doctor, "BUDGET", HANG)
 
 
 @pytest.fixture

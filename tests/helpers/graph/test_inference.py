@@ -14,6 +14,7 @@ from helpers.errors import BadInput
 from helpers.files import ROOT
 from helpers.graph import inference, types
 from tests.builders.graphs import captures, free_batch, sequences
+from tests.builders.waiting import HANG
 
 HEAD = '<ir_version: 9, opset_import: ["": 18]>'
 BATCH = "b{0} = Concat <axis = 0> (b{1}, b{1})"
@@ -38,13 +39,13 @@ def small(monkeypatch):
 
 @pytest.mark.parametrize("name", GROWING)
 def test_values_that_fill_the_memory_are_refused_before_a_runtime_follows_them(tmp_path, name):
-    path, started = tmp_path / "model.onnx", time.monotonic()
+    path = tmp_path / "model.onnx"
     onnx.save(parser.parse_model(HEAD + GROWING[name]), path)
     build = ["engine", "build", f"--onnx={path}", f"--cache={tmp_path / 'cache'}"]
     for argv in (build, ["engine", "run", f"--loadEngine={path}"], ["graph", "--shapes", path]):
         with pytest.raises(BadInput, match=r"model\.onnx.*\n.*the inference of onnx ends with (MemoryError|SIG|an ex)"):
             command(*map(str, argv))
-    assert time.monotonic() - started < 20 and not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache").exists()
 
 
 def test_sizes_that_fill_the_memory_are_refused_with_the_file(tmp_path):
@@ -58,10 +59,12 @@ def test_sizes_that_fill_the_memory_are_refused_with_the_file(tmp_path):
             command(*map(str, argv), str(path))
 
 
-@pytest.mark.parametrize(("end", "named"), [(os.abort, "SIGABRT"), (lambda: time.sleep(9), "SIGALRM")])
-def test_an_inference_that_crashes_or_hangs_is_refused(monkeypatch, end, named):
+@pytest.mark.parametrize(
+    ("end", "named", "patience"), [(os.abort, "SIGABRT", HANG), (lambda: time.sleep(1000), "SIGALRM", 1)]
+)
+def test_an_inference_that_crashes_or_hangs_is_refused(monkeypatch, end, named, patience):
     monkeypatch.setattr(inference, "SECONDS", 1)
-    monkeypatch.setattr(processes, "PATIENCE", 1)
+    monkeypatch.setattr(processes, "PATIENCE", patience)
     monkeypatch.setattr(onnx.shape_inference, "infer_shapes", lambda *_, **__: end())
     with pytest.raises(BadInput, match=f"m\n.*ends with {named}\n.*in 1 s and 256 MiB"):
         inference.inferred(free_batch("N"), "m")

@@ -13,6 +13,7 @@ from helpers.engine.slots import Slot
 from helpers.errors import BadInput
 from helpers.pipeline import decoders
 from tests.builders.graphs import save, value
+from tests.builders.waiting import HANG
 from tests.helpers.dataset.test_jpeg import picture
 
 SIZE = (21, 33)
@@ -88,7 +89,7 @@ def test_the_next_frame_is_decoded_while_one_is_computed(tmp_path):
 
         def slow(feeds):
             running.set()
-            assert decoded.wait(10), "the next frame is not decoded meanwhile"
+            assert decoded.wait(HANG), "the next frame is not decoded meanwhile"
             return inner(feeds)
 
         opened._run = slow
@@ -99,7 +100,7 @@ def test_the_next_frame_is_decoded_while_one_is_computed(tmp_path):
             def decode(self, jpegs, slot, name):
                 Waiting.calls += 1
                 if Waiting.calls == 2:
-                    assert running.wait(10)
+                    assert running.wait(HANG)
                 super().decode(jpegs, slot, name)
                 if Waiting.calls == 2:
                     decoded.set()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from helpers.environment.machine import Machine
 from helpers.files import ROOT
+from tests.builders.waiting import HANG
 
 H100 = {"cuda": 13000, "code": 0, "gpus": [{"name": "NVIDIA H100", "sm": "9.0", "memory": 80 * 2**30}]}
 NONE = {"absent": "libcuda.so.1: cannot open shared object file"}
@@ -54,10 +55,10 @@ def kernels(*architectures, kind=2):
 
 
 def machine(root=ROOT, packages=(), **changes):
-    """A Machine that finds `packages` first, then what is installed here; its disk and its memory know no limit."""
+    """A Machine that finds `packages` first, then what is installed here; its disk, memory and time know no limit."""
     environ = dict(os.environ) | changes.pop("environ", {})
     paths = (*map(str, packages), *(path for path in sys.path if path))
-    usual = {"paths": paths, "disk_free": lambda path: 2**40, "cgroup": "/absent"}
+    usual = {"paths": paths, "disk_free": lambda path: 2**40, "cgroup": "/absent", "timeout": HANG}
     return Machine(root=Path(root), environ=environ, **usual | changes)
 
 

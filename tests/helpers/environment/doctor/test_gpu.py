@@ -5,6 +5,7 @@ import pytest
 from helpers.environment import tiers
 from helpers.environment.doctor import gpu
 from helpers.environment.doctor.report import FAIL, OK, WARN
+from tests.builders.waiting import HANG
 from tests.helpers.environment.doctor.builders import H100, NONE, install, machine, only, tool, with_driver
 
 
@@ -18,12 +19,12 @@ def test_a_driver_and_a_gpu(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("init", "said", "cure"),
-    [("return 803;", "CUDA error 803", "reboot"), ("return 100;", "CUDA error 100", "nvidia-smi"),
-     ("abort();", "signal 6", "reboot"), ("sleep(9); return 0;", "no answer", "reboot")],
+    ("init", "seconds", "said", "cure"),
+    [("return 803;", HANG, "CUDA error 803", "reboot"), ("return 100;", HANG, "CUDA error 100", "nvidia-smi"),
+     ("abort();", HANG, "signal 6", "reboot"), ("sleep(1000); return 0;", 1.0, "no answer", "reboot")],
 )  # fmt: skip
-def test_a_driver_that_refuses_crashes_or_hangs(tmp_path, init, said, cure):
-    here = with_driver(tmp_path, init, timeout=1.0)
+def test_a_driver_that_refuses_crashes_or_hangs(tmp_path, init, seconds, said, cure):
+    here = with_driver(tmp_path, init, timeout=seconds)
     check = gpu.driver(here, "gpu", here.probe("driver"))
     assert check.status == FAIL and said in check.found and cure in check.cure
 

@@ -1,7 +1,7 @@
 """The order in which weight-only kernels want INT8 and INT4 weights, and back.
 
 Ampere and Ada read columns that are interleaved, Hopper does not; from SM100 on it depends on the release, so that
-those are refused. A checkpoint does not say for which GPU it was written.
+those are refused. Of checkpoints only those that are written here say for which GPU they are.
 """
 
 import torch

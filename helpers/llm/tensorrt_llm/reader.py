@@ -4,17 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from helpers.arguments import typed
-from helpers.errors import BadInput, entry
+from helpers.errors import BadInput, entry, foreign
 from helpers.files import PathLike, as_path, read_json
 from helpers.layers.llama import Llama, LlamaConfig
 from helpers.llm.formats import EMBEDDING, FORMATS, GROUP, HEAD, KV_SCALE, NORM, NORMS, PLACES, Format
 from helpers.llm.tensorrt_llm import mixed_gemm, parallel
 from helpers.llm.tensorrt_llm.fields import check_handled, correct, llama_config
 from helpers.llm.tensorrt_llm.quantized import E4M3, Parts, QuantizedCache, QuantizedLinear
-from helpers.llm.tensorrt_llm.writer import CONFIG, RANK
+from helpers.llm.tensorrt_llm.writer import CONFIG, RANK, described
 from helpers.models.checkpoints import read_checkpoint, shape_of
 
 FIX = "convert again"
@@ -26,12 +27,13 @@ def read(folder: PathLike, sm: int = 80, base: dict[str, Any] | None = None) -> 
     """The model of a checkpoint folder, in FP32 arithmetic with the quantization that its tensors say.
 
     Args:
-        sm: compute capability that W8A16 and W4A16 weights were converted for; the folder does not tell.
+        sm: compute capability that W8A16 and W4A16 weights were converted for; only folders of `write` tell.
         base: config.json of the Hugging Face model, for what the folder lacks (`correct`).
 
     Raises:
         BadInput: no such folder, damaged files, tensors that are missing, unexpected, of another shape or not finite,
-            and, by name, what cannot be read: other quantizations, pipeline parallelism, biases, scaled RoPE.
+            files of `write` in each other's place or packed for another `sm`, and, by name, what cannot be read: other
+            quantizations, pipeline parallelism, biases, scaled RoPE.
     """
     folder = as_path(folder)
     table = read_json(
@@ -46,10 +48,22 @@ def read(folder: PathLike, sm: int = 80, base: dict[str, Any] | None = None) -> 
     config = llama_config(table, folder / CONFIG)
     settings = entry(table, "quantization", {}, folder / CONFIG, FIX)
     form = next(f for f in FORMATS.values() if f.algo == settings.get("quant_algo"))
+    for number, rank in enumerate(ranks):
+        _check_place(rank.path, described(form, number, tp, sm))
     model = _assembled(config, ranks, form, settings.get("kv_cache_quant_algo"), table, sm)
     for rank in ranks:
         rank.check_empty()
     return model.eval()
+
+
+def _check_place(path, expected):
+    """BadInput for a file that says itself to be another GPU's, or packed in another order."""
+    with foreign(path, "a file of safetensors", FIX), safe_open(path, "pt") as stream:
+        said = stream.metadata() or {}
+    if other := [name for name, value in expected.items() if said.get(name, value) != value]:
+        found, wanted = (", ".join(f"{name} {each[name]}" for name in other) for each in (said, expected))
+        fix = "give every file its own name again, and the sm that the folder was converted for"
+        raise BadInput(path, found, wanted, fix)
 
 
 class _Tensors:

@@ -48,8 +48,16 @@ def write(model: Llama, out: PathLike, name: str, tp: int = 1, sm: int = 80, dty
             tensors = _tensors(model, form, kind, rank, tp, sm)
             for key, tensor in tensors.items():
                 check_finite(key, tensor)
-            write_tensors(tensors, part / RANK.format(rank))
+            write_tensors(tensors, part / RANK.format(rank), {"format": "pt"} | described(form, rank, tp, sm))
     return out
+
+
+def described(form: Format, rank: int, tp: int, sm: int) -> dict[str, str]:
+    """What the metadata of a file of tensors says of it, which its name and its shapes do not: whose part it is, and
+    in which order its weights are packed. TensorRT-LLM reads tensors alone.
+    """
+    order = {"order": f"sm{mixed_gemm.form(sm)}"} if form.preprocessed else {}
+    return {"rank": str(rank), "tp_size": str(tp)} | order
 
 
 def config_json(config: LlamaConfig, form: Format, dtype: str, tp: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """TensorRT-LLM's checkpoints of a tiny Llama: the proof of every format, the published layout, and what is refused."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -71,10 +72,27 @@ def test_every_format_is_proven_for_one_gpu_and_two(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["w8a16", "w4a16"])
-def test_a_folder_read_for_another_gpu_fails_the_proof(made, name):
+def test_a_folder_read_for_another_gpu_is_refused_or_fails_the_proof(made, copied, name):
     model, folder = made(name)
-    expected, wrong = model(ids()), read(folder, sm=90)(ids())
+    expected, wrong = model(ids()), read(copied(name), sm=90)(ids())  # whose files say nothing
     assert error(wrong, expected) > 0.5 and error(read(folder)(ids()), expected) <= 1e-6
+    with pytest.raises(BadInput, match=r"rank0\.safetensors\n  found: +order sm80\n  expected: order sm90"):
+        read(folder, sm=90)
+    assert error(read(folder, sm=86)(ids()), expected) <= 1e-6
+
+
+def test_files_of_gpus_that_were_exchanged_are_refused(made, tmp_path):
+    """Their shapes are the same, and what both hold is: nothing else would tell."""
+    folder = shutil.copytree(made("fp16", 2)[1], tmp_path / "out")
+    first, second = (folder / f"rank{rank}.safetensors" for rank in (0, 1))
+    first.rename(tmp_path / "kept")
+    second.rename(first)
+    (tmp_path / "kept").rename(second)
+    with pytest.raises(BadInput, match=r"rank0\.safetensors\n  found: +rank 1\n  expected: rank 0"):
+        read(folder)
+    for path in (first, second):
+        save_file(load_file(path), path)
+    assert error(read(folder)(ids()), made("fp16", 2)[0](ids())) > 1e-2
 
 
 def test_gate_and_up_changed_for_each_other_fail_the_proof(copied, made):

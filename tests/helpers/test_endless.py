@@ -14,6 +14,7 @@ from helpers.environment import doctor, machine
 from helpers.environment.doctor import plugins
 from helpers.errors import BadInput
 from helpers.ops import library
+from tests.builders.waiting import HANG
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def soon():
         raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(20)
+    signal.alarm(HANG)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

@@ -60,8 +60,8 @@ def good(title, previous="none", following="none"):
     return made
 
 
-def written(folder, change=None):
-    """Write two lessons that keep the rules; `change` may break the first. The course."""
+def written(folder, change=None, today=None):
+    """Write two lessons that keep the rules; `change` may break the first. The course, as it is on a day."""
     lessons = folder / "notebooks"
     (lessons / "systems").mkdir(parents=True)
     first = good("The first", following="[BEVFormer](systems/bevformer.ipynb)")
@@ -74,12 +74,12 @@ def written(folder, change=None):
     (answers / "systems").mkdir(parents=True)
     for name in ("00_first", "systems/bevformer"):
         (answers / f"{name}.py").write_text(WRONG)
-    return course_of(lessons, answers)
+    return course_of(lessons, answers, today)
 
 
-def breaches_of(folder, change=None):
+def breaches_of(folder, change=None, today=None):
     """What is wrong with the first lesson after the change."""
-    course = written(folder, change)
+    course = written(folder, change, today)
     return list(check.breaches(course.lessons[0], course))
 
 

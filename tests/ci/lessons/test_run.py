@@ -18,6 +18,7 @@ from ci.lessons import execute, run
 from ci.lessons import lesson as lessons
 from helpers import shared
 from helpers.files import ROOT
+from tests.builders.waiting import HANG
 from tests.ci.lessons.notebooks import NAP, NOTEBOOKS, SOLUTION, code, lesson, skip
 
 
@@ -243,7 +244,7 @@ def interrupted(tmp_path, monkeypatch):
     def function(stopping):
         class Waiting(Ran):
             def wait(self, timeout, tick):
-                if both.wait(60) == 0:
+                if both.wait(HANG) == 0:
                     os.kill(os.getpid(), signal.SIGINT)
                 try:
                     while True:

@@ -21,6 +21,7 @@ from helpers.serve.app import Act
 from helpers.serve.limits import Limits
 from helpers.serve.refused import Refused
 from helpers.serve.server import Running
+from helpers.serve.worker import Policy
 from tests.builders.waiting import HANG, until
 from tests.helpers.serve.conftest import LIMITS, PICTURE, SCRIPTED, body, get, post
 
@@ -137,6 +138,20 @@ def test_the_deadline_holds_in_the_queue_and_in_the_policy_and_frees_the_place(t
         with held(running.url, tmp_path) as (_, first):
             assert post(running.url, body())[0] == first.result()[0] == 504
         assert until(lambda: post(running.url, body())[0] == 200)
+
+
+def test_who_leaves_at_the_moment_of_his_turn_gives_it_on():
+    async def turns():
+        queue = line.Line(Policy(SCRIPTED, {}), LIMITS)
+        queue.ready.set()
+        await queue._turn()
+        first, second = (asyncio.create_task(queue._turn()) for _ in range(2))
+        await asyncio.sleep(0)
+        queue._next()  # the turn is the first one's, who does not know it yet
+        first.cancel()
+        await asyncio.wait_for(second, HANG)
+
+    asyncio.run(turns())
 
 
 def test_a_client_that_disappears_frees_its_place(served, tmp_path):

@@ -15,6 +15,7 @@ import pytest
 
 from ci.lessons.learner import clear, exercises, learner_copy
 from helpers.files import ROOT
+from tests.builders.waiting import HANG
 from tests.browser.watched import watched
 
 LESSON = ROOT / "notebooks/00_start_here.ipynb"
@@ -71,7 +72,7 @@ def lab(tmp_path_factory, chromium):
         yield address(log, server), source
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(HANG)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -85,7 +86,7 @@ def beginning(source):
 
 
 def address(log, server):
-    for _ in range(600):
+    for _ in range(10 * HANG):
         found = re.search(r"http://127\.0\.0\.1:\d+/", log.read_text())
         if found or server.poll() is not None:
             break
@@ -100,6 +101,7 @@ def write_in(page, place, text):
     page.locator(".jp-Notebook .jp-Cell.jp-mod-active .cm-content").click()
     page.keyboard.press("Control+A")
     page.keyboard.insert_text(text)
+    page.wait_for_function(f"([place, text]) => {SOURCES}[place] === text", arg=[place, text])
 
 
 def test_run_all_refuses_an_empty_exercise_and_passes_with_the_solutions(chromium, lab):
@@ -114,7 +116,7 @@ def test_run_all_refuses_an_empty_exercise_and_passes_with_the_solutions(chromiu
         (refused,) = [error for _, error, _ in ran if error]
         message = refused.removeprefix("Wrong: ").splitlines()[0]
         assert refused.startswith("Wrong: ") and len(message) > 30
-        assert page.get_by_text(message[:60]).last.is_visible()
+        page.get_by_text(message[:60]).last.wait_for(state="visible")
 
         for place, text in enumerate(page.evaluate(SOURCES)):
             if text in solutions:

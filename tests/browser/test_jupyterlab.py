@@ -15,8 +15,8 @@ import pytest
 
 from ci.lessons.learner import clear, exercises, learner_copy
 from helpers.files import ROOT
-from tests.builders.waiting import HANG
 from tests.browser.watched import watched
+from tests.builders.waiting import HANG
 
 LESSON = ROOT / "notebooks/00_start_here.ipynb"
 SCREEN = {"width": 1400, "height": 900}

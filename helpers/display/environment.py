@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from helpers.display.pictures import escaped
-from helpers.display.style import INK, PALETTE, ink_on, new_figure, picture
+from helpers.display.style import INK, PALETTE, WIDEST, ink_on, new_figure, picture
 from helpers.display.told import told
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ FILTER = (
 @told
 def stack(floors: Mapping[str, str]) -> "Image":
     """Parts that stand on each other, the top one first, each with a note beside it."""
-    figure, axes = new_figure(8.5, 0.5 * len(floors))
+    figure, axes = new_figure(WIDEST, 0.45 * len(floors))
     for level, (name, note) in enumerate(floors.items()):
         color = PALETTE[level % len(PALETTE)]
-        axes.barh(-level, 4.2, height=0.8, color=color)
+        axes.barh(-level, 2.6, height=0.8, color=color)
         axes.text(0.12, -level, name, va="center", color=ink_on(color), fontsize=10)
-        axes.text(4.4, -level, note, va="center", color=INK, fontsize=10)
-    axes.set(xlim=(0, 8.5), ylim=(0.5 - len(floors), 0.5))
+        axes.text(2.75, -level, note, va="center", color=INK, fontsize=10)
+    axes.set(xlim=(0, WIDEST), ylim=(0.5 - len(floors), 0.5))
     axes.set_axis_off()
     parts = "; ".join(f"{name}: {note}" for name, note in floors.items())
     return picture(figure, f"Parts that stand on each other, from the top down. {parts}")
@@ -48,7 +48,7 @@ def stack(floors: Mapping[str, str]) -> "Image":
 def statuses(visits: Mapping[str, Mapping[str, str]]) -> "Image":
     """A grid of what the doctor said: a column for each visit, a row for each topic, OK where a visit lacks one."""
     topics = list(dict.fromkeys(topic for visit in visits.values() for topic in visit))
-    figure, axes = new_figure(8.5, 0.8 + 0.28 * len(topics))
+    figure, axes = new_figure(WIDEST, 0.8 + 0.28 * len(topics))
     for j, visit in enumerate(visits.values()):
         for i, topic in enumerate(topics):
             status = visit.get(topic, "OK")
@@ -103,13 +103,13 @@ def messages(rows: Sequence[Mapping[str, str]]) -> "HTML":
 
 
 def _wall(rows):
-    """Columns of fixed widths whose text wraps; narrower than 800 px, the table scrolls."""
+    """Columns of fixed widths whose text wraps; narrower than 680 px, the table scrolls."""
     head = "".join(f"<th scope='col' style='width:{width}%;{CELL}'>{name}</th>" for name, width in WIDTHS.items())
     body = ""
     for row in rows:
         cells = [_link(row[name]) if name == "source" else escaped(row[name]) for name in WIDTHS]
         body += "<tr data-row>" + "".join(f"<td style='{CELL}'>{cell}</td>" for cell in cells) + "</tr>"
-    style = "table-layout:fixed;width:100%;min-width:800px;border-collapse:collapse;color:inherit;font-size:0.95em"
+    style = "table-layout:fixed;width:100%;min-width:680px;border-collapse:collapse;color:inherit;font-size:0.95em"
     return f"<div tabindex='0' style='overflow-x:auto'><table style='{style}'><tr>{head}</tr>{body}</table></div>"
 
 

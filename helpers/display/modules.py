@@ -2,11 +2,11 @@
 
 from helpers.display.pictures import Picture, listed, sentence
 from helpers.display.plots import checked
-from helpers.display.style import GRID, INK, MUTED, PALETTE, new_figure, picture
+from helpers.display.style import GRID, INK, MUTED, PALETTE, WIDEST, new_figure, picture
 from helpers.display.tables import Rows
 from helpers.display.told import told
 
-ROW, INDENT, NAMES = 0.26, 0.18, 3.4  # inches: height of a row, step of a level, room for the names
+ROW, INDENT, NAMES, SIZES = 0.26, 0.18, 2.2, 1.8  # inches: height of a row, step of a level, room for the texts
 UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -20,15 +20,14 @@ def module_tree(rows: Rows, title: str | None = None) -> Picture:
     most = max(row["bytes"] for row in rows) or 1
     deepest = max(row["depth"] for row in rows)
     left = NAMES + INDENT * deepest
-    width, height = left + 5.0, 0.5 + ROW * len(rows)
-    figure, axes = new_figure(width, height)
+    figure, axes = new_figure(WIDEST, 0.5 + ROW * len(rows))
     axes.set_axis_off()
-    axes.set(xlim=(0, width), ylim=(len(rows) - 0.3, -0.7))
+    axes.set(xlim=(0, WIDEST), ylim=(len(rows) - 0.3, -0.7))
     for k, row in enumerate(rows):
         _draw_branch(axes, rows, k)
         name = str(row["module"]) if not row["depth"] else str(row["module"]).rpartition(".")[2]
         axes.text(0.1 + INDENT * row["depth"], k, name, fontsize=9, color=INK, va="center")
-        length = 2.6 * row["bytes"] / most
+        length = (WIDEST - left - SIZES) * row["bytes"] / most
         axes.barh(k, length, left=left, height=0.66, color=PALETTE[row["depth"] % len(PALETTE)])
         axes.text(left + length + 0.08, k, _said(row), fontsize=8, color=MUTED, va="center")
     if title:

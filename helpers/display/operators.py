@@ -7,7 +7,7 @@ import numpy as np
 
 from helpers.display.pictures import Picture, listed, sentence
 from helpers.display.plots import checked, dress
-from helpers.display.style import INK, PALETTE, new_figure, picture
+from helpers.display.style import INK, PALETTE, WIDEST, new_figure, picture
 from helpers.display.tables import Rows, number
 from helpers.display.told import told
 
@@ -22,7 +22,7 @@ def op_chart(
     rows = rows[:top] + [row for row in rows[top:] if _is_custom(row)]
     rows += [{label: f"{len(rest)} more", value: sum(row[value] for row in rest)}] if rest else []
     custom = [_is_custom(row) for row in rows]
-    figure, axes = new_figure(6.8, 0.7 + 0.24 * len(rows))
+    figure, axes = new_figure(WIDEST, 0.7 + 0.24 * len(rows))
     colors = [PALETTE[3] if own else PALETTE[0] for own in custom]
     drawn = axes.barh(range(len(rows)), [row[value] for row in rows], color=colors, height=0.75)
     axes.bar_label(drawn, [number(row[value]) for row in rows], padding=3, fontsize=8, color=INK)
@@ -44,7 +44,7 @@ def shares(rows: Rows, label: str, parts: Sequence[str], title: str | None = Non
     from matplotlib.ticker import MaxNLocator
 
     rows = checked(rows, [label, *parts])
-    figure, axes = new_figure(7.2, 0.9 + 0.32 * len(rows))
+    figure, axes = new_figure(WIDEST, 0.9 + 0.32 * len(rows))
     colors = dict(zip(parts, (PALETTE[2], "#D5D5D5", PALETTE[1], PALETTE[4]), strict=False))
     ends = np.zeros(len(rows))
     for part, color in colors.items():

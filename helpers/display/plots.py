@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from helpers.display.pictures import Picture, listed, sentence
-from helpers.display.style import GRID, INK, MUTED, PALETTE, new_figure, picture
+from helpers.display.style import GRID, INK, MUTED, PALETTE, WIDEST, new_figure, picture
 from helpers.display.tables import Rows, number
 from helpers.display.told import told
 from helpers.errors import BadInput
@@ -109,7 +109,7 @@ def histogram(
                 f"histogram({name or 'values'})", found, "finite numbers", "look at where the values come from"
             )
     edges = np.histogram_bin_edges(np.concatenate(list(series.values())), bins)
-    figure, axes = new_figure(6.8, 3.2)
+    figure, axes = new_figure(WIDEST, 3.2)
     for k, (name, array) in enumerate(series.items()):
         filled = len(series) == 1
         axes.hist(
@@ -152,7 +152,7 @@ def lines(
     series: Mapping[str, Any], title: str | None = None, xlabel: str = "step", ylabel: str = "value", log: bool = False
 ) -> Picture:
     """Curves: `series` maps a name to y values, or to a pair (x values, y values); `log` for a log y axis."""
-    figure, axes = new_figure(6.8, 3.4)
+    figure, axes = new_figure(WIDEST, 3.4)
     for k, (name, data) in enumerate(series.items()):
         x, y = data if isinstance(data, tuple) else (np.arange(len(data)), data)
         axes.plot(x, y, color=PALETTE[k % len(PALETTE)], marker="o", markersize=3, linewidth=1.6, label=name)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from helpers.display.pictures import Picture
-from helpers.display.style import GRID, INK, MUTED, PALETTE, new_figure, picture
+from helpers.display.style import GRID, INK, MUTED, PALETTE, WIDEST, new_figure, picture
 from helpers.display.tables import number
 from helpers.display.told import told
 
@@ -26,7 +26,7 @@ def requests(found: Sequence[Request], title: str) -> Picture:
     """A lane for each request in the order they were sent in: a line from sent to answered, bars for its parts."""
     found = sorted(found)
     start = found[0].sent
-    figure, axes = new_figure(7.2, 1.3 + 0.24 * len(found))
+    figure, axes = new_figure(WIDEST, 1.3 + 0.24 * len(found))
     for lane, request in enumerate(found):
         sent, answered = (1e3 * (moment - start) for moment in (request.sent, request.answered))
         queue, policy = 1e3 * request.queue, 1e3 * request.policy

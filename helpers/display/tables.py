@@ -22,6 +22,7 @@ Format = str | Callable[[Any], str]
 RULE = "1px solid rgba(128,128,128,0.35)"
 GOOD, BAD = "#00664A", "#A33F00"  # white on them can be read on light and on dark pages alike
 MARK = "color:#FFFFFF;border-radius:3px;padding:0 5px;"
+LONG = 40  # letters of a text that wraps
 CELL = f"padding:4px 12px;border:0;border-bottom:{RULE};font-variant-numeric:tabular-nums;"
 
 
@@ -43,10 +44,11 @@ def table(
     columns = list(dict.fromkeys(column for row in rows for column in row))
     formats = formats or {}
     right = {column for column in columns if all(_is_number(row.get(column)) for row in rows)}
-    head = "".join(_cell("th", escaped(column), column in right) for column in columns)
+    cells = [{column: _render(row.get(column), formats.get(column)) for column in columns} for row in rows]
+    wide = {column for column in columns if any(len(row[column]) > LONG for row in cells)}
+    head = "".join(_cell("th", escaped(column), column in right, column in wide) for column in columns)
     body = "".join(
-        "<tr>" + "".join(_cell("td", _render(row.get(c), formats.get(c)), c in right) for c in columns) + "</tr>"
-        for row in rows
+        "<tr>" + "".join(_cell("td", row[column], column in right) for column in columns) + "</tr>" for row in cells
     )
     title = caption and f'<caption style="{CAPTION}">{escaped(caption)}</caption>'
     empty = "" if rows else f'<tr><td style="{CELL}">nothing to list</td></tr>'
@@ -59,9 +61,10 @@ TABLE = "color:inherit;border-collapse:collapse;margin:8px 0;font-size:0.95em;wi
 CAPTION = "caption-side:top;text-align:left;font-weight:600;padding:0 0 6px 0;color:inherit;"
 
 
-def _cell(tag, content, right):
+def _cell(tag, content, right, wide=False):
     weight = "font-weight:600;border-bottom:2px solid rgba(128,128,128,0.6);" if tag == "th" else ""
     weight += "white-space:nowrap;" if right and tag == "td" else ""  # 1.9e-06 has a place to break
+    weight += "min-width:10em;" if wide else ""  # a screen too narrow scrolls; one word in a line is no text
     return f'<{tag} style="{CELL}{weight}text-align:{"right" if right else "left"};">{content}</{tag}>'
 
 
@@ -141,7 +144,7 @@ def _bar(description, done, total, elapsed, ended=False):
         text += f" · {elapsed:.0f} s, {elapsed / done * (total - done):.0f} s to go"
     else:
         text += f" · {elapsed:.1f} s"
-    style = "width:240px;vertical-align:middle;accent-color:#0072B2;"
+    style = "width:min(240px,40%);vertical-align:middle;accent-color:#0072B2;"
     name = escaped(description or "progress")
     meter = f'<progress aria-label="{name}" max="{total}" value="{done}" style="{style}"></progress>' if total else ""
     return HTML(f"<div>{escaped(description)} {meter} {text}</div>")

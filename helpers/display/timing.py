@@ -138,7 +138,7 @@ def roofline(peaks: Mapping[str, float], bandwidth: float, points: Mapping[str, 
         raise BadInput(
             "roofline", f"peaks {dict(peaks)}, points {dict(points)}", "finite numbers above 0", "look at it"
         )
-    figure, axes = new_figure(8.2, 4.2)
+    figure, axes = new_figure(WIDEST, 4.2)
     reach = [x for x, _ in points.values()] + [peak / bandwidth for peak in peaks.values()]
     left, right = min(reach) / 4, max(reach) * 25
     above = np.inf

@@ -1,21 +1,27 @@
 """Size, kernel, parameters, outputs, and how long a lesson may be skipped."""
 
+import re
 from datetime import timedelta
 
 from ci.lessons.lesson import defined_parameters, skip_status
 from ci.lessons.markdown import words_of
+from helpers.display.style import WIDEST
 
 CELLS = (30, 60)
 WORDS = (1200, 2500)
 MOST_CODE_LINES = 25
 PARAMETERS = {"TIER", "FAST", "DATAROOT"}
 LONGEST_SKIP = timedelta(days=90)
+WIDTH = re.compile(r"figsize=\(([\d.]+)")
 
 
 def cell_breaches(cell):
     lines = [line for line in cell.source.splitlines() if line.strip()]
     if len(lines) > MOST_CODE_LINES:
         yield f"{len(lines)} lines of code (at most {MOST_CODE_LINES})"
+    for width in WIDTH.findall(cell.source):
+        if float(width) > WIDEST:
+            yield f"a figure {width} inches wide (at most {WIDEST}: a page shrinks a wider one and its letters)"
     if cell.outputs or cell.execution_count is not None:
         yield "has outputs (commit lessons without: jupyter nbconvert --clear-output --inplace FILE)"
     if "raises-exception" in cell.metadata.get("tags", []):

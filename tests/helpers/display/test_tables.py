@@ -24,6 +24,13 @@ class TestTable:
         assert "1×6×3" in display.table(rows).data
         assert "0.500" in display.table(rows, formats={"n": ".3f"}).data
 
+    def test_a_long_text_keeps_room_for_words_on_a_narrow_screen(self):
+        page = display.table(
+            [{"a": 1, "short": "x" * 40, "why": "y" * 20}, {"a": 2, "short": "", "why": "y" * 41}]
+        ).data
+        heads = page.partition("</thead>")[0].split("<th")[2:]
+        assert ["min-width:10em" in head for head in heads] == [False, False, True]
+
     def test_a_dict_is_a_table_of_names_and_an_empty_one_says_so(self):
         assert "mAP" in display.table({"mAP": 0.3}).data
         assert "nothing to list" in display.table([]).data

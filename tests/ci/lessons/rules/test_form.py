@@ -44,6 +44,7 @@ def no_fast(notebook):
         (added(code(f"### BEGIN SOLUTION\n{'x = 1' + chr(10)}" * 13)), "cell 4: 26 lines of code"),
         (added(code("x = 1", "parameters")), "2 cells tagged 'parameters'"),
         (no_fast, "the parameters cell does not define FAST"),
+        (added(code("plt.subplots(1, 2, figsize=(6.9, 3))")), "cell 4: a figure 6.9 inches wide (at most 6.8"),
         (added(code("1 / 0", "raises-exception")), "cell 4: is tagged raises-exception"),
         (ran, "cell 3: has outputs"),
         (other_kernel, "its kernel is not 'python3'"),

@@ -16,6 +16,7 @@ from ci.lessons.learner import BEGIN, END, clear, is_exercise
 
 HIDDEN = {"parameters", "injected-parameters"}
 ROW = re.compile(r"^\| *(?P<name>[^|]+?) *\| *(?P<text>.+?) *\|$", re.MULTILINE)
+PICTURE = re.compile(r'<img alt="[^"]*" src="(?P<source>[^"]+)"[^>]*>')
 TABLE = re.compile(r"(?:^\|.*\|[ ]*\n?)+", re.MULTILINE)
 MOST_TEXT = 10_000  # characters of an output
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}  # of a notebook whose kernel never said
@@ -79,9 +80,15 @@ def shown(output, states, pictures):
     if widgets.VIEW in data:
         return _html(widgets.static(data[widgets.VIEW]["model_id"], states, pictures))
     if "text/html" in data:
-        return _html(pictures.extracted("".join(data["text/html"])))
+        return _html(opened(pictures.extracted("".join(data["text/html"]))))
     picture = pictures.of_output(data, output.metadata)
-    return output if picture is None else _html(picture)
+    return output if picture is None else _html(opened(picture))
+
+
+def opened(text):
+    """A picture that stands alone as a link to its file: a click shows it in full size, where a page is narrower."""
+    alone = PICTURE.fullmatch(text.strip())
+    return f'<a class="picture" href="{alone["source"]}">{alone[0]}</a>' if alone else text
 
 
 def _html(text):

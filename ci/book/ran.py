@@ -99,24 +99,23 @@ def exercises(entries):
         * bool(answers),
     ]
     for entry in proven:
-        rows = [cells for each in entry["exercises"] for cells in answers_of(each)]
         wrong = sum(len(each.get("wrong", [])) for each in entry["exercises"])
         count = f"{len(entry['exercises'])} exercises, {wrong} wrong answers"
         summary = f"<summary>{escaped(entry.get('title') or entry['notebook'])}: {count}</summary>"
-        parts.append(f"<details>{summary}{table(['exercise', 'wrong answer', 'what the check says'], rows)}</details>")
+        parts.append(f"<details>{summary}{''.join(map(answers_of, entry['exercises']))}</details>")
     return parts
 
 
 def answers_of(exercise):
-    """Rows of a table: one for each wrong answer, and one for what is not as it should be."""
-    title = escaped(exercise["title"])
+    """The title of an exercise, and a table: a row for each wrong answer, and one for what is not as it should be."""
+    rows = []
     if exercise["problem"]:
-        yield [title, '<span class="failed">✗ not proven</span>', escaped(exercise["problem"])]
+        rows.append(['<span class="failed">✗ not proven</span>', escaped(exercise["problem"])])
     for answer in exercise.get("wrong", []):
         accepted = f'<span class="failed">✗ {escaped(answer["problem"])}</span> ' if answer["problem"] else ""
-        yield [title, escaped(answer["mistake"]), accepted + one_line(answer["message"])]
-    if not exercise["problem"] and not exercise.get("wrong"):
-        yield [title, "the empty exercise", "refused"]
+        rows.append([escaped(answer["mistake"]), accepted + one_line(answer["message"])])
+    rows = rows or [["the empty exercise", "refused"]]
+    return f"<p><b>{escaped(exercise['title'])}</b></p>{table(['wrong answer', 'what the check says'], rows)}"
 
 
 def one_line(text):

@@ -51,8 +51,8 @@ def test_pictures_become_files_with_size_and_text(page, tmp_path):
     source = f'src="../../pictures/{file.name}" width="2" height="3" loading="lazy" decoding="async">'
     assert shown == [
         f'<p>a</p><img alt="one &lt;dot&gt;" {source}',
-        f'<img alt="two" {source}',
-        f'<img alt="" {source}',
+        f'<a class="picture" href="../../pictures/{file.name}"><img alt="two" {source}</a>',
+        f'<a class="picture" href="../../pictures/{file.name}"><img alt="" {source}</a>',
     ]
 
 

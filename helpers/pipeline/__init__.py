@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from helpers import signals
 from helpers.engine import Engine
 from helpers.engine.base import check_feeds
 from helpers.engine.slots import Slot
@@ -57,10 +58,11 @@ class Pipeline:
 
     def close(self) -> None:
         """Release what the slots hold; the engine stays open."""
-        self._starter.shutdown()
-        for slot in self._slots:
-            slot.close()
-        self._decoder.close()
+        with signals.deferred():  # nothing is released before the threads that write to it have ended
+            self._starter.shutdown()
+            for slot in self._slots:
+                slot.close()
+            self._decoder.close()
 
     def run(self, shots: Iterable[Shot]) -> Iterator[Done]:
         """Run the frames in order, and yield each when it is through.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from helpers import signals
 from helpers.arguments import typed
 from helpers.errors import BadInput, check_config
 from helpers.llm.generate import GREEDY, Sampling
@@ -59,17 +60,17 @@ def _driven(run, steps, config, planner, ahead, sampling):
         return planner.answer(outputs[config.table][0], step.frame.location, sampling=sampling)
 
     waiting: deque = deque()
-    with ThreadPoolExecutor(1) as worker:
-        try:
-            for step, _, outputs in rollout(run, steps, config.states, config.initial_states()):
-                waiting.append((step, outputs, worker.submit(answer, step, outputs)))
-                while len(waiting) > ahead:
-                    yield _finished(waiting)
-            while waiting:
+    worker = ThreadPoolExecutor(1)
+    try:
+        for step, _, outputs in rollout(run, steps, config.states, config.initial_states()):
+            waiting.append((step, outputs, worker.submit(answer, step, outputs)))
+            while len(waiting) > ahead:
                 yield _finished(waiting)
-        finally:
-            for *_, later in waiting:  # the caller stopped, or a frame failed: nothing more is asked
-                later.cancel()
+        while waiting:
+            yield _finished(waiting)
+    finally:  # the caller stopped, or a frame failed: nothing more is asked, and no answer outlives its engine
+        with signals.deferred():
+            worker.shutdown(cancel_futures=True)
 
 
 def _finished(waiting):

@@ -18,7 +18,7 @@ from ci.lessons import execute, run
 from ci.lessons import lesson as lessons
 from helpers import shared
 from helpers.files import ROOT
-from tests.builders.waiting import HANG
+from tests.builders.waiting import HANG, interrupt
 from tests.ci.lessons.notebooks import NAP, NOTEBOOKS, SOLUTION, code, lesson, skip
 
 
@@ -271,13 +271,7 @@ def test_an_interrupt_ends_every_lesson_at_once(interrupted):
 
 
 def test_further_interrupts_leave_no_lesson_running(interrupted):
-    def again():
-        for _ in range(3):
-            time.sleep(0.05)  # so that the main thread waits for this one
-            os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.2)  # time enough for it to go on without this thread
-
-    assert len(interrupted(again)) == 2
+    assert len(interrupted(interrupt)) == 2
 
 
 def test_an_interrupt_while_lessons_are_handed_out_begins_none(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """JPEG files to boxes on a toy network: the order, the states, bad pictures, and decoding on a stand-in for a GPU."""
 
+import threading
 import time
 import types
 
@@ -13,7 +14,7 @@ from helpers.engine.slots import Slot
 from helpers.errors import BadInput
 from helpers.pipeline import decoders
 from tests.builders.graphs import save, value
-from tests.builders.waiting import HANG
+from tests.builders.waiting import HANG, interrupt, telling
 from tests.helpers.dataset.test_jpeg import picture
 
 SIZE = (21, 33)
@@ -82,8 +83,6 @@ def test_the_same_in_the_same_order_however_many_are_on_their_way(toy_engine, de
 def test_the_next_frame_is_decoded_while_one_is_computed(tmp_path):
     """The overlap itself: a decoder that waits until the frame before runs in the engine."""
     with engine.load(toy(tmp_path / "toy.onnx")) as opened:
-        import threading
-
         running, decoded = threading.Event(), threading.Event()
         inner = opened._run
 
@@ -258,3 +257,27 @@ def test_nothing_is_left_on_its_way_when_the_caller_stops(toy_engine):
         assert counts["started"] == before
         time.sleep(0.1)
         assert counts["ended"] == before
+
+
+def test_an_interrupt_at_the_end_releases_nothing_before_its_thread_has_ended(toy_engine, monkeypatch):
+    stopped, ended = threading.Event(), []
+    monkeypatch.setattr(pipeline, "ThreadPoolExecutor", telling(stopped))
+
+    class Slow(pipeline.Turbo):
+        frames = 0
+
+        def decode(self, jpegs, slot, name):
+            self.frames += 1
+            if self.frames == 2:
+                assert stopped.wait(HANG)
+                interrupt()
+                ended.append(slot)
+            super().decode(jpegs, slot, name)
+
+    way = pipeline.Pipeline(toy_engine, Toy(), Slow(), depth=2)
+    running = way.run(shot for shot, _ in shots())
+    next(running)
+    with pytest.raises(KeyboardInterrupt):
+        way.close()
+    assert ended
+    running.close()

@@ -10,7 +10,7 @@ from helpers.errors import BadInput
 from helpers.planner import Answer, Planner, overlapped
 from helpers.planner.overlapped import drive
 from helpers.sequence import Step
-from tests.builders.waiting import HANG
+from tests.builders.waiting import HANG, interrupt, telling
 
 PLACE = types.SimpleNamespace(location="boston-seaport")
 CONFIG = types.SimpleNamespace(
@@ -86,24 +86,41 @@ def test_what_fails_is_raised_at_its_frame_and_nothing_more_is_asked():
 
 def test_one_answer_at_a_time_and_none_after_the_caller_has_stopped(monkeypatch):
     """A language model keeps one cache; four answers wait when the caller stops after the first."""
-    asked, alone, stopped = [], threading.Lock(), threading.Event()
-
-    class Pool(overlapped.ThreadPoolExecutor):
-        def shutdown(self, *how, **named):
-            stopped.set()
-            super().shutdown(*how, **named)
+    asked, alone, begun, stopped = [], threading.Lock(), threading.Event(), threading.Event()
+    monkeypatch.setattr(overlapped, "ThreadPoolExecutor", telling(stopped))
 
     def slow(number):
         asked.append(number)
         assert alone.acquire(blocking=False), "two answers at once"
-        assert len(asked) == 1 or stopped.wait(HANG)
+        if len(asked) == 2:
+            begun.set()
+            assert stopped.wait(HANG)
         alone.release()
 
-    monkeypatch.setattr(overlapped, "ThreadPoolExecutor", Pool)
     drives = drive(network, STEPS, CONFIG, Speaker(slow), 4)
     next(drives)
+    assert begun.wait(HANG)
     drives.close()
-    assert len(asked) <= 2  # the second may have been under way
+    assert len(asked) == 2
+
+
+def test_an_interrupt_at_the_end_leaves_no_answer_under_way(monkeypatch):
+    begun, stopped, ended = threading.Event(), threading.Event(), []
+    monkeypatch.setattr(overlapped, "ThreadPoolExecutor", telling(stopped))
+
+    def slow(number):
+        if number:
+            begun.set()
+            assert stopped.wait(HANG)
+            interrupt()
+            ended.append(number)
+
+    drives = drive(network, STEPS, CONFIG, Speaker(slow), 1)
+    next(drives)
+    assert begun.wait(HANG)
+    with pytest.raises(KeyboardInterrupt):
+        drives.close()
+    assert ended == [1]
 
 
 def test_what_cannot_be_driven_is_refused():

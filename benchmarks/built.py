@@ -17,8 +17,8 @@ def told(path):
 
 
 def both(before, after):
-    """What is told of two engines that run as one; its digest is that of the second."""
-    found = after | {"before": before["engine"], "before_sha256": before["sha256"]}
+    """What is told of engines that run as one; its digest is that of the last, which `before` lists those before."""
+    found = after | {"before": [*before.get("before", []), {key: before[key] for key in ("engine", "sha256")}]}
     for key in ("size_bytes", "build_seconds", "layer_count", "constrained_layers"):
         if key in before:
             found[key] = before[key] + after[key]

@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from benchmarks import agreement, decoding, engines, frames, rows, shots
+from benchmarks.built import both
 from benchmarks.session import of_file
 from helpers import cores, pipeline
 from helpers.benchmark import Timing, order
-from helpers.graph.ends import FP32
+from helpers.graph.ends import cut_ends
 
 ENGINES = {"tensorrt": ("fp16", "qdq"), "onnxruntime": ("fp32",)}  # what is measured
 TIMED, DEPTH, TURBO = 8, 3, "libjpeg-turbo"
@@ -70,8 +71,11 @@ class EndToEnd(engines.Shape):
         _ = self.given  # which have to be there before anything is built
         before = self.build_piece(self.name)
         plain = engines.graph(self.work, self.shape, self.name)
-        after = self.piece(f"build/{self.name}_ends", 170, None, self.build_ends, plain.with_stem(f"{plain.stem}_ends"))
-        if not (before and after):
+        ends = plain.with_stem(f"{plain.stem}_ends")
+        after = before and self.noted(
+            self.piece(f"build/{self.name}_ends", 60, before["engine"], self.build_ends, ends, before)
+        )
+        if not after:
             return
         paths = before["engine"], after["engine"]
         made_of = [*paths, of_file(self.work / "pictures" / self.shape / "pictures.bin")]
@@ -85,13 +89,16 @@ class EndToEnd(engines.Shape):
             self.piece(f"stream/{self.name}", 20, paths[0], self.stream, self.name, paths[0])
             piece("stream", 20, self.accuracy)
 
-    def build_ends(self, onnx):
-        """The engine of the graph with ends; without the timing cache of graphs that have none."""
-        settings = self.settings(self.name, bool(self.options.plugin))
-        if rows.ENGINES[engines.bare(self.name)].get("constrained"):
-            settings["layer_precisions"] = settings.get("layer_precisions", {}) | dict.fromkeys(FP32, "fp32")
-        settings.pop("timing_cache", None)  # TensorRT 8.6.0 refused layers held in FP32 beside another graph's cache
-        return self.built(onnx, settings)
+    def build_ends(self, onnx, plain):
+        """The engine of the graph with ends. With TensorRT the ends are engines of their own, in FP32, about the one
+        that is built already: together they run as one, and none of them mixes pixels or meters with half precision.
+        """
+        if not self.on_gpu:
+            return self.built(onnx, {})
+        first, last = (onnx.with_stem(f"{onnx.stem}_{end}") for end in ("pictures", "boxes"))
+        cut_ends(onnx, first, last)
+        settings = self.options_of({"precision": "fp32", **rows.ALONE}, bool(self.options.plugin))
+        return both(both(self.built(first, settings), plain), self.built(last, settings))
 
     def ways(self, before, after, decoder):
         """Name -> `Way`: before and after, on a CPU with one core and with all."""

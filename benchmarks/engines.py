@@ -45,7 +45,7 @@ class Shape:
         self.session, self.options, self.shape = session, options, shape
         self.config = options.system.config(shape)
         self.work, self.prefix = session.work, f"{options.runtime}/{shape}"
-        self.before = {}  # engine: the one that runs before it
+        self.before = {}  # engine: those that run before it, in their order
 
     @functools.cached_property
     def frames(self):
@@ -70,7 +70,7 @@ class Shape:
             self.session.failed.append(f"{self.prefix}/time")
         if self.options.runtime == "tensorrt":
             for name, path in timed.items():
-                if path not in self.before:  # each of the two has layers of its own
+                if path not in self.before:  # each of them has layers of its own
                     self.piece(f"profile/{name}", 15, path, self.profile, name, path)
 
     def piece(self, name, seconds, depends, function, *arguments):
@@ -93,9 +93,9 @@ class Shape:
         return self.noted(self.session.result(f"{self.prefix}/build/{name}"))
 
     def noted(self, found):
-        """What a build told, once it is known which engine runs before it."""
+        """What a build told, once it is known which engines run before it."""
         if found and "before" in found:
-            self.before[found["engine"]] = found["before"]
+            self.before[found["engine"]] = [one["engine"] for one in found["before"]]
         return found
 
     def build(self, name, onnx):
@@ -151,9 +151,10 @@ class Shape:
         """The engine; one of TensorRT keeps the history on the GPU."""
         if self.options.runtime == "tensorrt":
             options |= {"states": self.config.states, "initial": self.config.initial_states()}
-        if path in self.before:
-            options["before"] = engine.load(self.work / self.before[path], self.options.runtime)
-        return engine.load(self.work / path, self.options.runtime, **options)
+        ahead = {}
+        for one in self.before.get(path, []):
+            ahead = {"before": engine.load(self.work / one, self.options.runtime, **ahead)}
+        return engine.load(self.work / path, self.options.runtime, **options, **ahead)
 
     def output(self, name):
         """Where the outputs of an engine over all frames are kept."""

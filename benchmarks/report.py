@@ -71,10 +71,10 @@ def engines(pieces, system):
 
 
 def artifacts(pieces, build):
-    """{file: SHA-256} of the engine that a piece has built, and of one that runs before it; {} where there is none."""
+    """{file: SHA-256} of the engine that a piece has built, and of those that run before it; {} where there is none."""
     built = pieces.get(build, {}).get("result", {})
-    digests = ("engine", "sha256"), ("before", "before_sha256")
-    return {Path(built[name]).name: built[digest] for name, digest in digests if digest in built}
+    made = [built, *built.get("before", [])] if "sha256" in built else []
+    return {Path(one["engine"]).name: one["sha256"] for one in made}
 
 
 def scaling(pieces, system):

@@ -15,7 +15,7 @@ import numpy as np
 from helpers import cores
 from helpers.engine import cache
 from helpers.engine.base import Arrays, Engine, Runtime, Tensor
-from helpers.engine.pair import alone, without
+from helpers.engine.pair import alone, joined
 from helpers.errors import BadInput
 from helpers.files import PathLike
 
@@ -55,8 +55,8 @@ class LoadOptions(SessionOptions):
     """How a graph is opened.
 
     Attributes:
-        before: a loaded engine that runs first, each of whose outputs is an input of this one: both are one engine. It
-            is closed too.
+        before: a loaded engine that runs first, whose outputs are inputs of this one: both are one engine, and those
+            that it does not take are outputs of it. It is closed too.
     """
 
     before: Engine | None = None
@@ -122,15 +122,16 @@ class OnnxRuntimeEngine(Engine):
         self._names = [value.name for value in session.get_outputs()]
         inputs = {value.name: _tensor(path, value) for value in session.get_inputs()}
         outputs = {value.name: _tensor(path, value) for value in session.get_outputs()}
-        super().__init__(path, without(inputs, before, OnnxRuntimeEngine, path), outputs, description, meta)
+        self._own = list(inputs)
+        super().__init__(path, *joined(inputs, outputs, before, OnnxRuntimeEngine, path), description, meta)
 
     def _run(self, feeds):
         from helpers.graph.session import run
 
-        if self._before:
-            made = self._before.run({name: feeds[name] for name in self._before.inputs})
-            feeds = made | {name: array for name, array in feeds.items() if name not in self._before.inputs}
-        return dict(zip(self._names, run(self.session, self._names, feeds, self.path), strict=True))
+        made = self._before.run({name: feeds[name] for name in self._before.inputs}) if self._before else {}
+        taken = {name: made[name] if name in made else feeds[name] for name in self._own}
+        found = dict(zip(self._names, run(self.session, self._names, taken, self.path), strict=True))
+        return {name: (made | found)[name] for name in self.outputs}
 
     def profile(self, feeds: Arrays, iterations: int = 10) -> list[dict[str, Any]]:
         """Time of each kernel, by ONNX Runtime's own profiler in a second session; measuring slows the kernels down.

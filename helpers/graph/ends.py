@@ -15,15 +15,14 @@ from onnx import TensorProto, helper, numpy_helper
 from helpers.arguments import typed
 from helpers.errors import BadInput, check_config
 from helpers.files import PathLike, check_distinct
+from helpers.graph.edit import subgraph
 from helpers.graph.file import load, save
 from helpers.graph.functions.body import Body
 from helpers.graph.types import tensor_types, type_of
-from helpers.graph.walk import copy, opset
+from helpers.graph.walk import copy, initializers, node_inputs, opset
 
 PICTURES, BOXES, ROWS = "pictures", "boxes", "rows"
 SOURCE = (900, 1600)  # of nuScenes' cameras, height and width
-# Pixel values and meters, which half precision rounds to more than the network's own numbers.
-FP32 = (f"/{PICTURES}/*", f"/{BOXES}/*")
 
 
 @typed
@@ -53,6 +52,27 @@ def add_ends(
     if boxes:
         model = with_boxes(model, config)
     return save(with_rows(model, config) if rows else model, out)
+
+
+@typed
+def cut_ends(source: PathLike, pictures: PathLike, boxes: PathLike) -> None:
+    """Write what the pictures and what the boxes of the graph of the file `source` go through to files of their own.
+
+    Before and after the graph that the ends were put on, each in an engine of its own (option `before`), they compute
+    what `source` does. Pixel values and meters are so kept from the precisions that the network between is built for.
+
+    Raises:
+        BadInput: a graph without both ends; two files that are one.
+    """
+    check_distinct(pictures, source, boxes)
+    check_distinct(boxes, source)
+    model = load(source)
+    (made, _), (chosen, read) = (_passed(model, end) for end in (PICTURES, BOXES))
+    if not made or not chosen:
+        raise BadInput(source, f"no nodes of the {BOXES if made else PICTURES}", "a graph with both ends",
+                       "put them on with helpers.graph.ends.add_ends")  # fmt: skip
+    subgraph(model, pictures, [PICTURES], made)
+    subgraph(model, boxes, read, [value.name for value in model.graph.output if value.name in chosen])
 
 
 def with_pictures(model: onnx.ModelProto, config: Any, source: tuple[int, int] = SOURCE) -> onnx.ModelProto:
@@ -161,6 +181,16 @@ def with_rows(model: onnx.ModelProto, config: Any) -> onnx.ModelProto:
     del made.graph.node[:]
     made.graph.node.extend(nodes)
     return made
+
+
+def _passed(model, end):
+    """What the nodes of an end make for others or as outputs, and what they read of others; constants left out."""
+    own, rest = ([n for n in model.graph.node if n.name.startswith(f"/{end}/") == mine] for mine in (True, False))
+    made = dict.fromkeys(name for node in own for name in node.output)
+    wanted = {name for node in rest for name in node_inputs(node)} | {value.name for value in model.graph.output}
+    read = dict.fromkeys(name for node in own for name in node_inputs(node))
+    inside = made.keys() | initializers(model).keys()
+    return [name for name in made if name in wanted], [name for name in read if name not in inside]
 
 
 def _fixed(known, name, rank=None):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -86,19 +87,23 @@ def test_with_tensorrt(trt, small, minidrive, monkeypatch):
     noted = lambda onnx, *rest, **options: given.setdefault(onnx.stem, options) and build(onnx, *rest, **options)  # noqa: E731
     monkeypatch.setattr(engine, "build", noted)
     assert call("endtoend", small, minidrive) == 0
-    graphs = {"fp16": "mini_ends", "qdq": "mini_qdq_ends"}
-    for name, graph in graphs.items():
+    for name, graph in (("fp16", "mini"), ("qdq", "mini_qdq")):
         found = check(small, f"tensorrt/mini/endtoend/{name}", ["before", "after"])
         assert list(found["stages"]["after"]) == ["decode", "copy", "compute", "copy back", "boxes"]
-        built = small / result(small, f"tensorrt/mini/build/{name}_ends")["engine"]
-        assert built.stem == graph
-        constrained = cache.read_meta(built)["options"]["layer_precisions"]
-        assert constrained["/pictures/*"] == constrained["/boxes/*"] == "fp32"
-        assert "timing_cache" not in given[graph] and "timing_cache" in given[graph.removesuffix("_ends")]
+        plain, built = (result(small, f"tensorrt/mini/build/{kind}") for kind in (name, f"{name}_ends"))
+        pictures, network = (one["engine"] for one in built["before"])
+        assert network == plain["engine"] and given[graph]["timing_cache"]
+        for path, end in ((pictures, f"{graph}_ends_pictures"), (built["engine"], f"{graph}_ends_boxes")):
+            options = cache.read_meta(small / path)["options"]
+            assert options["precision"] == "fp32" and not options["layer_precisions"]
+            assert given[end]["timing_cache"] is None
     assert call("records", small, minidrive) == 0
     found = sorted((small / "records").glob("*end-to-end*"))
     assert len(found) == 2 and "-fp16-" in found[0].name and "-qdq-" in found[1].name
-    assert all(json.loads(record.read_text())["metrics"]["before_ms_p50"] > 0 for record in found)
+    for record, name in zip(map(json.loads, map(Path.read_text, found)), ("fp16", "qdq"), strict=True):
+        built = result(small, f"tensorrt/mini/build/{name}_ends")
+        assert record["metrics"]["before_ms_p50"] > 0
+        assert {one["sha256"] for one in (built, *built["before"])} <= {*record["artifacts"].values()}
 
 
 @pytest.mark.parametrize("trt", ["8.6.0"], indirect=True)

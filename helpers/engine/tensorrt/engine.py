@@ -8,7 +8,7 @@ from typing import Any
 from helpers.benchmark import Timing
 from helpers.engine import cuda
 from helpers.engine.base import Arrays, Engine
-from helpers.engine.pair import alone, without
+from helpers.engine.pair import alone, joined
 from helpers.engine.slots import Slot, check_fixed
 from helpers.engine.tensorrt import inspector, messages
 from helpers.engine.tensorrt.options import LoadOptions
@@ -32,20 +32,18 @@ class TensorRtEngine(Engine):
         self._engine, self._device = plan.engine, cuda.device()
         inputs, outputs = tensors_of(path, plan.engine)
         self._own, self._before = (*inputs, *outputs), options.before
-        given = without(inputs, options.before, TensorRtEngine, path)
-        check_states(path, options.states or {}, inputs, outputs)
-        graph = ", CUDA graph" if options.cuda_graph else ""
+        given, made = joined(inputs, outputs, options.before, TensorRtEngine, path)
+        check_states(path, options.states or {}, given, made)
         asked = meta.get("options", {}).get("precision", "precision unknown")
-        where = f"{self._device.name} ({self._device.capability})"
-        after = f", after {self._before.path.name}" if self._before else ""
-        description = f"TensorRT {plan.known.version}, {where}, {asked}{graph}{after}"
-        super().__init__(path, given, outputs, description, meta, options.states)
-        self._initial = beginning(inputs, self.states, options.initial)
+        graph, after = ", CUDA graph" * options.cuda_graph, f", after {self._before.path.name}" if self._before else ""
+        where = f"{self._device.name} ({self._device.capability}), {asked}"
+        description = f"TensorRT {plan.known.version}, {where}{graph}{after}"
+        super().__init__(path, given, made, description, meta, options.states)
+        self._initial = beginning(given, self.states, options.initial)
         self._use_graph = options.cuda_graph
         free = [name for name, tensor in inputs.items() if is_free(tensor.shape)]
         self._profiles: Any = Profiles(path, plan.engine, free, options.profile)
-        self._turned = self._ran = False
-        self._shapes = None
+        self._turned, self._ran, self._shapes = False, False, None
         self._stream = self._before._stream if self._before else self._device.stream()
         self._replay = Replay(self._stream)
         shared = self._before._buffers if self._before else {}
@@ -53,7 +51,7 @@ class TensorRtEngine(Engine):
                                   for name, tensor in (inputs | outputs).items() if name not in shared}  # fmt: skip
         try:
             self._context = self._profiles.context(self._stream)
-            if not free:
+            if not any(is_free(tensor.shape) for tensor in given.values()):
                 self._bind({name: tensor.shape for name, tensor in self.inputs.items()})
             self.reset()
         except BaseException:
@@ -211,6 +209,8 @@ class TensorRtEngine(Engine):
         self._shapes = asked
 
     def _set_addresses(self, context):
+        if self._before:
+            self._before._set_addresses(self._before._context)
         for name in self._own:
             self._buffers[name].bind(context, name)
 

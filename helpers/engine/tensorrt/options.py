@@ -121,8 +121,9 @@ class LoadOptions:
         cuda_graph: queue the whole engine in one call, captured once for each set of shapes, with states twice.
         plugins: paths of plugin libraries; by default those that the engine was built with.
         profile: index of the optimization profile, for all runs; None: for each run the first one that its shapes fit.
-        before: a loaded engine that runs first, each of whose outputs is an input of this one: both are one engine, on
-            one stream and, if asked, in one CUDA graph; what passes between them stays where it is. It is closed too.
+        before: a loaded engine that runs first, whose outputs are inputs of this one: both are one engine, on one
+            stream and, if asked, in one CUDA graph; what passes between them stays where it is, and what this one does
+            not take is an output of both. States are of the last one. It is closed too.
     """
 
     states: Mapping[str, str] | None = None

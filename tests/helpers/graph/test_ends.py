@@ -65,6 +65,14 @@ def box_graph(classes):
     return model(nodes, {f"{name}_in": shape for name in names}, dict.fromkeys(names, shape))
 
 
+def seeing(whole, shape):
+    """The graph with an input `image` and an output that is the brightest of it."""
+    whole.graph.input.append(helper.make_tensor_value_info("image", 1, shape))
+    whole.graph.node.append(helper.make_node("ReduceMax", ["image"], ["seen"], "seen", keepdims=0))
+    whole.graph.output.append(helper.make_tensor_value_info("seen", 1, []))
+    return whole
+
+
 def chosen(classes, coords, path):
     made = ends.with_boxes(box_graph(classes), MINI)
     return run(made, path, outputs_classes_in=classes, outputs_coords_in=coords)
@@ -129,6 +137,35 @@ def test_ends_go_onto_a_whole_graph_and_tensorrt_8_6_reads_a_cast_first(tmp_path
         readers = [node for node in rewritten.graph.node if "pictures" in node.input]
         assert [(node.op_type, node.name) for node in readers] == [("Cast", "/pictures/Cast_0")]
     onnx.checker.check_model(rewritten)
+
+
+def test_the_ends_run_before_and_after_the_graph_that_they_were_put_on(tmp_path):
+    """Three engines are the one of the graph with ends, to the last bit; an output that is no box stays."""
+    config, size, shape = scaled(0.5, (32, 48)), (60, 90), (1, 2, 3, 32, 48)
+    classes, coords = outputs(queries=20)
+    source = graph.save(seeing(box_graph(coords), shape), tmp_path / "whole.onnx")
+    with_ends = ends.add_ends(source, tmp_path / "ends.onnx", config, size)
+    first, last = tmp_path / "pictures.onnx", tmp_path / "boxes.onnx"
+    ends.cut_ends(with_ends, first, last)
+    assert not [node.name for end in (first, last) for node in graph.load(end).graph.node if "/" not in node.name]
+    pictures = np.random.default_rng(0).integers(0, 256, (1, 2, *size, 3), np.uint8)
+    before = engine.load(source, before=engine.load(first))
+    with engine.load(with_ends) as one, engine.load(last, before=before) as three:
+        assert one.inputs == three.inputs and one.outputs == three.outputs
+        feeds = {"pictures": pictures, "outputs_classes_in": classes, "outputs_coords_in": coords}
+        expected, found = (each.run(feeds) for each in (one, three))
+    assert expected["seen"] and all(np.array_equal(found[name], array) for name, array in expected.items())
+
+
+@pytest.mark.parametrize("pictures, boxes, said", [(None, True, "of the pictures"), ((60, 90), False, "of the boxes")])
+def test_a_graph_without_both_ends_is_not_cut(tmp_path, pictures, boxes, said):
+    source = graph.save(seeing(box_graph(outputs(queries=5)[1]), (1, 2, 3, 32, 48)), tmp_path / "whole.onnx")
+    made = ends.add_ends(source, tmp_path / "made.onnx", scaled(0.5, (32, 48)), pictures, boxes)
+    with pytest.raises(BadInput, match=f"no nodes {said}"):
+        ends.cut_ends(made, tmp_path / "first.onnx", tmp_path / "last.onnx")
+    with pytest.raises(BadInput):
+        ends.cut_ends(made, made, tmp_path / "last.onnx")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made.onnx", "whole.onnx"]
 
 
 def test_a_graph_or_a_system_that_does_not_fit_is_named():

@@ -59,3 +59,25 @@ def test_an_engine_that_does_not_come_before(tmp_path, whole, what):
     before = "eyes.onnx" if what == "text" else engine.load(tmp_path / f"{what}.onnx")
     with pytest.raises(BadInput, match="option before"):
         engine.load(tmp_path / "mind.onnx", before=before)
+
+
+def test_three_run_as_one_and_outputs_that_nobody_takes_stay(tmp_path, whole):
+    parts = {
+        "eyes": (["x"], ["features"]),
+        "mind": (["features", "history"], ["moved", "added"]),
+        "mouth": (["added"], ["kept"]),
+    }
+    eyes, mind, mouth = (graph.subgraph(whole, tmp_path / f"{name}.onnx", *ends) for name, ends in parts.items())
+    x, history = np.random.default_rng(0).standard_normal((2, 3, 2)).astype(np.float32)
+    with engine.load(whole) as one, engine.load(mouth, before=engine.load(mind, before=engine.load(eyes))) as three:
+        assert list(three.inputs) == ["x", "history"] and list(three.outputs) == ["moved", "kept"]
+        expected, found = (each.run({"x": x, "history": history}) for each in (one, three))
+        assert (found["kept"] == expected["kept"]).all()
+        np.testing.assert_allclose(found["moved"], history @ np.float32([[0, 2], [-1, 0]]), rtol=1e-6)
+
+
+def test_an_output_of_both_is_refused(tmp_path, whole):
+    first = graph.subgraph(whole, tmp_path / "first.onnx", ["x", "history"], ["added", "kept"])
+    second = graph.subgraph(whole, tmp_path / "second.onnx", ["added"], ["kept"])
+    with pytest.raises(BadInput, match=r"kept in both(.|\n)*outputs of one of the two"):
+        engine.load(second, before=engine.load(first))

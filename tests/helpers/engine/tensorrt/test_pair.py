@@ -1,7 +1,9 @@
-"""Two engines of TensorRT that run as one: one stream, one graph, and nothing copied between them."""
+"""Engines of TensorRT that run as one: one stream, one graph, and nothing copied between them."""
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 from helpers import engine, graph
 from helpers.errors import BadInput
@@ -37,6 +39,56 @@ def test_they_compute_what_the_whole_does_with_the_states_on_the_gpu(parts, driv
         slot.submit(True)
         np.testing.assert_allclose(slot.result()["top"], step(2 * x, 0 * x)["top"], rtol=1e-6)
         slot.close()
+
+
+@pytest.fixture
+def three(trt, tmp_path):
+    """What comes before the states, what keeps them, and what reads the result."""
+    whole = onnx.load(save_two_natures(tmp_path / "whole.onnx"))
+    whole.graph.node[-1].input[0] = "face"
+    whole.graph.node.insert(5, helper.make_node("Identity", ["kept"], ["face"], "/mind/Identity"))
+    ends = {
+        "eyes": (["x"], ["features"]),
+        "mind": (["features", "history"], ["kept", "face"]),
+        "mouth": (["face"], ["top"]),
+    }
+    return [built(graph.subgraph(whole, tmp_path / f"{name}.onnx", *both)) for name, both in ends.items()]
+
+
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_what_the_one_in_the_middle_keeps_is_a_state_of_the_three(three, driver, cuda_graph):
+    eyes, mind, mouth = three
+    middle = engine.load(mind, before=engine.load(eyes))
+    with engine.load(mouth, before=middle, states=STATES, cuda_graph=cuda_graph) as loaded:
+        assert list(loaded.inputs) == ["x", "history"] and list(loaded.outputs) == ["kept", "top"]
+        for _ in sequences(loaded, driver, lambda x, history: step(2 * x, history)):
+            assert driver.log.count("launch" if cuda_graph else "execute") == (1 if cuda_graph else 3)
+        assert loaded.time({"x": np.ones((3, 2), np.float32)}, 1, 2)["gpu"]["n"] == 2 and len(loaded.layers()) == 7
+        slots = loaded.slots(2, STATES)
+        assert all(list(slot.inputs) == ["x"] for slot in slots)
+        history = np.zeros((3, 2), np.float32)
+        for turn in range(5):
+            slot, x = slots[turn % 2], np.full((3, 2), turn, np.float32)
+            slot.inputs["x"][...] = x
+            slot.submit(turn == 0)
+            expected = step(2 * x, history)
+            found = slot.result()
+            assert list(found) == ["top"]
+            np.testing.assert_allclose(found["top"], expected["top"], rtol=1e-6)
+            history = expected["kept"]
+        for slot in slots:
+            slot.close()
+
+
+def test_states_of_one_that_comes_before_are_refused(three):
+    eyes, mind, mouth = three
+    with (
+        engine.load(mind, states=STATES) as middle,
+        pytest.raises(BadInput, match=r"with states(.|\n)*second one with"),
+    ):
+        engine.load(mouth, before=middle)
+    with engine.load(eyes) as first, pytest.raises(BadInput, match=r"outputs features(.|\n)*one of face"):
+        engine.load(mouth, before=first)
 
 
 def test_both_are_given_back(parts, driver):

@@ -4,8 +4,8 @@
 
 Needs an NVIDIA GPU, Python 3.10 to 3.12, NumPy, tensorrt (8.6, 10.x or 11.x) and onnx. Builds small networks
 (convolution, attention, sampling) in every precision that the installed version has, compares each with the reference
-evaluator of onnx, and checks states, CUDA graphs, free dimensions, profile, layers, the timing cache and the errors of
-engines that must not load.
+evaluator of onnx, and checks states, CUDA graphs, engines that run as one, free dimensions, profile, layers, the timing
+cache and the errors of engines that must not load.
 Prints one line per check and a table; the exit code is the number of checks that failed.
 """
 
@@ -120,13 +120,16 @@ def quantize(nodes, weights):
     return made, weights
 
 
-def recurrent(folder):
-    """kept = tanh(x + history · w): the output is the next run's input."""
+def recurrent(folder, shown=False):
+    """kept = tanh(x + history · w): the output is the next run's input. With `shown`, -kept is an output too."""
     nodes = [helper.make_node("MatMul", ["history", "w"], ["moved"], "/MatMul"),
              helper.make_node("Add", ["x", "moved"], ["added"], "/Add"),
              helper.make_node("Tanh", ["added"], ["kept"], "/Tanh")]  # fmt: skip
-    inputs = [value("x", [4, 16]), value("history", [4, 16])]
-    return save(folder / "recurrent.onnx", nodes, inputs, [value("kept", [4, 16])], [weight("w", 16, 16)])
+    inputs, outputs = [value("x", [4, 16]), value("history", [4, 16])], [value("kept", [4, 16])]
+    if shown:
+        nodes.append(helper.make_node("Neg", ["kept"], ["shown"], "/Neg"))
+        outputs.append(value("shown", [4, 16]))
+    return save(folder / "recurrent.onnx", nodes, inputs, outputs, [weight("w", 16, 16)])
 
 
 def free(folder):
@@ -229,6 +232,45 @@ def states_stay_on_the_gpu_with_and_without_a_graph(folder):
             assert np.abs(given - expected).max() < 1e-5
             timing = loaded.time({"x": frames[0]}, 20, 200)
         rows.append((f"recurrent, CUDA graph {graph}", "", f"{timing['gpu']['p50']:.4f} ms gpu, "
+                     f"{timing['enqueue']['p50']:.4f} ms enqueue"))  # fmt: skip
+
+
+@check
+def three_engines_run_as_one_from_bytes_to_the_largest(folder):
+    """Bytes that become numbers, a network that keeps a state, and what reads the result; in turns, and in slots."""
+    divide, k = numpy_helper.from_array(np.float32(255), "divide"), numpy_helper.from_array(np.int64([3]), "k")
+    bytes_in = helper.make_tensor_value_info("bytes", TensorProto.UINT8, [4, 16])
+    first = save(folder / "first.onnx", [helper.make_node("Cast", ["bytes"], ["number"], "/Cast", to=1),
+                 helper.make_node("Div", ["number", "divide"], ["x"], "/Div")],
+                 [bytes_in], [value("x", [4, 16])], [divide])  # fmt: skip
+    middle = recurrent(folder, shown=True)
+    last = save(folder / "last.onnx", [helper.make_node("TopK", ["shown", "k"], ["most", "ranks"], "/TopK")],
+                [value("shown", [4, 16])], [value("most", [4, 3])], [k])  # fmt: skip
+    plans = build(first), build(middle, tf32=False), build(last)
+    frames = [np.random.default_rng(i).integers(0, 256, (4, 16), np.uint8) for i in range(4)]
+    for graph in (False, True):
+        before = engine.load(plans[1], before=engine.load(plans[0]))
+        with engine.load(plans[2], before=before, states={"history": "kept"}, cuda_graph=graph) as loaded:
+            assert list(loaded.inputs) == ["bytes", "history"] and list(loaded.outputs) == ["kept", "most"]
+            slots = loaded.slots(2, {"history": "kept"})
+            for turn in range(2):
+                history = np.zeros((4, 16), np.float32)
+                for index, data in enumerate(frames):
+                    kept = reference(middle, {**reference(first, {"bytes": data}), "history": history})
+                    history, expected = kept["kept"], reference(last, {"shown": kept["shown"]})
+                    if turn:
+                        slot = slots[index % 2]
+                        slot.inputs["bytes"][...] = data
+                        slot.submit(index == 0)
+                        found = slot.result()
+                    else:
+                        found = loaded.run({"bytes": data})
+                    assert np.abs(found["most"] - expected["most"]).max() < 1e-5
+                loaded.reset()
+            for slot in slots:
+                slot.close()
+            timing = loaded.time({"bytes": frames[0]}, 20, 200)
+        rows.append((f"three engines, CUDA graph {graph}", "", f"{timing['gpu']['p50']:.4f} ms gpu, "
                      f"{timing['enqueue']['p50']:.4f} ms enqueue"))  # fmt: skip
 
 

@@ -2,8 +2,11 @@
 
 import dataclasses
 import gc
+import random
 import signal
+import sys
 
+import numpy as np
 import pytest
 
 from data_scripts.make_minidrive import make
@@ -24,6 +27,15 @@ def pytest_collection_finish():
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """The same random numbers for a test in every run, whatever ran before it in its process."""
+    random.seed(0)
+    np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Occupancy labels of Occ3D-nuScenes (arXiv:2304.14365) and of MiniDrive, through one path. No torch."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ __all__ = ["CLASSES", "FREE", "LOW", "SHAPE", "VOXEL", "Occupancy", "path_of", "
 
 ARRAYS = ("semantics", "mask_lidar", "mask_camera")
 EXPECTED = f"arrays {', '.join(ARRAYS)}, uint8 {list(SHAPE)}: labels 0..{FREE} and masks of 0 and 1"
+MOVED = 1.0  # m, more than two voxels: no two frames so far apart have every label in common
 OCC3D = "the folder gts of Occ3D-nuScenes (github.com/Tsinghua-MARS-Lab/Occ3D)"
 
 
@@ -30,15 +32,15 @@ class Occupancy:
     mask_lidar: np.ndarray
     mask_camera: np.ndarray
 
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the labels and of what the cameras see."""
+        return hashlib.sha256(self.semantics.tobytes() + self.mask_camera.tobytes()).digest()
+
 
 def path_of(dataroot: str | Path, frame: Frame) -> Path:
     """Where the labels of a frame lie: gts/SCENE/TOKEN/labels.npz."""
-    return file_of(dataroot, frame.scene, frame.token)
-
-
-def file_of(dataroot: str | Path, scene: str, token: str) -> Path:
-    """Where the labels of a sample of a scene lie."""
-    return Path(dataroot) / "gts" / scene / token / "labels.npz"
+    return Path(dataroot) / "gts" / frame.scene / frame.token / "labels.npz"
 
 
 @typed
@@ -75,3 +77,14 @@ def read_file(path: str | Path, fix: str = f"take the file from {OCC3D}") -> Occ
     if not arrays["mask_camera"].any():
         raise BadInput(f"{path}: mask_camera", "not one voxel", "the voxels that the cameras see", fix)
     return Occupancy(arrays["semantics"], *(arrays[name].astype(bool) for name in ARRAYS[1:]))
+
+
+def check_apart(dataroot: str | Path, frame: Frame, other: Frame) -> None:
+    """BadInput for a frame with the very labels of another, of another scene or from another place: a file was copied,
+    or a link leads to the wrong one.
+    """
+    way = float(np.linalg.norm(frame.ego2global[:3, 3] - other.ego2global[:3, 3]))
+    if frame.scene != other.scene or way >= MOVED:
+        far = f"{way:.1f} m away" if frame.scene == other.scene else f"of {other.scene}"
+        found = f"the labels of {other.token}, {far}"
+        raise BadInput(path_of(dataroot, frame), found, f"those of {frame.token}", f"unpack {OCC3D} again")

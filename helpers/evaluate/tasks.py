@@ -3,7 +3,6 @@
 The table of them is that of `helpers.evaluate`.
 """
 
-import hashlib
 import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -69,16 +68,16 @@ class Occupancy(Task):
         """counts int64 [18,18] of voxels and rays int64 [5,17], against the labels of the frame, and their digest."""
         label = labels.read(dataset.dataroot, frame)
         rays = occupancy.ray_counts(found, label, frame.lidar2ego[:3, 3])
-        digest = hashlib.sha256(label.semantics.tobytes() + label.mask_camera.tobytes()).digest()
-        return {"counts": occupancy.histogram(found, label), "rays": rays, "labels": np.frombuffer(digest, np.uint8)}
+        digest = np.frombuffer(label.digest, np.uint8)
+        return {"counts": occupancy.histogram(found, label), "rays": rays, "labels": digest}
 
     def total(self, results: Results, dataset: Dataset) -> dict[str, float]:
         """mIoU, the IoU of each class, and RayIoU, in percent; those that nothing defines are left out.
 
-        Raises BadInput for counts that are none, and for two scenes with the same labels.
+        Raises BadInput for counts that are none, and for two frames with the same labels that cannot have them.
         """
         sums: dict[str, Any] = {name: np.zeros(shape, np.int64) for name, shape in self.shapes.items()}
-        frames, scenes = 0, {token: scene for scene, tokens in dataset.scene_tokens.items() for token in tokens}
+        frames, number = 0, {token: i for i, token in enumerate(dataset.tokens)}
         first: dict[bytes, str] = {}  # digest of labels -> the first frame that has them
         for token, arrays in results:
             for name, shape in self.shapes.items():
@@ -89,9 +88,8 @@ class Occupancy(Task):
                 sums[name] += counts.astype(np.int64)
             if "labels" in arrays:  # a result that is older does not tell
                 other = first.setdefault(arrays["labels"].tobytes(), token)
-                if scenes[other] != scenes[token]:
-                    where, found = labels.file_of(dataset.dataroot, scenes[token], token), f"the labels of {other}"
-                    raise BadInput(where, found, f"those of a frame of {scenes[token]}", f"unpack {labels.OCC3D} again")
+                if other != token:
+                    labels.check_apart(dataset.dataroot, dataset[number[token]], dataset[number[other]])
             frames += 1
         return defined(occupancy.mean_iou(sums["counts"]) | occupancy.ray_iou(sums["rays"])) | {"frames": frames}
 

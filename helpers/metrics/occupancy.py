@@ -145,12 +145,13 @@ def score(pairs: Iterable[tuple[Frame, np.ndarray]], dataset: Dataset, rays: boo
     """`mean_iou` and, with `rays`, `ray_iou` of predicted classes [200,200,16], in percent; and frames.
 
     Raises:
-        BadInput: no frame, labels that are missing or damaged, a prediction of another shape.
+        BadInput: no frame, labels that are missing, damaged or another frame's, a prediction of another shape.
     """
     counts, met = np.zeros((len(CLASSES),) * 2, np.int64), np.zeros((2 + len(THRESHOLDS), FREE), np.int64)
-    frames = 0
+    frames, first = 0, {}
     for frame, found in pairs:
         label = occupancy.read(dataset.dataroot, frame)
+        occupancy.check_apart(dataset.dataroot, frame, first.setdefault(label.digest, frame))
         counts += histogram(found, label)
         if rays:
             met += ray_counts(found, label, frame.lidar2ego[:3, 3])

@@ -177,10 +177,23 @@ def test_counts_that_are_none_are_refused(dataset, name, damage):
         task.total(kept, dataset)
 
 
-def test_labels_of_another_scene_are_refused(dataset):
-    """The same bytes in two scenes: a folder was copied, or a link leads to the wrong one."""
+def test_labels_of_another_place_are_refused(dataset, monkeypatch):
+    """The same bytes in two scenes, or in one where the vehicle has gone on: a folder was copied, a link is wrong."""
     task, kept = kept_occupancy(dataset)
     assert task.total(kept, dataset)["mIoU"] == 100
     kept[1][1]["labels"] = kept[0][1]["labels"]
-    with pytest.raises(BadInput, match=rf"{kept[1][0]}/labels\.npz\n  found:    the labels of {kept[0][0]}"):
+    said = rf"{kept[1][0]}/labels\.npz\n  found:    the labels of {kept[0][0]}, of scene"
+    with pytest.raises(BadInput, match=said):
         task.total(kept, dataset)
+    first, second = (token for token in dataset.scene_tokens[dataset[0].scene][:2])
+    both = [(token, kept[0][1]) for token in (first, second)]
+    way = np.linalg.norm(dataset[1].ego2global[:3, 3] - dataset[0].ego2global[:3, 3])
+    assert way > labels.MOVED
+    with pytest.raises(BadInput, match=rf"{second}/labels\.npz\n  found:    the labels of {first}, {way:.1f} m away"):
+        task.total(both, dataset)
+    label = labels.read(dataset.dataroot, dataset[0])
+    monkeypatch.setattr(labels, "read", lambda *_: label)
+    with pytest.raises(BadInput, match=f"the labels of {first}"):
+        occupancy.score([(frame, label.semantics) for frame in (dataset[0], dataset[1])], dataset, rays=False)
+    monkeypatch.setattr(labels, "MOVED", way + 1)  # as if it stood
+    assert task.total(both, dataset)["frames"] == 2

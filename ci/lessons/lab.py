@@ -15,6 +15,7 @@ from helpers import cores
 from helpers.errors import BadInput
 from helpers.files import ROOT
 
+SETTINGS = Path(__file__).parent / "jupyter"  # JupyterLab neither asks about its news nor looks for its updates
 HUB = ("JUPYTERHUB_SERVICE_PREFIX", "JUPYTERHUB_USER")  # set in every server that JupyterHub starts
 
 
@@ -29,6 +30,12 @@ def command(kind, environment, root):
     if not has_browser(environment):
         words.append("--no-browser")
     return words
+
+
+def settings(environment):
+    """The variables that let JupyterLab find `SETTINGS` before what `environment` names."""
+    path = os.pathsep.join(filter(None, [str(SETTINGS), environment.get("JUPYTER_CONFIG_PATH")]))
+    return {"JUPYTER_CONFIG_PATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
 
 
 def has_browser(environment):
@@ -100,9 +107,7 @@ def main(argv=None):
         return 0
     os.chdir(ROOT)
     words = command(kind, os.environ, os.geteuid() == 0)
-    os.execvpe(
-        words[0], words, {**os.environ, **(cores.environment(given) if given else {}), "JUPYTER_PREFER_ENV_PATH": "1"}
-    )
+    os.execvpe(words[0], words, os.environ | (cores.environment(given) if given else {}) | settings(os.environ))
     return 0  # not reached: JupyterLab has taken the place of this process
 
 

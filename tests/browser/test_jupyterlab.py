@@ -13,6 +13,7 @@ import time
 import nbformat
 import pytest
 
+from ci.lessons import lab as starter
 from ci.lessons.learner import clear, exercises, learner_copy
 from helpers.files import ROOT
 from tests.browser.watched import watched
@@ -64,7 +65,9 @@ def lab(tmp_path_factory, chromium):
         "LabApp.workspaces_dir": folder / "workspaces",
     }
     command = [sys.executable, "-m", "jupyterlab", *[f"--{key}={value}" for key, value in options.items()]]
-    environment = os.environ | {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "PYTHONPATH": str(ROOT)}
+    environment = (
+        os.environ | starter.settings({}) | {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "PYTHONPATH": str(ROOT)}
+    )
     log = folder / "lab.log"
     with open(log, "w") as stream:
         server = subprocess.Popen([*command, "--allow-root"], cwd=ROOT, env=environment, stderr=stream, stdout=stream)
@@ -133,4 +136,5 @@ def test_run_all_refuses_an_empty_exercise_and_passes_with_the_solutions(chromiu
         slider.locator("input").press("ArrowRight")
         assert slider.locator("[data-page]:visible img").get_attribute("src") != before
         assert page.evaluate(WITHOUT_TEXT) == []
+        assert page.get_by_text("Jupyter news").count() == 0
         assert [text for text in noted if text.startswith("outside")] == []

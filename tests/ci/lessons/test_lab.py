@@ -94,6 +94,16 @@ def test_reset_asks_and_keeps_without_a_yes(started, monkeypatch, capsys):
         lab.confirmed("Really?", False, io.StringIO())
 
 
+def test_lab_finds_the_settings_of_this_project_and_then_the_persons_own(started, monkeypatch):
+    given = []
+    monkeypatch.setattr(os, "execvpe", lambda file, words, environment: given.append(environment))
+    for path in ("", "/mine"):
+        monkeypatch.setenv("JUPYTER_CONFIG_PATH", path)
+        assert lab.main([]) == 0
+    assert [each["JUPYTER_CONFIG_PATH"] for each in given] == [str(lab.SETTINGS), f"{lab.SETTINGS}:/mine"]
+    assert (lab.SETTINGS / "labconfig/page_config.json").is_file()
+
+
 def test_kernels_are_kept_to_the_cores_given(started, monkeypatch, capsys):
     given = []
     monkeypatch.setattr(os, "execvpe", lambda file, words, environment: given.append(environment))

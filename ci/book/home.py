@@ -79,8 +79,8 @@ def time_of(lessons):
     hours = round(minutes / 60 * 2) / 2
     text = f"{hours:g} hours" if hours > 1 else f"{minutes} minutes"
     return (
-        f"The {len(lessons)} lessons take about {text} to read, and each runs in a few minutes. With the exercises and "
-        "the project, plan two to three hours for a lesson."
+        f"The {len(lessons)} lessons take about {text} to read, and each runs in a few minutes. With its "
+        "exercises, plan one to one and a half hours for a lesson, and 40 minutes more for its project."
     )
 
 

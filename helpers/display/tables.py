@@ -22,8 +22,8 @@ Format = str | Callable[[Any], str]
 RULE = "1px solid rgba(128,128,128,0.35)"
 GOOD, BAD = "#00664A", "#A33F00"  # white on them can be read on light and on dark pages alike
 MARK = "color:#FFFFFF;border-radius:3px;padding:0 5px;"
-LONG = 40  # letters of a text that wraps
-CELL = f"padding:4px 12px;border:0;border-bottom:{RULE};font-variant-numeric:tabular-nums;"
+SHORT, LONG = 12, 40  # letters of a word that stays whole, and of a text that wraps
+CELL = f"padding:4px 12px;border:0;border-bottom:{RULE};vertical-align:top;font-variant-numeric:tabular-nums;"
 
 
 @told
@@ -62,8 +62,9 @@ CAPTION = "caption-side:top;text-align:left;font-weight:600;padding:0 0 6px 0;co
 
 
 def _cell(tag, content, right, wide=False):
-    weight = "font-weight:600;border-bottom:2px solid rgba(128,128,128,0.6);" if tag == "th" else ""
-    weight += "white-space:nowrap;" if right and tag == "td" else ""  # 1.9e-06 has a place to break
+    weight = "font-weight:600;vertical-align:bottom;border-bottom:2px solid rgba(128,128,128,0.6);" * (tag == "th")
+    word = len(content) <= SHORT and " " not in content
+    weight += "white-space:nowrap;" * (tag == "td" and (right or word))  # 1.9e-06 and scene-0061 have a place to break
     weight += "min-width:10em;" if wide else ""  # a screen too narrow scrolls; one word in a line is no text
     return f'<{tag} style="{CELL}{weight}text-align:{"right" if right else "left"};">{content}</{tag}>'
 

@@ -31,6 +31,11 @@ class TestTable:
         heads = page.partition("</thead>")[0].split("<th")[2:]
         assert ["min-width:10em" in head for head in heads] == [False, False, True]
 
+    def test_a_short_word_does_not_break_at_its_hyphen(self):
+        page = display.table([{"a": "scene-0061"}, {"a": "scene 0061"}, {"a": "a-longer-name"}]).data
+        cells = page.partition("<tbody>")[2].split("<td")[1:]
+        assert ["nowrap" in cell for cell in cells] == [True, False, False]
+
     def test_a_dict_is_a_table_of_names_and_an_empty_one_says_so(self):
         assert "mAP" in display.table({"mAP": 0.3}).data
         assert "nothing to list" in display.table([]).data

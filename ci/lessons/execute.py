@@ -29,6 +29,7 @@ from helpers.turns import VARIABLE, Turns
 REFUSALS = ("AssertionError", "Wrong")  # Wrong is the AssertionError of helpers.exercise
 # What a lesson imports stays. To look for garbage in it as often as Python does takes up to a tenth of a lesson's time.
 SELDOM = 50_000, 20, 100
+LATE = 60  # seconds that a cell's output may come after its end, on a machine that is busy
 LEAST_MESSAGE = 20  # characters of help in a failing check
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -111,12 +112,11 @@ class ReportingClient(PapermillNotebookClient):
 class ReportingEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, **options):
-        options = {key: value for key, value in options.items() if key in ("timeout", "iopub_timeout")}
         turns = ReportingClient.turns
         environment = os.environ | {VARIABLE: turns.variable() if turns else ""}
         descriptors = turns.descriptors if turns else ()
-        options["extra_arguments"] = [f"--IPKernelApp.exec_lines=__import__('gc').set_threshold{SELDOM}"]
-        client = ReportingClient(nb_man, kernel_name=kernel_name, **options)
+        begin = [f"--IPKernelApp.exec_lines=__import__('gc').set_threshold{SELDOM}"]
+        client = ReportingClient(nb_man, kernel_name=kernel_name, iopub_timeout=LATE, extra_arguments=begin)
         return client.execute(env=environment, pass_fds=descriptors)
 
 

@@ -157,6 +157,11 @@ class Running:
         worker = self._served.line.worker
         return (worker.pid if worker else 0) or 0
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn."""
+        return self._served.line.waiting
+
     def kill_worker(self) -> None:
         """Kill the process that runs the policy, as a lack of memory would."""
         if worker := self.worker:  # asked once: 0, which it may become at any moment, is this process's whole group

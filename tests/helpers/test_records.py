@@ -153,7 +153,9 @@ def test_a_record_says_whether_its_page_was_run_by_hand(tmp_path, variables, exp
     cell = "from helpers import records; print(records.record('mini', {'NDS': 1}, 'make run', ['Makefile']).command)"
     page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
     fresh = {name: value for name, value in os.environ.items() if name not in ("ONRAMP_RUNNER", "JPY_SESSION_NAME")}
-    client = NotebookClient(page, kernel_name="python3", resources={"metadata": {"path": str(records.ROOT)}})
+    client = NotebookClient(
+        page, kernel_name="python3", iopub_timeout=60, resources={"metadata": {"path": str(records.ROOT)}}
+    )
     client.execute(env=fresh | variables)
     assert page.cells[0].outputs[0].text.strip() == expected
     assert records.record("mini", {"NDS": 1}, "make run", [__file__]).command == "make run"  # here is no notebook

@@ -63,7 +63,9 @@ def test_pictures_tables_and_progress_stay_in_an_executed_notebook(tmp_path):
         "total = sum(display.progress(range(5), 'adding'))",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=HANG, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    NotebookClient(
+        notebook, timeout=HANG, iopub_timeout=HANG, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    ).execute()
     outputs = [cell.outputs for cell in notebook.cells]
     assert [len(shown) for shown in outputs] == [1, 1, 1], json.dumps(outputs)[:2000]
     assert "onnxruntime" in outputs[0][0].data["text/html"]

@@ -12,6 +12,7 @@ import numpy as np
 
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path, found_at
+from helpers.kinds import kind_of
 
 EXPECTED, FIX = "a whole .npz file of numbers, without pickles", "write it with numpy.savez"
 KINDS = "fiub"  # of numbers: floating point, whole, unsigned, boolean
@@ -47,6 +48,8 @@ def members(path: PathLike) -> dict[str, Member]:
     """
     if not as_path(path, EXPECTED).is_file():
         raise BadInput(path, found_at(path), EXPECTED, "correct the path")
+    if (held := kind_of(path)) not in ("a zip archive", ""):
+        raise BadInput(path, held, EXPECTED, FIX)
     with foreign(path, EXPECTED, FIX), zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
         if stream.read(2) != b"PK":  # a zip file may have other bytes before it, which NumPy takes for another format
             raise BadInput(path, "bytes before the archive", EXPECTED, FIX)

@@ -83,7 +83,7 @@ def _told(run: Run, options: Namespace, config: Config) -> Run:
         except BadInput as error:
             if not error.where.startswith("input "):
                 raise
-            fix = f"pass what it was exported from: it is not {options.system} --config={config.name}"
+            fix = f"it is not {options.system} --config={config.name}: name those of this file, or pass another file"
             raise BadInput(error.where, error.found, error.expected, fix) from error
 
     return fed

@@ -18,6 +18,7 @@ from typing import Any
 from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, atomic, check_distinct, found_at, read_json, sha256, stays_inside
+from helpers.kinds import kind_of
 
 REBUILD = "python -m helpers engine build --onnx=MODEL.onnx --runtime={runtime}"
 IDENTITY = ("onnx_sha256", "external", "runtime", "version", "compute_capabilities", "options")
@@ -173,6 +174,9 @@ def read_meta(engine: PathLike) -> dict[str, Any]:
     expected, rebuild = f"the metadata file that was written with {engine.name}", REBUILD.format(runtime="RUNTIME")
     if not engine.is_file():
         raise BadInput(engine, found_at(engine), "an engine", rebuild)
+    if not path.exists():
+        held, whole = kind_of(engine) or "a file", f"an engine with {path.name} beside it, or an ONNX file NAME.onnx"
+        raise BadInput(engine, f"{held}, and no {path.name}", whole, rebuild)
     meta = read_json(path, expected, rebuild)
     names = (*IDENTITY, "key", "sha256", "beside")
     absent = [name for name in names if name not in meta] if isinstance(meta, dict) else names

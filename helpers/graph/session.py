@@ -64,6 +64,8 @@ def open_session(
         check_size(model, where or name)
         folded = folded or foldable(model)
     settings.add_session_config_entry(FOLDING, str(folded or FOLDED))
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise BadInput(where or name, "a name that is not UTF-8", "one that ONNX Runtime can open", "rename the file")
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else name
     try:
         return onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])

@@ -13,12 +13,14 @@ from helpers import disk
 from helpers.arguments import typed
 from helpers.errors import BadInput, check_network, foreign
 from helpers.files import PathLike, as_path, found_at
+from helpers.kinds import kind_of
 from helpers.models import layered
 from helpers.repository import is_lfs_pointer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+KINDS = (("", "a zip archive"), ("", "a file of safetensors"))  # of torch.save; where the name says so, of safetensors
 SAME = 1e-3  # of a number that a checkpoint states, in its unit and relative
 
 
@@ -77,6 +79,9 @@ def read_checkpoint(path: PathLike) -> dict[str, Tensor]:
         raise BadInput(path, "a git-lfs pointer in the place of the weights", expected, "git lfs pull")
     if not path.is_file():
         raise BadInput(path, found_at(path), expected, "check the path")
+    if (held := kind_of(path)) not in KINDS[path.suffix == ".safetensors"]:
+        fix = "give a checkpoint" if held != "a file of safetensors" else "name it NAME.safetensors"
+        raise BadInput(path, held, expected, f"{fix}; if it was one, fetch it again")
     with foreign(path, expected, "fetch the file again"):
         if path.suffix == ".safetensors":
             return load_file(path)

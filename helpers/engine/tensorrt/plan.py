@@ -13,9 +13,9 @@ from helpers.engine.tensorrt import messages
 from helpers.engine.tensorrt.versions import Facts
 from helpers.errors import BadInput
 from helpers.files import PathLike
+from helpers.kinds import PLAN
 
-# A plan's first bytes; its version is in bytes 24 to 27 (trtexec --getPlanVersionOnly, sampleEngines.cpp).
-MAGIC = b"ftrt"
+# A plan begins with PLAN; its version is in bytes 24 to 27 (trtexec --getPlanVersionOnly, sampleEngines.cpp).
 REBUILD = "build it again on this machine: python -m helpers engine build --onnx=MODEL.onnx --runtime=tensorrt"
 
 
@@ -45,7 +45,7 @@ def is_plan(path: PathLike) -> bool:
     with contextlib.suppress(OSError):
         if os.path.isfile(path):
             with open(path, "rb") as stream:
-                return stream.read(len(MAGIC)) == MAGIC
+                return stream.read(len(PLAN)) == PLAN
     return False
 
 
@@ -53,7 +53,7 @@ def plan_version(path: PathLike) -> str | None:
     """TensorRT version in the header of the plan at `path`, such as "8.6.0"; None if the header is not known."""
     with open(path, "rb") as stream:
         head = stream.read(28)
-    if len(head) < 28 or head[:4] != MAGIC or struct.unpack("<I", head[4:8]) != (0,):
+    if len(head) < 28 or head[:4] != PLAN or struct.unpack("<I", head[4:8]) != (0,):
         return None
     return ".".join(map(str, head[24:27]))
 

@@ -135,7 +135,7 @@ def test_what_the_command_refuses(mini, minidrive, tmp_path, capsys, monkeypatch
     ):
         assert evaluated(*words) == 2 and said in capsys.readouterr().err
     assert cli.main(["evaluate", "bevformer", out, file, root, "--quiet"]) == 2  # published, of another size
-    assert "it is not bevformer --config=published" in capsys.readouterr().err
+    assert "it is not bevformer --config=published: name those of this file" in capsys.readouterr().err
     assert cli.main(["evaluate", "openvla", out, file]) == 2 and "task ''" in capsys.readouterr().err
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")

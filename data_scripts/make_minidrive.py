@@ -9,7 +9,6 @@ import argparse
 import multiprocessing
 import os
 import re
-import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -130,13 +129,7 @@ def main(argv=None):
     parser.add_argument("--workers", type=int, default=None, help="processes (default: one for each core)")
     parser.add_argument("--names", nargs="+", help="names of the scenes, such as scene-0103")
     parser.add_argument("--force", action="store_true", help="make it anew even if it is there")
-    options = vars(parser.parse_args(argv))
-    try:
-        out = make(**options)
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"MiniDrive is in {out}")
+    print(f"MiniDrive is in {make(**vars(parser.parse_args(argv)))}")
     return 0
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from ci.book.build import build
 from helpers import processes
-from helpers.errors import BadInput
 from helpers.files import ROOT
 
 
@@ -25,11 +24,7 @@ def main(argv=None):
     if importlib.util.find_spec("myst_nb") is None:
         print("the tools of the book are not installed; fix: make tools", file=sys.stderr)
         return 2
-    try:
-        home, code = build(arguments.out.resolve(), arguments.strict)
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        return 2
+    home, code = build(arguments.out.resolve(), arguments.strict)
     print(f"\nThe book             {home}")
     print(f"Executed notebooks   {arguments.out.resolve() / 'notebooks'}")
     return code

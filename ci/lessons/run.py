@@ -26,7 +26,6 @@ from ci.lessons.progress import Progress, failure_text
 from ci.lessons.sources import Sources, content
 from helpers import cores, processes, signals, temporary
 from helpers.cli import numbers
-from helpers.errors import BadInput
 from helpers.files import ROOT, atomic, check_target
 from helpers.shared import alone
 
@@ -207,14 +206,10 @@ def parse(argv):
 
 
 def main(argv=None):
-    try:
-        arguments = parse(argv)
-        notebooks = find_notebooks(arguments.paths)
-        lesson.check_parameters([name for name, _ in arguments.parameter], notebooks)
-        entries = run_all(notebooks, arguments)
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        return 2
+    arguments = parse(argv)
+    notebooks = find_notebooks(arguments.paths)
+    lesson.check_parameters([name for name, _ in arguments.parameter], notebooks)
+    entries = run_all(notebooks, arguments)
     counts = {status: sum(e["status"] == status for e in entries) for status in STATUSES}
     print("notebooks: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     return 1 if counts["failed"] + counts["timed out"] else 0

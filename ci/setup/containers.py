@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 from ci.setup.dockerfile import breaches
-from helpers.errors import BadInput
+from helpers import processes
 from helpers.files import ROOT
 
 DOCKERFILE = ROOT / "Dockerfile"
@@ -37,12 +37,8 @@ def main(argv=None):
     )
     parser.add_argument("verb", choices=["lint"])
     parser.add_argument("--hadolint", default="hadolint", help="the program, if it is not on PATH")
-    try:
-        return lint(parser.parse_args(argv).hadolint)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return lint(parser.parse_args(argv).hadolint)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(processes.program(main))

@@ -166,28 +166,24 @@ def main(argv: list[str]) -> int:
     if (arguments.step or arguments.profile or arguments.published) and not timed:
         parser.error(f"{modes[0]}: only a GPU has these calls")
     checks = tuple(one for one in check.CHECKS if one.name in arguments.operators)
-    try:
-        if arguments.json:
-            check_target(arguments.json)
-        if arguments.record:
-            check_target(arguments.record / "record.json")
-        check_device(arguments.device)
-        path = arguments.library or library.build("kernels" if arguments.device == "cuda" else "host")
-        command = shlex.join(["python", "-m", "plugins.check", *argv])
-        if arguments.step:
-            return time_step(arguments, path, command)
-        if arguments.tools:
-            return sanitize(arguments, path, command)
-        if arguments.profile:
-            return profile(arguments, path, command)
-        if arguments.published:
-            keep(profiler.run_published(path, checks), arguments.json)
-            return 0
-        straightforward = library.build("straightforward") if timed else None
-        found = summary(path, arguments.device, straightforward, arguments.sanitize, checks, arguments.json)
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        return 2
+    if arguments.json:
+        check_target(arguments.json)
+    if arguments.record:
+        check_target(arguments.record / "record.json")
+    check_device(arguments.device)
+    path = arguments.library or library.build("kernels" if arguments.device == "cuda" else "host")
+    command = shlex.join(["python", "-m", "plugins.check", *argv])
+    if arguments.step:
+        return time_step(arguments, path, command)
+    if arguments.tools:
+        return sanitize(arguments, path, command)
+    if arguments.profile:
+        return profile(arguments, path, command)
+    if arguments.published:
+        keep(profiler.run_published(path, checks), arguments.json)
+        return 0
+    straightforward = library.build("straightforward") if timed else None
+    found = summary(path, arguments.device, straightforward, arguments.sanitize, checks, arguments.json)
     show(found)
     keep(found, arguments.json)
     if arguments.record and not found["wrong"]:

@@ -3,6 +3,7 @@
 import pytest
 
 from ci import commands
+from helpers.errors import BadInput
 
 HELP = """usage: x [-h]
 
@@ -64,8 +65,8 @@ def test_blocks_are_filled_and_nothing_else_is_touched(page, capsys):
     assert commands.main(["--check"], page) == 0
 
 
-def test_a_command_that_fails_is_named(tmp_path, capsys):
+def test_a_command_that_fails_is_named(tmp_path):
     path = tmp_path / "commands.md"
     path.write_text("<!-- python -m helpers nothing -->\n<!-- end -->\n")
-    assert commands.main([], path) == 2
-    assert "python -m helpers nothing: exit code 2" in capsys.readouterr().err
+    with pytest.raises(BadInput, match="python -m helpers nothing: exit code 2"):
+        commands.main([], path)

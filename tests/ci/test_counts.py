@@ -4,6 +4,8 @@ import importlib
 
 import pytest
 
+from helpers.errors import BadInput
+
 CASES = [
     ("ci.fuzz.__main__", "--inputs=0"), ("ci.fuzz.__main__", "--inputs=-1"), ("ci.fuzz.__main__", "--first=-3"),
     ("ci.fuzz.__main__", "--guided=0"), ("ci.mutants", "--sample=0"), ("ci.mutants", "--sample=-1"),
@@ -27,9 +29,9 @@ def test_mutants_of_a_file_that_is_not_there(capsys):
     assert ended.value.code == 2 and "no file helpers/nothing.py" in capsys.readouterr().err
 
 
-def test_a_parameter_that_no_lesson_has_is_refused(tmp_path, capsys):
+def test_a_parameter_that_no_lesson_has_is_refused(tmp_path):
     run = importlib.import_module("ci.lessons.run")
     argv = ["notebooks/00_start_here.ipynb", "--out", str(tmp_path / "out")]
-    assert run.main([*argv, "-p", "VERSION", "v1.0-mini", "-p", "TEIR", "gpu"]) == 2
-    assert "parameter TEIR\n  found:    in none of the notebooks" in capsys.readouterr().err
+    with pytest.raises(BadInput, match=r"parameter TEIR\n  found:    in none of the notebooks"):
+        run.main([*argv, "-p", "VERSION", "v1.0-mini", "-p", "TEIR", "gpu"])
     assert not (tmp_path / "out").exists()

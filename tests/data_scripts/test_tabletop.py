@@ -114,7 +114,8 @@ def test_what_is_there_is_kept_and_what_is_none_refused(made, tmp_path):
         make_tabletop.make(tmp_path / "x", episodes=0)
     with pytest.raises(BadInput, match="seed"):
         make_tabletop.make(tmp_path / "x", episodes=1, seed=-1)
-    assert make_tabletop.main(["--out", str(tmp_path), "--episodes", "1"]) == 2
+    with pytest.raises(BadInput, match="not a tabletop"):
+        make_tabletop.main(["--out", str(tmp_path), "--episodes", "1"])
 
 
 def test_a_damaged_one_is_made_again(tmp_path):

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from helpers import records
+from helpers.errors import BadInput
 from helpers.ops import add_rms_norm, cached_attention, library, matvec, matvec_int4
 from plugins.check import __main__ as command
 from plugins.check import record, step
@@ -108,11 +109,11 @@ def test_a_record_is_written_without_the_drivers_version(monkeypatch):
     assert record.driver() == ""
 
 
-def test_where_no_record_can_be_written_nothing_is_timed(host_library, tmp_path, monkeypatch, capsys):
+def test_where_no_record_can_be_written_nothing_is_timed(host_library, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(step, "summary", lambda *_: pytest.fail("it was timed"))
-    assert command.main([str(host_library), "--step", "1.1b", "--record", str(tmp_path / "file")]) == 2
-    assert "a folder that you may write to" in capsys.readouterr().err
+    with pytest.raises(BadInput, match="a folder that you may write to"):
+        command.main([str(host_library), "--step", "1.1b", "--record", str(tmp_path / "file")])
 
 
 def test_what_pytorch_is_timed_with_is_of_the_same_sizes(tiny, monkeypatch):

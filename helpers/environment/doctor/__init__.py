@@ -12,8 +12,9 @@ from helpers.environment.doctor import checks, gpu, packages, plugins
 from helpers.environment.doctor.report import FAIL, OK, WARN, Check, Report, text, why
 from helpers.environment.machine import Machine
 from helpers.environment.tiers import TIERS, needs, pins, setup
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 from helpers.files import MOST, ROOT, PathLike, as_path, found_at
+from helpers.kinds import kind_of
 from helpers.ops.library import find
 
 __all__ = ["FAIL", "OK", "WARN", "Check", "Report", "examine", "quick", "summary", "text", "why"]
@@ -156,12 +157,16 @@ def _lessons(machine: Machine, names: str | Iterable[str] | None) -> list[str]:
 
 
 def _require_lock(path: Path) -> None:
+    expected, fix = "a lock file, such as requirements/cpu.txt", "correct it, or leave --lock out"
     if not as_path(path).is_file():
         found = found_at(path)
     elif path.stat().st_size > MOST:
         found = f"{path.stat().st_size:,} bytes"
-    elif not pins(path):
-        found = "no line PACKAGE==VERSION in it"
+    elif (held := kind_of(path)) not in ("text", ""):  # letters beyond ASCII are of no kind
+        found = held
     else:
-        return
-    raise BadInput(path, found, "a lock file, such as requirements/cpu.txt", "correct it, or leave --lock out")
+        with foreign(path, expected, fix):
+            if pins(path):
+                return
+        found = "no line PACKAGE==VERSION in it"
+    raise BadInput(path, found, expected, fix)

@@ -34,7 +34,14 @@ def test_bad_arguments_exit_2(arguments):
 
 
 @pytest.mark.parametrize(
-    ("name", "found"), [("LICENSE", "no line PACKAGE==VERSION"), ("nofile", "no such file"), ("tests", "a folder")]
+    ("name", "found"),
+    [
+        ("LICENSE", "no line PACKAGE==VERSION"),
+        ("nofile", "no such file"),
+        ("tests", "a folder"),
+        ("checkpoints/bevformer_mini.safetensors", "a file of safetensors"),
+        ("/proc/self/mem", "OSError"),  # which cannot be read
+    ],
 )
 def test_what_is_no_lock_is_refused(name, found, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)

@@ -116,7 +116,7 @@ def parse(argv):
         nargs="+",
         metavar="PATTERN",
         help="pieces whose name, as it is printed, has one of these shell patterns in it: mini/build/fp16, "
-        "or 'mini/ends$' without mini/ends_qdq",
+        "or 'mini/build/fp16$' without mini/build/fp16_plugin",
     )
     parser.add_argument("--budget", type=positive, metavar="SECONDS", help="stop before so many seconds have passed")
     parser.add_argument("--commit", metavar="SHA", help="of this code, where the folder is a copy without git")

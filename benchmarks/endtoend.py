@@ -70,10 +70,8 @@ class EndToEnd(engines.Shape):
     def run(self, decoder):
         _ = self.given  # which have to be there before anything is built
         before = self.build_piece(self.name)
-        plain = engines.graph(self.work, self.shape, self.name)
-        ends = plain.with_stem(f"{plain.stem}_ends")
         after = before and self.noted(
-            self.piece(f"build/{self.name}_ends", 60, before["engine"], self.build_ends, ends, before)
+            self.piece(f"build/{self.name}_ends", 60, before["engine"], self.build_ends, before)
         )
         if not after:
             return
@@ -89,10 +87,11 @@ class EndToEnd(engines.Shape):
             self.piece(f"stream/{self.name}", 20, paths[0], self.stream, self.name, paths[0])
             piece("stream", 20, self.accuracy)
 
-    def build_ends(self, onnx, plain):
+    def build_ends(self, plain):
         """The engine of the graph with ends. With TensorRT the ends are engines of their own, in FP32, about the one
         that is built already: together they run as one, and none of them mixes pixels or meters with half precision.
         """
+        onnx = self.work / "models" / f"{self.shape}_ends.onnx"  # its ends are those of every precision
         if not self.on_gpu:
             return self.built(onnx, {})
         first, last = (onnx.with_stem(f"{onnx.stem}_{end}") for end in ("pictures", "boxes"))

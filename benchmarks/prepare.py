@@ -66,8 +66,6 @@ def _prepare_shape(session, options, shape):
     session.piece(f"prepare/{shape}/reference", lambda: _reference(work, options, shape), 90, of_both)
     session.piece(f"prepare/{shape}/calibration", lambda: _calibration(work, options, shape), 60, of_both)
     session.piece(f"prepare/{shape}/qdq", lambda: _quantize(work, options, shape), 180, of_both)
-    if options.system.has_ends(shape):
-        session.piece(f"prepare/{shape}/ends_qdq", lambda: _quantized_ends(work, options, shape), 10, of_both)
 
 
 def _prepare_variant(session, system, name):
@@ -114,12 +112,6 @@ def _ends(work, options, shape):
         "file": str(add_ends(models / f"{shape}.onnx", models / f"{shape}_ends.onnx", config)),
         "frames": len(chosen),
     }
-
-
-def _quantized_ends(work, options, shape):
-    """The graph with Q/DQ nodes that takes pictures and gives boxes."""
-    source = work / "models" / f"{shape}_qdq.onnx"
-    return {"file": str(add_ends(source, source.with_stem(f"{shape}_qdq_ends"), options.system.config(shape)))}
 
 
 def _preprocess_time(options, shape):

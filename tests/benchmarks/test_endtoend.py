@@ -47,8 +47,7 @@ def small(monkeypatch, work, tmp_path):
     steps = [Step(kept[index], index == 0, SimpleNamespace(image_paths=paths, token=kept.tokens[index]))
              for index in range(3)]  # fmt: skip
     shots.write(work / "pictures" / "mini", steps, config.pictures)
-    for graph in ("mini", "mini_qdq"):
-        add_ends(work / "models" / f"{graph}.onnx", work / "models" / f"{graph}_ends.onnx", config, SIZE)
+    add_ends(work / "models/mini.onnx", work / "models/mini_ends.onnx", config, SIZE)
     return work
 
 
@@ -93,7 +92,7 @@ def test_with_tensorrt(trt, small, minidrive, monkeypatch):
         plain, built = (result(small, f"tensorrt/mini/build/{kind}") for kind in (name, f"{name}_ends"))
         pictures, network = (one["engine"] for one in built["before"])
         assert network == plain["engine"] and given[graph]["timing_cache"]
-        for path, end in ((pictures, f"{graph}_ends_pictures"), (built["engine"], f"{graph}_ends_boxes")):
+        for path, end in ((pictures, "mini_ends_pictures"), (built["engine"], "mini_ends_boxes")):
             options = cache.read_meta(small / path)["options"]
             assert options["precision"] == "fp32" and not options["layer_precisions"]
             assert given[end]["timing_cache"] is None

@@ -34,13 +34,13 @@ class TensorRtEngine(Engine):
         self._own, self._before = (*inputs, *outputs), options.before
         given, made = joined(inputs, outputs, options.before, TensorRtEngine, path)
         check_states(path, options.states or {}, given, made)
+        self._use_graph = bool(options.cuda_graph)
         asked = meta.get("options", {}).get("precision", "precision unknown")
-        graph, after = ", CUDA graph" * options.cuda_graph, f", after {self._before.path.name}" if self._before else ""
+        graph, after = ", CUDA graph" * self._use_graph, f", after {self._before.path.name}" if self._before else ""
         where = f"{self._device.name} ({self._device.capability}), {asked}"
         description = f"TensorRT {plan.known.version}, {where}{graph}{after}"
         super().__init__(path, given, made, description, meta, options.states)
         self._initial = beginning(given, self.states, options.initial)
-        self._use_graph = options.cuda_graph
         free = [name for name, tensor in inputs.items() if is_free(tensor.shape)]
         self._profiles: Any = Profiles(path, plan.engine, free, options.profile)
         self._turned, self._ran, self._shapes = False, False, None

@@ -5,6 +5,7 @@ write the copy with `graph.save(copy, path)`.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
@@ -26,26 +27,34 @@ def half(model: onnx.ModelProto, pattern: str, keep: Iterable[str] = ()) -> onnx
     """Compute the nodes whose name matches `pattern` (such as "*/encoder/projection/*") in FP16.
 
     Casts are put around each of them, so every tensor keeps its name and its type. Nodes that match a pattern in `keep`
-    stay in FP32: `half(model, "*", keep=marks)` is a marking in the form that strongly typed networks read.
+    stay in FP32: `half(model, "*", keep=marks)` is a marking in the form that strongly typed networks read. So do nodes
+    with a body, Casts from or to FP16, and what ONNX has in no other type than FP32, such as the scales of a Resize.
     """
     made, known, keep = walk.copy(model), graph.tensor_types(model), tuple(keep)
-    nodes, touched = [], 0
+    nodes, touched, named = [], 0, Counter(node.name for node in made.graph.node)
     for node in made.graph.node:
-        floats = {name for name in (*node.input, *node.output) if known.get(name, (0, None))[0] == TensorProto.FLOAT}
-        kept = any(fnmatchcase(node.name, other) for other in keep)
-        if kept or not fnmatchcase(node.name, pattern) or not floats:
+        kinds = [[known.get(name, (0, None))[0] for name in names] for names in (node.input, node.output)]
+        able = _can_be_half(node, walk.opset(made))
+        inputs, outputs = (
+            [i for i, kind in enumerate(row) if kind == TensorProto.FLOAT and can(i)]
+            for row, can in zip(kinds, able, strict=True)
+        )
+        kept = any(fnmatchcase(node.name, other) for other in keep) or walk.bodies(node)
+        cast = node.op_type == "Cast" and TensorProto.FLOAT16 in itertools.chain(*kinds)
+        if kept or cast or not fnmatchcase(node.name, pattern) or not inputs + outputs:
             nodes.append(node)
             continue
         touched += 1
-        casts = {name: f"{node.name}/half_{i}" for i, name in enumerate(node.input) if name in floats}
+        stem = node.name if node.name and named[node.name] == 1 else f"{node.name}/{node.output[0]}"
+        casts = {node.input[i]: f"{stem}/half_{i}" for i in inputs}
         nodes += [_cast(name, made, TensorProto.FLOAT16) for name, made in casts.items()]
-        node.input[:] = [casts.get(name, name) for name in node.input]
+        for i in inputs:
+            node.input[i] = casts[node.input[i]]
         _retype(node)
         nodes.append(node)
-        for i, name in enumerate(node.output):
-            if name in floats:
-                node.output[i] = f"{node.name}/half_output_{i}"
-                nodes.append(_cast(node.output[i], name, TensorProto.FLOAT))
+        for i in outputs:
+            name, node.output[i] = node.output[i], f"{stem}/half_output_{i}"
+            nodes.append(_cast(node.output[i], name, TensorProto.FLOAT))
     if not touched:
         raise _no_node(made, pattern)
     del made.graph.node[:]
@@ -119,6 +128,21 @@ def _output_shape(node, known, opsets):
     except BadInput:
         return None
     return [d.dim_value for d in found.shape.dim] if found.HasField("shape") else None
+
+
+def _can_be_half(node, opset):
+    """Whether ONNX lets input i, and whether it lets output i, of a node be FP16: two functions of i."""
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opset, "" if node.domain in walk.STANDARD else node.domain)
+    except onnx.defs.SchemaError:  # a custom operator
+        return (lambda i: True,) * 2
+    allowed = {each.type_param_str: each.allowed_type_strs for each in schema.type_constraints}
+
+    def among(formal):
+        kinds = [allowed.get(each.type_str, [each.type_str]) for each in formal]
+        return lambda i: "tensor(float16)" in kinds[min(i, len(kinds) - 1)]  # the last may stand for many
+
+    return among(schema.inputs), among(schema.outputs)
 
 
 def _retype(node):

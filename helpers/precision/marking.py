@@ -3,7 +3,8 @@
 Marks are a dict, pattern of node names (fnmatch): "fp16" or "fp32", of which the last that fits counts; a node that no
 pattern fits stays in FP32. Weak typing (TensorRT 8.6 and 10) reads precisions by layer name: `by_names` puts a suffix
 behind the names that stay in FP32, so that one pattern finds them all. Strong typing (TensorRT 10, 11, RTX) reads the
-types of the graph: `by_casts` writes them into it, and ONNX Runtime then rounds on a CPU what a GPU would round.
+types of the graph: `by_casts` writes them into it, and `helpers.precision.runners.OnnxRunner` then rounds on a CPU what
+a GPU would round; ONNX Runtime by itself does not, where it has no kernel for FP16.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,6 +36,8 @@ def precision_of(name: str, marks: Marks) -> str:
 def check_marks(marks: Marks, model: onnx.ModelProto) -> None:
     """BadInput for a kind that is none, or a pattern that no node of `model` fits: a marking does not fall silent."""
     names = [node.name for node in model.graph.node]
+    if not names:
+        raise BadInput("model", "a graph without a node", "nodes to mark", "mark the graph of a network")
     for pattern, kind in marks.items():
         if kind not in KINDS:
             raise BadInput(f"mark {pattern!r}", repr(kind), " or ".join(KINDS), "correct it")
@@ -81,13 +84,19 @@ def keeping(nodes: Mapping[str, Iterable[str]], kept: Iterable[str]) -> dict[str
 def by_names(model: onnx.ModelProto, marks: Mapping[str, str]) -> onnx.ModelProto:
     """A copy of `model` with `_FORCEFP32` behind the name of every node that stays in FP32; tensors keep their names.
 
+    What is inside a node, such as a branch of an If, is marked as the node is. A node without a name gets one where it
+    stays in FP32. Marks that `model` has already do not count.
+
     Raises BadInput as `check_marks`.
     """
-    check_marks(marks, model)
     made = walk.copy(model)
+    for node in walk.nested(made.graph.node):
+        node.name = node.name.removesuffix(SUFFIX)
+    check_marks(marks, made)
     for node in made.graph.node:
-        if node.name and precision_of(node.name, marks) == "fp32":
-            node.name += SUFFIX
+        if precision_of(node.name, marks) == "fp32":
+            for each in walk.nested([node]):
+                each.name = (each.name or "/".join((each.op_type, *each.output))) + SUFFIX
     return made
 
 
@@ -95,13 +104,23 @@ def by_names(model: onnx.ModelProto, marks: Mapping[str, str]) -> onnx.ModelProt
 def by_casts(model: onnx.ModelProto, marks: Mapping[str, str]) -> onnx.ModelProto:
     """A copy of `model` with Casts around every node that goes to FP16; names and types of its tensors stay.
 
-    Quantizers stay in FP32 whatever the marks say. Raises BadInput as `check_marks`, and where no node that computes
-    with floating point goes to FP16.
+    Quantizers and nodes with a body stay in FP32 whatever the marks say. Raises BadInput as `check_marks`, where no
+    node that computes with floating point goes to FP16, and where one that is to stay in FP32 has FP16 tensors.
     """
     check_marks(marks, model)
+    _check_single(marks, model)
     kept = [escape(node.name) for node in model.graph.node
             if node.op_type in QUANTIZERS or precision_of(node.name, marks) == "fp32"]  # fmt: skip
     return faults.half(model, "*", keep=kept)
+
+
+def _check_single(marks, model):
+    """BadInput for a node that is to stay in FP32, and computes in FP16: a Cast out of it or into it is none."""
+    halves = {name for name, (kind, _) in graph.tensor_types(model).items() if kind == TensorProto.FLOAT16}
+    for node in model.graph.node if halves else ():
+        if node.op_type != "Cast" and halves & {*node.input, *node.output} and precision_of(node.name, marks) == "fp32":
+            fix = "mark the graph that is all in FP32"
+            raise BadInput(f"node {node.name or node.output[0]}", "FP16 tensors", "FP32, as the marks say", fix)
 
 
 @typed
@@ -121,5 +140,5 @@ def share(model: onnx.ModelProto, marks: Mapping[str, str]) -> float:
     """The share of the nodes that compute with floating point which `marks` puts into FP16."""
     known = graph.tensor_types(model)
     floats = {name for name, (kind, _) in known.items() if kind == TensorProto.FLOAT}
-    names = [node.name for node in model.graph.node if floats & {*node.input, *node.output}]
+    names = [node.name for node in model.graph.node if floats & {*node.input, *node.output} and not walk.bodies(node)]
     return sum(precision_of(name, marks) == "fp16" for name in names) / len(names) if names else 0.0

@@ -10,10 +10,11 @@ from onnx import TensorProto, helper
 from helpers import graph
 from helpers.cli import engine_options
 from helpers.errors import BadInput
+from helpers.graph import walk
 from helpers.precision import marking, mixed
 from helpers.precision.runners import OnnxRunner
 from helpers.sequence import Step
-from tests.builders.graphs import model
+from tests.builders.graphs import captures, model
 
 PARTS = {"map": ("/map/*",), "head": ("/head/*",), "coarse": ("/coarse*",)}
 CONFIG = types.SimpleNamespace(
@@ -107,6 +108,48 @@ def test_quantizers_stay_in_fp32():
     assert [(node.op_type, *node.input) for node in cast.graph.node if node.op_type != "Cast"] == [
         ("Mul", "/Mul/half_1", "/Mul/half_1"), ("QuantizeLinear", "m", "scale", "zero"),
         ("DequantizeLinear", "q", "scale", "zero")]  # fmt: skip
+
+
+def test_what_has_no_name_or_is_inside_a_node_is_marked_and_earlier_marks_do_not_count():
+    whole = captures()
+    for node in whole.graph.node:
+        node.name = f"/{node.op_type}" if node.op_type == "If" else ""
+    marked = marking.by_names(whole, {"*": "fp16", "/If": "fp32", "": "fp32"})
+    names = [node.name for node in walk.all_nodes(marked)]
+    assert all(name.endswith(marking.SUFFIX) for name in names) and len(set(names)) == len(names)
+    again = marking.by_names(network(), {"*": "fp16", "/map/*": "fp32"})
+    again = marking.by_names(again, {"*": "fp16", "/map/Add": "fp32"})
+    assert marking.in_fp32(again) == ["/map/Add"] and [n.name for n in again.graph.node][:2] == [
+        "/map/Add_FORCEFP32", "/map/Sub"]  # fmt: skip
+    for form in (marking.by_names, marking.by_casts):
+        with pytest.raises(BadInput, match="a graph without a node"):
+            form(model([], {"x": (2,)}, {"x": (2,)}), {"*": "fp16"})
+
+
+def test_a_graph_that_has_casts_takes_more_of_them_and_refuses_fewer():
+    whole, feeds = network(), FRAMES[0] | CONFIG.initial_states()
+    part = marking.by_casts(whole, {"/map/*": "fp16"})
+    twice = marking.by_casts(part, {"*": "fp16"})
+    once = marking.by_casts(whole, {"*": "fp16"})
+    assert np.array_equal(*(OnnxRunner(each).probe(["y"])(feeds)["y"] for each in (twice, once)))
+    with pytest.raises(BadInput, match=r"(?s)/map/Sub.*FP16 tensors"):
+        marking.by_casts(part, {"*": "fp16", "/map/Sub": "fp32"})
+
+
+def test_nodes_without_names_of_their_own_and_what_onnx_has_in_fp32_alone_can_be_cast():
+    """Scales of a Resize stay, and a node with a body does: nothing inside it would be rounded."""
+    nodes = [helper.make_node("Mul", ["x", "third"], ["a"]), helper.make_node("Mul", ["a", "third"], ["b"]),
+             helper.make_node("Resize", ["b", "", "scales"], ["y"], "/Resize")]  # fmt: skip
+    constants = {"third": np.float32(1 / 3), "scales": np.float32([2])}
+    cast = marking.by_casts(model(nodes, {"x": (2,)}, {"y": (4,)}, constants), {"*": "fp16"})
+    (found,) = OnnxRunner(cast).probe(["y"])({"x": np.float32([3, 6])}).values()
+    third = np.float16(1 / 3)
+    assert found[0] == np.float16(np.float16(3) * third) * third and cast.graph.node[-2].input[2] == "scales"
+    branches = captures()
+    held = {node.op_type for node in branches.graph.node if walk.bodies(node)}
+    left = marking.by_casts(branches, {"*": "fp16"})
+    assert held and [n.SerializeToString() for n in left.graph.node if n.op_type in held] == [
+        n.SerializeToString() for n in branches.graph.node if n.op_type in held]  # fmt: skip
 
 
 def test_the_part_that_holds_large_numbers_does_the_harm_and_alone_has_to_stay():

@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
     if options.workers > 1 and worker.count > 1:
         raise BadInput("--workers", options.workers, "1 where torchrun starts the processes", "leave it out")
     dataset = open_dataset(options.dataroot, options.version, options.split)
-    about = {"system": options.system, "config": config.name, "file": path.name, "sha256": sha256(path)}
+    about = networks.about(options, config, path)
     store = evaluate.Store(options.out, dataset, about | {"task": config.task} | spoken)
     if worker.rank == 0 and not options.no_metrics:
         networks.tell_mixture(store)
@@ -77,6 +77,7 @@ def _planning(options):
     if absent := [each for each in files if not each.is_file()]:
         fix = "give the folder of a language model, as its training wrote it"
         raise BadInput(absent[0], found_at(absent[0]), "a file of the language model", fix)
+    files += networks.whole(as_path(graph))[1:] if graph else []
     about = {"language": options.language.name, "language_sha256": sha256(*files)}
     return Planning(lambda: planner.load(options.language, graph), options.out), about
 

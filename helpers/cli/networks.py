@@ -10,7 +10,7 @@ from helpers import engine, models
 from helpers.cli import engine_options
 from helpers.cli.parser import Parser, check_used
 from helpers.errors import BadInput
-from helpers.files import as_path, found_at
+from helpers.files import as_path, found_at, sha256
 from helpers.sequence import Arrays
 from helpers.systems.base import Config
 
@@ -49,6 +49,21 @@ def file_of(options: Namespace) -> Path:
     if not path.is_file():
         raise BadInput(path, found_at(path), "a file with the network", "correct the path")
     return path
+
+
+def about(options: Namespace, config: Config, path: Path) -> dict[str, str]:
+    """What tells an evaluation of this network from others: the system, its configuration, the file and its digest."""
+    digest = sha256(*whole(path))
+    return {"system": options.system, "config": config.name, "file": path.name, "sha256": digest}
+
+
+def whole(path: Path) -> list[Path]:
+    """The file of a network, and behind it those of the external weights of an ONNX file."""
+    if path.suffix != ".onnx":
+        return [path]
+    from helpers.graph import file  # onnx, which an engine does without
+
+    return [path, *(path.parent / name for name in file.external_files(path, file.parse(path, weights=False)))]
 
 
 def tell_mixture(store: Any) -> None:

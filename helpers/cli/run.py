@@ -8,7 +8,7 @@ from pathlib import Path
 from helpers import engine, models, records
 from helpers.cli import networks
 from helpers.cli.parser import Parser
-from helpers.files import atomic, sha256
+from helpers.files import atomic
 
 DESCRIPTION = (
     "Drive a network over the frames of a split, one after the other, and keep of every frame what it says and how "
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     task = evaluate.task_of(config)
     dataset = open_dataset(options.dataroot, options.version, options.split)
     run, config, runner = networks.opened(options, config, path)
-    about = {"system": options.system, "config": config.name, "file": path.name, "sha256": sha256(path)}
+    about = networks.about(options, config, path)
     about |= {"task": config.task, "version": options.version, "runner": runner, "device": _device(options)}
     store = evaluate.Store(options.out, dataset, about)
     networks.tell_mixture(store)
@@ -48,7 +48,8 @@ def main(argv: list[str]) -> int:
         command = shlex.join(["python", "-m", "helpers", "run", *argv])
         name = f"run-{options.system}-{config.name}"
         found = records.record(name, timing.metrics(), command, [path], device=about["device"])
-        found = dataclasses.replace(found, commit=" and ".join(sorted(store.made_by())))
+        made = " and ".join(sorted(store.made_by()))
+        found = dataclasses.replace(found, commit=made, artifacts={path.name: about["sha256"]})
         with atomic(options.out / RECORD) as part:
             part.write_text(json.dumps(dataclasses.asdict(found), indent=2) + "\n", encoding="utf-8")
     print(f"{runner}\n{timing}\n{options.out}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ DESCRIPTION = (
     "such folder that was summarized, or its summary.json. Writes summary.json, summary.md and pictures to the folder."
 )
 SUMMARY, PAGE = "summary.json", "summary.md"
-SAMPLES = "samples"  # in the artifacts of a summary: digest of the tokens of its frames, in order
+SAMPLES, DATA = "samples", "data"  # artifacts of a summary: digests of its frames' tokens, in order, and of MiniDrive
 LATENCIES = ("latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "latency_ms_mean")
 
 
@@ -51,8 +52,11 @@ def main(argv: list[str]) -> int:
     networks.tell_mixture(store)
     task = Timed(evaluate.task_of(models.config(known["system"], known["config"])), _unused)
     metrics: dict[str, Any] = dict(task.total(store.results(), dataset))
-    found = dataclasses.replace(made, metrics=metrics, artifacts=made.artifacts | {SAMPLES: known["tokens"]})
+    frames = {SAMPLES: known["tokens"]} | {name: known[name] for name in (DATA,) if name in known}
+    found = dataclasses.replace(made, metrics=metrics, artifacts=made.artifacts | frames)
     _check_base(options.base, base, found)
+    if base and base.name != found.name:
+        print(f"note: the baseline is {base.name}, and this {found.name}", file=sys.stderr)
     _write(folder / SUMMARY, json.dumps(dataclasses.asdict(found), indent=2, allow_nan=False) + "\n")
     rows = table(found, base)
     first = [row for row in rows if row["metric"] in (*LATENCIES, *task.headlines)]
@@ -133,7 +137,7 @@ def _check_base(path, base, found):
     """BadInput if a baseline is of other frames than what was found."""
     if base is None:
         return
-    for part, key in (("artifacts", SAMPLES), ("metrics", "frames")):
+    for part, key in (("artifacts", SAMPLES), ("artifacts", DATA), ("metrics", "frames")):
         one, other = (getattr(record, part).get(key) for record in (base, found))
         if one is not None and other is not None and one != other:
             fix = "summarize a baseline that was run on the same frames"

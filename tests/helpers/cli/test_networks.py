@@ -3,13 +3,16 @@
 import types
 from argparse import Namespace
 
+import numpy as np
 import pytest
 import torch
+from onnx import helper
 
 from helpers import models
 from helpers.benchmark import ranges
 from helpers.cli import networks
 from helpers.errors import BadInput
+from tests.builders.graphs import save
 
 
 class Twice(torch.nn.Module):
@@ -52,3 +55,13 @@ def test_without_the_library_the_network_runs_and_that_is_said(opened, monkeypat
 def test_ranges_of_an_engine_are_refused(tmp_path):
     with pytest.raises(BadInput, match="TensorRT marks its layers by itself"):
         networks.file_of(Namespace(engine=tmp_path, weights=None, nvtx=True))
+
+
+def test_external_weights_are_of_the_network(tmp_path):
+    """An evaluation of other weights beside the same ONNX file is another one."""
+    held = {"w": np.arange(4096, dtype=np.float32)}
+    options = {"save_as_external_data": True, "location": "net.data", "size_threshold": 0}
+    add = helper.make_node("Add", ["x", "w"], ["y"])
+    path = save(tmp_path / "net.onnx", [add], {"x": (4096,)}, {"y": (4096,)}, held, **options)
+    assert networks.whole(path) == [path, tmp_path / "net.data"]
+    assert networks.whole(tmp_path / "net.engine") == [tmp_path / "net.engine"]

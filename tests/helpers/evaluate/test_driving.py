@@ -204,12 +204,16 @@ def test_a_run_is_summarized_beside_a_baseline(result, minidrive, capsys, tmp_pa
     assert sorted(made.commit.split(" and ")) == sorted(["another", evaluate.store.code()]) and "1 by another" in noted
     assert "NDS" in said and "latency_ms_p50" in said and not (result / "accuracy.png").exists()
     base = records.read(result / "summary.json")
-    tokens = json.loads((result / "evaluation.json").read_text())["tokens"]
-    assert base.artifacts == made.artifacts | {"samples": tokens} and base.metrics["frames"] == 8
-    faster = dataclasses.replace(base, metrics=base.metrics | {"latency_ms_p50": base.metrics["latency_ms_p50"] / 2})
+    about = json.loads((result / "evaluation.json").read_text())
+    frames = {"samples": about["tokens"], "data": about["data"]}
+    assert base.artifacts == made.artifacts | frames and base.metrics["frames"] == 8
+    half = {"latency_ms_p50": base.metrics["latency_ms_p50"] / 2}
+    faster = dataclasses.replace(base, name="run-other", metrics=base.metrics | half)
     (tmp_path / "base.json").write_text(json.dumps(dataclasses.asdict(faster)))
     assert called("summarize", "-i", result, "-b", tmp_path / "base.json", "--dataroot", minidrive) == 0
-    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    said, noted = capsys.readouterr()
+    assert "the baseline is run-other, and this run-bevformer-mini" in noted
+    rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.strip()}
     assert rows["metric"] == ["value", "base", "difference", "ratio"]
     assert float(rows["latency_ms_p50"][3]) == pytest.approx(2, rel=1e-3) and rows["NDS"][3] == "1"
     page = (result / "summary.md").read_text()
@@ -218,7 +222,7 @@ def test_a_run_is_summarized_beside_a_baseline(result, minidrive, capsys, tmp_pa
         for part in (
             "accuracy.png",
             "| NDS |",
-            "baseline: run-bevformer-mini",
+            "baseline: run-other",
             f"commit: {made.commit}",
             f"SHA-256 of {next(iter(made.artifacts))}",
         )
@@ -262,12 +266,14 @@ def test_a_run_whose_papers_were_changed_is_refused(result, minidrive, capsys, t
     """What is of another system, file or split than it says would be scored as this one all the same."""
     assert called("summarize", "-i", result, "--dataroot", minidrive) == 0
     base = records.read(result / "summary.json")
-    (tmp_path / "base.json").write_text(json.dumps(dataclasses.asdict(base) | {"artifacts": {"samples": 64 * "0"}}))
-    (tmp_path / "few.json").write_text(
-        json.dumps(dataclasses.asdict(base) | {"artifacts": {}, "metrics": {"frames": 3}})
-    )
-    for name, said in (("base.json", "samples 000"), ("few.json", "frames 3")):
-        assert called("summarize", "-i", result, "-b", tmp_path / name, "--dataroot", minidrive) == 2
+    bases = {
+        "samples 000": {"artifacts": {"samples": 64 * "0"}},
+        "data 000": {"artifacts": {"data": 64 * "0"}},
+        "frames 3": {"artifacts": {}, "metrics": {"frames": 3}},
+    }
+    for said, change in bases.items():
+        (tmp_path / "base.json").write_text(json.dumps(dataclasses.asdict(base) | change))
+        assert called("summarize", "-i", result, "-b", tmp_path / "base.json", "--dataroot", minidrive) == 2
         assert said in capsys.readouterr().err
     shutil.copytree(result, changed := tmp_path / "changed")
     papers = json.loads((result / "evaluation.json").read_text())

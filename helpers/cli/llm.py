@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
         text = "a new folder with the fields put right" if name == "read" else "folder to write"
         actions.choices[name].add_argument("--out_dir", type=Path, required=name != "read", metavar="FOLDER", help=text)
     one = actions.add_parser("build", help="the command of trtllm-build, explained; run where it is installed")
-    one.add_argument("description", choices=build.DESCRIPTIONS)
+    one.add_argument("description", choices=build.DESCRIPTIONS, help="the published build whose options are taken")
     one.add_argument("--checkpoint_dir", type=Path, required=True, metavar="FOLDER")
     one.add_argument("--output_dir", type=Path, required=True, metavar="FOLDER")
     one.add_argument("--run", action="store_true", help="build the engine")

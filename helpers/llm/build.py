@@ -165,9 +165,8 @@ def check_checkpoint(description: Description, checkpoint: PathLike) -> int:
         )
     longest, tp = table.get("max_position_embeddings", description.max_input_len), mapping.get("tp_size", 1)
     if description.max_input_len and (type(longest) is not int or description.max_input_len > longest):
-        raise BadInput(
-            path, f"{longest!r} positions", f"{description.max_input_len} for the prompt", "shorten the prompt"
-        )
+        shorter = "take the published model's checkpoint; for a smaller one describe a shorter prompt in Python"
+        raise BadInput(path, f"{longest!r} positions", f"{description.max_input_len} for the prompt", shorter)
     if type(tp) is not int or not 1 <= tp <= MOST_GPUS:
         raise BadInput(path, f"tp_size {tp!r}", f"1 to {MOST_GPUS} GPUs", fix)
     return tp

@@ -50,7 +50,7 @@ class Reach:
         names = [word for word in re.findall("[a-z]+", instruction.lower()) if word in COLORS]
         if not names:
             raise BadInput("instruction", repr(instruction[:60]), f"one of {', '.join(COLORS)}", "name a block")
-        block, gripper = _center(image, COLORS[names[0]], names[0]), _center(image, GRIPPER, "white gripper")
+        block, gripper = _center(image, COLORS[names[0]], f"{names[0]} block"), _center(image, GRIPPER, "white gripper")
         way = block - gripper
         distance = float(np.hypot(*way))
         closed = distance < CLOSE
@@ -63,7 +63,7 @@ def _center(image, color, name):
     """(x, y) of the middle of the pixels of a color, in pictures."""
     rows, columns = np.nonzero(np.abs(image - np.array(color, np.int16)).sum(2, dtype=np.int16) < NEAR)
     if not rows.size:
-        raise BadInput("image", f"no pixel of the {name}", "a picture of it from above", "look at the picture")
+        raise BadInput("image", f"no {name}", f"a picture from above with a {name}", "look at the picture")
     return np.array([columns.mean() / image.shape[1], rows.mean() / image.shape[0]])
 
 

@@ -1,12 +1,14 @@
 """`python -m helpers llm`: the way of a language model from a policy to the command that builds its engine."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
 import torch
 
 from helpers import __main__ as cli
+from helpers.files import ROOT
 from helpers.llm import folder
 from tests.helpers.layers.test_llama import TINY, tiny
 from tests.helpers.llm.test_merge import TABLE
@@ -35,6 +37,21 @@ def test_from_a_policy_to_the_command(base, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "--use_fp8_context_fmha enable" in said and "--workers 2" in said and "not installed" in said
     assert not engine.exists()
+
+
+def test_the_commands_of_the_page_run_as_they_stand(tmp_path, capsys, monkeypatch):
+    """All but the proof, which takes longer and has a test of its own."""
+    text = (ROOT / "docs/commands.md").read_text().partition("\n### llm\n")[2].partition("\n<!-- ")[0]
+    lines = text.replace("\\\n", "").replace(" build/", f" {tmp_path}/").splitlines()
+    commands = [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("    python -m helpers")]
+    assert len(commands) == 10
+    monkeypatch.chdir(ROOT)
+    said = {}
+    for words in commands:
+        if words[1] != "prove":
+            assert (cli.main(words) == 0) == (words[1] != "exported"), words
+            said[words[1]] = capsys.readouterr().out
+    assert said["generate"].startswith("30 35 28 1 \n") and "--max_multimodal_len 2048" in said["build"]
 
 
 def test_fields_are_put_right_in_a_new_folder(base, tmp_path, capsys):

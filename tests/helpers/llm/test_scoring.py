@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from helpers.errors import BadInput
-from helpers.files import ROOT
 from helpers.llm import folder, merge, scoring, sentences
+from helpers.llm.generate import generate
 from helpers.llm.pytorch import TorchModel
 from helpers.llm.sentences import Scene, decision
 from tests.helpers.layers.test_llama import tiny
+from tests.helpers.llm import record_generation as record
 
-MINI = ROOT / "checkpoints/llama_mini"
 AT_THE_SIDE = (("car", "left"), ("cone", "right"))
 
 
@@ -55,7 +55,10 @@ def test_perplexity_counts_the_asked_tokens_alone():
 
 def test_the_mini_llama_masters_the_text_and_its_adapter_the_other_rule(tmp_path):
     scenes = sentences.scenes(150, 4096)
-    tuned = merge.save_language_model(MINI, tmp_path / "out", f"{MINI}_lora/adapter_model.safetensors")
-    base, merged = (TorchModel(folder.load(path)) for path in (MINI, tuned))
+    tuned = merge.save_language_model(record.MINI, tmp_path / "out", f"{record.MINI}_lora/adapter_model.safetensors")
+    base, merged = (TorchModel(folder.load(path)) for path in (record.MINI, tuned))
     assert scoring.right(base, scenes) > 0.98 and scoring.right(merged, scenes, "stop") > 0.98
     assert scoring.right(base, scenes, "stop") < 0.85 and scoring.right(TorchModel(tiny()), scenes) < 0.02
+    tokens, source = scoring.recorded()
+    assert "transformers" in source and {len(row) for row in tokens} == {record.TOKENS}
+    assert generate(merged, record.scenes(), record.TOKENS) == tokens

@@ -268,6 +268,13 @@ def with_picture(text, patches, vocab_size, row):
     return [text[0], *range(first, first + patches), *text]
 
 
+# %% Exercise 4: begins with 1 whatever the prompt's first token is
+# says: start token is text
+def with_picture(text, patches, vocab_size, row):
+    first = vocab_size + row * patches
+    return [1, *range(first, first + patches), *text[1:]]
+
+
 # %% Exercise 4: the picture comes last
 # says: rows are 100
 def with_picture(text, patches, vocab_size, row):

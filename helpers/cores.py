@@ -16,6 +16,7 @@ from helpers.errors import BadInput
 
 VARIABLE = "ONRAMP_CORES"
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")  # read when loaded
+WAITING = {"OMP_WAIT_POLICY": "passive"}  # read when loaded: a thread that spins holds the core that another one needs
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -106,12 +107,14 @@ def environment(number: int) -> dict[str, str]:
 
 
 def apply(variables: MutableMapping[str, str] = os.environ) -> int | None:
-    """Keep this process, and those it starts, to `limit()`; returns it. Does nothing where there is no limit.
+    """Keep this process, and those it starts, to `limit()`; returns it. Where there is no limit, sets `WAITING` alone.
 
     Tells NumPy's and torch's pools, OpenCV, and ONNX Runtime, which has no variable for it: a session opened with the
     default number of threads gets the limit, whoever opens it. A number that is asked for explicitly stays.
     """
     number = limit()
+    for name, value in WAITING.items():
+        variables.setdefault(name, value)
     if "cv2" in sys.modules and threads():
         sys.modules["cv2"].setNumThreads(threads())
     if number is None:

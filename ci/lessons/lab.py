@@ -107,7 +107,8 @@ def main(argv=None):
         return 0
     os.chdir(ROOT)
     words = command(kind, os.environ, os.geteuid() == 0)
-    os.execvpe(words[0], words, os.environ | (cores.environment(given) if given else {}) | settings(os.environ))
+    limited = cores.environment(given) if given else {}
+    os.execvpe(words[0], words, {**cores.WAITING, **os.environ, **limited, **settings(os.environ)})
     return 0  # not reached: JupyterLab has taken the place of this process
 
 

@@ -18,7 +18,7 @@ def environment(threads, temporary_files):
     own = cores.environment(threads) if threads < cores.machine() else {}
     own |= {"TMPDIR": str(temporary_files), "JUPYTER_RUNTIME_DIR": str(temporary_files / "runtime")}
     own |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", records.RUNNER: "1"}
-    return {"OMP_NUM_THREADS": str(threads), **os.environ, **own}
+    return {"OMP_NUM_THREADS": str(threads), **cores.WAITING, **os.environ, **own}
 
 
 class Run:

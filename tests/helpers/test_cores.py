@@ -66,7 +66,9 @@ def test_all_cores_without_a_limit(machine):
         machine.setenv(cores.VARIABLE, given)
         assert (cores.limit(), cores.count()) == (None, 8)
     changed = {}
-    assert cores.apply(changed) is None and changed == {}
+    assert cores.apply(changed) is None and changed == {"OMP_WAIT_POLICY": "passive"}
+    chosen = {"OMP_WAIT_POLICY": "active"}
+    assert cores.apply(chosen) is None and chosen == {"OMP_WAIT_POLICY": "active"}
 
 
 def test_the_least_of_person_scheduler_and_quota_counts(machine):

@@ -109,10 +109,12 @@ def test_kernels_are_kept_to_the_cores_given(started, monkeypatch, capsys):
     monkeypatch.setattr(os, "execvpe", lambda file, words, environment: given.append(environment))
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     for number in ("1", ""):
         monkeypatch.setenv("ONRAMP_CORES", number)
         assert lab.main([]) == 0
     assert [each.get("OMP_NUM_THREADS") for each in given] == ["1", os.environ.get("OMP_NUM_THREADS")]
+    assert [each["OMP_WAIT_POLICY"] for each in given] == ["passive", "passive"]
     monkeypatch.setenv("ONRAMP_CORES", "few")
     assert lab.main([]) == 2
     assert "CORES" in capsys.readouterr().err

@@ -297,9 +297,11 @@ def test_lessons_at_once_share_the_cores_given(tmp_path, monkeypatch, capsys):
     class Threads(Ran):
         def __init__(self, path, out, parameters, answers, turns, environment):
             threads.append(int(environment["OMP_NUM_THREADS"]))
+            assert environment["OMP_WAIT_POLICY"] == "passive"
             super().__init__(path, out)
 
     monkeypatch.setattr(run, "Run", Threads)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.setenv("ONRAMP_CORES", "")  # set back after the test
     monkeypatch.setattr(run.cores, "machine", lambda: 16)
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(16)))

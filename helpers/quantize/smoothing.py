@@ -184,17 +184,19 @@ def _apply(model, one, nodes, held, before):
     return dataclasses.replace(one, folded=folded or OWN)
 
 
-def _fold(model, one, readers, held):
+def _fold(model, one, count, held):
     """Divide the constants of the norm that makes a tensor; the operator that now divides, or "" if none can."""
     users, makers = walk.users(model), walk.producers(model)
     outputs = {value.name for value in model.graph.output}
 
     def maker(tensor, count):
-        """The node that makes a tensor which `count` nodes read, and nothing else."""
-        alone = len(users.get(tensor, ())) == count and tensor not in outputs
+        """The node that makes a tensor which `count` nodes read, each once, and nothing else."""
+        readers = users.get(tensor, ())
+        reads = sum(list(model.graph.node[k].input).count(tensor) for k in readers)
+        alone = len(readers) == reads == count and tensor not in outputs
         return model.graph.node[makers[tensor]] if alone and tensor in makers else None
 
-    node, shifted = maker(one.tensor, readers), None
+    node, shifted = maker(one.tensor, count), None
     if node is not None and node.op_type == "Add" and (place := _per_channel(node, held, len(one.scale))) is not None:
         shifted, node = (node, place), maker(node.input[1 - place], 1)
     if node is None or node.domain not in walk.STANDARD:
@@ -221,6 +223,8 @@ def _per_channel(node: onnx.NodeProto, held: Mapping[str, np.ndarray], size: int
 
 
 def _constant(model, held, array, name):
+    while name in held:  # of a graph that was smoothed before
+        name += "_"
     held[name] = np.ascontiguousarray(array, np.float32)
     model.graph.initializer.append(numpy_helper.from_array(held[name], name))
     return name

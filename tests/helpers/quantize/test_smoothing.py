@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 from helpers import display, engine
 from helpers.cli import quantize as command
@@ -13,6 +14,7 @@ from helpers.errors import BadInput
 from helpers.graph import session
 from helpers.quantize import Options, linears, quantize, report, smoothing
 from helpers.quantize.sweep import sweep
+from tests.builders.graphs import save
 from tests.builders.shared import once
 from tests.builders.transformer import constants, samples, write_block, write_set
 from tests.helpers.quantize.record_modelopt import ALPHAS, LAYERS, RECORD
@@ -248,6 +250,21 @@ def test_a_weight_that_is_computed_of_constants_is_one(block, tmp_path):
     model = onnx.load(out[1])
     assert not {"Split", "Concat"} & {node.op_type for node in model.graph.node}
     assert not {"w1", "wv"} & {tensor.name for tensor in model.graph.initializer}
+
+
+def test_a_product_that_adds_what_it_reads_keeps_its_norm_from_folding(tmp_path):
+    """Its sum would be divided too; and what was smoothed can be smoothed once more."""
+    random = np.random.default_rng(0)
+    x, gain, weight = (random.normal(size=size).astype(np.float32) for size in ((4, 16), 16, (16, 16)))
+    nodes = [helper.make_node("Mul", ["x", "gain"], ["m"]), helper.make_node("Gemm", ["m", "weight", "m"], ["y"])]
+    path = save(tmp_path / "g.onnx", nodes, {"x": (2, 16)}, {"y": (2, 16)}, {"gain": gain, "weight": weight})
+    np.savez(tmp_path / "set.npz", x=x)
+    first = smoothing.smooth(path, tmp_path / "once.onnx", tmp_path / "set.npz", 0.5)
+    twice = smoothing.smooth(first, tmp_path / "twice.onnx", tmp_path / "set.npz", 0.9)
+    found = [
+        session.run(session.open_session(each, "disable"), ["y"], {"x": x[:2]})[0] for each in (path, first, twice)
+    ]
+    np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-4, atol=1e-5)
 
 
 def test_an_older_opset_is_measured_too(block, tmp_path):

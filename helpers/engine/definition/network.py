@@ -96,8 +96,12 @@ class Network:
         return found
 
     def hold(self, array: np.ndarray, kind: str = "FLOAT") -> Any:
-        """TensorRT's Weights of an array, whose memory stays as long as the network."""
-        self._held.append(np.ascontiguousarray(array, ARRAYS[kind]))
+        """TensorRT's Weights of an array, whose memory stays as long as the network; BadInput where they overflow."""
+        with np.errstate(over="ignore"):
+            self._held.append(np.ascontiguousarray(array, ARRAYS[kind]))
+        if kind == "HALF" and np.isinf(self._held[-1]).any() and np.isfinite(array).all():
+            expected = f"numbers up to {np.finfo(np.float16).max:g}, the largest of FP16"
+            raise BadInput(f"constant {list(np.shape(array))}", f"{np.abs(array).max():g}", expected, "build in fp32")
         return self.trt.Weights(self._held[-1])
 
     def quantized(self, x: Tensor, scale: Any, axis: int = 0) -> Tensor:

@@ -49,6 +49,13 @@ def test_an_engine_of_tensorrt_rtx(tmp_path):
         engine.inspect(out)
 
 
+def test_weights_that_half_precision_does_not_hold_are_refused(tmp_path):
+    large = WEIGHTS | {"head.weight": WEIGHTS["head.weight"] * np.float32(1e6)}
+    with pytest.raises(BadInput, match="the largest of FP16"):
+        build(Source(toy, large), tmp_path / "engine.plan", precision="fp16", **QUICK)
+    assert not list(tmp_path.iterdir())
+
+
 def pixels(network):
     """A convolution and a linear layer behind it."""
     m, x = Module(network), network.input("x", (1, 3, 5, 5), np.dtype(np.float32))

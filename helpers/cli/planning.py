@@ -7,8 +7,8 @@ from helpers.errors import BadInput
 
 DESCRIPTION = (
     "Score a folder of saved answers: a file for each sample, named as its token, JSON [{Q: question, A: [answer]}], "
-    "the path in the first answer. L2 in m, as the mean up to a time and at that time; collisions and crossings of the "
-    "road's boundary up to a time, as shares."
+    "the path in the answer to its question. L2 in m, as the mean up to a time and at that time; collisions and "
+    "crossings of the road's boundary up to a time, as shares."
 )
 
 

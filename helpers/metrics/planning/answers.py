@@ -1,6 +1,6 @@
 """Saved answers in OmniDrive's layout: a file for each sample, named as its token, [{"Q": question, "A": [text]}].
 
-The first question is the one for the path.
+The question for the path may be any of them; of questions in other words the first one counts.
 """
 
 import json
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from helpers.arguments import typed
+from helpers.dataset.questions import PLANNING_QUESTION
 from helpers.errors import BadInput
 from helpers.files import as_path, atomic, found_at, read_json
 
@@ -37,7 +38,7 @@ def save(folder: str | Path, token: str, pairs: Iterable[tuple[str, str]]) -> Pa
 
 
 def read(folder: str | Path, tokens: Iterable[str]) -> dict[str, str]:
-    """Sample token -> answer to the first question, of those of `tokens` that have a file, in their order.
+    """Sample token -> answer to the question for the path, of those of `tokens` that have a file, in their order.
 
     Raises:
         BadInput: no folder, no file of these samples, or a file that holds something else.
@@ -56,8 +57,9 @@ def _answer(path):
     if not path.is_file():
         raise BadInput(path, found_at(path), EXPECTED, FIX)
     content = read_json(path, EXPECTED, FIX)
-    first = content[0] if isinstance(content, list) and content else None
-    said = first.get("A") if isinstance(first, dict) else None
+    pairs = [pair for pair in content if isinstance(pair, dict)] if isinstance(content, list) else []
+    asked = [pair for pair in pairs if PLANNING_QUESTION in str(pair.get("Q"))] or pairs
+    said = asked[0].get("A") if asked else None
     if not isinstance(said, list) or not said or not isinstance(said[0], str):
         raise BadInput(path, f"{content!r:.80}", EXPECTED, FIX)
     return said[0]

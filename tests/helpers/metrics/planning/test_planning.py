@@ -147,13 +147,14 @@ def test_a_folder_of_answers(known, tmp_path):
     """Two good ones, one that does not parse, one absent: the rest of the split is missing."""
     for token, offset in zip(known.tokens[:2], (0.0, 1.0), strict=True):
         said = planning_answer(moved(AHEAD, offset))
-        answers.save(tmp_path, token, [(PLANNING_QUESTION, said), ("And?", "No.")])
+        pairs = [(PLANNING_QUESTION, said), ("And?", planning_answer(moved(AHEAD, 9.0)))]
+        answers.save(tmp_path, token, pairs[:: -1 if offset else 1])
     answers.save(tmp_path, known.tokens[2], [(PLANNING_QUESTION, "I would rather walk.")])
     (tmp_path / "notes.txt").write_text("not an answer")
     found = planning.eval_planning(tmp_path, known, progress=False)
     assert found["L2/mean@3s"] == pytest.approx(0.5) and found["L2/at@1s"] == pytest.approx(0.5)
     assert (found["samples"], found["missing"], found["parsed"]) == (2, len(known) - 3, pytest.approx(2 / 3))
-    assert json.loads((tmp_path / known.tokens[0]).read_text())[1] == {"Q": "And?", "A": ["No."]}
+    assert json.loads((tmp_path / known.tokens[0]).read_text())[1] == {"Q": "And?", "A": [pairs[1][1]]}
 
 
 def test_who_gives_no_path_where_it_is_far_off_has_a_lower_distance_but_fewer_answers(known):

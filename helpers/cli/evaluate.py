@@ -44,6 +44,7 @@ def main(argv: list[str]) -> int:
     store = evaluate.Store(options.out, dataset, about | {"task": config.task} | spoken)
     if worker.rank == 0 and not options.no_metrics:
         networks.tell_mixture(store)
+        networks.tell_rounding(path)
     if options.workers > 1:
         from helpers.evaluate.local import run_workers
 

@@ -72,6 +72,16 @@ def tell_mixture(store: Any) -> None:
         print(f"note: {told}", file=sys.stderr)
 
 
+def tell_rounding(path: Path) -> None:
+    """Say of an ONNX file that computes in 16 bits that ONNX Runtime on a CPU rounds less."""
+    if path.suffix == ".onnx":
+        from helpers.graph import file, walk
+
+        if walk.has_half(file.parse(path, weights=False)):
+            told = "ONNX Runtime computes what has no kernel for them in FP32, and rounds less than a GPU"
+            print(f"note: {path} has 16-bit numbers: {told}; helpers.precision.mixed rounds all", file=sys.stderr)
+
+
 def opened(options: Namespace, config: Config, path: Path) -> tuple[Callable[[], Run], Config, str]:
     """(what opens the network, the configuration with the sizes that it is fixed to, what runs it in words)."""
     if options.weights:

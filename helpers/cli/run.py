@@ -5,7 +5,7 @@ import json
 import shlex
 from pathlib import Path
 
-from helpers import engine, models, records
+from helpers import engine, models, records, shared
 from helpers.cli import networks
 from helpers.cli.parser import Parser
 from helpers.files import atomic
@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
     about |= {"task": config.task, "version": options.version, "runner": runner, "device": _device(options)}
     store = evaluate.Store(options.out, dataset, about)
     networks.tell_mixture(store)
+    networks.tell_rounding(path)
     watches: list[Stopwatch] = []
 
     def timed():
@@ -41,7 +42,8 @@ def main(argv: list[str]) -> int:
         return watches[0]
 
     alone = evaluate.Worker()  # frames that are timed have the machine to themselves
-    driven = evaluate.work(timed, dataset, config, store, alone, Timed(task, lambda: watches[0]), not options.quiet)
+    with shared.alone(options.out, "a run", "give this one a folder of its own, and a machine"):
+        driven = evaluate.work(timed, dataset, config, store, alone, Timed(task, lambda: watches[0]), not options.quiet)
     store.tidy()
     timing = latencies(store.results())
     if driven or not (options.out / RECORD).exists():

@@ -8,11 +8,12 @@ import pytest
 import torch
 from onnx import helper
 
-from helpers import models
+from helpers import graph, models
 from helpers.benchmark import ranges
 from helpers.cli import networks
 from helpers.errors import BadInput
-from tests.builders.graphs import save
+from helpers.precision import faults
+from tests.builders.graphs import chain, save
 
 
 class Twice(torch.nn.Module):
@@ -65,3 +66,12 @@ def test_external_weights_are_of_the_network(tmp_path):
     path = save(tmp_path / "net.onnx", [add], {"x": (4096,)}, {"y": (4096,)}, held, **options)
     assert networks.whole(path) == [path, tmp_path / "net.data"]
     assert networks.whole(tmp_path / "net.engine") == [tmp_path / "net.engine"]
+
+
+def test_of_a_graph_with_half_precision_it_is_said_that_a_cpu_rounds_less(tmp_path, capsys):
+    whole = chain()
+    for model, said in ((whole, ""), (faults.half(whole, "*"), "16-bit numbers")):
+        networks.tell_rounding(graph.save(model, tmp_path / "net.onnx"))
+        found = capsys.readouterr().err
+        assert said in found and bool(found) == bool(said)
+    networks.tell_rounding(tmp_path / "net.engine")

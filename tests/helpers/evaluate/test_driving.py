@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import __main__ as cli
-from helpers import evaluate, records
+from helpers import evaluate, records, shared
 from helpers.cli import summarize
 from helpers.dataset import ground, open_dataset, traffic
 from helpers.errors import BadInput
@@ -194,6 +194,13 @@ def result(mini, minidrive, tmp_path_factory):
         patch.setattr(evaluate.store, "code", lambda: "another")
         assert called(*words) == 0
     return out
+
+
+def test_two_runs_at_once_are_not_timed_in_one_folder(result, mini, minidrive, capsys):
+    words = ["run", "bevformer", "--config=mini", "-e", mini[1], "-i", minidrive, "-o", result, "--quiet"]
+    with shared.alone(result, "a run", "wait"):
+        assert called(*words) == 2 and "a run that another process is at" in capsys.readouterr().err
+    assert called(*words) == 0
 
 
 def test_a_run_is_summarized_beside_a_baseline(result, minidrive, capsys, tmp_path):

@@ -60,9 +60,9 @@ class Pipeline:
         """Release what the slots hold; the engine stays open."""
         with signals.deferred():  # nothing is released before the threads that write to it have ended
             self._starter.shutdown()
+            self._decoder.close()  # before the slots: what a decoder holds on a GPU is given back on their streams
             for slot in self._slots:
                 slot.close()
-            self._decoder.close()
 
     def run(self, shots: Iterable[Shot]) -> Iterator[Done]:
         """Run the frames in order, and yield each when it is through.

@@ -27,7 +27,7 @@ class Decoder:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Release what the decoder holds."""
+        """Release what the decoder holds, while the slots that it wrote to are still open."""
 
 
 class Turbo(Decoder):
@@ -50,6 +50,9 @@ class Turbo(Decoder):
 class NvImageCodec(Decoder):
     """NVIDIA's nvImageCodec: on the GPU, by its JPEG engine where it has one. Package nvidia-nvimgcodec-cu12 or -cu13.
 
+    Its pictures lie in memory that is given back on the stream of their slot; on one that is closed by then this may
+    end the process.
+
     Args:
         hardware: False leaves the JPEG engine out, for what it cannot do and the CUDA cores can.
     """
@@ -58,7 +61,7 @@ class NvImageCodec(Decoder):
         from nvidia import nvimgcodec
 
         kinds = [*([nvimgcodec.HW_GPU_ONLY] if hardware else []), nvimgcodec.HYBRID_CPU_GPU, nvimgcodec.GPU_ONLY]
-        self._codec, self._images = nvimgcodec, dict[int, list[Any]]()
+        self._codec, self._images = nvimgcodec, dict[Slot, list[Any]]()
         self._decoder = nvimgcodec.Decoder(
             device_id=0, backends=[nvimgcodec.Backend(kind) for kind in kinds], options=":fancy_upsampling=1"
         )
@@ -70,8 +73,8 @@ class NvImageCodec(Decoder):
         target = _planes(jpegs, slot, name)
         for index, data in enumerate(jpegs):
             jpeg.check(data, target.shape[1:3], _camera(index))
-        kept = {"images": self._images[id(slot)]} if id(slot) in self._images else {}
-        found = self._images[id(slot)] = self._decoded(jpegs, cuda_stream=slot.stream, **kept)
+        kept = {"images": self._images[slot]} if slot in self._images else {}
+        found = self._images[slot] = self._decoded(jpegs, cuda_stream=slot.stream, **kept)
         slot.place(name, [(_address(image, target.shape[1:]), target[0].nbytes) for image in found])
 
     def pixels(self, jpegs: Sequence[bytes]) -> list[np.ndarray]:
@@ -88,6 +91,7 @@ class NvImageCodec(Decoder):
 
     def close(self) -> None:
         self._images.clear()
+        self._decoder = None
 
 
 def available() -> dict[str, Callable[[], Decoder]]:

@@ -3,6 +3,7 @@
 import threading
 import time
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from onnx import TensorProto, helper
 
 from helpers import engine, pipeline
 from helpers.dataset import jpeg
-from helpers.engine.slots import Slot
+from helpers.engine.slots import HostSlot, Slot
 from helpers.errors import BadInput
 from helpers.pipeline import decoders
 from tests.builders.graphs import save, value
@@ -171,16 +172,18 @@ class OnGpu(Slot):
 
 def fake_codec(refuse=(), strides=None):
     """The part of nvImageCodec that is used; its pictures lie at 1000 and 2000."""
-    made = types.SimpleNamespace(calls=[])
+    made = types.SimpleNamespace(calls=[], alive=weakref.WeakSet())
 
     class Image:
         def __init__(self, address):
+            made.alive.add(self)
             self.__cuda_array_interface__ = {
                 "shape": (*SIZE, 3), "typestr": "|u1", "data": (address, False), "strides": strides}  # fmt: skip
 
     class Decoder:
         def __init__(self, **options):
             made.options = options
+            made.alive.add(self)
 
         def decode(self, streams, **how):
             made.calls.append((streams, how))
@@ -230,6 +233,18 @@ def test_what_nvimagecodec_refuses_or_lays_out_otherwise_is_named(codec):
     codec()
     with pytest.raises(BadInput, match=r"picture 0(.|\n)*gray"):
         decoders.NvImageCodec().decode((picture("L", SIZE), jpegs[1]), OnGpu(), "pictures")
+
+
+def test_what_lies_on_the_stream_of_a_slot_is_given_back_before_it_is_closed(codec, toy_engine, monkeypatch):
+    """Memory that is given back on a closed stream may end the process."""
+    made, alive, close = codec(), [], HostSlot.close
+    monkeypatch.setattr(HostSlot, "place", lambda *given: None)
+    monkeypatch.setattr(HostSlot, "close", lambda self: alive.append(len(made.alive)) or close(self))
+    with pipeline.Pipeline(toy_engine, Toy(), decoders.NvImageCodec(), depth=2) as way:
+        assert len(list(way.run(shot for shot, _ in shots(3)))) == 3
+        made.calls.clear()
+        assert len(made.alive) == 1 + 2 * 2  # the library's decoder, and the pictures of both slots
+    assert alive == [0, 0]
 
 
 def test_pictures_on_a_gpu_need_an_engine_there(toy_engine):

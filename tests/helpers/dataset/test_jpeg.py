@@ -32,6 +32,22 @@ def test_pixels_and_header(options):
     np.testing.assert_array_equal(out[..., ::-1], cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
 
 
+@pytest.mark.parametrize("case", ["in place", "no file in memory", "rows apart", "the last row looks as before"])
+def test_pixels_are_right_with_and_without_memory_of_their_own(case, monkeypatch):
+    data = picture()
+    right = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    out = np.zeros((21, 66, 3), np.uint8)[:, ::2] if case == "rows apart" else np.zeros((21, 33, 3), np.uint8)
+    if case == "in place":
+        monkeypatch.delattr(cv2, "imdecode")
+    if case == "no file in memory":
+        monkeypatch.delattr(jpeg.os, "memfd_create")
+    if case == "the last row looks as before":
+        out[-1] = ~right[-1]
+    for _ in range(2):  # the second time the same pixels are there already
+        jpeg.decode(data, out, "x")
+        np.testing.assert_array_equal(out, right)
+
+
 def test_bytes_between_the_parts_and_after_the_end_do_no_harm():
     data = picture()
     assert jpeg.header(data[:2] + b"\xff\xff\xff" + data[3:] + b"\0\0", "x") == (21, 33, 3)
@@ -44,6 +60,7 @@ def test_bytes_between_the_parts_and_after_the_end_do_no_harm():
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "begin with 89 50 4e 47"),
         (picture()[:100], "without a whole header"),
         (picture()[:-40], "end within the picture"),
+        (picture(exif=b"a thumbnail\xff\xd9")[:-40], "end within the picture"),
         (picture("L"), "a gray picture"),
         (picture("CMYK"), "four colors"),
         (picture(size=(33, 21)), "a picture of 33x21(.|\n)*21x33 as for the network"),

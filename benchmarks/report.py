@@ -38,6 +38,8 @@ def run(session, options):
     print("\n" + "\n".join(comparison.ratios(pieces, system) + comparison.to_eager(pieces, system)))
     failures = [f"{name}: {entry['error'][:200]}" for name, entry in pieces.items() if "error" in entry]
     failures += [f"{name}: {why[:200]}" for name, why in measured.refused(pieces)]
+    failures += [f"{name}: {entry['result']['ended']}" for name, entry in pieces.items()
+                 if "ended" in entry.get("result", {})]  # fmt: skip
     print("\n".join(["", "not measured:", *failures] if failures else []))
 
 
@@ -209,11 +211,12 @@ def end_to_end(pieces, system):
             continue
         runtime, shape, _, name, _, decoder = key.split("/")
         result = lambda key: (pieces.get(key) or {}).get("result") or {}  # noqa: E731
-        metrics, found = {}, entry["result"] | result(key.replace("/latency/", "/throughput/"))
+        stream, throughput = (result(key.replace("/latency/", f"/{kind}/")) for kind in ("stream", "throughput"))
+        metrics, found = {}, collections.defaultdict(dict, stream | entry["result"] | throughput)
         for way, timing in found["latency"].items():
             metrics |= {f"{way}_ms_{each}": timing[each] for each in ("p50", "p90", "n")}
             metrics |= {f"{way}_{stage}_ms": ms for stage, ms in found["stages"][way].items()}
-        for way, one in found.get("throughput", {}).items():
+        for way, one in found["throughput"].items():
             metrics |= {f"{way}_{each}": number for each, number in one.items()}
         metrics |= {f"engine_before_{kind}_ms_p50": timing["p50"] for kind, timing in found["engine_before"].items()}
         for way, one in found["boxes"].items():

@@ -74,7 +74,7 @@ class Session:
         path, depends = self.path(name), json.loads(json.dumps(depends))
         found = _read(path)
         wanted = self.wants(name)
-        if found and found["depends"] == depends and not (self.retry and "error" in found):
+        if found and found["depends"] == depends and not (self.retry and _failed(found)):
             if wanted and "error" in found:
                 self.failed.append(name)
                 print(f"{name}: failed before, --retry repeats it ({found['error'][:200]})")
@@ -149,6 +149,11 @@ def _read(path):
     if not isinstance(entry.get("result", {}), dict):
         raise BadInput(path, f"a result that is a {type(entry['result']).__name__}", expected, fix)
     return entry
+
+
+def _failed(entry):
+    """Whether a piece raised, or told that a process of its own ended."""
+    return "error" in entry or "ended" in entry["result"]
 
 
 def _now():

@@ -13,6 +13,10 @@ from helpers import processes
 from helpers.errors import reason
 
 
+class Ended(RuntimeError):
+    """The process ended without an answer; says how."""
+
+
 def run_spawned(function, *arguments, limit=None, **named):
     """What `function` returns, or raises, in a new process; all of it has to be picklable.
 
@@ -21,7 +25,8 @@ def run_spawned(function, *arguments, limit=None, **named):
 
     Raises:
         TimeoutError: it was not ready in time.
-        RuntimeError: the process ended without an answer, or raised what cannot be pickled.
+        Ended: the process ended without an answer.
+        RuntimeError: it raised what cannot be pickled.
     """
     context = multiprocessing.get_context("spawn")
     heard, told = context.Pipe(duplex=False)
@@ -34,7 +39,7 @@ def run_spawned(function, *arguments, limit=None, **named):
         right, answer = heard.recv()
     except EOFError:
         process.join()
-        raise RuntimeError(_ended(process.exitcode)) from None
+        raise Ended(_ended(process.exitcode)) from None
     finally:
         process.kill()
         process.join()

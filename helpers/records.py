@@ -4,6 +4,7 @@ A record of kind `measured` was taken by the machine and the files at hand; one 
 or earlier and is shown, never passed off as a measurement.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
@@ -26,7 +27,8 @@ from helpers.files import ROOT, PathLike, as_path, read_json, sha256
 from helpers.repository import git
 
 KINDS = ("measured", "recorded")
-PACKAGES = ("torch", "onnx", "onnxruntime", "nvidia-modelopt", "tensorrt", "tensorrt-rtx", "numpy", "nuscenes-devkit")
+PACKAGES = ("torch", "onnx", "onnxruntime", "nvidia-modelopt", "tensorrt", "tensorrt-rtx", "numpy", "nuscenes-devkit",
+            "opencv-python-headless", "nvidia-nvimgcodec-cu12", "nvidia-nvimgcodec-cu13")  # fmt: skip
 TYPES = {"name": str, "kind": str, "device": str, "versions": dict, "command": str, "commit": str, "date": str,
          "metrics": dict}  # fmt: skip
 OPTIONAL = {"artifacts": dict}  # may be empty, and absent: records of an earlier day lack it
@@ -121,10 +123,8 @@ def installed() -> dict[str, str]:
     """dict of package to installed version, Python first; packages that are not installed are left out."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return versions
 
 

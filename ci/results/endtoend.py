@@ -5,6 +5,7 @@ from ci.results.recorded import CPU, day, figure, markdown
 ON_HOST = "bevformer-inputs-mini-onnxruntime-fp32-end-to-end"
 ON_DEVICE = "bevformer-inputs-*-tensorrt-*-end-to-end*"
 WAYS = {"before": "stage after stage", "after": "bytes in, boxes out"}
+ENDED = ": ended the process"
 STAGES = {  # column: the stages that are it, before and after
     "decode": ("decode",), "prepare": ("prepare",), "copy": ("copy",), "network": ("run", "compute"),
     "copy back": ("copy back",), "boxes": ("boxes",),
@@ -32,10 +33,10 @@ def end_to_end(results):
 
 
 def end_to_end_gpu(results):
-    """The same of engines of TensorRT; says so where there is no record."""
+    """The same of engines of TensorRT; says so where there is no record, and of a decoder that ended its process."""
     rows = [
         {
-            "": f"{_engine(record)}, {label}",
+            "": f"{_engine(record)}, {label}{ENDED if way == 'after' and 'ended' in record.metrics else ''}",
             "latency, ms": figure(record, f"{way}_ms_p50", 2),
             **_stages(record, way, STAGES),
             "frames/s": figure(record, f"{way}, 1 vehicle_frames_per_second", 0),
@@ -45,6 +46,7 @@ def end_to_end_gpu(results):
         }
         for record in results.fitting(ON_DEVICE)
         for way, label in WAYS.items()
+        if way == "after" or f"{way}_ms_p50" in record.metrics
     ]
     return markdown(rows) if rows else "Not recorded on a GPU."
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from benchmarks import agreement, decoding, endtoend, frames, shots
+from benchmarks import agreement, endtoend, frames, shots
 from benchmarks.session import Session
+from benchmarks.spawned import run_spawned
 from benchmarks.systems import SYSTEMS
 from helpers import cores, engine, pipeline
 from helpers.boxes import Boxes
@@ -38,7 +39,7 @@ def on_cpu():
 def small(monkeypatch, work, tmp_path):
     """The work folder with small pictures, for a configuration of the toy's size."""
     config = dataclasses.replace(CONFIGS["mini"], image_scale=0.025, image_size=(4, 4))
-    monkeypatch.setattr(SYSTEMS["bevformer"], "config", lambda shape: config, raising=False)
+    monkeypatch.setattr(SYSTEMS["bevformer"], "config", {"mini": config}.__getitem__, raising=False)
     random, paths = np.random.default_rng(0), {}
     for camera in range(6):
         paths[camera] = tmp_path / f"{camera}.jpg"
@@ -118,24 +119,50 @@ def test_graphs_for_both_places_of_the_states_are_captured_before_the_clock_runs
         assert begun < ended and set(replays[begun:ended]) <= set(replays[:begun])
 
 
-class Broken(pipeline.Turbo):
-    """A decoder that fails when it is used."""
+CODEC = """
+import os, signal
+HW_GPU_ONLY, HYBRID_CPU_GPU, GPU_ONLY, SRGB, I_RGB = range(5)
+Backend = DecodeParams = lambda *given, **named: None
 
-    def decode(self, jpegs, slot, name):
-        raise RuntimeError("no memory of the GPU")
+
+def Decoder(**options):
+    {decoder}
+"""
 
 
-@pytest.mark.parametrize("told", ["it ended its process by SIGSEGV", ""])
-def test_a_decoder_that_does_not_work_takes_only_its_own_pieces_along(small, minidrive, monkeypatch, told, capsys):
-    """Refused by its trial, or failing later."""
-    monkeypatch.setattr(endtoend, "decoders", lambda options: [TURBO, "a broken one"])
-    monkeypatch.setattr(pipeline, "available", lambda: {TURBO: pipeline.Turbo, "a broken one": Broken})
-    monkeypatch.setattr(decoding, "refused", lambda name, jpegs: told)
+@pytest.mark.parametrize(
+    ("decoder", "said", "code"),
+    [("os.kill(os.getpid(), signal.SIGSEGV)", "it ended its process by SIGSEGV", 0),
+     ("raise OSError('no libnvjpeg')", "OSError: no libnvjpeg", 1)],
+)  # fmt: skip
+def test_a_decoder_that_does_not_work_takes_only_its_own_pieces_along(
+    small, minidrive, monkeypatch, decoder, said, code, capsys, tmp_path
+):
+    """By a package of nvImageCodec's name that really ends the process in which it is used, or raises."""
+    (tmp_path / "nvidia").mkdir()
+    (tmp_path / "nvidia/nvimgcodec.py").write_text(CODEC.format(decoder=decoder))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(endtoend, "decoders", lambda options: ["nvimgcodec", TURBO])
+    name, only = "onnxruntime/mini/endtoend/fp32", ("--only", "build", "latency")
+    assert call("endtoend", small, minidrive, "--runtime=onnxruntime", *only) == code
+    assert said in capsys.readouterr().out
+    assert list(result(small, f"{name}/latency/{TURBO}")["latency"]) == on_cpu()
+    assert (result(small, f"{name}/latency/nvimgcodec") is None) == code
+    assert call("records", small, minidrive, "--runtime=onnxruntime") == 0
+    assert said in capsys.readouterr().out.partition("not measured:")[2]
+    told = [json.loads(path.read_text())["metrics"] for path in (small / "records").glob("*end-to-end-nvimgcodec*")]
+    assert [one["decoder"] for one in told if said in one["ended"]] == ["nvimgcodec"] * (not code)
+
+
+def test_a_decoder_that_works_is_measured_in_a_process_of_its_own(small, minidrive, monkeypatch):
+    monkeypatch.setattr(endtoend, "decoders", lambda options: [TURBO])
+    monkeypatch.setattr(endtoend, "TURBO", "another")
+    processes = []
+    monkeypatch.setattr(endtoend, "run_spawned", lambda *given, **named: processes.append(given) or run_spawned(*given))
     only = "--only", "build", "latency"
-    assert call("endtoend", small, minidrive, "--runtime=onnxruntime", *only) == 1
-    out = capsys.readouterr().out
-    assert "failed: onnxruntime/mini/endtoend/fp32/latency/a_broken_one\n" in out
-    assert (told or "no memory of the GPU") in out
+    assert call("endtoend", small, minidrive, "--runtime=onnxruntime", *only) == 0
+    ((measured, *_),) = processes
+    assert measured.__name__ == "latency"
     assert list(result(small, f"onnxruntime/mini/endtoend/fp32/latency/{TURBO}")["latency"]) == on_cpu()
 
 

@@ -48,6 +48,13 @@ def test_a_failure_is_kept_as_text_and_repeated_when_asked(tmp_path):
     assert Session(tmp_path, retry=True).piece("a", lambda: {"x": 1}) == {"x": 1}
 
 
+def test_a_piece_whose_own_process_ended_is_no_failure_and_repeated_when_asked(tmp_path):
+    told = {"ended": "by SIGSEGV"}
+    for given, retry, expected in ((told, False, told), ({"x": 1}, False, told), ({"x": 1}, True, {"x": 1})):
+        session = Session(tmp_path, retry=retry)
+        assert session.piece("a", lambda given=given: given) == expected and not session.failed
+
+
 def test_a_full_disk_is_no_failure_of_a_piece(tmp_path):
     def writes():
         raise OSError(errno.ENOSPC, "No space left on device")

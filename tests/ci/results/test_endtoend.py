@@ -80,6 +80,19 @@ def test_engines_have_a_row_for_each_way_and_decoder_where_they_are_recorded(rec
     assert "the way from JPEG files" not in tables.lacking(found)
 
 
+def test_a_decoder_that_ended_its_process_is_a_row_that_says_so(recorded_as):
+    """Before anything was measured of it, or after the latency."""
+    latency = {"before_ms_p50": 8.0, "after_ms_p50": 3.0}
+    made = {"fp16-end-to-end-nvimgcodec": {}, "qdq-end-to-end-nvimgcodec": latency}
+    found = recorded_as(*((f"bevformer-inputs-mini-tensorrt-{name}", metrics | {"ended": "by SIGSEGV"}, GPU,
+                           "2026-01-31T12:00:00+00:00") for name, metrics in made.items()))  # fmt: skip
+    table = rows(endtoend.end_to_end_gpu(found))
+    assert [(row[""], row["latency, ms"]) for row in table] == [
+        ("mini fp16 nvimgcodec, bytes in, boxes out: ended the process", ""),
+        ("mini qdq nvimgcodec, stage after stage", "8.00"),
+        ("mini qdq nvimgcodec, bytes in, boxes out: ended the process", "3.00")]  # fmt: skip
+
+
 def test_a_run_may_lack_engines_and_the_base_of_their_ratios(recorded_as):
     """What failed is no row, and a ratio without its base no number; the page is made all the same."""
     name, day = "bevformer-inputs-published-tensorrt-", "2026-01-31T12:00:00+00:00"

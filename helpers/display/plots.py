@@ -151,7 +151,9 @@ def _spread(name, array):
 def lines(
     series: Mapping[str, Any], title: str | None = None, xlabel: str = "step", ylabel: str = "value", log: bool = False
 ) -> Picture:
-    """Curves: `series` maps a name to y values, or to a pair (x values, y values); `log` for a log y axis."""
+    """Curves: `series` maps a name to y values, or to a pair (x values, y values); NaN leaves a gap; `log` for a log
+    y axis.
+    """
     figure, axes = new_figure(WIDEST, 3.4)
     for k, (name, data) in enumerate(series.items()):
         x, y = data if isinstance(data, tuple) else (np.arange(len(data)), data)
@@ -166,12 +168,14 @@ def lines(
 
 
 def _course(name, x, y):
-    """A curve in words: where it begins and ends, and its extremes."""
+    """A curve in words: where it begins and ends, and its extremes; NaN is a gap in it."""
     y = np.asarray(y, dtype=np.float64)
+    there = np.flatnonzero(~np.isnan(y))
+    x, y = [x[at] for at in there], y[there]
     ends = f"{name} goes from {number(float(y[0]))} to {number(float(y[-1]))}" if len(y) else f"{name} is empty"
-    if len(y) < 3 or np.isnan(y).all():
+    if len(y) < 3:
         return ends
-    low, high = (f"{number(float(y[at]))} at {_place(x[at])}" for at in (np.nanargmin(y), np.nanargmax(y)))
+    low, high = (f"{number(float(y[at]))} at {_place(x[at])}" for at in (np.argmin(y), np.argmax(y)))
     return f"{ends}, lowest {low}, highest {high}"
 
 

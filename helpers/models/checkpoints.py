@@ -84,7 +84,7 @@ def read_checkpoint(path: PathLike) -> dict[str, Tensor]:
         raise BadInput(path, held, expected, f"{fix}; if it was one, fetch it again")
     with foreign(path, expected, "fetch the file again"):
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return dict(sorted(load_file(path).items(), key=lambda item: _place(item[0])))  # the file sorts by type
         try:
             with _Claims(io.FileIO(path)) as stream:
                 source = path if zipfile.is_zipfile(path) else stream
@@ -197,3 +197,8 @@ def shape_of(tensor: Tensor) -> str:
 def dtype_of(tensor: Tensor) -> str:
     """The type of a tensor as text, such as "float32"."""
     return str(tensor.dtype).removeprefix("torch.")
+
+
+def _place(name):
+    """What sorts names as a person does, layers.2 before layers.10."""
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in name.split(".")]

@@ -4,9 +4,11 @@ Marks are a dict, pattern of node names (fnmatch): "fp16" or "fp32", of which th
 pattern fits stays in FP32. Weak typing (TensorRT 8.6 and 10) reads precisions by layer name: `by_names` puts a suffix
 behind the names that stay in FP32, so that one pattern finds them all. Strong typing (TensorRT 10, 11, RTX) reads the
 types of the graph: `by_casts` writes them into it, and `helpers.precision.runners.OnnxRunner` then rounds on a CPU what
-a GPU would round; ONNX Runtime by itself does not, where it has no kernel for FP16.
+a GPU would round; ONNX Runtime by itself does not, where it has no kernel for FP16. `by_autocast` leaves the Casts to
+ModelOpt, which puts them only where types change.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from glob import escape
@@ -18,8 +20,9 @@ from helpers import graph
 from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import PathLike
-from helpers.graph import walk
+from helpers.graph import edit, walk
 from helpers.precision import faults
+from helpers.quantize import modelopt
 
 Marks = Mapping[str, str]
 KINDS = ("fp16", "fp32")
@@ -121,6 +124,24 @@ def _check_single(marks, model):
         if node.op_type != "Cast" and halves & {*node.input, *node.output} and precision_of(node.name, marks) == "fp32":
             fix = "mark the graph that is all in FP32"
             raise BadInput(f"node {node.name or node.output[0]}", "FP16 tensors", "FP32, as the marks say", fix)
+
+
+@typed
+def by_autocast(model: onnx.ModelProto, marks: Mapping[str, str]) -> onnx.ModelProto:
+    """What ModelOpt's AutoCast makes of `model` where it may put into FP16 what `marks` do; it keeps more in FP32.
+
+    AutoCast asks TensorRT about custom operators; so that it does without, they are replaced by their definitions.
+
+    Raises:
+        BadInput: as `by_casts`, or a graph that AutoCast does not take.
+    """
+    check_marks(marks, model)
+    _check_single(marks, model)
+    kept = [node for node in model.graph.node
+            if node.op_type in QUANTIZERS or precision_of(node.name, marks) == "fp32"]  # fmt: skip
+    # the nodes of a definition are named as their caller, with what follows
+    patterns = [re.escape(node.name) + (r"(/\w+)?$" if node.domain else "$") for node in kept]
+    return modelopt.autocast(edit.inlined(model), patterns)
 
 
 @typed

@@ -2,17 +2,18 @@
 
 import contextlib
 import io
+import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from helpers import disk, graph
+from helpers import disk, graph, temporary
 from helpers.calibration import CalibrationReader
-from helpers.errors import BadInput
+from helpers.errors import BadInput, foreign
 from helpers.graph.inference import infer
 
 
@@ -41,6 +42,25 @@ def run(
             log_level="ERROR",
         )
     return onnx.load(out)
+
+
+def autocast(model: onnx.ModelProto, kept: Iterable[str]) -> onnx.ModelProto:
+    """`model`, which has no custom operators, with the Casts to FP16 that ModelOpt's AutoCast puts between its nodes.
+
+    Args:
+        kept: regular expressions, from the beginning of a node's name: what they fit stays in FP32.
+
+    Raises:
+        BadInput: a graph that AutoCast does not take.
+    """
+    from modelopt.onnx.autocast import convert_to_mixed_precision
+
+    for name in ("modelopt.onnx", "modelopt.onnx.autocast"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    fix = "correct the node it names, or take by_casts"
+    with temporary.scratch() as folder, _contained(folder), foreign("the graph", "one that AutoCast takes", fix):
+        path = graph.save(model, folder / "model.onnx")
+        return convert_to_mixed_precision(str(path), nodes_to_exclude=list(kept), keep_io_types=True, providers=["cpu"])
 
 
 @contextlib.contextmanager

@@ -53,10 +53,10 @@ def test_shares_lie_end_to_end_and_are_told():
 
 
 def test_a_curve_is_told_by_its_ends_and_extremes():
-    curves = {"u": ([10, 20, 30], [5, 1, 4]), "short": [1, 2], "holes": [float("nan")] * 3, "none": []}
+    curves = {"u": ([10, 20, 30], [5, 1, 4]), "short": [1, 2], "holes": [float("nan"), 3, 1, 2], "none": []}
     assert display.lines(curves, ylabel="ms").alt == (
         "Curves of ms against step: u goes from 5 to 4, lowest 1 at 20, highest 5 at 10; short goes from 1 to 2; "
-        "holes goes from nan to nan; none is empty"
+        "holes goes from 3 to 2, lowest 1 at 2, highest 3 at 1; none is empty"
     )
     assert "highest 3 at c" in display.lines({"named": (["a", "b", "c"], [1, 2, 3])}).alt
 

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from helpers import models
 from helpers.cli import weights
@@ -235,3 +236,10 @@ def test_a_tree_is_not_written_into_its_source(tmp_path):
     assert list(layered.read(source)) == ["a"]
     with pytest.raises(BadInput, match=r"a folder with '|can be listed"):
         layered.save({"a": torch.ones(1)}, "/proc", replace=True)
+
+
+def test_a_file_of_safetensors_is_read_in_the_order_of_names_whatever_the_types(tmp_path):
+    names = ["head.layers.2.weight", "head.layers.10.count", "head.layers.10.weight", "neck"]
+    state = {name: torch.zeros(2, dtype=torch.int64 if "count" in name else torch.float16) for name in names}
+    save_file(state, tmp_path / "some.safetensors")
+    assert list(read_checkpoint(tmp_path / "some.safetensors")) == names

@@ -181,3 +181,24 @@ def test_what_is_not_finite_is_an_infinite_error():
     assert made.errors(broken) == {"y": np.inf, "at_out": 0.0}
     made.reference = broken  # nothing can be said where FP32 is not finite either
     assert made.errors(broken)["y"] == np.inf
+
+
+def test_autocast_puts_casts_where_types_change_and_leaves_what_is_marked():
+    """In FP32 stay a node, and the body of a custom one."""
+    whole, body = network(), [helper.make_node("Mul", ["a", "b"], ["c"])]
+    one = helper.make_function("trt.plugins", "Scale", ["a", "b"], ["c"], body, [helper.make_opsetid("", 18)])
+    whole.functions.append(one)
+    whole.opset_import.append(helper.make_opsetid("trt.plugins", 1))
+    whole.graph.node[2].op_type, whole.graph.node[2].domain = "Scale", "trt.plugins"
+    kept = ["/map/Add", "/map/Sub", "/coarse/Mul"]
+    cast = marking.by_autocast(whole, {"*": "fp16"} | dict.fromkeys(kept, "fp32"))
+    types_of = graph.tensor_types(cast)
+    halves = {node.name for node in cast.graph.node if node.op_type != "Cast"
+              and types_of[node.output[0]][0] == TensorProto.FLOAT16}  # fmt: skip
+    assert halves >= {"/coarse.1/Add", "/head/Mul"} and not {*kept, "/coarse/Mul/Mul_0"} & halves
+    assert "/coarse/Mul/Mul_0" in {node.name for node in cast.graph.node}
+    assert [value.type.tensor_type.elem_type for value in cast.graph.output] == [TensorProto.FLOAT] * 2
+    found, exact = (OnnxRunner(each).probe(["y"])(FRAMES[0] | CONFIG.initial_states()) for each in (cast, whole))
+    assert found["y"] == pytest.approx(exact["y"], abs=1e-3)
+    with pytest.raises(BadInput, match="no node of such a name"):
+        marking.by_autocast(whole, {"/hat/*": "fp16"})

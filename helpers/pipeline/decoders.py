@@ -63,7 +63,10 @@ class NvImageCodec(Decoder):
         kinds = [*([nvimgcodec.HW_GPU_ONLY] if hardware else []), nvimgcodec.HYBRID_CPU_GPU, nvimgcodec.GPU_ONLY]
         self._codec, self._images = nvimgcodec, dict[Slot, list[Any]]()
         self._decoder = nvimgcodec.Decoder(
-            device_id=0, backends=[nvimgcodec.Backend(kind) for kind in kinds], options=":fancy_upsampling=1"
+            device_id=0,
+            max_num_cpu_threads=cores.count(),
+            backends=[nvimgcodec.Backend(kind) for kind in kinds],
+            options=":fancy_upsampling=1",
         )
         self._params = nvimgcodec.DecodeParams(
             color_spec=nvimgcodec.SRGB, sample_format=nvimgcodec.I_RGB, apply_exif_orientation=False

@@ -208,7 +208,8 @@ def codec(monkeypatch):
 
 
 @pytest.mark.parametrize("hardware", [True, False])
-def test_nvimagecodec_decodes_on_the_gpu_and_uses_its_pictures_again(codec, hardware):
+def test_nvimagecodec_decodes_on_the_gpu_and_uses_its_pictures_again(codec, hardware, monkeypatch):
+    monkeypatch.setattr(decoders.cores, "count", lambda: 3)
     made, slot = codec(), OnGpu()
     jpegs = tuple(picture(size=SIZE, quality=quality) for quality in (30, 60))
     decoder = decoders.NvImageCodec(hardware)
@@ -219,7 +220,7 @@ def test_nvimagecodec_decodes_on_the_gpu_and_uses_its_pictures_again(codec, hard
     (first, how), (_, again) = made.calls
     assert first == list(jpegs) and how["cuda_stream"] == 7 and "images" not in how and len(again["images"]) == 2
     assert ("HW_GPU_ONLY" in made.options["backends"]) == hardware
-    assert "fancy_upsampling=1" in made.options["options"]
+    assert "fancy_upsampling=1" in made.options["options"] and made.options["max_num_cpu_threads"] == 3
 
 
 def test_what_nvimagecodec_refuses_or_lays_out_otherwise_is_named(codec):

@@ -111,6 +111,8 @@ def _read(options: Namespace) -> int:
     print(f"{model.config}\nquant_algo {settings.get('quant_algo')}, cache {settings.get('kv_cache_quant_algo')}")
     for field, was, now, why in found:
         print(f"{field}: {json.dumps(was)} should be {json.dumps(now)}: {why}")
+    if not found:
+        print("every field is right")
     if options.out_dir is not None:
         with atomic(options.out_dir, folder=True) as part:
             for path in options.checkpoint.glob("rank*.safetensors"):

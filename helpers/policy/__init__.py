@@ -2,6 +2,8 @@
 
 from helpers.policy.backbone import load_backbone, save_backbone
 from helpers.policy.folder import load, load_network, read_config, save
+from helpers.policy.graphs import load_graphs
 from helpers.policy.policy import Policy, Prediction
 
-__all__ = ["Policy", "Prediction", "load", "load_backbone", "load_network", "read_config", "save", "save_backbone"]
+__all__ = ["Policy", "Prediction", "load", "load_backbone", "load_graphs", "load_network", "read_config", "save",
+           "save_backbone"]  # fmt: skip

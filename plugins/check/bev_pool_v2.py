@@ -110,7 +110,7 @@ class BevPoolV2(Check):
 
     def _misplaced(self, library, given, grid, packed, odd):
         depth, feat, *indices = given
-        output = feat.new_empty((1, *grid, feat.shape[-1]))
+        output = feat.new_full((1, *grid, feat.shape[-1]), torch.nan)
         feat, output = (misplaced(feat), output) if odd == "feat" else (feat, misplaced(output))
         ops.launch(library, [depth, feat, *indices], output, packed)
         return output

@@ -103,7 +103,7 @@ def launching(instead: Callable[..., None]) -> Iterator[None]:
 
 
 def misplaced(tensor: torch.Tensor) -> torch.Tensor:
-    """The same values at an address that is no multiple of two elements."""
+    """The same values at an address that is no multiple of two elements; initcheck counts a value that nobody wrote."""
     held = tensor.new_empty(tensor.numel() + 1)
     return held[1:].view(tensor.shape).copy_(tensor)
 

@@ -83,7 +83,7 @@ class MsDeformAttn(Check):
 
     def _misplaced(self, library, given, packed, odd):
         value, shapes, references, *rest = given
-        output = value.new_empty((value.shape[0], references.shape[1], *value.shape[2:]))
+        output = value.new_full((value.shape[0], references.shape[1], *value.shape[2:]), torch.nan)
         extents = torch.tensor(shapes, dtype=torch.int32, device=value.device)
         value, output = (misplaced(value), output) if odd == "value" else (value, misplaced(output))
         ops.launch(library, value, extents, references, *rest, output, packed)

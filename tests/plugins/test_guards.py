@@ -8,7 +8,9 @@ import torch
 
 from helpers.ops import bev_pool_v2, common, inverse, library
 from plugins.check import CHECKS, guards
-from plugins.check.common import Row
+from plugins.check import bev_pool_v2 as pooling
+from plugins.check import ms_deform_attn as attention
+from plugins.check.common import Row, misplaced
 
 POOL = next(one for one in CHECKS if one.name == "bev_pool_v2")
 
@@ -25,6 +27,27 @@ def test_the_proof_sees_a_caller_that_says_one_too_many(host_library, monkeypatc
     monkeypatch.setattr(bev_pool_v2, "Sizes", Wrong)
     rows = guards.between(POOL.kernel_rows(library.load(host_library), "cpu", published=False))
     assert any(not row.right for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("module", "case", "index", "more"),
+    [
+        (pooling, "eight channels", torch.int32, (pooling.CASES["eight channels"].grid,)),
+        (attention, "three levels", torch.float32, ()),
+    ],
+)
+def test_an_output_at_an_odd_address_is_no_copy_of_what_nobody_wrote(
+    host_library, monkeypatch, module, case, index, more
+):
+    """Which compute-sanitizer counts, though no kernel of ours is to blame."""
+    empty, unwritten, copied = torch.Tensor.new_empty, [], []
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda *given: unwritten.append(empty(*given)) or unwritten[-1])
+    monkeypatch.setattr(module, "misplaced", lambda tensor: copied.append(tensor) or misplaced(tensor))
+    check = next(one for one in CHECKS if type(one).__module__ == module.__name__)
+    given = module.operands(module.CASES[case], torch.float32, index, "cpu")
+    output = check._misplaced(library.load(host_library), given, *more, False, "output")
+    assert output.isfinite().all() and output.data_ptr() % 8
+    assert copied and not any(one is other for one in copied for other in unwritten)
 
 
 def _rows(output):

@@ -63,10 +63,10 @@ def decode_image(data: np.ndarray, where: object, reduce: int = 1) -> np.ndarray
     if height * width > MOST_PIXELS:
         expected = f"a picture of at most {MOST_PIXELS:,} pixels"
         raise BadInput(where, f"{height} x {width} pixels, by its header", expected, AGAIN)
-    picture = cv2.imdecode(data, READ_FLAGS[reduce]) if height * width else None
+    picture = cv2.imdecode(data, READ_FLAGS[reduce] | cv2.IMREAD_COLOR_RGB) if height * width else None
     if picture is None:
         raise BadInput(where, f"{data.size} bytes that are no whole picture", "a JPEG or PNG image", AGAIN)
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    return picture
 
 
 def _size(data, where):

@@ -45,6 +45,14 @@ def test_preprocess_by_hand():
     assert out[:, 2:].max() == out[:, 2:].min() == 0
 
 
+@pytest.mark.parametrize("kind", [".jpg", ".png"])
+@pytest.mark.parametrize("reduce", [1, 2, 4, 8])
+def test_red_comes_first(kind, reduce):
+    blue_green_red = np.full((16, 16, 3), (10, 60, 200), np.uint8)
+    found = images.decode_image(cv2.imencode(kind, blue_green_red)[1], "x", reduce)
+    assert found.shape == (16 // reduce, 16 // reduce, 3) and np.abs(found - np.array([200, 60, 10])).max() <= 2
+
+
 def test_preprocess_refuses_a_size_that_cuts_the_picture():
     with pytest.raises(BadInput, match=r"at least \(225, 400\)"):
         preprocess(np.zeros((1, 900, 1600, 3), np.uint8), pictures(0.25, (224, 416)))

@@ -60,6 +60,24 @@ def values_of(ids, last):
     return ((edges[:-1] + edges[1:]) / 2)[np.clip(index - 1, 0, 254)]
 
 
+# %% Exercise 2: returns a list
+# says: a float64 array is asked for; yours is no array
+def values_of(ids, last):
+    if any(not last - 256 <= one < last for one in ids):
+        raise ValueError("no action")
+    return [(2 * min(last - one, 255) - 256) / 255 for one in ids]
+
+
+# %% Exercise 2: returns float32
+# says: a float64 array is asked for; yours is float32
+def values_of(ids, last):
+    index = last - np.asarray(ids)
+    if ((index < 1) | (index > 256)).any():
+        raise ValueError("no action")
+    edges = np.linspace(-1, 1, 256, dtype=np.float32)
+    return ((edges[:-1] + edges[1:]) / 2)[np.minimum(index, 255) - 1]
+
+
 # %% Exercise 2: refuses with an assertion
 # says: a ValueError is asked for
 def values_of(ids, last):

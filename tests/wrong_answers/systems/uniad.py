@@ -10,6 +10,16 @@ def one_frame_later(ids, scores, missed, newest):
     return np.where(missing & (counted >= 5), -1, after).astype(ids.dtype), counted, int(newest + found.sum())
 
 
+# %% Exercise 1: lets identities become 64 bits wide
+# says: go out so; yours: int32, int64
+def one_frame_later(ids, scores, missed, newest):
+    found, missing = scores >= 0.4, (ids >= 0) & (scores < 0.35)
+    born = found & (ids == -1)
+    counted = (np.where(found, 0, missed) + missing).astype(missed.dtype)
+    after = np.where(born, newest + np.cumsum(born) - 1, ids)
+    return np.where(missing & (counted >= 5), -1, after), counted, int(newest + born.sum())
+
+
 # %% Exercise 1: a track dies at its first miss
 # says: one miss is not the end
 def one_frame_later(ids, scores, missed, newest):

@@ -43,7 +43,7 @@ def _rows(pieces, size, runtime, entry):
         memory = result.get("memory_mib")
         metrics |= {"memory_mib": memory[name] if isinstance(memory, dict) else memory} if memory else {}
         metrics |= {key: result[key] for key in OF_PYTORCH if key in result}
-        found = f"reference/{FORMS[form].weights}" if runtime == "pytorch" else f"{runtime}/check/{form}"
+        found = f"reference/{_weights(form)}" if runtime == "pytorch" else f"{runtime}/check/{form}"
         checked = (pieces.get(f"language/{size}/{found}") or {}).get("result") or {}
         metrics |= {key: checked[key] for key in AGREEMENT if key in checked}
         built = _built(pieces, f"language/{size}/{runtime}/build/{form}", PARTS if "ttft" in times else PARTS[:1])
@@ -78,15 +78,20 @@ def _of(times):
 
 def _floor(pieces, size, form, result, metrics):
     """The least time of a step: weights and the cache, half way through the answer, once at the copy rate."""
-    exported = (pieces.get(f"language/{size}/export/{form}") or {}).get("result")
-    if not exported or "copy_gb_s" not in result:
+    exported = (pieces.get(f"language/{size}/export/{one}") or {} for one in FORMS if _weights(one) == _weights(form))
+    weights = next((entry["result"]["bytes_read"] for entry in exported if entry.get("result")), None)
+    if weights is None or "copy_gb_s" not in result:
         return {}
-    read = exported["bytes_read"] + cache_bytes(SIZES[size])
+    read = weights + cache_bytes(SIZES[size])
     floor = read / result["copy_gb_s"] / 1e6
     found = {"bytes_read": read, "floor_ms": floor, "tpot_over_floor": metrics["tpot_ms_p50"] / floor}
     if "graph_tpot_ms_p50" in metrics:
         found["graph_tpot_over_floor"] = metrics["graph_tpot_ms_p50"] / floor
     return found
+
+
+def _weights(form):
+    return FORMS[form].weights
 
 
 def cache_bytes(size):

@@ -22,6 +22,7 @@ QUOTED = {  # name in the template: record, taken on a GPU
         for name, end in {"fp32": "fp32", "tf32": "tf32", "fp16": "fp16", "int8": "qdq-tf32", "qdq": "qdq"}.items()
     },
     "host_eager": f"{PROJECTED}published-pytorch-fp16",
+    **{f"ends_{name}": f"{PROJECTED}published-tensorrt-{name}-plugin-end-to-end" for name in ("fp16", "qdq")},
     "by_host": BY_HOST,
     "by_host_fp32": BY_HOST.replace("qdq", "fp32"),
     "mini_host_fp16": f"{PROJECTED}mini-tensorrt-fp16-plugin",
@@ -35,7 +36,10 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "occupancy_compile_fp16": "fbocc-published-pytorch-compile-fp16",
     "created": "fbocc-mini-tensorrt-create-engine",
     "graph_of_words": "language-tinyllama-tensorrt-fp16",
-    "compiled_words": "language-tinyllama-pytorch-compile",
+    "words": "language-tinyllama-tensorrt-fp16-plugins",
+    "words_int4": "language-tinyllama-tensorrt-w4a16-plugins",
+    "words_eager": "language-tinyllama-pytorch-eager",
+    "words_compiled": "language-tinyllama-pytorch-compile",
     "words_7b": "language-llama2-pytorch-eager",
     "gridsample": "gridsample-tensorrt",
     "operators": "operators-pytorch",
@@ -46,7 +50,7 @@ QUOTED = {  # name in the template: record, taken on a GPU
 }
 OF_ONE_RUN = (  # whose times the prose divides by one another
     ("fp32", "tf32", "fp16", "int8"),
-    ("host_fp32", "host_tf32", "host_fp16", "host_int8", "host_qdq"),
+    ("host_fp32", "host_tf32", "host_fp16", "host_qdq"),
     ("occupancy_fp32", "occupancy_tf32", "occupancy_fp16", "occupancy_qdq"),
 )
 DIVIDED = ("gpu_ms_p50", "graph_gpu_ms_p50")
@@ -68,10 +72,11 @@ def quoted(results):
     speeds = results.latest(SPEEDS, CPU)
     found |= {name: results.latest(record, CPU) for name, record in QUOTED_ON_CPU.items()}
     metrics = {name: record.metrics for name, record in found.items()}
-    return metrics | _ratios(metrics) | _graphs(metrics) | _sums(metrics) | told(results) | {
+    return metrics | _ratios(metrics) | _graphs(metrics) | _sums(metrics) | _gains(metrics) | told(results) | {
         "occupancy_missing": missing(results),
         "projected_lacking": lacking(results),
         **_ends(results.latest(ON_HOST, CPU)),
+        **_words(metrics),
         **_quantized(results),
         "tensorrt": found["int8"].versions["tensorrt"],
         "torch": found["eager_fp32"].versions["torch"],
@@ -86,6 +91,26 @@ def _ends(record):
     of = lambda vehicles: of_limit(record.metrics, "after", record.metrics["cores"], vehicles)  # noqa: E731
     return {"ends": record.metrics, "ends_one": of(1), "ends_two": of(2), "cpu_ends": device(record),
             "cpu_ends_date": day(record).date()}  # fmt: skip
+
+
+def _gains(metrics):
+    """From JPEG files to boxes on a GPU: latency before over after, and the rate of a vehicle after over before."""
+    found, rate = {}, "1 vehicle_frames_per_second"
+    for name in ("ends_fp16", "ends_qdq"):
+        one = metrics[name]
+        found[f"{name}_gain"] = one["before_ms_p50"] / one["after_ms_p50"]
+        found[f"{name}_rate_gain"] = one[f"after, {rate}"] / one[f"before, {rate}"]
+    return found
+
+
+def _words(metrics):
+    """How many times what a step takes as a CUDA graph other ways take; the same of a prompt."""
+    step, first = (metrics["words"][f"graph_{name}_ms_p50"] for name in ("tpot", "ttft"))
+    return {
+        "words_compiled_over_words": metrics["words_compiled"]["tpot_ms_p50"] / step,
+        "words_over_int4": step / metrics["words_int4"]["graph_tpot_ms_p50"],
+        "words_eager_prompt_over_words": metrics["words_eager"]["ttft_ms_p50"] / first,
+    }
 
 
 def _quantized(results):

@@ -80,6 +80,22 @@ def test_engines_are_built_checked_and_timed(work, monkeypatch, tmp_path):
     assert "token by token" not in page
 
 
+def test_the_floor_is_that_of_any_exported_form_with_the_same_weights():
+    times = {"compile": {kind: {"p50": 2.0, "n": 1} for kind in ("ttft", "tpot")}}
+    timed = {"result": {"times": times, "rounds": 1, "copy_gb_s": 1e3}}
+    pieces = {"language/tiny/pytorch/compile": timed}
+    pieces["language/tiny/export/w4a16_plugins"] = {"result": {"bytes_read": 1}}
+    ((*_, metrics, _),) = table.rows(pieces)
+    assert "floor_ms" not in metrics
+    pieces |= {
+        "language/tiny/export/fp16": {"error": "x"},
+        "language/tiny/export/fp16_plugins": {"result": {"bytes_read": 10**6}},
+    }
+    ((*_, metrics, _),) = table.rows(pieces)
+    floor = (10**6 + table.cache_bytes(SIZE)) / 1e9
+    assert metrics["floor_ms"] == pytest.approx(floor) and metrics["tpot_over_floor"] == pytest.approx(2 / floor)
+
+
 def test_steps_are_timed_before_there_is_an_engine_for_the_prompt(work, monkeypatch, tmp_path):
     monkeypatch.setattr(engines, "COPIED", 1 << 20)
     shutil.copytree(work / "language", tmp_path / "language")

@@ -55,7 +55,7 @@ def stream(model: LanguageModel, prompts: Sequence[Row], tokens: int, stop: Coll
 
     Raises:
         BadInput: as `prefill`, and for a stop that is no token, or more tokens than the cache can hold, before the
-            first is computed; then for logits that are NaN.
+            first is computed; then for logits that are no numbers, and where another answer was begun meanwhile.
     """
     if strange := [token for token in stop if not 0 <= token < model.vocab_size]:
         raise BadInput("stop", strange[0], f"tokens from 0 to {model.vocab_size - 1}", "take the model's own end")
@@ -72,14 +72,12 @@ def _stream(model, prompts, tokens, stop, sampling, table):
     random = [np.random.default_rng([sampling.seed, row]) for row in range(len(prompts))]
     ended = np.zeros(len(prompts), bool)
     for left in range(tokens - 1, -1, -1):
-        if np.isnan(logits).any():
-            raise BadInput("logits", "NaN", "numbers", "compute in FP32, or find the first bad tensor")
         chosen = [draw(row, sampling, generator) for row, generator in zip(logits, random, strict=True)]
         yield [None if end else token for token, end in zip(chosen, ended, strict=True)]
         ended |= np.isin(chosen, list(stop))
         if ended.all() or not left:
             return
-        logits = model.decode(chosen)
+        logits = model.decode(chosen, after=logits)
 
 
 @typed
@@ -109,7 +107,9 @@ def paced(steps: Iterator[list[int | None]]) -> Paced:
 
 
 def draw(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
-    """One token by its logits [vocab_size]."""
+    """One token by its logits [vocab_size]; BadInput where the largest is NaN or infinite."""
+    if not np.isfinite(logits.max()):
+        raise BadInput("logits", "NaN or infinity", "numbers", "compute in FP32, or find the first bad tensor")
     if not sampling.temperature:
         return int(logits.argmax())
     chances = np.cumsum(probabilities(logits, sampling))
@@ -118,10 +118,10 @@ def draw(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) ->
 
 def probabilities(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
     """Of each token to be drawn, [vocab_size] float64: temperature, then top_k, then top_p, as transformers does."""
-    scaled = logits.astype(np.float64) / sampling.temperature
+    scaled = (logits - logits.max()).astype(np.float64) / sampling.temperature  # else a small one makes infinities
     if sampling.top_k is not None and sampling.top_k < scaled.size:
         scaled = np.where(scaled < np.sort(scaled)[-sampling.top_k], -np.inf, scaled)
-    chances = np.exp(scaled - scaled.max())
+    chances = np.exp(scaled)
     chances /= chances.sum()
     if sampling.top_p is not None and sampling.top_p < 1:
         order = np.argsort(-chances, kind="stable")

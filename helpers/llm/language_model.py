@@ -1,6 +1,8 @@
 """What generation asks of a language model, whatever runs it: prompts in, then one token of each row after another."""
 
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -26,6 +28,8 @@ class LanguageModel:
     def __init__(self, vocab_size: int, hidden_size: int, capacity: int, rows: int | None = None) -> None:
         self.vocab_size, self.hidden_size, self.capacity, self.rows = vocab_size, hidden_size, capacity, rows
         self.lengths = np.zeros(0, np.int64)
+        self._following: np.ndarray | None = None
+        self._running = threading.Lock()
 
     def prefill(self, prompts: Sequence[Row], table: np.ndarray | None = None) -> np.ndarray:
         """Empty the cache, take in the prompts, return the logits of their last tokens, [B, vocab_size] float32.
@@ -37,7 +41,8 @@ class LanguageModel:
 
         Raises:
             BadInput: no prompt or an empty one, an id that stands for nothing, a table of another width, not finite or
-                too large, or more tokens than the cache holds. The cache is left as it was.
+                too large, more tokens than the cache holds, or a model that another thread runs. The cache is left as
+                it was.
         """
         rows = [array("prompt", prompt, (None,), "whole") for prompt in prompts if len(prompt)]
         if not rows or len(rows) < len(prompts):
@@ -47,15 +52,20 @@ class LanguageModel:
         checked = self._checked_table(table)
         self._check_ids(rows, len(checked))
         self._check_room(max(row.size for row in rows))
-        self.lengths = np.zeros(len(rows), np.int64)
-        self._clear(len(rows))
-        return self._feed(rows, checked)
+        with self._alone():
+            self.lengths = np.zeros(len(rows), np.int64)
+            self._clear(len(rows))
+            return self._feed(rows, checked)
 
-    def decode(self, ids: Row) -> np.ndarray:
+    def decode(self, ids: Row, after: np.ndarray | None = None) -> np.ndarray:
         """Take in one more token of each row, ids [B]; returns the logits that follow, [B, vocab_size] float32.
 
+        Args:
+            after: the logits by which the ids were chosen, as `prefill` or `decode` returned them; None for any.
+
         Raises:
-            BadInput: ids of another number of rows or outside the vocabulary, or a cache that is full.
+            BadInput: ids of another number of rows or outside the vocabulary, a cache that is full, or one in which
+                something else follows what gave `after`; or a model that another thread runs.
         """
         given = np.asarray(ids).reshape(-1)
         if given.size != self.lengths.size or not given.size:
@@ -64,7 +74,21 @@ class LanguageModel:
             )
         self._check_ids([given], 0)
         self._check_room(int(self.lengths.max()) + 1)
-        return self._feed(given[:, None], np.zeros((0, self.hidden_size), np.float32))
+        with self._alone():
+            if after is not None and self._following is not after:
+                fix = "end one answer before the next is begun, or load the model once for each"
+                raise BadInput("cache", "tokens of another answer", "those that this one goes on with", fix)
+            return self._feed(given[:, None], np.zeros((0, self.hidden_size), np.float32))
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """BadInput if another thread is in the block."""
+        if not self._running.acquire(blocking=False):
+            raise BadInput("language model", "a run of another thread", "one at a time", "load it once for each thread")
+        try:
+            yield
+        finally:
+            self._running.release()
 
     def _feed(self, rows, table):
         counts = np.array([len(row) for row in rows], np.int64)
@@ -72,7 +96,7 @@ class LanguageModel:
         for row, given in zip(ids, rows, strict=True):
             row[: len(given)] = given
         logits = self._run(ids, counts, table)
-        self.lengths = self.lengths + counts
+        self.lengths, self._following = self.lengths + counts, logits
         return logits
 
     def _clear(self, batch: int) -> None:

@@ -84,7 +84,7 @@ class TensorRtModel(LanguageModel):
         ids = np.asarray(prompt).reshape(1, -1)
         self._check_ids([ids[0]], 0)
         self._check_room(ids.size)
-        self.lengths = np.zeros(1, np.int64)
+        self.lengths, self._following = np.zeros(1, np.int64), None
         self._clear(1)
         self._take(ids[0])
         self._keep()
@@ -94,6 +94,7 @@ class TensorRtModel(LanguageModel):
         self._check_room(int(self.lengths[0]) + 1)
         self._device.activate()
         self._copy("step", "token")
+        self._following = None
         self._step()
         self._keep()
 

@@ -1,6 +1,7 @@
 """Tokens as transformers generates them, drawn as their probabilities say, and a cache that is never overwritten."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -120,14 +121,56 @@ def test_what_cannot_be_a_prompt_is_refused_and_the_cache_kept(model, prompts, t
     assert model.lengths == [2]
 
 
-def test_logits_that_are_nan_are_no_token():
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_no_numbers_are_no_token(value):
     class Broken(TorchModel):
         def _run(self, *given):
-            return np.full_like(super()._run(*given), np.nan)
+            return np.full_like(super()._run(*given), value)
 
     for sampling in (Sampling(), Sampling(temperature=1.0)):
         with pytest.raises(BadInput, match="NaN"):
             generate(Broken(tiny()), [[1, 2]], 3, sampling=sampling)
+
+
+@pytest.mark.parametrize("temperature", [1e-310, 1e-40])
+def test_however_small_a_temperature_is_a_token_is_drawn(temperature):
+    assert draw(np.array([1, 30, 2], np.float32), Sampling(temperature), np.random.default_rng(0)) == 1
+
+
+def test_an_answer_ends_where_another_one_is_begun_in_the_same_cache():
+    """It would go on with the other one's words."""
+    model = TorchModel(tiny())
+    first = stream(model, [[1, 2]], 9)
+    next(first)
+    assert len(generate(model, [[3]], 2)[0]) == 2
+    with pytest.raises(BadInput, match="tokens of another answer"):
+        next(first)
+
+
+def test_a_model_that_another_thread_runs_is_refused():
+    seen = []
+
+    class Asked(TorchModel):
+        def _run(self, *given):
+            thread = threading.Thread(target=ask)
+            thread.start()
+            thread.join()
+            return super()._run(*given)
+
+    def ask():
+        for call in (lambda: model.prefill([[5]]), lambda: model.decode([5])):
+            try:
+                call()
+            except BadInput as error:
+                seen.append(error.found)
+
+    model = Asked(tiny())
+    model.prefill([[1]])
+    found = model.decode([2])
+    assert seen[1:] == ["a run of another thread"] * 3
+    assert np.array_equal(found, TorchModel(tiny()).prefill([[1, 2]])) or np.allclose(
+        found, TorchModel(tiny()).prefill([[1, 2]]), atol=1e-5
+    )
 
 
 def test_other_bad_arguments_are_refused(model):

@@ -137,7 +137,7 @@ def _needed(model, dtype):
     if not layers:
         return 0
     parts = layers[0].parts
-    if parts.group or parts.codes.abs().float().amax() <= 8:
+    if parts.bits == 4:
         return 21
     return 19 if parts.codes.dtype == E4M3 or dtype == "float16" else 13
 

@@ -14,7 +14,7 @@ from helpers.graph.functions import DOMAIN, add_rms_norm, cached_attention, matv
 from helpers.layers.llama import Attention, Llama, RMSNorm, rotary
 from helpers.llm.flavors import Flavor
 from helpers.llm.onnx import blocks
-from helpers.llm.onnx.writer import Writer, is_int4
+from helpers.llm.onnx.writer import Writer
 from helpers.llm.tensorrt_llm.quantized import Parts, QuantizedLinear
 from helpers.ops.matvec_int4 import pack
 
@@ -87,7 +87,7 @@ def _mlp(b, module, flavor, x, name):
 def _linear(b, flavor, x, modules, name, gated=False):
     """[..., in] -> [..., out] of layers side by side; gated, the silu of the first one times the second."""
     with b.within(name.rpartition(".")[2]):
-        if flavor.single and all(isinstance(one, QuantizedLinear) and is_int4(one.parts) for one in modules):
+        if flavor.single and all(isinstance(one, QuantizedLinear) and one.parts.bits == 4 for one in modules):
             return _four_bits(b, x, [one.parts for one in modules], name, gated)
         weight = torch.cat([_plain(one) for one in modules]) if len(modules) > 1 else _plain(modules[0])
         if flavor.single:

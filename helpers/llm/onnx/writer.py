@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from helpers.graph.functions.body import Body
 from helpers.llm.tensorrt_llm.mixed_gemm import nibbles
-from helpers.llm.tensorrt_llm.quantized import E4M3, Parts, QuantizedLinear
+from helpers.llm.tensorrt_llm.quantized import E4M3, Parts, QuantizedLinear, check_finite
 
 KINDS = {torch.float32: TensorProto.FLOAT, torch.float16: TensorProto.FLOAT16, torch.int8: TensorProto.INT8,
          torch.int32: TensorProto.INT32, torch.int64: TensorProto.INT64, E4M3: TensorProto.FLOAT8E4M3FN}  # fmt: skip
@@ -64,9 +64,13 @@ class Writer(Body):
         return self.weight(name if tensor.numel() < 8 else f"constant.{len(self.weights)}", tensor)
 
     def weight(self, name: str, tensor: Tensor) -> str:
-        """A tensor of the file; floating point is cast to `dtype`, but for codes in FP8."""
+        """A tensor of the file; floating point is cast to `dtype`, but for codes in FP8. BadInput if that cannot hold
+        it."""
         tensor = tensor.detach()
-        self.weights[name] = tensor.to(self.dtype) if tensor.dtype in (torch.float32, torch.bfloat16) else tensor
+        cast = tensor.to(self.dtype) if tensor.dtype in (torch.float32, torch.bfloat16) else tensor
+        if cast.is_floating_point():
+            check_finite(name, cast)
+        self.weights[name] = cast
         return name
 
     def kept(self, name: str, tensor: Tensor) -> str:
@@ -88,7 +92,7 @@ class Writer(Body):
         if parts.activation is not None:
             x = self.rounded(x, parts.activation, parts.codes.dtype)
         codes = self.weight(f"{name}.weight", parts.codes.T)
-        if parts.scale.shape[1] > 1 or parts.group or is_int4(parts):
+        if parts.bits == 4:
             self.packed.add(codes)
             scale = parts.scale.float().T
             size = parts.codes.shape[1] // len(scale)
@@ -126,11 +130,6 @@ class Writer(Body):
     def value(self, name: str, kind: int, *shape: int | str) -> onnx.ValueInfoProto:
         """An input or output of the graph; a string is a free dimension."""
         return helper.make_tensor_value_info(name, kind, shape)
-
-
-def is_int4(parts: Parts) -> bool:
-    """Whether codes are of four bits: those of one scale for all inputs look like INT8, but for their size."""
-    return parts.codes.dtype == torch.int8 and bool(parts.codes.abs().amax() <= 8)
 
 
 def finite_least(dtype: torch.dtype) -> float:

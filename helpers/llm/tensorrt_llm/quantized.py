@@ -14,6 +14,7 @@ from helpers.llm.formats import GROUP, SHARING, SMOOTHING, Format, chosen
 
 E4M3 = torch.float8_e4m3fn
 MOST = {E4M3: 448.0, torch.int8: 127.0}
+LEAST = 2**-15  # that an input is divided by: FP16 holds one over it
 KEPT = 256  # rows of calibration that AWQ tries its scales on
 
 
@@ -22,7 +23,7 @@ class Parts:
     """A quantized weight: w = codes * scale.
 
     codes: [out, in] int8 or float8_e4m3fn. scale: [out, 1], [1, 1], or [out, in / group]. prequant: [in], the input is
-    multiplied with it. activation: [1], the step of the input; None where it is not quantized.
+    multiplied with it. activation: [1], the step of the input; None where it is not quantized. bits: of a code.
     """
 
     codes: Tensor
@@ -30,6 +31,7 @@ class Parts:
     prequant: Tensor | None = None
     activation: Tensor | None = None
     group: int | None = None
+    bits: int = 8
 
 
 class QuantizedLinear(nn.Module):
@@ -102,6 +104,10 @@ def quantize(model: Llama, name: str, ids: Tensor | None = None, dtype: str | No
     """
     form = chosen(name)
     kind = torch_dtype(dtype or form.dtype)
+    if any(isinstance(module, QuantizedLinear) for module in model.modules()):
+        raise BadInput(
+            "model", "layers that are quantized", "a plain Llama", "quantize the model that they were made of"
+        )
     if ids is None and form.algo and not form.preprocessed:
         raise BadInput("calibration", "none", f"token ids, which {name} measures its scales on", "give a text's ids")
     model = copy.deepcopy(model).to(kind).float()
@@ -196,8 +202,8 @@ def _quantized(weights: list[Tensor], seen: Seen | None, form: Format, kind: tor
         scale, activation = (x.abs().max() / MOST[E4M3] for x in (torch.cat(weights), seen.most))
         return [Parts(_codes(w, scale, E4M3), scale.view(1, 1), None, activation.view(1)) for w in weights]
     heavy = torch.cat(weights).abs().amax(0)
-    smoother = (seen.most**SMOOTHING / heavy.clamp_min(1e-5) ** (1 - SMOOTHING)).clamp_min(1e-5)
-    prequant = (1 / smoother).to(kind)
+    smoother = seen.most**SMOOTHING / heavy.clamp_min(1e-5) ** (1 - SMOOTHING)
+    prequant = (1 / smoother.clamp_min(LEAST)).to(kind)
     activation = (seen.most * prequant.float()).max().view(1) / 127
     found = []
     for weight in weights:
@@ -213,7 +219,7 @@ def weight_only(weight: Tensor, bits: int, kind: torch.dtype) -> Parts:
     scale = weight.abs().amax(1, keepdim=True) / most
     steps = weight / scale.clamp_min(torch.finfo(torch.float32).tiny)
     codes = (steps.abs() + 0.5).floor() * steps.sign()
-    return Parts(codes.clamp(-most, most - 1).to(torch.int8), scale.to(kind))
+    return Parts(codes.clamp(-most, most - 1).to(torch.int8), scale.to(kind), bits=bits)
 
 
 def in_groups(weight: Tensor) -> Parts:
@@ -223,7 +229,7 @@ def in_groups(weight: Tensor) -> Parts:
     grouped = weight.unflatten(1, (-1, GROUP))
     scale = grouped.abs().amax(-1) / 7
     steps = grouped / scale[..., None].clamp_min(torch.finfo(torch.float32).tiny)
-    return Parts(steps.round().clamp(-8, 7).to(torch.int8).flatten(1), scale, group=GROUP)
+    return Parts(steps.round().clamp(-8, 7).to(torch.int8).flatten(1), scale, group=GROUP, bits=4)
 
 
 def _searched(weight, seen, kind):

@@ -177,13 +177,13 @@ def _decoded(tensors: _Tensors, name: str, out: int, inputs: int, form: Format, 
     if form.preprocessed:
         packed = tensors.take(weight, (inputs, out * form.bits // 8), torch.int8)
         scale = tensors.take(f"{name}.per_channel_scale", (out,))
-        return Parts(mixed_gemm.unpack(packed, form.bits, sm).T, scale[:, None])
+        return Parts(mixed_gemm.unpack(packed, form.bits, sm).T, scale[:, None], bits=form.bits)
     prequant = tensors.take_if(f"{name}.prequant_scaling_factor", (inputs,))
     scaling = f"{name}.weights_scaling_factor"
     if form.bits == 4:
         packed = tensors.take(weight, (out // 2, inputs), torch.int8, torch.uint8)
         scale = tensors.take(scaling, (out, inputs // GROUP))
-        return Parts(mixed_gemm.split_nibbles(packed.T.contiguous()).T, scale, prequant, None, GROUP)
+        return Parts(mixed_gemm.split_nibbles(packed.T.contiguous()).T, scale, prequant, None, GROUP, 4)
     activation = tensors.take(f"{name}.activation_scaling_factor", (1,))
     if form.algo == "FP8":
         codes = tensors.take(weight, (out, inputs), E4M3, torch.int8, torch.uint8).view(E4M3)

@@ -128,7 +128,7 @@ def _algo(parts, attention):
         return "W4A16_AWQ"
     if parts.activation is not None:
         return "W8A8_SQ_PER_CHANNEL"
-    return "W4A16" if parts.codes.abs().to(torch.int16).max() <= 8 else "W8A16"
+    return f"W{parts.bits}A16"
 
 
 def _tensors(model, form, kind, rank, tp, sm):

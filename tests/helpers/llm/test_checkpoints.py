@@ -290,6 +290,28 @@ def test_damaged_tensors_are_named(copied, name, change, said):
         read(copied(name, tensors=change))
 
 
+def test_inputs_that_calibration_saw_at_zero_alone_do_not_drown_the_others():
+    """What they are divided by is one that FP16 holds one over: infinity would make every input NaN, which is 127."""
+    dead = tiny()
+    dead.model.layers[0].input_layernorm.weight.data[5] = 0
+    quantized = quantize(dead, "int8_sq", ids(4, 16))
+    assert error(quantized(ids(4, 16)), dead(ids(4, 16))) < 2 * MOST_NOISE["int8_sq"]
+
+
+def test_weights_of_zeros_are_of_the_bits_they_were_quantized_to(tmp_path):
+    empty = tiny()
+    empty.model.layers[0].self_attn.q_proj.weight.data.zero_()
+    quantized = quantize(empty, "w8a16")
+    assert torch.equal(read(write(quantized, tmp_path / "out", "w8a16"))(ids()), quantized(ids()))
+
+
+def test_what_is_quantized_is_not_quantized_again(made):
+    """Its inputs are scaled, which the weights alone do not say."""
+    for name in ("fp8", "w8a16", "fp16"):
+        with pytest.raises(BadInput, match="layers that are quantized"):
+            quantize(made("int8_sq")[0], name, ids(4, 16))
+
+
 def test_what_cannot_be_written_is_refused_and_nothing_left(made, tmp_path):
     plain, out = tiny(), tmp_path / "out"
     for model, name, settings, said in (

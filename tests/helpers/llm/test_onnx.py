@@ -238,6 +238,15 @@ def no_space(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.parametrize(("value", "dtype"), [(float("nan"), "float32"), (1e5, "float16")])
+def test_weights_that_the_type_cannot_hold_are_not_written(tmp_path, value, dtype):
+    broken = tiny()
+    broken.model.embed_tokens.weight.data[3, 3] = value
+    with pytest.raises(BadInput, match=r"embed_tokens.weight\n.*not finite"):
+        export(broken, tmp_path / "x.onnx", dtype=dtype)
+    assert os.listdir(tmp_path) == []
+
+
 def test_what_cannot_be_exported_or_run_is_refused(opened, tmp_path):
     every = export(MODEL, tmp_path / "every.onnx", every=True)
     foreign = opened("scatter").path.with_name("foreign.onnx")

@@ -1,12 +1,29 @@
 """The config.json of a folder of Hugging Face. Needs no torch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from helpers.errors import BadInput, entry
 from helpers.files import PathLike, read_json
 
+THETA = 10000.0  # where no file tells it
 PARTS = ("text_config", "llm_config")
 FIX = "give the folder that save_pretrained wrote"
+
+
+def rotation(table: Mapping[str, Any], path: PathLike, fix: str) -> tuple[Any, dict[str, Any]]:
+    """(theta, what else is told of RoPE, {} for the plain one).
+
+    Theta stands in `rope_theta`, as older files have it, or in `rope_parameters`; 10000 where in neither. BadInput for
+    two that differ.
+    """
+    rope = entry(table, "rope_parameters", {}, path, fix)
+    told = {each["rope_theta"] for each in (table, rope) if each.get("rope_theta") is not None}
+    if len(told) > 1:
+        found = f"rope_theta {table['rope_theta']!r}, and {rope['rope_theta']!r} in rope_parameters"
+        raise BadInput(path, found, "one of them", fix)
+    plain = rope.get("rope_type", rope.get("type", "default")) == "default"
+    return next(iter(told), THETA), {} if plain and not any(isinstance(each, dict) for each in rope.values()) else rope
 
 
 def read(path: PathLike) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import fnmatch
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.arguments import typed
-from helpers.errors import BadInput, entry
+from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, atomic, check_distinct, found_at, read_json, stays_inside
 from helpers.layers.llama import Llama, LlamaConfig
 from helpers.llm import config_json
 from helpers.llm.sizes import SIZES, llama_sizes
-from helpers.models.checkpoints import check_tensors, read_checkpoint, write_tensors
+from helpers.models.checkpoints import check_tensors, dtype_of, read_checkpoint, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,10 +23,18 @@ if TYPE_CHECKING:
 SINGLE, INDEX = ("model.safetensors", "pytorch_model.bin"), "{}.index.json"
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
              "added_tokens.json", "generation_config.json")  # fmt: skip
+ROTATION = "rotary_emb.inv_freq"
 PLAIN = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
 DTYPES = ("float16", "bfloat16", "float32")
 KINDS = ("llama", "llava", "llava_llama", "mistral", None)  # of `model_type`: others have factors of their own
-WRITTEN = ("config.json", *TOKENIZER, "*.safetensors", "*.index.json", "*_tp*_sm*")  # what a folder here may hold
+WRITTEN = (
+    "config.json",
+    *TOKENIZER,
+    "model*.safetensors",
+    "rank[0-9]*.safetensors",
+    "model.safetensors.index.json",
+    "*_tp*_sm*",
+)  # what a folder here may hold
 UNHANDLED = {  # what another value of a field would change in the network, and is not in it
     "hidden_act": "silu",
     "attention_bias": False,
@@ -55,19 +64,20 @@ def read_config(folder: PathLike) -> tuple[LlamaConfig, dict[str, Any]]:
 def llama_config(table: dict[str, Any], path: PathLike) -> LlamaConfig:
     """The sizes of a table in Hugging Face's form; theta stands in `rope_theta`, or in `rope_parameters`."""
     fix = "take the model's own config.json"
-    rope = entry(table, "rope_parameters", {}, path, fix)
+    theta, scaled = config_json.rotation(table, path, fix)
     found = {key: table.get(key, usual) for key, usual in UNHANDLED.items()}
     if table.get("model_type") not in KINDS:
         found["model_type"] = table["model_type"]
-    if rope.get("rope_type", "default") != "default":
-        found["rope_scaling"] = rope
+    if table.get("model_type") == "mistral" and "sliding_window" not in table:
+        found["sliding_window"] = 4096  # what stands for none in transformers
+    if scaled:
+        found["rope_scaling"] = scaled
     usual = UNHANDLED | {"model_type": KINDS[0]}
     if other := {key: value for key, value in found.items() if value != usual[key]}:
         expected = ", ".join(f"{key} {usual[key]}" for key in other)
         raise BadInput(path, f"not handled: {json.dumps(other)}", expected, "convert this model with its own tools")
     values = {key: table.get(key) for key in SIZES}
     groups = table.get("num_key_value_heads")
-    theta = table.get("rope_theta", rope.get("rope_theta", 10000.0))
     values |= {"num_key_value_heads": groups if groups is not None else table.get("num_attention_heads"),
                "max_position_embeddings": table.get("max_position_embeddings", 2048),
                "rms_norm_eps": table.get("rms_norm_eps", 1e-6), "rope_theta": theta}  # fmt: skip
@@ -118,13 +128,28 @@ def check(config: LlamaConfig, state: dict[str, Tensor], where: PathLike) -> Non
     check_tensors(state, wanted, where, "take weights and config.json of one model")
 
 
+def without_rotation(state: Mapping[str, Tensor], config: LlamaConfig, where: PathLike) -> dict[str, Tensor]:
+    """The tensors without those of `rotary_emb`, which follow from theta; BadInput if they tell of another one."""
+    import torch
+
+    power = torch.arange(0, config.head_dim, 2) / config.head_dim
+    for name, tensor in state.items():
+        if name.endswith(ROTATION) and not (
+            tensor.shape == power.shape
+            and torch.allclose(tensor.double(), config.rope_theta ** -power.double(), 0.02, 0)
+        ):
+            found = f"{name}, which is not that of rope_theta {config.rope_theta:g} and head_dim {config.head_dim}"
+            raise BadInput(where, found, "weights and config.json of one model", "take both of one model")
+    return {name: tensor for name, tensor in state.items() if not name.endswith(ROTATION)}
+
+
 @typed
 def load(folder: PathLike) -> Llama:
     """The Llama of a folder in FP32 and eval mode; raises as `read_config` and `read_weights`, and for what differs."""
     config, _ = read_config(folder)
     import torch
 
-    state = {name: t for name, t in read_weights(folder).items() if not name.endswith("rotary_emb.inv_freq")}
+    state = without_rotation(read_weights(folder), config, folder)
     check(config, state, folder)
     with torch.device("meta"):
         model = Llama(config)
@@ -144,6 +169,9 @@ def save(out: PathLike, state: dict[str, Tensor], table: dict[str, Any], tokeniz
     """
     out = as_path(out)
     check_out(out, tokenizer)
+    kinds = {dtype_of(tensor) for tensor in state.values()}
+    if len(kinds) == 1:  # a reader casts the weights to what stands there, under the name that it knows
+        table = table | dict.fromkeys(("dtype", "torch_dtype"), kinds.pop())
     if shard < 1:
         raise BadInput("shard", shard, "a number of bytes above zero", "leave it out")
     parts = _parts(state, shard)
@@ -163,15 +191,16 @@ def save(out: PathLike, state: dict[str, Tensor], table: dict[str, Any], tokeniz
     return out
 
 
-def check_out(out: PathLike, *inputs: PathLike | None) -> None:
-    """BadInput if the folder `out`, which is replaced as a whole, is or holds an input, or else what no model's has."""
+def check_out(out: PathLike, *inputs: PathLike | None, written: Sequence[str] = WRITTEN) -> None:
+    """BadInput if the folder `out`, which is replaced as a whole, is or holds an input, or else what none of `written`
+    is a pattern of: by default the names of a model's files."""
     out = as_path(out)
     check_distinct(out, *inputs)
     for path in (as_path(path) for path in inputs if path is not None):
         if path.resolve().is_relative_to(out.resolve()):
             raise BadInput(out, f"the folder holds {path}, an input", "a folder of its own", "give it another name")
     held = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
-    if others := [name for name in held if not any(fnmatch.fnmatchcase(name, pattern) for pattern in WRITTEN)]:
+    if others := [name for name in held if not any(fnmatch.fnmatchcase(name, pattern) for pattern in written)]:
         found = f"a folder with {others[0]!r} and {len(others) - 1} more that no model's folder has"
         raise BadInput(out, found, "a new folder, or that of a model, which is replaced", "give it another name")
 

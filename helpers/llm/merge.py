@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ ANCHOR = re.compile(r"(?P<prefix>.*?)(?:base_model\.model\.)?model\.embed_tokens
 DROPPED = re.compile(r"weighted_mask|.*rotary_emb\.inv_freq")  # weights of a loss; what the network computes itself
 LORA = re.compile(r"(?P<layer>.+)\.lora_(?P<part>[AB])(?:\.default)?\.weight")
 MOST_ALPHA = 1e6  # of LoRA; those that are published are below a thousand
+KEEPS_BASE = (True, False, "gaussian", "orthogonal", "eva")  # of init_lora_weights; others take from the base's weights
+NO_PLAIN = ("use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "alora_invocation_tokens", "use_qalora",
+            "use_bdlora", "layer_replication", "arrow_config", "kasa_config", "monteclora_config")  # fmt: skip
 PEFT = ("base_model.model.", ".base_layer")  # what PEFT puts before names and into them
 
 
@@ -105,27 +109,50 @@ def _real(name, tensor, where):
     return tensor
 
 
-def adapter_scale(path: PathLike, rank: int, alpha: float | None) -> float | None:
-    """alpha / rank; None without alpha. With an adapter_config.json beside `path`, what this says instead.
+def adapter_scale(path: PathLike, rank: int, alpha: float | None, tuned: Collection[str] = (),
+                  base: Collection[str] = ()) -> float | None:  # fmt: skip
+    """alpha / rank; None without alpha. An adapter_config.json beside `path` says alpha, or has the same.
+
+    Args:
+        tuned, base: names of the adapter's tensors, and of those of the model that it is for.
 
     Raises:
-        BadInput: a configuration with DoRA, another rank, other ranks for some layers, or weights that are stored
-            transposed.
+        BadInput: another alpha than the configuration's, or a configuration of what is no plain LoRA: DoRA, another
+            rank, other ranks for some layers, weights that are stored transposed, a base that was changed before the
+            training, layers of which the file has no tensor.
     """
+    if alpha is not None and not 0 < alpha <= MOST_ALPHA:
+        raise BadInput("alpha", alpha, f"a number above 0, at most {MOST_ALPHA:g}", "give that of the training")
     config = as_path(path).parent / "adapter_config.json"
-    if alpha is not None or not config.is_file():
+    if not config.is_file():
         return None if alpha is None else alpha / rank
     table = read_json(config, "PEFT's settings", "save the adapter again")
     if not isinstance(table, dict):
         raise BadInput(config, f"a {type(table).__name__}", "PEFT's settings, a table", "save the adapter again")
-    wrong = [key for key in ("use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out") if table.get(key)]
-    wrong += ["r"] * (table.get("r", rank) != rank)
-    found_alpha: Any = table.get("lora_alpha")
-    if wrong or type(found_alpha) not in (int, float) or not 0 < found_alpha <= MOST_ALPHA:
-        found = f"{wrong[0]} {table[wrong[0]]!r}" if wrong else f"lora_alpha {found_alpha!r}"
+    wrong = [key for key in NO_PLAIN if table.get(key)] + ["r"] * (table.get("r", rank) != rank)
+    wrong += ["peft_type"] * (table.get("peft_type", "LORA") != "LORA")
+    wrong += ["init_lora_weights"] * (table.get("init_lora_weights", True) not in KEEPS_BASE)
+    found_alpha: Any = table.get("lora_alpha", alpha)
+    wrong += ["lora_alpha"] * (type(found_alpha) not in (int, float) or not 0 < found_alpha <= MOST_ALPHA)
+    if wrong:
+        found = f"{wrong[0]} {table.get(wrong[0])!r:.80}"
         expected = f"plain LoRA of rank {rank} with one alpha above zero"
-        raise BadInput(config, found, expected, "merge it with PEFT, or give alpha")
+        raise BadInput(config, found, expected, "merge it with PEFT")
+    if lost := [one for key in ("modules_to_save", "target_modules") for one in _lost(table, key, tuned, base)]:
+        raise BadInput(path, f"no tensors for some {lost[0]}", f"what {config} tells of", "save the adapter again")
+    if alpha not in (None, found_alpha):
+        raise BadInput("alpha", alpha, f"{found_alpha}, as {config} has it", "leave alpha out")
     return found_alpha / (math.sqrt(rank) if table.get("use_rslora") else rank)
+
+
+def _lost(table, key, tuned, base):
+    """What the settings name of which the adapter lacks tensors for layers of the base."""
+    every = not any(table.get(name) for name in ("layers_to_transform", "layers_pattern", "exclude_modules"))
+    for one in table[key] if isinstance(table.get(key), list) else ():
+        layers = [name.removesuffix("weight") for name in base if f".{name}".endswith(f".{one}.weight")]
+        held = [layer for layer in layers if any(name.startswith(layer) for name in tuned)]
+        if len(held) < len(layers) and (every or not held):
+            yield one
 
 
 @typed
@@ -145,7 +172,7 @@ def save_language_model(base: PathLike, out: PathLike, checkpoint: PathLike | No
     folder.check_out(out, base, checkpoint)
     check_target(out, folder=True)
     _, table = folder.read_config(base)
-    state = take(folder.read_weights(base), base, None if checkpoint else prefix)
+    state = take(original := folder.read_weights(base), base, None if checkpoint else prefix)
     ranks = set()
     if checkpoint is not None:
         tuned = read_checkpoint(checkpoint)
@@ -154,12 +181,11 @@ def save_language_model(base: PathLike, out: PathLike, checkpoint: PathLike | No
         ranks = {t.shape[:1].numel() for name, t in tuned.items() if (m := LORA.fullmatch(name)) and m["part"] == "A"}
         if len(ranks) > 1 or ranks == {0}:
             raise BadInput(checkpoint, f"LoRA of the ranks {sorted(ranks)}", "one rank", "merge it with PEFT")
-        scale = adapter_scale(checkpoint, min(ranks), alpha) if ranks else None
+        scale = adapter_scale(checkpoint, min(ranks), alpha, tuned, state) if ranks else None
         state = merge(state, tuned, checkpoint, scale)
     if alpha is not None and not ranks:
         raise BadInput("alpha", alpha, "a LoRA adapter that it scales", "name the adapter, or leave alpha out")
-    kinds = {dtype_of(tensor) for tensor in state.values()}
-    table = table | ({"dtype": kinds.pop()} if len(kinds) == 1 else {})
     config = folder.llama_config(table, base)
+    folder.without_rotation({n: tensor for n, tensor in original.items() if ".self_attn." in n}, config, base)
     folder.check(config, state, checkpoint or base)
     return folder.save(out, state, table, base, shard)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from helpers.errors import BadInput, entry
 from helpers.files import PathLike
 from helpers.layers.llama import LlamaConfig
+from helpers.llm import config_json
 from helpers.llm.formats import FORMATS, GROUP
 from helpers.llm.sizes import SIZES, llama_sizes
 
@@ -90,8 +91,8 @@ def correct(table: dict[str, Any], names: Iterable[str], base: dict[str, Any] | 
 
     put(changed, "architecture", "LlamaForCausalLM", "trtllm-build knows the class of a plain Llama alone")
     put(changed, "logits_dtype", "float32", "the sampler takes logits in FP32, as the converter writes")
-    rope = entry(base or {}, "rope_parameters", {}, "base", "give config.json of the model as Hugging Face has it")
-    theta = (base or {}).get("rope_theta", rope.get("rope_theta"))
+    fix = "give config.json of the model as Hugging Face has it"
+    theta = config_json.rotation(base, "base", fix)[0] if base else None
     if theta is not None or "rotary_base" not in changed:
         put(changed, "rotary_base", theta or 10000.0, "TensorRT-LLM would take 10000" if theta else "its default, said")
     put(changed, "rotary_scaling", None, "its default, said")

@@ -1,8 +1,10 @@
 """Out of a multimodal checkpoint into a plain folder: prefixes, fine-tunes, LoRA, shards, and what is refused."""
 
+import contextlib
 import json
 import os
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -74,9 +76,41 @@ def test_the_product_of_lora_is_added_once_and_scaled(base, tmp_path, form):
 def test_rank_stabilized_lora_is_divided_by_the_root(tmp_path):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 16, "use_rslora": True}))
     assert merge.adapter_scale(tmp_path / "a.safetensors", 4, None) == 8
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 16, "use_dora": True}))
-    with pytest.raises(BadInput, match="use_dora True"):
-        merge.adapter_scale(tmp_path / "a.safetensors", 4, None)
+    assert merge.adapter_scale(tmp_path / "a.safetensors", 4, 16) == 8  # given as well, it is no other scale
+
+
+@pytest.mark.parametrize("given", [None, 16.0])
+@pytest.mark.parametrize(
+    "settings",
+    [{"use_dora": True}, {"alpha_pattern": {"q_proj": 8}}, {"fan_in_fan_out": True}, {"alora_invocation_tokens": [5]},
+     {"init_lora_weights": "pissa"}, {"init_lora_weights": "olora"}, {"peft_type": "LOHA"}],
+)  # fmt: skip
+def test_what_is_no_plain_lora_is_refused_alpha_or_not(tmp_path, settings, given):
+    """PiSSA and OLoRA train against a base from which their first factors were taken, which the base here is not."""
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 16} | settings))
+    with pytest.raises(BadInput, match=next(iter(settings))):
+        merge.adapter_scale(tmp_path / "a.safetensors", 4, given)
+
+
+@pytest.mark.parametrize(("given", "said"), [(32, "16, as"), (0, "above 0"), (-16, "above 0"), (np.nan, "above 0")])
+def test_an_alpha_that_is_not_that_of_the_training_is_refused(tmp_path, given, said):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 16}))
+    with pytest.raises(BadInput, match=said):
+        merge.adapter_scale(tmp_path / "a.safetensors", 4, given)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"target_modules": ["q_proj"]}, "for some q_proj"), ({"modules_to_save": ["lm_head"]}, "for some lm_head"),
+     ({"target_modules": ["q_proj"], "layers_to_transform": [1]}, None), ({"target_modules": "all-linear"}, None)],
+)  # fmt: skip
+def test_an_adapter_that_lost_some_of_its_tensors_is_refused(base, tmp_path, settings, said):
+    a, b = lora()
+    path = tmp_path / "adapter_model.safetensors"
+    save_file({f"base_model.model.{QUERY}.lora_A.weight": a, f"base_model.model.{QUERY}.lora_B.weight": b}, path)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 16} | settings))
+    with pytest.raises(BadInput, match=said) if said else contextlib.nullcontext():
+        merge.save_language_model(base, tmp_path / "out", path)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +231,25 @@ def test_only_a_models_folder_is_replaced(base, tmp_path):
     with pytest.raises(BadInput, match=r"thesis.tex"):
         folder.save(out, tiny().state_dict(), TABLE)
     assert (out / "thesis.tex").read_text() == "years"
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "of_a_week.safetensors").write_text("weights")
+    with pytest.raises(BadInput, match="of_a_week"):
+        merge.save_language_model(base, tmp_path / "kept")
+
+
+def test_the_type_of_the_weights_is_said_under_both_its_names(tmp_path):
+    out = folder.save(tmp_path / "out", tiny().bfloat16().state_dict(), TABLE | {"torch_dtype": "float16"})
+    table = json.loads((out / "config.json").read_text())
+    assert table["torch_dtype"] == table["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize("name", ["model.layers.0.self_attn.rotary_emb.inv_freq", "model.rotary_emb.inv_freq"])
+def test_frequencies_that_tell_of_another_theta_are_refused(base, name):
+    state, power = tiny().state_dict(), torch.arange(0, TINY.head_dim, 2) / TINY.head_dim
+    for theta, good in ((500000.0, True), (10000.0, False)):
+        save_file(state | {name: theta**-power}, base / "model.safetensors")
+        with contextlib.nullcontext() if good else pytest.raises(BadInput, match="rope_theta 500000"):
+            assert same(folder.load(base).state_dict(), state)
 
 
 def test_another_user_may_read_what_the_umask_lets_him(tmp_path):
@@ -214,6 +267,9 @@ def test_another_user_may_read_what_the_umask_lets_him(tmp_path):
         ({"attention_bias": True}, "attention_bias"),
         ({"tie_word_embeddings": True}, "tie_word_embeddings"),
         ({"rope_parameters": {"rope_type": "llama3"}}, "llama3"),
+        ({"rope_parameters": {"type": "linear", "factor": 4.0}}, "linear"),
+        ({"rope_parameters": {"full_attention": {"rope_theta": 7.0}}}, "full_attention"),
+        ({"rope_parameters": {"rope_theta": 7.0}}, "500000.0, and 7.0 in rope_parameters"),
         ({"hidden_act": "gelu"}, "gelu"),
         ({"num_attention_heads": 7}, "7 heads"),
         ({"hidden_size": "256"}, "hidden_size '256'"),
@@ -225,6 +281,7 @@ def test_another_user_may_read_what_the_umask_lets_him(tmp_path):
         ({"vocab_size": 10**10}, "vocab_size 10000000000"),
         ({"model_type": "granite"}, '"model_type": "granite"'),
         ({"model_type": "mistral", "sliding_window": 4096}, "sliding_window"),
+        ({"model_type": "mistral"}, "sliding_window"),
         ({"quantization_config": {"quant_method": "gptq"}}, "gptq"),
     ],
 )

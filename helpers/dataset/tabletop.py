@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.arguments import typed
+from helpers.arguments import array, typed
 from helpers.dataset.images import read_image
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, read_json, stays_inside
@@ -57,16 +57,25 @@ def open_tabletop(dataroot: PathLike) -> Tabletop:
     statistics = read_json(root / STATISTICS, "statistics of actions", fix)
     try:
         found = [
-            Observation(number, k, _inside(root, step["picture"], fix), str(episode["instruction"]),
-                        np.array(step["action"], np.float64).reshape(7), str(step["reasoning"]))
+            Observation(number, k, _inside(root, step["picture"], fix), _text(episode["instruction"]),
+                        array("action", step["action"], (7,)).astype(np.float64), _text(step["reasoning"]))
             for number, episode in enumerate(episodes)
             for k, step in enumerate(episode["steps"])
         ]  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(root / EPISODES, f"{type(error).__name__}: {error}", "episodes with their steps", fix) from error
+        said = f"{error.where} {error.found}" if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+        raise BadInput(root / EPISODES, said, "episodes with their steps", fix) from error
+    if not found:
+        raise BadInput(root / EPISODES, "no step of any episode", "episodes with their steps", fix)
+    if not isinstance(statistics, dict) or not all(isinstance(s, dict) and "action" in s for s in statistics.values()):
+        raise BadInput(root / STATISTICS, "no statistics of actions", "{data set: {action: ...}}", fix)
     return Tabletop(found, statistics)
+
+
+def _text(value):
+    if not isinstance(value, str) or not value.strip():
+        raise BadInput("instruction or reasoning", repr(value)[:80], "a text", "write one")
+    return value
 
 
 def _inside(root, name, fix):

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,20 @@ from helpers.files import PathLike, as_path, read_json
 from helpers.llm import config_json
 
 SPACE = "▁"
+STEPS: list[dict[str, Any]] = [
+    {"type": "Prepend", "prepend": SPACE},
+    {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
+]
+MODEL = {  # what a tokenizer's model may say, its default first
+    "type": ("BPE",),
+    "dropout": (None, 0.0),
+    "unk_token": ("<unk>",),
+    "continuing_subword_prefix": (None, ""),
+    "end_of_word_suffix": (None, ""),
+    "fuse_unk": (False, True),
+    "byte_fallback": (True,),
+    "ignore_merges": (False,),
+}
 FILLED = 128  # rows of a model that may be there for no token, to make their number a round one
 FIX = "give the folder of a Llama whose tokenizer.json transformers 4.40 reads, or encode with its own package"
 
@@ -22,11 +37,15 @@ class Tokenizer:
         bos, eos, unk: ids of `<s>`, `</s>` and `<unk>`. space: id of the lone "▁".
     """
 
-    def __init__(self, vocab: dict[str, int], merges: list[tuple[str, str]], where: PathLike = "tokenizer") -> None:
+    def __init__(
+        self, vocab: dict[str, int], merges: list[tuple[str, str]], where: PathLike = "tokenizer", fused: bool = True
+    ) -> None:
+        """fused: whether characters without a token, one behind the other, are unknown together and not each."""
         self.vocab, self.special = vocab, {"<unk>", "<s>", "</s>"}
         if absent := [token for token in (*sorted(self.special), SPACE) if token not in vocab]:
             raise BadInput(where, f"no token {absent[0]!r}", "a Llama's vocabulary", FIX)
         self.unk, self.bos, self.eos, self.space = (vocab[token] for token in ("<unk>", "<s>", "</s>", SPACE))
+        self._fused = fused
         self._ranks = {pair: rank for rank, pair in enumerate(merges)}
         self._tokens = {number: token for token, number in vocab.items()}
 
@@ -34,7 +53,11 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """The ids of a text behind that of its start. A character that has no token becomes its bytes, or unknown."""
         pieces = self._merged(list(SPACE + text.replace(" ", SPACE))) if text else []
-        return [self.bos, *(number for piece in pieces for number in self._ids(piece))]
+        found = [self.bos]
+        for number in (number for piece in pieces for number in self._ids(piece)):
+            if number != self.unk or found[-1] != self.unk or not self._fused:
+                found.append(number)
+        return found
 
     def _merged(self, pieces):
         """The pieces with every merge done: of the least rank first, of those of one rank the leftmost."""
@@ -66,7 +89,8 @@ class Tokenizer:
     def _ids(self, piece):
         if piece in self.vocab:
             return [self.vocab[piece]]
-        return [self.vocab.get(f"<0x{byte:02X}>", self.unk) for byte in piece.encode("utf-8", "replace")]
+        data = [self.vocab.get(f"<0x{byte:02X}>", self.unk) for byte in piece.encode("utf-8", "replace")]
+        return [self.unk] if self.unk in data else data
 
 
 def _bytes(token):
@@ -88,14 +112,21 @@ def read(folder: PathLike) -> Tokenizer:
         model, steps = table["model"], table["normalizer"]["normalizers"]
         merges = [_pair(entry) for entry in model["merges"]]
         vocab = {str(token): int(number) for token, number in model["vocab"].items()}
-        kinds = [step["type"] for step in steps]
+        begun = [step["SpecialToken"]["id"] for step in table["post_processor"]["single"] if "SpecialToken" in step]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(path, f"{type(error).__name__}: {error}", "a Llama's tokenizer", FIX) from error
-    if model.get("type") != "BPE" or kinds != ["Prepend", "Replace"] or table.get("pre_tokenizer"):
-        found = f"{model.get('type')} after {kinds}, pieces by {table.get('pre_tokenizer')}"
-        raise BadInput(path, found, "BPE after Prepend and Replace of spaces", FIX)
-    _check_model(path, max(vocab.values(), default=-1) + 1)
-    return Tokenizer(vocab, merges, path)
+    other = {key: model.get(key) for key, usual in MODEL.items() if model.get(key, usual[0]) not in usual}
+    other |= {"normalizer": steps} if steps != STEPS else {}
+    other |= {"post_processor": begun} if begun != ["<s>"] else {}
+    other |= {key: table[key] for key in ("pre_tokenizer",) if table.get(key)}
+    if other:
+        raise BadInput(path, f"{json.dumps(other):.200}", "BPE of a text whose spaces are replaced, behind <s>", FIX)
+    words = Tokenizer(vocab, merges, path, model.get("fuse_unk", False))
+    numbers = sorted(vocab.values())
+    if numbers != list(range(len(numbers))) or not all(type(each) is int for each in model["vocab"].values()):
+        raise BadInput(path, "ids that are no numbers from 0, each once", f"0 to {len(numbers) - 1}", FIX)
+    _check_model(path, len(numbers))
+    return words
 
 
 def _check_model(path, tokens):
@@ -128,10 +159,7 @@ def table_of(vocab: dict[str, int], merges: list[tuple[str, str]]) -> dict[str, 
         "added_tokens": special,
         "normalizer": {
             "type": "Sequence",
-            "normalizers": [
-                {"type": "Prepend", "prepend": SPACE},
-                {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
-            ],
+            "normalizers": [dict(step) for step in STEPS],
         },
         "pre_tokenizer": None,
         "post_processor": {

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from helpers.arguments import typed
+from helpers.arguments import array, typed
 from helpers.errors import BadInput
 
 Act = Callable[[Sequence[np.ndarray], Sequence[str]], Sequence[np.ndarray | None]]
@@ -38,16 +38,14 @@ def errors(found: Sequence[np.ndarray | None], right: np.ndarray) -> Errors:
     """Predicted actions, None where there is none, against the expert's [N, n].
 
     Raises:
-        BadInput: another number of actions, another number of dimensions, or no action at all.
+        BadInput: another number of actions, another number of dimensions, no action at all, or one that is not finite.
     """
-    right = np.asarray(right, np.float64)
+    right = array("actions of the expert", right, (None, None))
     there = [row for row, action in enumerate(found) if action is not None]
     if len(found) != len(right) or not there:
         expected = f"{len(right)}, one at least that is an action"
         raise BadInput("actions", f"{len(found)}, of which {len(there)} are actions", expected, "give all of them")
-    actions = np.stack([action for action in found if action is not None])
-    if actions.shape[1:] != right.shape[1:]:
-        raise BadInput("actions", f"{actions.shape[1:]} numbers each", f"{right.shape[1:]}", "take the same data set")
+    actions = np.stack([array("actions", found[row], (right.shape[1],)) for row in there])
     return Errors(np.abs(actions - right[there]).mean(0), 1 - len(there) / len(right))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from helpers.arguments import typed
 from helpers.errors import BadInput
-from helpers.files import PathLike, as_path, atomic, check_distinct, check_target
+from helpers.files import PathLike, as_path, atomic, check_target
 from helpers.llm import folder as hugging_face
 from helpers.llm import merge, tokenizer
 from helpers.models.checkpoints import check_tensors, read_checkpoint
@@ -30,9 +30,10 @@ def save_backbone(source: PathLike, save_dir: PathLike, shard: int = hugging_fac
     vision_backbone.pth and projector.pth, tables of tensors without prefix; openvla_config.json. All types stay.
 
     Raises:
-        BadInput: as `load`, or a `save_dir` that is the source; nothing is written then.
+        BadInput: as `load`, or a `save_dir` that is or holds the source, or what no such parts are; nothing is written
+            then.
     """
-    check_distinct(save_dir, source)
+    hugging_face.check_out(save_dir, source, written=(LANGUAGE, *(f"{name}.pth" for name in PARTS), CONFIG))
     check_target(save_dir, folder=True)
     config, stats = folder.read_config(source)
     state = hugging_face.read_weights(source)
@@ -40,11 +41,10 @@ def save_backbone(source: PathLike, save_dir: PathLike, shard: int = hugging_fac
         wanted = OpenVLA(config).state_dict()
     kept = {name: tensor for name, tensor in state.items() if not merge.DROPPED.fullmatch(name)}
     check_tensors(kept, wanted, source, folder.FIX)
-    table = {"rms_norm_eps": 1e-6, "torch_dtype": str(next(iter(kept.values())).dtype).removeprefix("torch.")}
     with atomic(save_dir, folder=True) as part:
         part.mkdir(exist_ok=True)
         language = merge.take(kept, source, "language_model.")
-        hugging_face.save(part / LANGUAGE, language, table | dict(config.language), source, shard)
+        hugging_face.save(part / LANGUAGE, language, dict(config.language), source, shard)
         for name in PARTS:
             torch.save(_under(f"{name}.", kept), part / f"{name}.pth")
         told = published.table_of(config, stats)

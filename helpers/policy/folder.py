@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ def read_config(folder: PathLike, name: str = "config.json") -> tuple[Config, di
     path = as_path(folder) / name
     table = read_json(path, "the configuration of an OpenVLA", FIX)
     config = published.config_of(table, path)
-    hugging_face.llama_config(dict(config.language) | entry(table, "text_config", {}, path, FIX), path)
+    text = entry(table, "text_config", {}, path, FIX)
+    told = hugging_face.llama_config({**config.language, "rope_theta": None, **text}, path)
+    config = replace(config, language=asdict(told))
     fine_tuned = path.with_name(STATISTICS)
     stats = read_json(fine_tuned, "statistics of actions", FIX) if fine_tuned.exists() else table.get("norm_stats")
     if not isinstance(stats, dict) or not all(isinstance(each, dict) and "action" in each for each in stats.values()):
@@ -69,7 +72,7 @@ def assembled(config: Config, state: Mapping[str, Tensor], where: PathLike, dtyp
     """The network with tensors from `where` and no second copy of them; BadInput if they are not its own."""
     with torch.device("meta"):
         network = OpenVLA(config)
-    kept = {name: tensor for name, tensor in state.items() if not name.endswith("rotary_emb.inv_freq")}
+    kept = hugging_face.without_rotation(state, network.language_model.config, where)
     check_tensors(kept, network.state_dict(), where, FIX)
     network.load_state_dict({name: tensor.to(dtype) for name, tensor in kept.items()}, assign=True)
     return network.requires_grad_(False).eval()
@@ -77,6 +80,9 @@ def assembled(config: Config, state: Mapping[str, Tensor], where: PathLike, dtyp
 
 def policy_of(network: OpenVLA, words: tokenizer.Tokenizer, norm_stats: Mapping[str, Any], name: str) -> Policy:
     """The policy of a network in PyTorch."""
+    if (tokens := max(words.vocab.values()) + 1) != network.config.action_vocab:
+        expected = f"{network.config.action_vocab}, the last of which are those of actions"
+        raise BadInput(name, f"a tokenizer of {tokens} tokens", expected, FIX)
     (output,) = network.config.output_shapes()
     run = vision_of(network)
     language = TorchModel(network.language_model)

@@ -131,12 +131,29 @@ def test_a_damaged_table_is_named(made, tmp_path):
         tabletop.open_tabletop(tmp_path)
     episodes = json.loads((made / "episodes.json").read_text())
     (tmp_path / "dataset_statistics.json").write_text("{}")
-    for change, said in (({"action": [1, 2]}, "ValueError"), ({"picture": "../x.jpg"}, "a picture '../x.jpg'")):
+    for change, said in (
+        ({"action": [1, 2]}, r"action int64 \[2\]"),
+        ({"action": [float("nan")] * 7}, "7 of 7 values that are NaN"),
+        ({"action": [None] * 7}, "action object"),
+        ({"action": [True] * 7}, "action bool"),
+        ({"action": ["1"] * 7}, "action <U1"),
+        ({"action": [10**400] * 7}, "action object"),
+        ({"reasoning": None}, "reasoning None"),
+        ({"picture": "../x.jpg"}, "a picture '../x.jpg'"),
+    ):
         broken = json.loads(json.dumps(episodes))
         broken[0]["steps"][0] |= change
         (tmp_path / "episodes.json").write_text(json.dumps(broken))
         with pytest.raises(BadInput, match=said):
             tabletop.open_tabletop(tmp_path)
+    for content in ([], [episodes[0] | {"steps": []}]):
+        (tmp_path / "episodes.json").write_text(json.dumps(content))
+        with pytest.raises(BadInput, match="no step of any episode"):
+            tabletop.open_tabletop(tmp_path)
+    (tmp_path / "episodes.json").write_text(json.dumps(episodes))
+    (tmp_path / "dataset_statistics.json").write_text('{"tabletop": [1]}')
+    with pytest.raises(BadInput, match="no statistics of actions"):
+        tabletop.open_tabletop(tmp_path)
 
 
 @pytest.mark.parametrize("fault", ["absent", "episodes", "statistics"])

@@ -10,6 +10,7 @@ from helpers.errors import BadInput
 from helpers.systems.openvla.config import Config
 
 DIMENSIONS = ("dx", "dy", "dz", "droll", "dpitch", "dyaw", "gripper")
+LARGEST = 1e9  # of a movement, in any unit
 Statistics = Mapping[str, Sequence[Any]]  # of one data set: q01, q99 and, if not all are normalized, mask
 
 
@@ -79,12 +80,16 @@ def limits(statistics: Statistics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     try:
         low, high = (np.array(statistics[name], np.float64) for name in ("q01", "q99"))
-        mask = np.array(statistics.get("mask", np.ones(low.shape)), bool)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        mask = np.asarray(statistics.get("mask", np.ones(low.shape, bool)))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadInput("statistics of actions", error, "q01 and q99 as lists of numbers", "mend norm_stats") from error
-    if low.ndim != 1 or not low.shape == high.shape == mask.shape or not np.isfinite([low, high]).all():
-        found = f"q01 {low.shape}, q99 {high.shape}, mask {mask.shape}, or values that are not finite"
-        raise BadInput("statistics of actions", found, "finite lists of one length", "mend norm_stats")
+    fits = low.ndim == 1 and low.size and low.shape == high.shape == mask.shape
+    if not fits or not (np.abs([low, high]) <= LARGEST).all():
+        found = f"q01 {low.shape}, q99 {high.shape}, mask {mask.shape}, or values beyond {LARGEST:g}"
+        raise BadInput("statistics of actions", found, "lists of one length, of finite numbers", "mend norm_stats")
+    if mask.dtype != bool and not (mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all()):
+        raise BadInput("statistics of actions", f"mask {mask.tolist()!r:.80}", "true and false", "mend norm_stats")
+    mask = mask.astype(bool)
     if (turned := mask & (low > high)).any():
         number = int(turned.argmax())
         found = f"q01 {low[number]:g} above q99 {high[number]:g} in dimension {number}"

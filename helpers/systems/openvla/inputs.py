@@ -9,13 +9,22 @@ from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.systems.base import VICUNA
 
+QUESTION = "What action should the robot take to"
+
 
 @typed
 def prompt(instruction: str, config: Any) -> str:
-    """The text around an instruction. OpenVLA's is in lower case and nothing is stripped."""
+    """The text around an instruction. OpenVLA's is in lower case and nothing is stripped.
+
+    Raises:
+        BadInput: an instruction that is such a text already.
+    """
+    if QUESTION.lower() in instruction.lower():
+        raise BadInput("instruction", repr(instruction)[:80], "what is to be done, in plain words",
+                       "leave the text of the prompt out")  # fmt: skip
     if config.prompt == "vicuna":
-        return f"{VICUNA} USER: What action should the robot take to {instruction.lower()}? ASSISTANT:"
-    return f"In: What action should the robot take to {instruction.lower()}?\nOut:"
+        return f"{VICUNA} USER: {QUESTION} {instruction.lower()}? ASSISTANT:"
+    return f"In: {QUESTION} {instruction.lower()}?\nOut:"
 
 
 @typed

@@ -10,6 +10,9 @@ from helpers.systems.openvla.config import DINO, LLAMA, SIGLIP, STRATEGIES, Conf
 
 TOWERS = {"vit_large_patch14_reg4_dinov2.lvd142m": DINO, "vit_so400m_patch14_siglip_224": SIGLIP}
 FIX = "take the config.json of openvla/openvla-7b, of one trained from it, or of this project's mini"
+SIZES = {"width": (1, 1 << 16), "depth": (1, 1 << 10), "heads": (1, 1 << 10), "hidden": (1, 1 << 18),
+         "registers": (0, 1 << 10)}  # fmt: skip
+MOST_PIXELS = 1 << 13  # of a side
 KINDS = {"architectures": ["OpenVLAForActionPrediction"], "model_type": "openvla"}
 
 
@@ -31,12 +34,15 @@ def config_of(table: Mapping[str, Any], where: str | Path) -> Config:
     if fused is not (len(towers) == 2) or not isinstance(sizes, list) or len({*map(str, sizes)}) != 1:
         found = f"use_fused_vision_backbone {fused}, {len(towers)} towers, image_sizes {sizes}"
         raise BadInput(where, found, "two towers if fused, else one, for one size of pictures", FIX)
+    if any(table.get("timm_override_act_layers") or ()):
+        found = f"timm_override_act_layers {table['timm_override_act_layers']!r:.80}"
+        raise BadInput(where, found, "towers with their own activation, null", FIX)
     size, language = sizes[0], entry(table, "text_config", {}, where, FIX)
     numbers = {"pad_to_multiple_of": table.get("pad_to_multiple_of", 64), "image_sizes": size,
                "n_action_bins": table.get("n_action_bins", 256)}  # fmt: skip
     for name, value in numbers.items():
-        if type(value) is not int or value < 2:
-            raise BadInput(where, f"{name} {value!r}", "a whole number above one", FIX)
+        if type(value) is not int or not 2 <= value <= MOST_PIXELS:
+            raise BadInput(where, f"{name} {value!r}", f"a whole number from 2 to {MOST_PIXELS}", FIX)
     if language.get("model_type", "llama") != "llama":
         raise BadInput(where, "another text_config", "a Llama's", FIX)
     return Config(
@@ -84,8 +90,16 @@ def _towers(table, where):
     if isinstance(names, list) and names and all(isinstance(name, str) and name in TOWERS for name in names):
         return tuple(TOWERS[name] for name in names)
     try:
-        return tuple(
+        found = tuple(
             Tower(**tower | {name: tuple(tower[name]) for name in ("mean", "std")}) for tower in table["towers"]
         )
     except (KeyError, TypeError) as error:
         raise BadInput(where, f"timm_model_ids {names!r}", "some of " + ", ".join(TOWERS), FIX) from error
+    for tower in found:
+        for name, (least, most) in SIZES.items():
+            value = getattr(tower, name)
+            if not (value is None and name == "registers") and (type(value) is not int or not least <= value <= most):
+                raise BadInput(where, f"{name} {value!r} of a tower", f"a whole number from {least} to {most}", FIX)
+        if tower.width % tower.heads:
+            raise BadInput(where, f"a tower of {tower.width} channels, {tower.heads} heads", "heads of one width", FIX)
+    return found

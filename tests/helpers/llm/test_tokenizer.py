@@ -45,7 +45,9 @@ def test_what_has_no_token_becomes_its_bytes_and_comes_back(tokenizer):
 
 def test_without_bytes_it_is_unknown():
     few = Tokenizer({token: number for number, token in enumerate(["<unk>", "<s>", "</s>", SPACE, "a"])}, [])
-    assert few.encode("az") == [1, 3, 4, 0]
+    assert few.encode("az") == [1, 3, 4, 0] and few.encode("aéz日a") == [1, 3, 4, 0, 4]
+    each = Tokenizer(few.vocab, [], fused=False)
+    assert each.encode("aéz日a") == [1, 3, 4, 0, 0, 0, 4]  # tokenizers 0.22.2 gives the same
     assert few.decode([1, 3, 4, 77, 2]) == "a"
 
 
@@ -80,6 +82,16 @@ def test_the_tokenizer_of_another_model_is_refused(tmp_path, rows, good):
         (lambda table: table["model"].pop("merges"), "merges"),
         (lambda table: table["model"]["vocab"].pop("</s>"), "no token '</s>'"),
         (lambda table: table["model"].update(merges=["a b c"]), "ValueError"),
+        (lambda table: table["model"].update(dropout=0.5), "dropout"),
+        (lambda table: table["model"].update(unk_token="a"), "unk_token"),
+        (lambda table: table["model"].update(continuing_subword_prefix="##"), "##"),
+        (lambda table: table["model"].update(ignore_merges=True), "ignore_merges"),
+        (lambda table: table["normalizer"]["normalizers"][0].update(prepend="x"), "normalizer"),
+        (lambda table: table["normalizer"]["normalizers"][1].update(pattern={"Regex": " +"}), "normalizer"),
+        (lambda table: table["post_processor"]["single"].reverse() or table["post_processor"]["single"].pop(), "post_"),
+        (lambda table: table["model"]["vocab"].update(a=5), "each once"),
+        (lambda table: table["model"]["vocab"].update(zz=-3), "each once"),
+        (lambda table: table["model"]["vocab"].update(zz=len(VOCAB) + 0.5), "each once"),
     ],
 )
 def test_another_tokenizer_is_refused_by_name(tmp_path, change, said):

@@ -24,7 +24,8 @@ def test_who_refuses_what_it_gets_wrong_has_the_lower_error_but_refuses_more_and
     assert not silent.success.any() and len(silent.success) == len(SCENES)
 
 
-@pytest.mark.parametrize("found", [[None, None], [np.zeros(2)], [np.zeros(3), np.zeros(3)]])
+@pytest.mark.parametrize("found", [[None, None], [np.zeros(2)], [np.zeros(3), np.zeros(3)],
+                                   [np.zeros(2), np.zeros(3)], [np.full(2, np.nan), np.zeros(2)]])  # fmt: skip
 def test_actions_that_cannot_be_compared_are_refused(found):
     with pytest.raises(BadInput, match="actions"):
         errors(found, np.zeros((2, 2)))

@@ -1,6 +1,7 @@
 """A policy from a folder in the public form: pictures enter, actions leave, and what is no action is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -137,10 +138,45 @@ def test_the_published_config_leaves_out_what_is_usual(tmp_path):
         ({"timm_model_ids": ["resnet50"]}, "resnet50"), ({"image_sizes": [224, 384]}, "384"),
         ({"norm_stats": None}, "norm_stats"), ({"image_resize_strategy": "resize-crop"}, "resize-crop"),
         ({"text_config": {"hidden_act": "gelu"}}, "hidden_act"), ({"n_action_bins": 0}, "n_action_bins"),
+        ({"timm_override_act_layers": ["quick_gelu", None]}, "quick_gelu"), ({"image_sizes": [14 * 10**6] * 2}, "8192"),
     ):  # fmt: skip
         path.write_text(json.dumps(table | change))
         with pytest.raises(BadInput, match=said):
             policy.read_config(tmp_path)
+
+
+def test_what_the_text_config_says_goes_into_the_network(tmp_path, folders):
+    table = json.loads((folders / "tiny" / "config.json").read_text())
+    del table["text_config"]["rope_theta"]
+    table["text_config"] |= {
+        "num_key_value_heads": None,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 7.0},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(table))
+    language = policy.read_config(tmp_path)[0].language
+    assert language["rope_theta"] == 7 and language["num_key_value_heads"] == language["num_attention_heads"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"heads": 5}, "5 heads"), ({"width": "96"}, "width '96'"), ({"depth": 10**9}, "depth 1000000000"),
+     ({"registers": -1}, "registers -1")],
+)  # fmt: skip
+def test_sizes_of_a_tower_are_looked_at_before_one_is_made(tmp_path, folders, change, said):
+    table = json.loads((folders / "tiny" / "config.json").read_text())
+    table["towers"][0] |= change
+    (tmp_path / "config.json").write_text(json.dumps(table))
+    with pytest.raises(BadInput, match=said):
+        policy.read_config(tmp_path)
+
+
+def test_a_tokenizer_of_fewer_tokens_than_the_actions_are_counted_from_is_refused(tmp_path, folders):
+    """It fits the model but for the rows that fill up, of which nothing is told elsewhere."""
+    shutil.copytree(folders / "tiny", tmp_path / "copy")
+    fewer = {token: number for token, number in VOCAB.items() if number < len(VOCAB) - 1}
+    (tmp_path / "copy" / "tokenizer.json").write_text(json.dumps(table_of(fewer, [])))
+    with pytest.raises(BadInput, match=f"tokenizer of {len(fewer)} tokens"):
+        policy.load(tmp_path / "copy")
 
 
 def test_a_folder_that_lacks_a_tensor_is_refused(folders, tmp_path):
@@ -178,7 +214,12 @@ def test_parts_of_two_policies_are_refused(folders, tmp_path):
         policy.load_backbone(folders / "tiny")
     with pytest.raises(BadInput, match="tiny"):
         policy.save_backbone(folders / "tiny", folders / "tiny")
-    assert policy.load(folders / "tiny")
+    with pytest.raises(BadInput, match=r"holds .*tiny, an input"):
+        policy.save_backbone(folders / "tiny", folders)
+    (out / "thesis.tex").write_text("years")
+    with pytest.raises(BadInput, match="thesis"):
+        policy.save_backbone(folders / "tiny", out)
+    assert policy.load(folders / "tiny") and (out / "thesis.tex").read_text() == "years"
 
 
 def test_of_several_each_is_an_action_or_none(folders):

@@ -60,6 +60,12 @@ def test_a_data_set_without_a_key_must_be_the_only_one():
         {"q01": ["x"], "q99": [1]},
         {"q01": [1], "q99": [np.nan]},
         {"q01": [2, 3], "q99": [2, 1]},
+        {"q01": [], "q99": []},
+        {"q01": [-1e308], "q99": [1e308]},
+        {"q01": [-(10**400)], "q99": [1]},
+        {"q01": [0, 0], "q99": [1, 1], "mask": ["true", "false"]},
+        {"q01": [0], "q99": [1], "mask": [0.5]},
+        {"q01": [0], "q99": [1], "mask": [None]},
     ],
 )
 def test_statistics_that_cannot_be_used_are_named(broken):

@@ -69,6 +69,8 @@ def test_prompts_are_those_of_training():
         "A chat between a curious user and an artificial intelligence assistant. The assistant gives"
     )
     assert vicuna.endswith("questions. USER: What action should the robot take to pick up? ASSISTANT:")
+    with pytest.raises(BadInput, match="plain words"):
+        prompt(vicuna, SINGLE)
 
 
 def test_only_what_is_known_makes_a_configuration():

@@ -5,11 +5,13 @@ from dataclasses import dataclass, fields
 from helpers.arguments import typed
 from helpers.errors import BadInput
 
+MOST = 1 << 40  # bytes, seconds, requests
+
 
 @typed
 @dataclass(frozen=True)
 class Limits:
-    """Sizes and times of the server; BadInput unless all are above zero (`queue` may be zero).
+    """Sizes and times of the server; BadInput unless all are above zero (`queue` may be zero) and finite.
 
     Attributes:
         body: bytes of a request.
@@ -36,5 +38,6 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (value > 0 or (field.name == "queue" and value == 0)):
-                raise BadInput(f"limit {field.name}", value, "a number above zero", "give another limit")
+            if not (0 < value <= MOST or (field.name == "queue" and value == 0)):
+                expected = f"a number above zero, at most {MOST:,}"
+                raise BadInput(f"limit {field.name}", value, expected, "give another limit")

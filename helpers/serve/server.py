@@ -35,7 +35,12 @@ class _Uvicorn(uvicorn.Server):
         self.line, self.ready = line, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # another one bound the port, too, and was the first to listen
+            raise BadInput(
+                "the server's port", error.strerror, "a free one", "give another, or stop its server"
+            ) from error
         self.ready(self)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

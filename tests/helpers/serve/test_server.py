@@ -278,10 +278,24 @@ def test_nothing_is_left_of_a_server():
     assert not os.path.exists(f"/proc/{worker}")
 
 
+def test_a_port_that_another_one_bound_and_listens_on_meanwhile_is_told(monkeypatch):
+    """Both may bind it before one of them listens, which a policy that takes minutes to load leaves time for."""
+    first = server.bind("127.0.0.1", 0)
+    second = server.bind(*first.getsockname())
+    first.listen()
+    with first, monkeypatch.context() as patch:
+        patch.setattr(server, "bind", lambda host, port: second)
+        with pytest.raises(BadInput, match=r"(?s)port.*in use"):
+            server.Running("helpers.serve.reach:Reach")
+
+
 def test_limits_are_above_zero():
     assert Limits(queue=0).queue == 0
     with pytest.raises(BadInput, match="limit deadline"):
         Limits(deadline=0)
+    for value in (float("inf"), float("nan")):
+        with pytest.raises(BadInput, match="limit upload"):
+            Limits(upload=value)
 
 
 class Endless:

@@ -183,6 +183,9 @@ def save_language_model(base: PathLike, out: PathLike, checkpoint: PathLike | No
             raise BadInput(checkpoint, f"LoRA of the ranks {sorted(ranks)}", "one rank", "merge it with PEFT")
         scale = adapter_scale(checkpoint, min(ranks), alpha, tuned, state) if ranks else None
         state = merge(state, tuned, checkpoint, scale)
+        if not ranks and (lacking := sorted(state.keys() - tuned.keys())):
+            found = f"{len(lacking)} tensors fewer than the base has, such as {lacking[0]}"
+            raise BadInput(checkpoint, found, "a whole language model, or LoRA", "save all of its tensors")
     if alpha is not None and not ranks:
         raise BadInput("alpha", alpha, "a LoRA adapter that it scales", "name the adapter, or leave alpha out")
     config = folder.llama_config(table, base)

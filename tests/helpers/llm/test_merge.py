@@ -176,6 +176,10 @@ def test_an_index_that_leads_out_of_the_folder_is_refused(base, file):
             tiny().state_dict() | {"model.layers.2.mlp.up_proj.weight": torch.zeros(1)},
             "1 tensors that the base has not",
         ),
+        (
+            {name: t for name, t in tiny().state_dict().items() if "layers.1.mlp" not in name},
+            "3 tensors fewer than the base has, such as model.layers.1.mlp.down_proj",
+        ),
         (tiny().state_dict() | {"lm_head.weight": torch.zeros(97, 256)}, r"lm_head.weight \[97,256\] instead of"),
         (tiny().state_dict() | {"lm_head.weight": torch.full((96, 256), torch.nan)}, "lm_head.weight: not finite"),
         (tiny().state_dict() | {"lm_head.weight": torch.zeros(96, 256).long()}, "lm_head.weight: int64"),

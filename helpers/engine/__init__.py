@@ -147,7 +147,7 @@ def load(path: PathLike, runtime: str | None = None, **options: Any) -> Engine:
     loader, version = usable(runtime)
     settings = make_options(loader.load_options, runtime, options)
     if not path.is_file():
-        raise BadInput(path, found_at(path), "an engine or an ONNX file", cache.REBUILD.format(runtime=runtime))
+        raise BadInput(path, found_at(path), "an engine or an ONNX file", "check the path")
     meta = {} if _is_bare(path, runtime) else cache.verify(path, runtime, version, loader.compatible)
     return loader.load(path, meta, settings)
 

@@ -43,6 +43,9 @@ def test_bad_onnx_files(tmp_path, conv):
             engine.build(path, out_dir=tmp_path / "cache")
     with pytest.raises(BadInput, match="no such file"):
         engine.build(tmp_path / "absent.onnx", out_dir=tmp_path / "cache")
+    with pytest.raises(BadInput, match="no such file") as caught:
+        engine.load(tmp_path / "absent.onnx")
+    assert caught.value.fix == "check the path"  # which is all that is wrong with it
     assert left_over(tmp_path / "cache") == []
 
 

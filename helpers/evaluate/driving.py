@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from helpers.arguments import array, between
 from helpers.dataset import Dataset, Frame, ground
-from helpers.evaluate.tasks import Detection, Results, Task, defined, read
+from helpers.evaluate.tasks import Detection, Results, Task, defined, of_sample, read
 from helpers.evaluate.tasks import boxes as of_kept
 from helpers.metrics import detection, future_occupancy, lanes, motion, tracking
 from helpers.metrics.planning import coarse, summary
@@ -70,15 +71,16 @@ class Driving(Task):
         kept = dict(results)
         rows = {token: {name: read(arrays, name, token) for name in self.names} for token, arrays in kept.items()}
         boxes = {token: of_kept(arrays, token) for token, arrays in kept.items()}
+        tracks, forecasts = {}, {}
+        for token, row in rows.items():
+            with of_sample(token):
+                tracks[token] = tracking.Tracks(boxes[token], row["ids"])
+                forecasts[token] = motion.Forecast(boxes[token], row["paths"])
+        told = {name: [_told(arrays, name, token) for token, arrays in kept.items()] for name in TOLD}
         found = detection.score(boxes, dataset)
-        found |= tracking.score(
-            {token: tracking.Tracks(boxes[token], row["ids"]) for token, row in rows.items()}, dataset
-        )
-        found |= motion.score({t: motion.Forecast(boxes[t], row["paths"]) for t, row in rows.items()}, dataset)
-        found |= lanes.rates(np.sum([read(arrays, "map", token) for token, arrays in kept.items()], 0))
-        future, plans = (
-            np.concatenate([read(arrays, name, token) for token, arrays in kept.items()]) for name in ("future", "plan")
-        )
+        found |= tracking.score(tracks, dataset) | motion.score(forecasts, dataset)
+        found |= lanes.rates(np.sum(told["map"], 0))
+        future, plans = (np.concatenate(told[name]) for name in ("future", "plan"))
         if len(future):
             found |= future_occupancy.rates(future.sum(0))
         if len(plans):
@@ -86,6 +88,19 @@ class Driving(Task):
         return defined(found) | {"frames": len(kept)}
 
 
+def _told(arrays, name, token):
+    """Counts or measures of a sample; BadInput for another shape, for NaN, and for one below 0."""
+    with of_sample(token):
+        found = array(name, read(arrays, name, token), TOLD[name])
+        between(f"the least of {name}", float(found.min(initial=0)), 0, np.inf)
+    return found
+
+
 MEASURES = tuple(
     f"{name}/{way}@{second}s" for name in ("L2", "collision") for second in coarse.SECONDS for way in ("at", "mean")
 )
+TOLD = {
+    "map": (len(lanes.ROWS), 2),
+    "future": (None, len(future_occupancy.RANGES), len(future_occupancy.COLUMNS)),
+    "plan": (None, len(MEASURES)),
+}

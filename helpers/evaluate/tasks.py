@@ -3,8 +3,9 @@
 The table of them is that of `helpers.evaluate`.
 """
 
+import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -102,8 +103,15 @@ def defined(metrics: dict[str, float]) -> dict[str, float]:
 def boxes(arrays: Arrays, token: str) -> Boxes:
     """The boxes of what was kept of a sample, in the global frame; BadInput that names the sample."""
     fields = {name: read(arrays, name, token) for name in Detection.names}
-    try:
+    with of_sample(token):
         return Boxes(**fields, frame="global", classes=Detection.classes)
+
+
+@contextlib.contextmanager
+def of_sample(token: str) -> Iterator[None]:
+    """A BadInput of the block names the sample whose result is read, and says to make it again."""
+    try:
+        yield
     except BadInput as error:
         raise BadInput(f"result of {token}: {error.where}", error.found, error.expected, AGAIN) from error
 

@@ -13,6 +13,7 @@ from helpers import evaluate, records, shared
 from helpers.cli import summarize
 from helpers.dataset import ground, open_dataset, traffic
 from helpers.errors import BadInput
+from helpers.evaluate.driving import Driving
 from helpers.evaluate.timed import Stopwatch, Timed, latencies
 from helpers.metrics import tracking
 from helpers.systems.uniad.config import CONFIGS
@@ -98,6 +99,21 @@ def test_every_measure_sees_its_own_fault(dataset, frames, known):
         assert measure in changed, measure
         others = {name for name in faults if name != measure} & changed
         assert others <= ({"IoU-f"} if measure == "VPQ-f" else set()), (measure, others)
+
+
+def test_what_no_frame_can_say_is_refused_by_its_sample(dataset, frames, known):
+    """A plan that is no number took all plans with it: the metric was left out as undefined."""
+    token, kept = frames[0].token, Driving().keep(frames[0], known[0], dataset) | {"plan": np.zeros((1, 12))}
+    for name, damage in (
+        ("plan", lambda array: array * np.nan),
+        ("plan", lambda array: array[:, :11]),
+        ("map", lambda array: -1 - array),
+        ("future", lambda array: array[..., :5]),
+        ("ids", lambda array: array * 0),
+        ("paths", lambda array: array[:, :, :11]),
+    ):
+        with pytest.raises(BadInput, match=rf"result of {token}[\s\S]*{name}[\s\S]*remove the file"):
+            Driving().total([(token, kept | {name: damage(kept[name])})], dataset)
 
 
 def test_a_plan_is_measured_along_the_axes_of_the_vehicle(dataset, frames):

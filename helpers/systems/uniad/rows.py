@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.errors import BadInput
 from helpers.systems.base import Run
 
 IDS, OWNERS, PATHS = "prev_track_intances3", "ins_seg_out", ("traj_preds", "traj_log_scores")
@@ -56,14 +57,18 @@ class Bounded:
     def _filled(self, outputs):
         shapes, empty = self.config.output_shapes(), self.config.empty
         values = {f"{name}_out": empty[name].value for name in empty} | dict.fromkeys(OBJECTS, 0) | NONE
-        found = {name: _with_rows(array, shapes[name][0], values[name]) if name in values else array
-                 for name, array in outputs.items()}  # fmt: skip
+        fresh = {f"{name}_out": self.config.num_query + 1 for name in empty}  # rows that are always there
+        found = {name: _with_rows(name, array, shapes[name][0], values[name], fresh.get(name, 0))
+                 if name in values else array for name, array in outputs.items()}  # fmt: skip
         for name in PATHS:
-            objects = _with_rows(outputs[name][:-1], self.config.carried, 0)
+            objects = _with_rows(name, outputs[name][:-1], self.config.carried, 0)
             found[name] = np.concatenate([objects, outputs[name][-1:]])
         return found
 
 
-def _with_rows(array, count, value):
+def _with_rows(name, array, count, value, least=0):
+    if not least <= len(array) <= count:
+        fix = "pass a graph of this configuration"
+        raise BadInput(f"output {name}", f"{len(array)} rows", f"from {least} to {count}", fix)
     rest = np.full((count - len(array), *array.shape[1:]), value, array.dtype)
     return np.concatenate([array, rest])

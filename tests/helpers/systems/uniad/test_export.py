@@ -18,7 +18,7 @@ from helpers.graph import ends
 from helpers.sequence import rollout
 from helpers.systems.bevformer.config import CONFIGS as OTHERS
 from helpers.systems.uniad.config import CONFIGS
-from helpers.systems.uniad.rows import OBJECTS, OWNERS, PATHS
+from helpers.systems.uniad.rows import OBJECTS, OWNERS, PATHS, Bounded
 from tests.helpers.systems.driven import driven
 from tests.helpers.systems.uniad.test_network import observed
 from tests.helpers.systems.uniad.tiny import SHORT, drive
@@ -147,6 +147,15 @@ def test_as_many_rows_as_there_are_say_the_same(free, steps, whole):
     assert counts[0][0] == rows and all(before[1] == now[0] for before, now in itertools.pairwise(counts))
     assert all(seen + 1 == agents for *_, seen, agents in counts)
     assert len({n for n, *_ in counts}) > 2 and len({seen for *_, seen, _ in counts}) > 1
+
+
+def test_a_graph_that_gives_more_objects_or_fewer_tracks_than_there_can_be_is_refused():
+    feeds = SHORT.initial_states() | {"use_prev_bev": np.zeros(1, np.int32)}
+    for name, rows in (("obj_idxes", SHORT.carried + 1), ("prev_track_intances3_out", SHORT.num_query)):
+        outputs = {key: np.zeros(shape, np.int32) for key, shape in SHORT.output_shapes().items()}
+        outputs[name] = np.zeros(rows, np.int32)
+        with pytest.raises(BadInput, match=rf"{name}[\s\S]*{rows} rows"):
+            Bounded(lambda given, made=outputs: made, SHORT)(feeds)
 
 
 def test_owners_of_cells_follow_the_objects_where_rows_between_them_are_empty(tmp_path):

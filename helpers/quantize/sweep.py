@@ -28,7 +28,7 @@ def sweep(
     """A row for each alpha, None being plain INT8: `alpha`, `error`, and `error/OUTPUT` of each output.
 
     An error is the distance from the floating-point outputs relative to their size, both in the L2 norm over all
-    samples; `error` is the largest.
+    samples, infinite where an output is not finite; `error` is the largest.
 
     Args:
         calibration: the set that ranges are measured on. judged: the set that is scored, of the same form, better
@@ -72,6 +72,9 @@ def _outputs(path, reader, names):
 
 
 def _distance(found, reference):
+    """Relative to the reference; infinite where one of the two is not a number."""
     square = sum(float(np.sum((a - b) ** 2)) for a, b in zip(found, reference, strict=True))
     size = sum(float(np.sum(b**2)) for b in reference)
+    if not np.isfinite(square + size):
+        return float("inf")
     return float(np.sqrt(square / size)) if size else float(square > 0)

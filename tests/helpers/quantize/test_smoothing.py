@@ -267,6 +267,18 @@ def test_a_product_that_adds_what_it_reads_keeps_its_norm_from_folding(tmp_path)
     np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-4, atol=1e-5)
 
 
+def test_an_output_that_is_no_number_is_no_small_error(tmp_path):
+    """What is just above zero becomes zero in INT8, or less, and has no logarithm."""
+    x = np.linspace(1e-4, 1, 64, dtype=np.float32).reshape(4, 16)
+    nodes = [helper.make_node("MatMul", ["x", "one"], ["y"]), helper.make_node("Log", ["y"], ["z"]),
+             helper.make_node("Mul", ["z", "zero"], ["w"])]  # fmt: skip
+    constants = {"one": np.eye(16, dtype=np.float32), "zero": np.float32(0)}
+    path = save(tmp_path / "log.onnx", nodes, {"x": (2, 16)}, {"y": (2, 16), "w": (2, 16)}, constants)
+    np.savez(tmp_path / "set.npz", x=x)
+    (row,) = sweep(path, tmp_path / "set.npz", alphas=[None])
+    assert row["error/y"] < 1e-2 and row["error/w"] == row["error"] == np.inf
+
+
 def test_an_older_opset_is_measured_too(block, tmp_path):
     old = write_block(tmp_path / "old.onnx", opset=17, **{
         "g = Gelu(h)": "g = Relu(h)",

@@ -20,11 +20,11 @@ MINI = {
     "tensorrt-definition-fp16": "TensorRT FP16, layer by layer without ONNX",
     "tensorrt-fp16-all": "TensorRT FP16 everywhere: the control",
 }  # fmt: skip
-TIMES = {
+TORCH = {
     "pytorch-fp32": "PyTorch eager FP32", "pytorch-tf32": "PyTorch eager, TF32 allowed",
     "pytorch-fp16": "PyTorch eager, backbone and pyramid FP16",
     "pytorch-compile-tf32": "torch.compile, TF32 allowed",
-    "pytorch-compile-fp16": "torch.compile, backbone and pyramid FP16", **ENGINES,
+    "pytorch-compile-fp16": "torch.compile, backbone and pyramid FP16",
 }  # fmt: skip
 ORIN = {"tensorrt-fp32-plugin": 13.2, "tensorrt-fp16-plugin": 17.0, "tensorrt-qdq-plugin": 21.5}  # of PyTorch FP32
 NONE = "Nothing of it is recorded yet."
@@ -33,7 +33,7 @@ NONE = "Nothing of it is recorded yet."
 def driving(results):
     """What the mini's engines find in the 40 frames of mini_val, and their time for one of them."""
     rows = []
-    for name, record in found(results, "mini", MINI).items():
+    for name, record in found(results, "uniad-mini-", MINI).items():
         broken = record.metrics.get("finite") == "False"
         rows.append({
             "": MINI[name],
@@ -47,29 +47,34 @@ def driving(results):
 
 
 def driving_times(results):
-    """Latency of UniAD-tiny with random weights, and its ratio to eager PyTorch in FP32 of the same card and code."""
-    records = found(results, "published", TIMES)
+    """Latency of UniAD-tiny with random weights."""
+    return times(results, "uniad-published-", TORCH | ENGINES, ORIN)
+
+
+def times(results, prefix, labels, published):
+    """Latency of a network; its ratio to eager PyTorch in FP32 of the same card and code, and the published one."""
+    records = found(results, prefix, labels)
     base, rows = records.get("pytorch-fp32"), []
     for name, record in records.items():
         ms = record.metrics.get("gpu_ms_p50")
         alike = ms and base and (base.device, base.commit) == (record.device, record.commit)
         rows.append({
-            "": TIMES[name],
+            "": labels[name],
             **on_gpu(record),
             "with copies, ms": figure(record, "host_ms_p50", 1),
             "eager FP32 / this": ratio(base.metrics["gpu_ms_p50"] / ms) if alike else "",
-            "the same, published": str(ORIN.get(name, "")),
+            "the same, published": str(published.get(name, "")),
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows) if rows else NONE
 
 
-def found(results, shape, labels):
+def found(results, prefix, labels):
     """{name: record} of those of `labels` that are recorded."""
     there = {}
     for name in labels:
         try:
-            there[name] = results.latest(f"uniad-{shape}-{name}")
+            there[name] = results.latest(prefix + name)
         except BadInput:
             continue
     return there

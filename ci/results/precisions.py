@@ -1,5 +1,6 @@
 """The tables of precisions of a network with a language model behind it: boxes and planned paths."""
 
+from ci.results import driving
 from ci.results.recorded import CPU, figure, markdown
 
 CELLS = "omnidrive-mini-cpu-"
@@ -34,10 +35,12 @@ ON_GPU = {  # the end of a record's name: what its row is called
     "fp16-norms": "backbone FP16, the rest TF32; norms in simple operators",
     "pair": "backbone FP16, the rest TF32; two engines",
     "smallest": SMALLEST,
+    "fp16-full": "FP16 wherever the builder takes it",
     "fp16-all": "everything FP16: the control that must fail",
     "pair-qdq": "backbone INT8 and FP16, the rest TF32; two engines",
     "qdq-tf32": "backbone INT8 by Q/DQ, the rest TF32",
 }
+OF_PYTORCH = {"tensorrt-fp32": 3.7, "tensorrt-fp16": 10.8}  # the published ratios of PyTorch's time to theirs
 SHAPES = {"published": "published size, random weights", "mini": "the mini"}
 FORMS = {"fp16": "TensorRT, standard operators", "fp16-plugins": "our kernels", "w4a16-plugins": "our kernels, INT4"}
 
@@ -61,6 +64,13 @@ def planned_on_gpu(results):
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows)
+
+
+def planned_times(results):
+    """Latency of the vision part at its published size, with random weights."""
+    labels = {name: label.replace(" and pyramid", "") for name, label in driving.TORCH.items()}
+    labels |= {f"tensorrt-{name}": label for name, label in ON_GPU.items()}
+    return driving.times(results, "omnidrive-published-", labels, OF_PYTORCH)
 
 
 def schedules(results):

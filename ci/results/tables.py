@@ -13,7 +13,7 @@ from ci.results.occupancy import (
     occupancy_profiles,
     occupancy_times,
 )
-from ci.results.precisions import minding, planned, planned_on_gpu, schedules
+from ci.results.precisions import minding, planned, planned_on_gpu, planned_times, schedules
 from ci.results.recorded import CPU, farthest_rows, figure, markdown, on_gpu, ratio, rounded
 from ci.results.steps import step_operators, steps
 from helpers.errors import BadInput
@@ -217,6 +217,7 @@ TABLES = (
     driving_times,
     planned,
     planned_on_gpu,
+    planned_times,
     schedules,
     minding,
     scaling,

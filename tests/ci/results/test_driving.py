@@ -7,7 +7,7 @@ from benchmarks.measured import PLUGIN
 from benchmarks.rows import CONTROL
 from benchmarks.rows import ENGINES as BUILT
 from benchmarks.systems import SYSTEMS
-from ci.results import driving
+from ci.results import driving, precisions
 from tests.ci.results.test_results import record, recorded_as, rows  # noqa: F401
 
 H100 = "NVIDIA H100, driver 1"
@@ -40,6 +40,24 @@ def test_a_ratio_is_of_one_card_and_code_and_stands_beside_the_published_one(rec
     )
     _, *body = rows(driving.driving_times(found))
     assert [row[4:6] for row in body] == [["1", ""], ["20.00", "17.0"], ["", "21.5"], ["", ""]]
+
+
+def test_vision_of_omnidrive_has_the_same_table_beside_its_own_published_ratios(recorded_as):  # noqa: F811
+    found = recorded_as(
+        record("omnidrive-published-pytorch-fp32", {"gpu_ms_p50": 100.0}),
+        record("omnidrive-published-pytorch-compile-fp16", {"gpu_ms_p50": 20.0}),
+        record("omnidrive-published-tensorrt-fp16", {"gpu_ms_p50": 10.0}),
+        record("uniad-published-tensorrt-pair-plugin", {"gpu_ms_p50": 4.0}),
+    )
+    _, *body = rows(precisions.planned_times(found))
+    assert [row[0] for row in body] == [
+        "PyTorch eager FP32", "torch.compile, backbone FP16", precisions.ON_GPU["fp16"]]  # fmt: skip
+    assert [row[4:6] for row in body] == [["1", ""], ["5.00", ""], ["10.00", "10.8"]]
+    ms = {name: row["ms"] for name, row in SYSTEMS["omnidrive"].published.items()}
+    ratios = {f"tensorrt-{name}": round(ms["eager"] / ms[name], 1) for name in ("fp32", "fp16")}
+    assert ratios == precisions.OF_PYTORCH
+    made = {name.replace("_", "-") for name in (*BUILT, *SYSTEMS["omnidrive"].further) if name not in ("best", "qdq")}
+    assert made <= precisions.ON_GPU.keys()
 
 
 def test_every_engine_that_is_measured_has_a_row():

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 
 from helpers import engine
-from helpers.arguments import typed
+from helpers.arguments import array, typed
 from helpers.engine.onnxruntime import OnnxRuntimeEngine
 from helpers.errors import BadInput, foreign
 from helpers.files import PathLike, as_path
@@ -54,13 +54,16 @@ class OnnxModel(LanguageModel):
         self._held = np.zeros((0, 0), bool)
 
     def _checked(self, embeddings):
+        if self._inputs != "embeds":
+            if embeddings is not None:
+                raise BadInput("embeddings", f"for {self.path}, which takes {self._inputs}", "none", "leave them out")
+            return None
         shape = (self.vocab_size, self.hidden_size)
-        if self._inputs == "embeds" and (embeddings is None or embeddings.shape != shape):
-            found = "none" if embeddings is None else f"of shape {list(embeddings.shape)}"
-            raise BadInput("embeddings", found, f"{list(shape)}, of the tokens", "pass helpers.llm.pytorch.embeddings")
-        if self._inputs != "embeds" and embeddings is not None:
-            raise BadInput("embeddings", f"for {self.path}, which takes {self._inputs}", "none", "leave them out")
-        return embeddings
+        found = None if embeddings is None else array("embeddings", embeddings, shape)
+        if found is None or found.dtype.kind != "f":
+            said = "none" if found is None else str(found.dtype)
+            raise BadInput("embeddings", said, f"{list(shape)}, of the tokens", "pass helpers.llm.pytorch.embeddings")
+        return found
 
     def _clear(self, batch):
         for name in self._present:
@@ -98,7 +101,11 @@ class OnnxModel(LanguageModel):
             self._held = np.concatenate([self._held, steps < counts[:, None]], 1)
             feeds["attention_mask"] = self._held
         if self._inputs == "embeds":
-            return feeds | {"inputs_embeds": np.concatenate([self._embeddings, table])[ids].astype(self._dtype)}
+            entered = self._embeddings[np.minimum(ids, self.vocab_size - 1)]  # what no step copies is the whole table
+            if len(table):
+                rows = table[np.maximum(ids - self.vocab_size, 0)]
+                entered = np.where((ids >= self.vocab_size)[..., None], rows, entered)
+            return feeds | {"inputs_embeds": entered.astype(self._dtype)}
         if self._inputs == "table":
             unused = np.zeros((1, self.hidden_size))  # where there is no table: a row that no id means
             feeds["prompt_table"] = (table if len(table) else unused).astype(self._dtype)
@@ -108,8 +115,8 @@ class OnnxModel(LanguageModel):
         """Inputs by value, the cache by its buffers, into which a static one is written as well."""
         self._binding.clear_binding_inputs()
         self._binding.clear_binding_outputs()
-        for name, array in feeds.items():
-            self._binding.bind_cpu_input(name, array)
+        for name, value in feeds.items():
+            self._binding.bind_cpu_input(name, value)
         self._binding.bind_output("logits")
         for name, buffer in self.cache.items():
             self._binding.bind_ortvalue_input(name, buffer)

@@ -267,6 +267,8 @@ def test_what_cannot_be_exported_or_run_is_refused(opened, tmp_path):
         (lambda: OnnxModel(changed), "metadata {'flavor': 'static'"),
         (lambda: profile(other, 1, 1), "the model\n"),
         (lambda: OnnxModel(opened("scatter", inputs="embeds").path), "embeddings\n  found:    none"),
+        (lambda: OnnxModel(opened("scatter", inputs="embeds").path, WORDS.astype(int)), "int64"),
+        (lambda: OnnxModel(opened("scatter", inputs="embeds").path, WORDS * np.nan), "NaN"),
         (lambda: OnnxModel(opened("scatter").path, WORDS), "which takes ids"),
         (lambda: opened("scatter").prefill([[96]], np.zeros((1, 256), np.float32)), "at most 0"),
     ):

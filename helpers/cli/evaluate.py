@@ -40,11 +40,12 @@ def main(argv: list[str]) -> int:
     if options.workers > 1 and worker.count > 1:
         raise BadInput("--workers", options.workers, "1 where torchrun starts the processes", "leave it out")
     dataset = open_dataset(options.dataroot, options.version, options.split)
-    about = networks.about(options, config, path)
+    files, half = networks.parts(path)
+    about = networks.about(options, config, files)
     store = evaluate.Store(options.out, dataset, about | {"task": config.task} | spoken)
     if worker.rank == 0 and not options.no_metrics:
         networks.tell_mixture(store)
-        networks.tell_rounding(path)
+        networks.tell_rounding(path, half)
     if options.workers > 1:
         from helpers.evaluate.local import run_workers
 
@@ -78,7 +79,7 @@ def _planning(options):
     if absent := [each for each in files if not each.is_file()]:
         fix = "give the folder of a language model, as its training wrote it"
         raise BadInput(absent[0], found_at(absent[0]), "a file of the language model", fix)
-    files += networks.whole(as_path(graph))[1:] if graph else []
+    files += networks.parts(as_path(graph))[0][1:] if graph else []
     about = {"language": options.language.name, "language_sha256": sha256(*files)}
     return Planning(lambda: planner.load(options.language, graph), options.out), about
 

@@ -51,19 +51,19 @@ def file_of(options: Namespace) -> Path:
     return path
 
 
-def about(options: Namespace, config: Config, path: Path) -> dict[str, str]:
-    """What tells an evaluation of this network from others: the system, its configuration, the file and its digest."""
-    digest = sha256(*whole(path))
-    return {"system": options.system, "config": config.name, "file": path.name, "sha256": digest}
+def about(options: Namespace, config: Config, files: list[Path]) -> dict[str, str]:
+    """What tells an evaluation of a network in these files from others: system, configuration, file and digest."""
+    return {"system": options.system, "config": config.name, "file": files[0].name, "sha256": sha256(*files)}
 
 
-def whole(path: Path) -> list[Path]:
-    """The file of a network, and behind it those of the external weights of an ONNX file."""
+def parts(path: Path) -> tuple[list[Path], bool]:
+    """The files of a network, its own and behind it an ONNX file's external weights; whether it computes in 16 bits."""
     if path.suffix != ".onnx":
-        return [path]
-    from helpers.graph import file  # onnx, which an engine does without
+        return [path], False
+    from helpers.graph import file, walk  # onnx, which an engine does without
 
-    return [path, *(path.parent / name for name in file.external_files(path, file.parse(path, weights=False)))]
+    model = file.parse(path, weights=False)
+    return [path, *(path.parent / name for name in file.external_files(path, model))], walk.has_half(model)
 
 
 def tell_mixture(store: Any) -> None:
@@ -72,14 +72,11 @@ def tell_mixture(store: Any) -> None:
         print(f"note: {told}", file=sys.stderr)
 
 
-def tell_rounding(path: Path) -> None:
-    """Say of an ONNX file that computes in 16 bits that ONNX Runtime on a CPU rounds less."""
-    if path.suffix == ".onnx":
-        from helpers.graph import file, walk
-
-        if walk.has_half(file.parse(path, weights=False)):
-            told = "ONNX Runtime computes what has no kernel for them in FP32, and rounds less than a GPU"
-            print(f"note: {path} has 16-bit numbers: {told}; helpers.precision.mixed rounds all", file=sys.stderr)
+def tell_rounding(path: Path, half: bool) -> None:
+    """Say of an ONNX file, if it computes in 16 bits (`half`), that ONNX Runtime on a CPU rounds less."""
+    if half:
+        told = "ONNX Runtime computes what has no kernel for them in FP32, and rounds less than a GPU"
+        print(f"note: {path} has 16-bit numbers: {told}; helpers.precision.mixed rounds all", file=sys.stderr)
 
 
 def opened(options: Namespace, config: Config, path: Path) -> tuple[Callable[[], Run], Config, str]:

@@ -30,11 +30,12 @@ def main(argv: list[str]) -> int:
     task = evaluate.task_of(config)
     dataset = open_dataset(options.dataroot, options.version, options.split)
     run, config, runner = networks.opened(options, config, path)
-    about = networks.about(options, config, path)
+    files, half = networks.parts(path)
+    about = networks.about(options, config, files)
     about |= {"task": config.task, "version": options.version, "runner": runner, "device": _device(options)}
     store = evaluate.Store(options.out, dataset, about)
     networks.tell_mixture(store)
-    networks.tell_rounding(path)
+    networks.tell_rounding(path, half)
     watches: list[Stopwatch] = []
 
     def timed():

@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
     networks.tell_mixture(store)
     task = Timed(evaluate.task_of(models.config(known["system"], known["config"])), _unused)
     metrics: dict[str, Any] = dict(task.total(store.results(), dataset))
-    frames = {SAMPLES: known["tokens"]} | {name: known[name] for name in (DATA,) if name in known}
+    frames = {SAMPLES: known["tokens"]} | ({DATA: known[DATA]} if DATA in known else {})
     found = dataclasses.replace(made, metrics=metrics, artifacts=made.artifacts | frames)
     _check_base(options.base, base, found)
     if base and base.name != found.name:

@@ -118,7 +118,7 @@ def read(folder: PathLike) -> Tokenizer:
     other = {key: model.get(key) for key, usual in MODEL.items() if model.get(key, usual[0]) not in usual}
     other |= {"normalizer": steps} if steps != STEPS else {}
     other |= {"post_processor": begun} if begun != ["<s>"] else {}
-    other |= {key: table[key] for key in ("pre_tokenizer",) if table.get(key)}
+    other |= {"pre_tokenizer": table["pre_tokenizer"]} if table.get("pre_tokenizer") else {}
     if other:
         raise BadInput(path, f"{json.dumps(other):.200}", "BPE of a text whose spaces are replaced, behind <s>", FIX)
     words = Tokenizer(vocab, merges, path, model.get("fuse_unk", False))

@@ -21,11 +21,11 @@ from helpers.files import read_file
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MOST_PIXELS = 1 << 27  # of a picture: 16 times as many as a camera of 8 megapixels has
-READ_FLAGS = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
+READ_FLAGS = {  # the order of colors by a flag of its own: OpenCV 5 takes no two orders at once
+    1: cv2.IMREAD_COLOR_RGB,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB,
 }
 
 
@@ -63,7 +63,7 @@ def decode_image(data: np.ndarray, where: object, reduce: int = 1) -> np.ndarray
     if height * width > MOST_PIXELS:
         expected = f"a picture of at most {MOST_PIXELS:,} pixels"
         raise BadInput(where, f"{height} x {width} pixels, by its header", expected, AGAIN)
-    picture = cv2.imdecode(data, READ_FLAGS[reduce] | cv2.IMREAD_COLOR_RGB) if height * width else None
+    picture = cv2.imdecode(data, READ_FLAGS[reduce]) if height * width else None
     if picture is None:
         raise BadInput(where, f"{data.size} bytes that are no whole picture", "a JPEG or PNG image", AGAIN)
     return picture

@@ -22,16 +22,19 @@ from helpers.files import read_file
 PNG = b"\x89PNG\r\n\x1a\n"
 MOST_PIXELS = 1 << 27  # of a picture: 16 times as many as a camera of 8 megapixels has
 READ_FLAGS = {  # the order of colors by a flag of its own: OpenCV 5 takes no two orders at once
-    1: cv2.IMREAD_COLOR_RGB,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB,
+    1: jpeg.RGB,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | jpeg.RGB,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | jpeg.RGB,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | jpeg.RGB,
 }
 
 
 @typed
 def read_image(path: str | os.PathLike, reduce: int = 1) -> np.ndarray:
-    """Decode one picture to uint8 [H,W,3] RGB, at 1/`reduce` of its size (1, 2, 4 or 8)."""
+    """Decode one picture to uint8 [H,W,3] RGB, at 1/`reduce` of its size (1, 2, 4 or 8).
+
+    Pixels lie as they are stored, whatever the file says of how it was held: a camera's matrices are of those.
+    """
     return decode_image(np.frombuffer(_bytes_of(path), np.uint8), path, reduce)
 
 
@@ -59,13 +62,16 @@ def decode_image(data: np.ndarray, where: object, reduce: int = 1) -> np.ndarray
     """
     if reduce not in READ_FLAGS:
         raise BadInput("reduce", reduce, f"one of {', '.join(map(str, READ_FLAGS))}", "choose one of them")
-    height, width = _size(data.tobytes(), where) if data.size else (0, 0)
+    content = data.tobytes()
+    height, width = _size(content, where)
     if height * width > MOST_PIXELS:
         expected = f"a picture of at most {MOST_PIXELS:,} pixels"
         raise BadInput(where, f"{height} x {width} pixels, by its header", expected, AGAIN)
     picture = cv2.imdecode(data, READ_FLAGS[reduce]) if height * width else None
     if picture is None:
         raise BadInput(where, f"{data.size} bytes that are no whole picture", "a JPEG or PNG image", AGAIN)
+    if content.startswith(jpeg.START):
+        jpeg.check_complete(content, picture, where, READ_FLAGS[reduce])
     return picture
 
 

@@ -12,17 +12,20 @@ from helpers.errors import BadInput
 
 START, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame header, of all kinds of coding
+PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 AGAIN = "copy the original file again"
 RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+GRAY, MORE = 128, bytes(range(1, 100)) * 9  # a pixel that no data were left for; data that would change it
 COLORS = {1: "a gray picture", 4: "a picture of four colors (CMYK)"}
 
 
 class Header(NamedTuple):
-    """Size and number of colors of a JPEG file."""
+    """Size and number of colors of a JPEG file; `progressive`: all of it lies there several times, ever finer."""
 
     height: int
     width: int
     colors: int
+    progressive: bool
 
 
 @typed
@@ -47,7 +50,7 @@ def header(data: bytes, where: object) -> Header:
     end = data.rfind(END)
     if end < 0 or data.find(SCAN, end) >= 0:
         raise BadInput(where, f"{len(data)} bytes that end within the picture", "a whole JPEG file", AGAIN)
-    return Header(height, width, colors)
+    return Header(height, width, colors, marker in PROGRESSIVE)
 
 
 def check(data: bytes, size: tuple[int, int], where: object) -> None:
@@ -65,12 +68,26 @@ def check(data: bytes, size: tuple[int, int], where: object) -> None:
 def decode(data: bytes, out: np.ndarray, where: object) -> None:
     """Write the pixels of a JPEG file to `out`, uint8 [h,w,3] RGB, by libjpeg-turbo; `check` says what is refused."""
     check(data, (out.shape[0], out.shape[1]), where)
-    if _decoded_in_place(data, out):
+    if not _decoded_in_place(data, out):
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), RGB)
+        if picture is None:
+            raise BadInput(where, f"{len(data)} bytes that libjpeg-turbo refuses", "a whole JPEG file", AGAIN)
+        out[...] = picture
+    check_complete(data, out, where)
+
+
+def check_complete(data: bytes, picture: np.ndarray, where: object, flags: int = RGB) -> None:
+    """BadInput for a JPEG file whose data ended before its `picture`, as where a part of them was lost on the way.
+
+    libjpeg-turbo fills the rest with gray. So where the last pixel is gray, or the file progressive, it is decoded once
+    more, with more data before its end: only what is complete stays as it is.
+    """
+    if (picture[-1, -1] != GRAY).any() and not header(data, where).progressive:
         return
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), RGB)
-    if picture is None:
-        raise BadInput(where, f"{len(data)} bytes that libjpeg-turbo refuses", "a whole JPEG file", AGAIN)
-    out[...] = picture
+    end = data.rfind(END)
+    longer = cv2.imdecode(np.frombuffer(data[:end] + MORE + data[end:], np.uint8), flags)
+    if not np.array_equal(longer, picture):
+        raise BadInput(where, f"{len(data)} bytes, with some lost within the picture", "a whole JPEG file", AGAIN)
 
 
 def _decoded_in_place(data, out):

@@ -1,6 +1,7 @@
 """What every runtime and every engine look like from outside: each runtime subclasses both and says what differs."""
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -34,6 +35,7 @@ class Engine:
         description: one line saying what runs and how.
         meta: the metadata file's content ({} for a file that did not come from the cache).
         states: dict of input name to output name, for inputs that the engine keeps itself; `feeds` may leave them out.
+        turn: held by a run whose frames go on from the states that the engine keeps.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Engine:
     ) -> None:
         self.path, self.inputs, self.outputs = path, dict(inputs), dict(outputs)
         self.description, self.meta, self.states = description, meta, dict(states or {})
+        self.turn = threading.Lock()
 
     def __enter__(self):
         return self

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from helpers.arguments import typed
+from helpers.dataset import jpeg
 from helpers.dataset.images import decode_image, in_threads, preprocess
 from helpers.engine import Engine
-from helpers.pipeline.shots import Done, Shot
+from helpers.pipeline.shots import Done, Shot, alone, check, turn_of
 from helpers.sequence import beginning
 
 
@@ -24,7 +25,8 @@ class Serial:
 
     @typed
     def __init__(self, engine: Engine, config: Any) -> None:
-        self.engine, self.config = engine, config
+        self.engine, self.config, self._turn = engine, config, turn_of(engine)
+        self._states = self._begun()
 
     def feeds(self, shot: Shot) -> dict[str, np.ndarray]:
         """Complete inputs of a frame without history."""
@@ -33,26 +35,33 @@ class Serial:
     def run(self, shots: Iterable[Shot]) -> Iterator[Done]:
         """Run the frames in order, and yield each when it is through; its stages: decode, prepare, run, boxes.
 
+        A run goes on where the last one ended, unless its first frame begins a sequence.
+
         Raises:
-            BadInput: a picture that is none; naming the camera.
+            BadInput: a picture that is none, is not of color, or of another size than the first; naming the camera. A
+                second run beside one that has not ended.
         """
-        states = self._begun()
-        for shot in shots:
-            marks = [time.perf_counter()]
-            if shot.first:
-                self.engine.reset()
-                states = self._begun()
-            pictures = _decoded(shot)
-            marks.append(time.perf_counter())
-            image = self._prepared(pictures)
-            marks.append(time.perf_counter())
-            outputs = self.engine.run({**shot.feeds, **states, self.config.pictures: image})
-            states = {name: outputs[self.config.states[name]] for name in states}
-            marks.append(time.perf_counter())
-            found = self.config.decode(outputs)
-            marks.append(time.perf_counter())
-            spans = dict(zip(("decode", "prepare", "run", "boxes"), itertools.pairwise(marks), strict=True))
-            yield Done(shot, found, spans)
+        with alone(self._turn):
+            for shot in shots:
+                yield self._through(shot)
+
+    def _through(self, shot):
+        check(shot)
+        marks = [time.perf_counter()]
+        if shot.first:
+            self.engine.reset()
+            self._states = self._begun()
+        pictures = _decoded(shot)
+        marks.append(time.perf_counter())
+        image = self._prepared(pictures)
+        marks.append(time.perf_counter())
+        outputs = self.engine.run({**shot.feeds, **self._states, self.config.pictures: image})
+        self._states = {name: outputs[self.config.states[name]] for name in self._states}
+        marks.append(time.perf_counter())
+        found = self.config.decode(outputs)
+        marks.append(time.perf_counter())
+        spans = dict(zip(("decode", "prepare", "run", "boxes"), itertools.pairwise(marks), strict=True))
+        return Done(shot, found, spans)
 
     def _begun(self):
         """The states that the engine does not keep itself, where a sequence begins."""
@@ -64,5 +73,7 @@ class Serial:
 
 
 def _decoded(shot):
+    for index, data in enumerate(shot.jpegs):
+        jpeg.check(data, jpeg.header(shot.jpegs[0], "picture 0")[:2], f"picture {index}")
     return in_threads(lambda one: decode_image(np.frombuffer(one[1], np.uint8), f"picture {one[0]}"),
                       enumerate(shot.jpegs))  # fmt: skip

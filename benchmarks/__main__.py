@@ -17,6 +17,7 @@ Stages talk through files in the work folder, so each may run in the Python that
     language    TTFT and TPOT of a Llama of a published size, in every form; not among all. In two Pythons: torch and
                 transformers (graphs, reference, PyTorch's rows), then TensorRT (engines)
     schedule    vision of the next frame beside the words of this one                the runtime, onnx; not among all
+    smoothing   the mini with its Linears in INT8, alpha of SmoothQuant swept, on a CPU; not among all
     records     results/*.json and the table                                         nothing
     all         each of them, in this order
 
@@ -50,6 +51,7 @@ STAGES = {  # stage: the modules that do it
     "accuracy": ("accuracy",),
     "language": ("language",),
     "schedule": ("schedule",),
+    "smoothing": ("smoothing",),
     "records": ("report",),
 }
 
@@ -68,7 +70,7 @@ def run(session, options):
     for stage in stages(options):
         try:
             if stage != "language":  # which is of no system
-                claim(options.work, options.system.recorded, stage in ("prepare", "accuracy"))
+                claim(options.work, options.system.recorded, stage in ("prepare", "accuracy", "smoothing"))
             for module in STAGES[stage]:
                 importlib.import_module(f"benchmarks.{module}").run(session, options)
         except ImportError as error:
@@ -90,7 +92,7 @@ def stages(options):
     """The stages to run; "all" leaves out what is of a CPU alone, and what the stand-in for TensorRT does not need."""
     if options.stage != "all":
         return [options.stage]
-    left_out = ("accuracy", "language", "schedule") + ("pytorch",) * (options.runtime != "tensorrt")
+    left_out = ("accuracy", "language", "schedule", "smoothing") + ("pytorch",) * (options.runtime != "tensorrt")
     return [stage for stage in STAGES if stage not in left_out]
 
 

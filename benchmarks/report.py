@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 
-from benchmarks import comparison, measured, planned, roofline, scheduled
+from benchmarks import comparison, measured, planned, roofline, scheduled, smoothed
 from benchmarks.language import table
 from helpers import records
 from helpers.errors import BadInput
@@ -27,7 +27,7 @@ def run(session, options):
     found = [*engines(pieces, name), *scaling(pieces, name), *gridsample(pieces), *divergence(pieces),
              *ceilings(pieces), *profiles(pieces, name, session.work), *end_to_end(pieces, name),
              *planned.records(pieces, name), *table.records(pieces), *steps(pieces),
-             *scheduled.records(pieces, name, artifacts)]  # fmt: skip
+             *scheduled.records(pieces, name, artifacts), *smoothed.records(pieces, name)]  # fmt: skip
     for name, metrics, entry in found:
         print(records.write(_record(name, metrics, entry, kind), options.out))
     for shape in measured.SHAPES:

@@ -30,6 +30,7 @@ class System:
         further: engines of `benchmarks.rows.FURTHER` that are built for this system besides the usual ones.
         before: patterns of node names that are computed first, in an engine of their own, in the row "pair".
         quantized: further `helpers.quantize.Options` of the graph with Q/DQ nodes.
+        smoothed: whether alpha of SmoothQuant is swept over its mini.
         on_the_map: the parts that compute with places on a map.
         projections: ways of the network's projection into the cameras; none if there is no choice.
         projection: the one that is measured.
@@ -53,6 +54,7 @@ class System:
     further: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     quantized: ClassVar[dict] = {}
+    smoothed = False
     on_the_map: tuple[str, ...] = ()
     projections: tuple[str, ...] = ()
     projection = ""

@@ -23,6 +23,7 @@ class UniAD(System):
         "qdq": {"ms": 39.31, "L2": 1.0029},
     }
     defined = True
+    smoothed = True
     before = HALF
     further = ("pair", "pair_qdq")  # forms that TensorRT 8.6.0 may take where it refuses a network of both precisions
     goals: ClassVar = {"fp16": 1.29, "qdq": 1.63}

@@ -11,6 +11,7 @@ from helpers.errors import BadInput
 
 MOST = 300  # boxes of a frame, before the range is looked at
 POST_CENTER_RANGE = (-61.2, -61.2, -10.0, 61.2, 61.2, 10.0)
+FIND = "find the first bad tensor: python -m helpers divergence RIGHT.onnx YOURS.onnx"
 CHOSEN = ("scores", "labels", "boxes", "inside")  # outputs of a graph that decodes its boxes itself
 
 
@@ -82,6 +83,8 @@ def decode_chosen(outputs: Mapping[str, np.ndarray]) -> Boxes:
     if lacking := sorted(set(CHOSEN) - outputs.keys()):
         raise BadInput("outputs", f"without {', '.join(lacking)}", f"{', '.join(CHOSEN)}", "pass the graph's outputs")
     scores, labels, boxes, inside = (outputs[name][0] for name in CHOSEN)
+    if (scores < 0).any():
+        raise BadInput("outputs_classes, outputs_coords", "values that are NaN or infinite", "finite values", FIND)
     for name, array in (("scores", scores), ("boxes", boxes)):
         _check_finite(name, array)
     found = Boxes(boxes[:, :3], boxes[:, 3:6], boxes[:, 6], boxes[:, 7:], labels, scores, "lidar", CLASSES)
@@ -91,5 +94,4 @@ def decode_chosen(outputs: Mapping[str, np.ndarray]) -> Boxes:
 def _check_finite(name, array):
     bad = np.count_nonzero(~np.isfinite(array))
     if bad:
-        fix = "find the first bad tensor: python -m helpers divergence RIGHT.onnx YOURS.onnx"
-        raise BadInput(name, f"{bad} values that are NaN or infinite", "finite values", fix)
+        raise BadInput(name, f"{bad} values that are NaN or infinite", "finite values", FIND)

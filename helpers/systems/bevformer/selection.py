@@ -20,13 +20,18 @@ def choose(body: Any, classes: str, coords: str, shape: list[int]) -> Given:
         shape: of `classes`.
 
     Returns:
-        name -> (element type, shape) of the outputs, best score first: scores [B,M] float32, labels [B,M] int32, boxes
-        [B,M,9] float32 (`COLUMNS`, lidar frame), inside [B,M] bool, whether a box is within `POST_CENTER_RANGE`.
+        name -> (element type, shape) of the outputs, best score first: scores [B,M] float32, all of them -1 where any
+        value that is read is NaN or infinite, labels [B,M] int32, boxes [B,M,9] float32 (`COLUMNS`, lidar frame),
+        inside [B,M] bool, whether a box is within `POST_CENTER_RANGE`.
     """
     _, batch, queries, kinds = shape
     most = min(MOST, queries * kinds)
-    logits, index = body.TopK(_last(body, classes, batch, queries * kinds), body.whole(most), axis=1, outputs=2)
-    body.Sigmoid(logits, output="scores")
+    given = _last(body, classes, batch, queries * kinds)
+    logits, index = body.TopK(given, body.whole(most), axis=1, outputs=2)
+    read = body.Concat(given, _last(body, coords, batch, queries * 10), axis=1)
+    total = body.ReduceSum(body.Abs(read), body.whole(1), keepdims=1)
+    finite = body.LessOrEqual(total, body.constant(np.finfo(np.float32).max))
+    body.Where(finite, body.Sigmoid(logits), body.constant(np.float32(-1)), output="scores")
     ten, first = body.constant(np.int64(kinds)), body.constant(np.arange(batch, dtype=np.int64)[:, None] * queries)
     query = body.Div(index, ten)
     body.Cast(body.Sub(index, body.Mul(query, ten)), to=TensorProto.INT32, output="labels")

@@ -115,11 +115,18 @@ def test_the_border_is_where_the_host_has_it(tmp_path, axis):
     assert 20 <= len(ours) <= 40
 
 
-def test_what_is_not_finite_is_refused(tmp_path):
-    classes, coords = outputs(queries=5)
-    coords[-1, 0, 3, 2] = np.nan
-    with pytest.raises(BadInput, match=r"boxes(.|\n)*NaN"):
-        MINI.decode(chosen(classes, coords, tmp_path / "boxes.onnx"))
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["classes", "coords"])
+@pytest.mark.parametrize("score", [-9, 9])
+def test_what_is_not_finite_is_refused_whether_it_is_chosen_or_not(tmp_path, value, where, score):
+    """As the host does: a network that overflowed somewhere is not to be believed elsewhere."""
+    classes, coords = outputs(queries=80)
+    classes[-1, 0, 3] = score
+    (classes if where == "classes" else coords)[-1, 0, 3, 2] = value
+    host = {"outputs_classes": classes, "outputs_coords": coords}
+    for found in (chosen(classes, coords, tmp_path / "boxes.onnx"), host):
+        with pytest.raises(BadInput, match="NaN or infinite"):
+            MINI.decode(found)
 
 
 def test_ends_go_onto_a_whole_graph_and_tensorrt_8_6_reads_a_cast_first(tmp_path):

@@ -32,7 +32,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from benchmarks.session import Session, claim
+from benchmarks.session import Session, check_whole, claim
 from benchmarks.systems import SYSTEMS
 from helpers import processes
 from helpers.cli.parser import positive
@@ -71,6 +71,8 @@ def run(session, options):
         try:
             if stage != "language":  # which is of no system
                 claim(options.work, options.system.recorded, stage in ("prepare", "accuracy", "smoothing"))
+            if stage in ("pytorch", "tensorrt", "endtoend", "evaluate") and not options.tiny:
+                check_whole(session, options.shapes)
             for module in STAGES[stage]:
                 importlib.import_module(f"benchmarks.{module}").run(session, options)
         except ImportError as error:

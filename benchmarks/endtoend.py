@@ -17,15 +17,14 @@ from typing import NamedTuple
 
 from benchmarks import agreement, engines, frames, rows, shots
 from benchmarks.built import both
-from benchmarks.session import of_file
 from benchmarks.spawned import Ended, run_spawned
 from helpers import cores, pipeline
 from helpers.benchmark import Timing, order
+from helpers.errors import BadInput
 from helpers.graph.ends import cut_ends
 
 ENGINES = {"tensorrt": ("fp16", "qdq"), "onnxruntime": ("fp32",)}  # what is measured
-TIMED, DEPTH, TURBO = 8, 3, "libjpeg-turbo"
-VEHICLES = (1, 2, 4)
+TIMED, DEPTH, TURBO, VEHICLES = 8, 3, "libjpeg-turbo", (1, 2, 4)
 LIMIT = 300  # seconds of a piece in a process of its own
 WARM = 2  # frames: the states have two places, and an engine has a CUDA graph for either
 
@@ -72,13 +71,13 @@ class EndToEnd(engines.Shape):
     def run(self, decoder):
         _ = self.given  # which have to be there before anything is built
         before = self.build_piece(self.name)
-        after = before and self.noted(
-            self.piece(f"build/{self.name}_ends", 60, before["engine"], self.build_ends, before)
-        )
+        after = before and self.build_ends_piece(before)
         if not after:
+            for kind in ("latency", "throughput", *["stream"] * (self.shape == "mini")):
+                self.tell_unbuilt(f"endtoend/{self.name}/{kind}/{named(decoder)}")
             return
         paths = before["engine"], after["engine"]
-        made_of = [*paths, of_file(self.work / "pictures" / self.shape / "pictures.bin")]
+        made_of = [*paths, self.made_of(self.work / "pictures" / self.shape / "pictures.bin")]
         alone = (self.alone,) if decoder != TURBO else ()
         piece = lambda kind, seconds, function: self.piece(  # noqa: E731
             f"endtoend/{self.name}/{kind}/{named(decoder)}", seconds, made_of, *alone, function, *paths, decoder
@@ -99,11 +98,17 @@ class EndToEnd(engines.Shape):
             print(f"{decoder}: {error}", end=" ")
             return {"decoder": decoder, "ended": str(error)}
 
-    def build_ends(self, plain):
+    def build_ends_piece(self, plain):
+        onnx = self.work / "models" / f"{self.shape}_ends.onnx"  # whose ends are those of every precision
+        if not onnx.is_file():
+            raise BadInput(onnx, "no such file", "what the stage prepare writes", self.options.preparing)
+        made_of = [plain["engine"], self.made_of(onnx)]
+        return self.noted(self.piece(f"build/{self.name}_ends", 60, made_of, self.build_ends, plain, onnx))
+
+    def build_ends(self, plain, onnx):
         """The engine of the graph with ends. With TensorRT the ends are engines of their own, in FP32, about the one
         that is built already: together they run as one, and none of them mixes pixels or meters with half precision.
         """
-        onnx = self.work / "models" / f"{self.shape}_ends.onnx"  # its ends are those of every precision
         if not self.on_gpu:
             return self.built(onnx, {})
         first, last = (onnx.with_stem(f"{onnx.stem}_{end}") for end in ("pictures", "boxes"))

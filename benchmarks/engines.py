@@ -65,9 +65,8 @@ class Shape:
             return  # what is timed in turns has to be complete
         if timed:
             self.piece("time", 20 if self.shape == "mini" else 60, timed, self.time, timed)
-        elif self.session.wants(f"{self.prefix}/time"):
-            print(f"{self.prefix}/time: no engine is built yet")
-            self.session.failed.append(f"{self.prefix}/time")
+        else:
+            self.tell_unbuilt("time")
         if self.options.runtime == "tensorrt":
             for name, path in timed.items():
                 if path not in self.before:  # each of them has layers of its own
@@ -75,6 +74,12 @@ class Shape:
 
     def piece(self, name, seconds, depends, function, *arguments):
         return self.session.piece(f"{self.prefix}/{name}", lambda: function(*arguments), seconds, depends)
+
+    def tell_unbuilt(self, name):
+        """Say of a piece, if it is asked for, that it lacks its engine."""
+        if self.session.wants(f"{self.prefix}/{name}"):
+            print(f"{self.prefix}/{name}: no engine is built yet")
+            self.session.failed.append(f"{self.prefix}/{name}")
 
     def build_piece(self, name):
         seconds = 20 if self.options.runtime != "tensorrt" else 90 if self.shape == "mini" else 170
@@ -86,7 +91,11 @@ class Shape:
             return None
         if defined:
             return self.piece(f"build/{name}", seconds, of_file(source), definitions.made, self, name)
-        return self.noted(self.piece(f"build/{name}", seconds, None, self.build, name, source))
+        return self.noted(self.piece(f"build/{name}", seconds, self.made_of(source), self.build, name, source))
+
+    def made_of(self, source):
+        """What an engine depends on that is built of this file; a trial's is another."""
+        return of_file(source) | ({"tiny": True} if self.options.tiny else {})
 
     def built_before(self, name):
         """What the piece of an engine says that was built in another call; None where there is none."""

@@ -40,6 +40,15 @@ def claim(work, name, prepares):
             part.write_text(json.dumps(name) + "\n")
 
 
+def check_whole(session, shapes):
+    """BadInput if the frames of these shapes were prepared for a trial, with --tiny."""
+    for shape in shapes:
+        told = _read(session.path(f"prepare/{shape}/frames"))
+        if told and (told["depends"] or {}).get("tiny"):
+            raise BadInput(session.work, "the few frames that prepare writes with --tiny", "those of a whole run",
+                           "prepare again without --tiny, or measure with it")  # fmt: skip
+
+
 class Session:
     """Runs pieces and keeps their results.
 

@@ -11,10 +11,11 @@ import pytest
 from onnx import helper
 
 from benchmarks import agreement, endtoend, frames, shots
+from benchmarks.__main__ import main
 from benchmarks.session import Session
 from benchmarks.spawned import run_spawned
 from benchmarks.systems import SYSTEMS
-from helpers import cores, engine, pipeline
+from helpers import cores, engine, graph, pipeline
 from helpers.boxes import Boxes
 from helpers.dataset import CLASSES
 from helpers.engine import cache
@@ -84,15 +85,15 @@ def test_on_the_host_with_one_core_and_with_all(small, minidrive):
 
 def test_with_tensorrt(trt, small, minidrive, monkeypatch):
     given, build = {}, engine.build
-    noted = lambda onnx, *rest, **options: given.setdefault(onnx.stem, options) and build(onnx, *rest, **options)  # noqa: E731
+    noted = lambda path, *rest, **options: given.setdefault(path.stem, options) and build(path, *rest, **options)  # noqa: E731
     monkeypatch.setattr(engine, "build", noted)
     assert call("endtoend", small, minidrive) == 0
-    for name, graph in (("fp16", "mini"), ("qdq", "mini_qdq")):
+    for name, plain_graph in (("fp16", "mini"), ("qdq", "mini_qdq")):
         found = check(small, f"tensorrt/mini/endtoend/{name}", ["before", "after"])
         assert list(found["stages"]["after"]) == ["decode", "copy", "compute", "copy back", "boxes"]
         plain, built = (result(small, f"tensorrt/mini/build/{kind}") for kind in (name, f"{name}_ends"))
         pictures, network = (one["engine"] for one in built["before"])
-        assert network == plain["engine"] and given[graph]["timing_cache"]
+        assert network == plain["engine"] and given[plain_graph]["timing_cache"]
         for path, end in ((pictures, "mini_ends_pictures"), (built["engine"], "mini_ends_boxes")):
             options = cache.read_meta(small / path)["options"]
             assert options["precision"] == "fp32" and not options["layer_precisions"]
@@ -217,3 +218,46 @@ def test_outputs_of_another_number_of_frames_are_not_scored(small, minidrive):
 def test_a_system_without_such_ends_says_so(tmp_path, minidrive, capsys):
     assert call("endtoend", tmp_path, minidrive, "--runtime=onnxruntime", "--system=uniad") == 0
     assert "uniad: no graph of it takes pictures" in capsys.readouterr().out
+
+
+def test_an_engine_is_built_anew_where_its_graph_is_another(small, minidrive):
+    """With the same name the old one would be measured, and scored with the new frames."""
+    name, only = "onnxruntime/mini", ("--only", "build", "/stream/")
+    digests = []
+    for times in (1, 2):
+        for path in ("mini.onnx", "mini_ends.onnx"):
+            made = graph.load(small / "models" / path)
+            made.doc_string = f"weights {times}"
+            graph.save(made, small / "models" / path)
+        for _ in range(2):
+            assert call("endtoend", small, minidrive, "--runtime=onnxruntime", *only) == 0
+            digests.append([result(small, f"{name}/build/{kind}")["engine"] for kind in ("fp32", "fp32_ends")])
+    assert digests[0] == digests[1] and digests[2] == digests[3]
+    assert not set(digests[0]) & set(digests[2])
+
+
+def test_a_trial_is_not_taken_for_a_whole_run(small, minidrive, capsys):
+    """`tests.builders.measured.call` is a trial."""
+    only = ("--only", "build", "latency")
+    assert call("endtoend", small, minidrive, "--runtime=onnxruntime", *only) == 0
+    whole = ["endtoend", f"--work={small}", f"--data={minidrive}", "--runtime=onnxruntime", "--shapes=mini"]
+    Session(small).piece("prepare/mini/frames", dict, depends={"tiny": True})
+    assert main(whole) == 2
+    assert "prepare again without --tiny" in capsys.readouterr().err
+    Session(small).path("prepare/mini/frames").unlink()
+    assert main([*whole, *only]) == 0
+    assert result(small, f"onnxruntime/mini/endtoend/fp32/latency/{TURBO}")["rounds"] == 3
+
+
+def test_a_graph_with_ends_that_is_not_there_is_named(small, minidrive, capsys):
+    (small / "models/mini_ends.onnx").unlink()
+    assert call("endtoend", small, minidrive, "--runtime=onnxruntime") == 2
+    assert "python -m benchmarks prepare" in capsys.readouterr().err
+
+
+def test_pieces_whose_engine_is_not_built_are_told_of(small, minidrive, capsys):
+    """They are pieces of this stage, which --only fits."""
+    assert call("endtoend", small, minidrive, "--runtime=onnxruntime", "--only", "latency") == 1
+    told = capsys.readouterr()
+    assert f"latency/{TURBO}: no engine is built yet" in told.out and "fits no piece" not in told.err
+    assert "throughput" not in told.out

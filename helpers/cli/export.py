@@ -18,7 +18,8 @@ Export a network to one ONNX file. --set chooses among what a configuration can 
 temporal attention, temporal_shift=both (the public PyTorch) or history (the public export). --rows lets the inputs and
 outputs that hold rows, such as tracks, have as many as there are; without it they have room for all, and numbers say
 which rows are full, which every runtime takes. --pictures lets the graph take the cameras' pictures as bytes and
-prepare them itself, --boxes lets it choose and decode its boxes: so little crosses to a GPU and back."""
+prepare them itself, --boxes lets it choose and decode its boxes: so little crosses to a GPU and back. helpers.pipeline
+runs a graph with --pictures from JPEG files, as lesson 07 does; run and evaluate take one with --boxes."""
 KINDS = {"true": True, "false": False}
 
 

@@ -85,6 +85,10 @@ def opened(options: Namespace, config: Config, path: Path) -> tuple[Callable[[],
         return lambda: _torch_run(options, config, path), config, "PyTorch"
     plugins: dict[str, Any] = {"plugins": options.plugins} if options.plugins else {}
     loaded = engine.load(path, **plugins)
+    if "pictures" in loaded.inputs and config.pictures not in loaded.inputs:
+        expected = f"the input {config.pictures!r}, which the host prepares"
+        raise BadInput(f"input 'pictures' of {path}", "the cameras' pictures as bytes", expected,
+                       "export it without --pictures; this one is for helpers.pipeline, as in lesson 07")  # fmt: skip
     sizes = {
         free.name: loaded.inputs[name].shape[axis]
         for name, axes in config.free_axes().items()

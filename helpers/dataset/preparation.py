@@ -38,7 +38,10 @@ class Preparation:
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) of a picture of this size after the resize; BadInput where that is nothing or exceeds `size`."""
         small = int(height * self.scale), int(width * self.scale)
-        if small[0] > self.size[0] or small[1] > self.size[1] or not all(small):
+        if not all(small):
+            found = f"{height}x{width}, of which scaling by {self.scale} leaves {small[0]}x{small[1]}"
+            raise BadInput("size of a picture", found, "at least one pixel", "take larger pictures")
+        if small[0] > self.size[0] or small[1] > self.size[1]:
             raise BadInput(
                 "config.image_size",
                 f"{self.size} for pictures of {small[0]}x{small[1]} after scaling by {self.scale}",

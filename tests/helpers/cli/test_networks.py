@@ -77,3 +77,15 @@ def test_of_a_graph_with_half_precision_it_is_said_that_a_cpu_rounds_less(tmp_pa
         assert said in found and bool(found) == bool(said)
     networks.tell_rounding(tmp_path / "net.engine", networks.parts(tmp_path / "net.engine")[1])
     assert not capsys.readouterr().err
+
+
+def test_a_graph_that_takes_pictures_as_bytes_is_told_from_another_network(tmp_path):
+    """It is of this system and configuration: what to change is not the one or the other."""
+    path = save(
+        tmp_path / "ends.onnx", [helper.make_node("Cast", ["pictures"], ["y"], to=1)], {"pictures": [1]}, {"y": [1]}
+    )
+    options = Namespace(weights=None, plugins=None, system="bevformer")
+    with pytest.raises(
+        BadInput, match=r"pictures as bytes(.|\n)*'image'(.|\n)*without --pictures(.|\n)*helpers\.pipeline"
+    ):
+        networks.opened(options, models.config("bevformer", "mini"), path)

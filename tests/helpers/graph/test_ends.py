@@ -180,6 +180,8 @@ def test_a_graph_or_a_system_that_does_not_fit_is_named():
     whole = model([helper.make_node("Identity", ["image"], ["y"])], {"image": shape}, {"y": shape})
     with pytest.raises(BadInput, match=r"at least \(225, 400\)"):
         ends.with_pictures(whole, scaled(0.25, (32, 48)))
+    with pytest.raises(BadInput, match=r"3x900, of which scaling by 0.25 leaves 0x225(.|\n)*larger pictures"):
+        ends.with_pictures(whole, scaled(0.25, (32, 48)), (3, 900))
     with pytest.raises(BadInput, match=r"input image(.|\n)*32, 48"):
         ends.with_pictures(whole, MINI)
     with pytest.raises(BadInput, match=r"input image of the graph(.|\n)*none of x"):

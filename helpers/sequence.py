@@ -25,7 +25,15 @@ class Step(NamedTuple):
 
 @typed
 def zeros(inputs: Mapping[str, tuple[Any, Any]], names: Iterable[str]) -> Arrays:
-    """Zeros for these of an engine's inputs, name -> (shape, dtype), such as its states where a sequence begins."""
+    """Zeros for these of an engine's inputs, name -> (shape, dtype), such as its states where a sequence begins.
+
+    Raises:
+        BadInput: a name that is none of them.
+    """
+    names = list(names)
+    if lacking := [name for name in names if name not in inputs]:
+        raise BadInput(f"state {lacking[0]!r}", "no such input", f"one of {list(inputs)}",
+                       "pass the configuration that the network was exported from")  # fmt: skip
     return {name: np.zeros(*inputs[name]) for name in names}
 
 

@@ -78,6 +78,10 @@ class Line:
 
     def __init__(self, engine: Any, states: Mapping[str, str], initial: Mapping[str, np.ndarray] | None = None) -> None:
         check_fixed(engine)
+        for name, source in states.items():
+            if source not in engine.outputs:
+                raise BadInput(f"state {name!r}", f"no output {source!r}", f"one of {list(engine.outputs)}",
+                               "pass the configuration that the network was exported from")  # fmt: skip
         self.initial = beginning(engine.inputs, states, initial)
         self.engine, self.states, self.pool = engine, dict(states), ThreadPoolExecutor(1)
         self.current = dict(self.initial)

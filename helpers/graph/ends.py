@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from helpers.arguments import typed
 from helpers.errors import BadInput, check_config
-from helpers.files import PathLike, check_distinct
+from helpers.files import PathLike, check_distinct, check_target
 from helpers.graph.edit import subgraph
 from helpers.graph.file import load, save
 from helpers.graph.functions.body import Body
@@ -64,8 +64,9 @@ def cut_ends(source: PathLike, pictures: PathLike, boxes: PathLike) -> None:
     Raises:
         BadInput: a graph without both ends; two files that are one.
     """
-    check_distinct(pictures, source, boxes)
-    check_distinct(boxes, source)
+    for out, others in ((pictures, (source, boxes)), (boxes, (source,))):
+        check_distinct(out, *others)
+        check_target(out)
     model = load(source)
     (made, _), (chosen, read) = (_passed(model, end) for end in (PICTURES, BOXES))
     if not made or not chosen:
@@ -169,9 +170,8 @@ def with_rows(model: onnx.ModelProto, config: Any) -> onnx.ModelProto:
         _fill(body, value, inside[name], config.empty[name].value, _fixed(type_of(value), name))
     first = len(body.nodes)
     told = config.full(body, inside)
-    _move(
-        made.graph, {name: inside[name] for name in (*inputs, *told)}, inputs | {name: outputs[name] for name in told}
-    )
+    names = {name: inside[name] for name in (*inputs, *told)}
+    _move(made.graph, names, inputs | {name: outputs[name] for name in told})
     for name, value in inputs.items():
         value.type.tensor_type.shape.dim[0].dim_param = config.empty[name].dimension
     for name, dimension in told.items():

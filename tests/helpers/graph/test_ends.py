@@ -172,7 +172,11 @@ def test_a_graph_without_both_ends_is_not_cut(tmp_path, pictures, boxes, said):
         ends.cut_ends(made, tmp_path / "first.onnx", tmp_path / "last.onnx")
     with pytest.raises(BadInput):
         ends.cut_ends(made, made, tmp_path / "last.onnx")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["made.onnx", "whole.onnx"]
+    whole = ends.add_ends(source, tmp_path / "ends.onnx", scaled(0.5, (32, 48)), (60, 90))
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(BadInput, match="a folder"):
+        ends.cut_ends(whole, tmp_path / "first.onnx", tmp_path / "folder.onnx")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ends.onnx", "folder.onnx", "made.onnx", "whole.onnx"]
 
 
 def test_a_graph_or_a_system_that_does_not_fit_is_named():

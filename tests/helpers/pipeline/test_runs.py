@@ -198,3 +198,19 @@ def test_no_frames_are_no_results(way, frames):
 def test_what_is_no_decoder_is_refused(toy_engine, decoder):
     with pytest.raises(BadInput, match=r"decoder(.|\n)*helpers\.pipeline\.available"):
         pipeline.Pipeline(toy_engine, Toy(), decoder)
+
+
+class Other(Toy):
+    """The toy with states of another network."""
+
+    def __init__(self, states):
+        self.states = states
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [({"elsewhere": "after"}, "'elsewhere'(.|\n)*no such input"), ({"before": "behind"}, "no output 'behind'")],
+)
+def test_the_configuration_of_another_network_is_refused_before_a_frame_runs(toy_engine, states, said):
+    with pytest.raises(BadInput, match=said):
+        pipeline.Pipeline(toy_engine, Other(states))

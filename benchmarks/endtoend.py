@@ -87,7 +87,7 @@ class EndToEnd(engines.Shape):
             return  # it does not work here
         piece("throughput", 60, self.throughput)
         if self.shape == "mini":
-            self.piece(f"stream/{self.name}", 20, paths[0], self.stream, self.name, paths[0])
+            self.stream_piece(self.name, paths[0])
             piece("stream", 20, self.accuracy)
 
     def alone(self, function, before, after, decoder):

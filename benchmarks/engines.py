@@ -55,11 +55,10 @@ class Shape:
     def run(self):
         built, _ = {}, self.frames  # which have to be there before anything is built
         for name in names(self.options, self.shape):
-            found = self.build_piece(name)
-            if found:
+            if found := self.build_piece(name):
                 built[name] = found["engine"]
         for name, path in built.items():
-            self.piece(f"stream/{name}", 20, path, self.stream, name, path)
+            self.stream_piece(name, path)
         timed = {name: path for name, path in built.items() if bare(name) != CONTROL}
         if any(name.startswith(f"{self.prefix}/build/") for name in self.session.left):
             return  # what is timed in turns has to be complete
@@ -75,8 +74,11 @@ class Shape:
     def piece(self, name, seconds, depends, function, *arguments):
         return self.session.piece(f"{self.prefix}/{name}", lambda: function(*arguments), seconds, depends)
 
+    def stream_piece(self, name, path):
+        made_of = [path, self.session.depends(f"prepare/{self.shape}/frames")]
+        self.piece(f"stream/{name}", 20, made_of, self.stream, name, path)
+
     def tell_unbuilt(self, name):
-        """Say of a piece, if it is asked for, that it lacks its engine."""
         if self.session.wants(f"{self.prefix}/{name}"):
             print(f"{self.prefix}/{name}: no engine is built yet")
             self.session.failed.append(f"{self.prefix}/{name}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import definitions, frames, gridsample, shots
 from helpers import benchmark, calibration, engine, graph, quantize
 from helpers.dataset import open_dataset, stream
+from helpers.dataset.layout import MARKER
 from helpers.errors import BadInput
 from helpers.export import export
 from helpers.files import ROOT, sha256
@@ -42,7 +43,7 @@ def network_and_frames(session, options, shape):
     if shape == "mini" and not Path(options.checkpoint).is_file():
         raise BadInput(options.checkpoint, "no such file", "the weights of the mini", "correct --checkpoint")
     projection = {"projection": way} if way else {}
-    settings = {"tiny": options.tiny} | projection
+    settings = {"tiny": options.tiny, "data": _of_data(options.data)} | projection
     onnx = work / "models" / f"{shape}.onnx"
     weights = {"weights": sha256(options.checkpoint) if shape == "mini" else "seed 0"} | projection
     session.piece(
@@ -50,6 +51,12 @@ def network_and_frames(session, options, shape):
     )
     session.piece(f"prepare/{shape}/frames", lambda: _frames(work, options, shape), 60, settings)
     return settings, weights
+
+
+def _of_data(root):
+    """What tells a data set from others: the digests of its table of pictures and of its generator's note."""
+    paths = [Path(root) / name for name in ("v1.0-mini/sample_data.json", MARKER)]
+    return {path.name: sha256(path) for path in paths if path.is_file()}
 
 
 def _prepare_shape(session, options, shape):

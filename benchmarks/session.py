@@ -43,8 +43,7 @@ def claim(work, name, prepares):
 def check_whole(session, shapes):
     """BadInput if the frames of these shapes were prepared for a trial, with --tiny."""
     for shape in shapes:
-        told = _read(session.path(f"prepare/{shape}/frames"))
-        if told and (told["depends"] or {}).get("tiny"):
+        if (session.depends(f"prepare/{shape}/frames") or {}).get("tiny"):
             raise BadInput(session.work, "the few frames that prepare writes with --tiny", "those of a whole run",
                            "prepare again without --tiny, or measure with it")  # fmt: skip
 
@@ -140,6 +139,10 @@ class Session:
     def result(self, name):
         """The result of a piece that was made before, else None."""
         return (_read(self.path(name)) or {}).get("result")
+
+    def depends(self, name):
+        """What a piece depended on that was made before, else None."""
+        return (_read(self.path(name)) or {}).get("depends")
 
     def pieces(self):
         """dict of name to entry (result or error, and provenance), all that the work folder holds."""

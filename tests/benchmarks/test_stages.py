@@ -20,6 +20,7 @@ from benchmarks.session import Session, gpu_state, provenance
 from benchmarks.systems import SYSTEMS
 from helpers import benchmark, records
 from helpers.dataset import open_dataset
+from helpers.dataset.layout import MARKER
 from helpers.errors import BadInput
 from helpers.systems.bevformer.config import CONFIGS
 from helpers.systems.bevformer.inputs import geometry
@@ -364,6 +365,34 @@ def test_other_weights_make_the_graphs_anew(tmp_path, monkeypatch):
     first, second = (dict(half) for half in (seen[: len(seen) // 2], seen[len(seen) // 2 :]))
     changed = {name for name in first if first[name] != second[name]}
     assert changed == {"export", "ends", "cost", "reference", "calibration", "qdq"}
+
+
+def test_frames_of_another_data_set_are_prepared_and_run_anew(work, tmp_path, minidrive):
+    """A MiniDrive of another generator has the same tokens."""
+    from benchmarks import prepare
+
+    data, seen = tmp_path / "data", []
+    (data / "v1.0-mini").mkdir(parents=True)
+
+    class Noted(Session):
+        def piece(self, name, make, seconds=5, depends=None):
+            seen.append((name.rpartition("/")[2], str(depends)))
+
+    for content in ("one", "another"):
+        (data / MARKER).write_text(content)
+        options = measure_gpu.parse(["prepare", "--tiny", "--data", str(data), f"--checkpoint={work}/models/mini.onnx"])
+        prepare.run(Noted(tmp_path), options)
+    first, second = (dict(half) for half in (seen[: len(seen) // 2], seen[len(seen) // 2 :]))
+    changed = {name for name in first if first[name] != second[name]}
+    assert changed == {"frames", "ends", "preprocess", "reference", "calibration", "qdq"}
+
+    only, path = ("--runtime=onnxruntime", "--only", "build/fp32$", "stream/fp32$"), "onnxruntime/mini/stream/fp32"
+    depends = []
+    for content in ("one", "another"):
+        Session(work).piece("prepare/mini/frames", dict, depends={"tiny": True, "data": content})
+        assert call("tensorrt", work, minidrive, *only) == 0
+        depends.append(Session(work).depends(path))
+    assert [one[1]["data"] for one in depends] == ["one", "another"] and depends[0][0] == depends[1][0]
 
 
 def test_stages_without_their_machine_are_refused(work, minidrive, monkeypatch, capsys):

@@ -3,7 +3,7 @@
 import json
 
 from ci.book.links import record_label
-from ci.results.pages import four
+from ci.results.pages import chosen
 from ci.results.recorded import Recorded
 from ci.results.tables import mini, on_cpu, published
 from helpers import records
@@ -18,7 +18,7 @@ has the rest, with the comparisons that flatter less.
 
 ## At a glance
 
-{four}
+{chosen}
 
 The times are of random weights at the published size; the accuracy is of the mini, trained on synthetic data.
 
@@ -43,7 +43,7 @@ COLUMNS = {"NDS": ("NDS",), "mAP": ("mAP",), "latency, ms": ("latency_ms_p50", "
 def page(measured, root=ROOT):
     """Markdown of the results; `measured` maps a file name to a Record that this run wrote."""
     recorded = Recorded(root / "results")
-    tables = {"four": four(recorded)} | {t.__name__: t(recorded) for t in (published, mini, on_cpu)}
+    tables = {"chosen": chosen(recorded)} | {t.__name__: t(recorded) for t in (published, mini, on_cpu)}
     text = INTRODUCTION.format(**tables).replace("](../results/", "](results/")
     return text + "\n" + here(measured)
 

@@ -41,6 +41,23 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "words_eager": "language-tinyllama-pytorch-eager",
     "words_compiled": "language-tinyllama-pytorch-compile",
     "words_7b": "language-llama2-pytorch-eager",
+    "words_7b_compiled": "language-llama2-pytorch-compile",
+    "words_7b_step": "language-llama2-tensorrt-fp16-plugins",
+    **{
+        f"vision_{name}": f"omnidrive-published-{end}"
+        for name, end in {"eager": "pytorch-fp32", "eager_tf32": "pytorch-tf32", "eager_fp16": "pytorch-fp16",
+                          "compiled_tf32": "pytorch-compile-tf32", "compiled": "pytorch-compile-fp16",
+                          "fp32": "tensorrt-fp32", "tf32": "tensorrt-tf32", "pair": "tensorrt-pair",
+                          "int8": "tensorrt-qdq-tf32"}.items()
+    },
+    **{f"frame_{name}": f"omnidrive-published-tensorrt-pair-{name}-plugins-schedule" for name in ("fp16", "w4a16")},
+    "driving_eager": "uniad-published-pytorch-fp32",
+    "driving_fp32": "uniad-published-tensorrt-fp32-plugin",
+    "driving_tf32": "uniad-published-tensorrt-tf32-plugin",
+    "driving_profile": "uniad-published-tensorrt-tf32-plugin-profile",
+    "vision_profile": "omnidrive-published-tensorrt-qdq-tf32-profile",
+    "driving_mini": "uniad-mini-tensorrt-fp32-plugin",
+    "driving_definition": "uniad-mini-tensorrt-definition",
     "gridsample": "gridsample-tensorrt",
     "operators": "operators-pytorch",
     "mix": "operators-mix-levels",
@@ -52,9 +69,12 @@ OF_ONE_RUN = (  # whose times the prose divides by one another
     ("fp32", "tf32", "fp16", "int8"),
     ("host_fp32", "host_tf32", "host_fp16", "host_qdq"),
     ("occupancy_fp32", "occupancy_tf32", "occupancy_fp16", "occupancy_qdq"),
+    ("vision_fp32", "vision_tf32", "vision_pair", "vision_int8"),
+    ("driving_fp32", "driving_tf32"),
 )
 DIVIDED = ("gpu_ms_p50", "graph_gpu_ms_p50")
 QUOTED_ON_CPU = {"occupancy_int8": "fbocc-mini-onnxruntime-qdq", "occupancy_onnx": "fbocc-mini-onnxruntime-fp32"}
+QUOTED_AT = {"words_alone": ("language-tinyllama-tensorrt-fp16-plugins", "2026-11-30T17:41")}  # built in less time
 QUOTED_BEFORE = {  # of the day BEFORE
     "occupancy": "fbocc-published-tensorrt-fp16-plugin",
     "occupancy_eager": "fbocc-published-pytorch-fp32",
@@ -69,6 +89,7 @@ def quoted(results):
         together = results.together([QUOTED[name] for name in group], DIVIDED)
         found |= {name: together[QUOTED[name]] for name in group}
     found |= {name: results.latest(record, at=BEFORE) for name, record in QUOTED_BEFORE.items()}
+    found |= {name: results.latest(record, at=at) for name, (record, at) in QUOTED_AT.items()}
     speeds = results.latest(SPEEDS, CPU)
     found |= {name: results.latest(record, CPU) for name, record in QUOTED_ON_CPU.items()}
     metrics = {name: record.metrics for name, record in found.items()}
@@ -77,6 +98,8 @@ def quoted(results):
         "projected_lacking": lacking(results),
         **_ends(results.latest(ON_HOST, CPU)),
         **_words(metrics),
+        **_frames(metrics),
+        "link_words_alone": results.link(found["words_alone"], "record"),
         **_quantized(results),
         "tensorrt": found["int8"].versions["tensorrt"],
         "torch": found["eager_fp32"].versions["torch"],
@@ -110,6 +133,19 @@ def _words(metrics):
         "words_compiled_over_words": metrics["words_compiled"]["tpot_ms_p50"] / step,
         "words_over_int4": step / metrics["words_int4"]["graph_tpot_ms_p50"],
         "words_eager_prompt_over_words": metrics["words_eager"]["ttft_ms_p50"] / first,
+    }
+
+
+def _frames(metrics):
+    """Eager PyTorch's frame, seen and said, and how many times TensorRT's it is; the same of UniAD and of a token of 7B."""
+    eager = metrics["vision_eager"]["host_ms_p50"] + metrics["words_eager"]["frame_ms_p50"]
+    graph = metrics["driving_tf32"]["graph_gpu_ms_p50"]
+    return {
+        "frame_eager_ms": eager,
+        "frame_eager_over_fp16": eager / metrics["frame_fp16"]["serial_latency_ms_p50"],
+        "driving_eager_over_graph": metrics["driving_eager"]["gpu_ms_p50"] / graph,
+        "words_7b_compiled_over_step": metrics["words_7b_compiled"]["tpot_ms_p50"]
+        / metrics["words_7b_step"]["graph_tpot_ms_p50"],
     }
 
 

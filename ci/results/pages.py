@@ -17,11 +17,11 @@ BEGIN, END = "<!-- results: made by `make docs` -->\n", "<!-- end of results -->
 
 def pages(root=ROOT):
     """dict of path to the text that should stand there."""
-    results = Recorded(root / "results")
+    results, readme = Recorded(root / "results"), root / "README.md"
     return {
         root / "docs/results.md": results_page(results, TEMPLATE.read_text(encoding="utf-8")),
         root / "docs/pictures/road.svg": road(results),
-        root / "README.md": filled((root / "README.md").read_text(encoding="utf-8"), four(results), root / "README.md"),
+        readme: filled(readme.read_text(encoding="utf-8"), chosen(results), readme),
     }
 
 
@@ -44,14 +44,23 @@ def filled(text, content, where):
     return f"{parts[0]}{BEGIN}{content}\n{END}{parts[4]}"
 
 
-def four(results):
-    """The README's table: two times, an accuracy and the control, each beside what it is compared with."""
+def chosen(results):
+    """The README's table: times of every system, an accuracy and the control, each beside what it is compared with."""
     latest, on_cpu = results.latest, lambda name: results.latest(PTQ + name, CPU)
     rows = [
         ("BEVFormer-tiny, TensorRT FP16", latest(PUBLISHED + "tensorrt-fp16-plugin"),
          "PyTorch eager FP16", latest(PUBLISHED + "pytorch-fp16"), _ms),
         ("BEVFormer-tiny, TensorRT INT8 and TF32", latest(PUBLISHED + "tensorrt-qdq-tf32-plugin"),
          "TensorRT TF32", latest(PUBLISHED + "tensorrt-tf32-plugin"), _ms),
+        ("FB-OCC, TensorRT FP16", latest("fbocc-published-tensorrt-fp16-plugin"),
+         "torch.compile FP16", latest("fbocc-published-pytorch-compile-fp16"), _ms),
+        ("OmniDrive's vision part, TensorRT, backbone FP16", latest("omnidrive-published-tensorrt-pair"),
+         "torch.compile, backbone FP16", latest("omnidrive-published-pytorch-compile-fp16"), _ms),
+        ("UniAD-tiny, TensorRT TF32", latest("uniad-published-tensorrt-tf32-plugin"),
+         "PyTorch eager TF32", latest("uniad-published-pytorch-tf32"), _ms),
+        ("a token of OpenVLA's Llama-2-7B, TensorRT with our kernels, FP16",
+         latest("language-llama2-tensorrt-fp16-plugins"), "torch.compile, static cache",
+         latest("language-llama2-pytorch-compile"), lambda record: _ms(record, "tpot_ms_p50")),
         ("mini BEVFormer, TensorRT INT8 and TF32", latest(MINI + "tensorrt-qdq-tf32-plugin"),
          "PyTorch FP32", latest(MINI + "pytorch-fp32"), _nds),
         ("mini BEVFormer, INT8 calibrated on noise: must fail", on_cpu("int8-faint-noise"),
@@ -64,8 +73,8 @@ def four(results):
     ])  # fmt: skip
 
 
-def _ms(record):
-    return f"{rounded(record.metrics['gpu_ms_p50'], 2)}{NO_BREAK}ms"
+def _ms(record, metric="gpu_ms_p50"):
+    return f"{rounded(record.metrics[metric], 2)}{NO_BREAK}ms"
 
 
 def _nds(record):

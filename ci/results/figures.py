@@ -137,7 +137,7 @@ def _words(metrics):
 
 
 def _frames(metrics):
-    """Eager PyTorch's frame, seen and said, and how many times TensorRT's it is; the same of UniAD and of a token of 7B."""
+    """Eager PyTorch's frame, seen and said; how many times TensorRT's it is, the like of UniAD and a token of 7B."""
     eager = metrics["vision_eager"]["host_ms_p50"] + metrics["words_eager"]["frame_ms_p50"]
     graph = metrics["driving_tf32"]["graph_gpu_ms_p50"]
     return {

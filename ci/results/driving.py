@@ -3,7 +3,7 @@
 They have the rows that are recorded.
 """
 
-from ci.results.recorded import figure, markdown, on_gpu, ratio
+from ci.results.recorded import CPU, GPU, figure, markdown, on_gpu, ratio
 from helpers.errors import BadInput
 
 ENGINES = {
@@ -27,6 +27,10 @@ TORCH = {
     "pytorch-compile-fp16": "torch.compile, backbone and pyramid FP16",
 }  # fmt: skip
 ORIN = {"tensorrt-fp32-plugin": 13.2, "tensorrt-fp16-plugin": 17.0, "tensorrt-qdq-plugin": 21.5}  # of PyTorch FP32
+LINEARS = "uniad-mini-onnxruntime-linears-"  # the mini with its Linears in INT8, or in FP32
+RANGES = {"few": "6 frames of one scene", "many": "32 frames of eight scenes"}
+SMOOTHED = {"AMOTA": 3, "mAP": 3, "IoU-lane": 3, "minADE/car": 3, "EPA/car": 3, "VPQ-n": 2, "L2/mean@3s": 3}
+ALPHAS = ("plain", "0.25", "0.5", "0.65", "0.75", "0.9")
 NONE = "Nothing of it is recorded yet."
 
 
@@ -44,6 +48,22 @@ def driving(results):
             "record": results.link(record),
         })  # fmt: skip
     return markdown(rows) if rows else NONE
+
+
+def smoothed(results):
+    """What the mini finds with its Linears in INT8: a row for each set that gave the ranges, and each alpha."""
+    named = {"fp32": ("FP32", "")}
+    named |= {f"{which}-{alpha}": (said, alpha) for which, said in RANGES.items() for alpha in ALPHAS}
+    rows = []
+    for name, record in found(results, LINEARS, named, CPU).items():
+        ranges, alpha = named[name]
+        rows.append({
+            "": ranges,
+            "alpha": "not smoothed" if alpha == "plain" else alpha,
+            **{metric: figure(record, metric, digits) for metric, digits in SMOOTHED.items()},
+            "record": results.link(record),
+        })  # fmt: skip
+    return markdown(rows)
 
 
 def driving_times(results):
@@ -69,12 +89,12 @@ def times(results, prefix, labels, published):
     return markdown(rows) if rows else NONE
 
 
-def found(results, prefix, labels):
-    """{name: record} of those of `labels` that are recorded."""
+def found(results, prefix, labels, on=GPU):
+    """{name: record} of those of `labels` that are recorded on a GPU, or on a CPU."""
     there = {}
     for name in labels:
         try:
-            there[name] = results.latest(prefix + name)
+            there[name] = results.latest(prefix + name, on)
         except BadInput:
             continue
     return there

@@ -1,5 +1,6 @@
 """The figures that the prose of docs/results.md quotes, by the names that template.md gives them."""
 
+from ci.results.driving import LINEARS
 from ci.results.endtoend import ON_HOST, of_limit
 from ci.results.occupancy import BEFORE, missing
 from ci.results.precisions import told
@@ -73,7 +74,14 @@ OF_ONE_RUN = (  # whose times the prose divides by one another
     ("driving_fp32", "driving_tf32"),
 )
 DIVIDED = ("gpu_ms_p50", "graph_gpu_ms_p50")
-QUOTED_ON_CPU = {"occupancy_int8": "fbocc-mini-onnxruntime-qdq", "occupancy_onnx": "fbocc-mini-onnxruntime-fp32"}
+QUOTED_ON_CPU = {
+    "occupancy_int8": "fbocc-mini-onnxruntime-qdq",
+    "occupancy_onnx": "fbocc-mini-onnxruntime-fp32",
+    "linears": LINEARS + "fp32",
+    **{f"linears_{name}": LINEARS + end for name, end in {
+        "few": "few-plain", "few_half": "few-0.5", "few_more": "few-0.75",
+        "many": "many-plain", "many_half": "many-0.5", "many_more": "many-0.75"}.items()},
+}  # fmt: skip
 QUOTED_AT = {"words_alone": ("language-tinyllama-tensorrt-fp16-plugins", "2026-11-30T17:41")}  # built in less time
 QUOTED_BEFORE = {  # of the day BEFORE
     "occupancy": "fbocc-published-tensorrt-fp16-plugin",

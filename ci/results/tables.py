@@ -1,7 +1,7 @@
 """The tables of docs/results.md and of the README. Every row is one artifact, with a link to its record."""
 
 from ci.results import recorded
-from ci.results.driving import driving, driving_times
+from ci.results.driving import driving, driving_times, smoothed
 from ci.results.endtoend import end_to_end, end_to_end_gpu
 from ci.results.kernels import gridsample, gridsample_cases, limits, mixture, operators, sanitized
 from ci.results.language import language
@@ -215,6 +215,7 @@ TABLES = (
     on_cpu,
     driving,
     driving_times,
+    smoothed,
     planned,
     planned_on_gpu,
     planned_times,

@@ -31,8 +31,8 @@ def sweep(
     samples, infinite where an output is not finite; `error` is the largest.
 
     Args:
-        calibration: the set that ranges are measured on. judged: the set that is scored, of the same form, better
-            another one; None for the same. samples: score only the first so many.
+        calibration: the set that ranges are measured on. judged: the set that is scored, of the same form; None for the
+            same, where nothing is cut and a large alpha looks better than it is. samples: score only the first so many.
 
     Raises:
         BadInput: as `smoothing.quantize_linears`, or no alpha.

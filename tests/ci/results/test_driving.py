@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from benchmarks import definitions
+from benchmarks import definitions, smoothing
 from benchmarks.measured import PLUGIN
 from benchmarks.rows import CONTROL
 from benchmarks.rows import ENGINES as BUILT
@@ -10,7 +10,7 @@ from benchmarks.systems import SYSTEMS
 from ci.results import driving, precisions
 from tests.ci.results.test_results import record, recorded_as, rows  # noqa: F401
 
-H100 = "NVIDIA H100, driver 1"
+H100, CPU = "NVIDIA H100, driver 1", "AMD EPYC, 2 cores"
 
 
 def test_a_page_without_records_says_so(recorded_as):  # noqa: F811
@@ -29,6 +29,21 @@ def test_what_the_mini_finds_has_a_row_for_every_record_in_their_order(recorded_
         ("pytorch-fp32", "definition", "fp16-all"))]  # fmt: skip
     assert body[1][1:9] == ["0.473", "0.381", "0.545", "0.729", "0.637", "9.50", "", "61"]
     assert body[2][1:6] == ["not finite"] * 5
+
+
+def test_the_sweep_of_alpha_has_a_row_for_every_set_of_ranges_and_alpha(recorded_as):  # noqa: F811
+    made = {f"{name}-{alpha}": 0.4 + k / 100 for k, name in enumerate(smoothing.SETS) for alpha in smoothing.ALPHAS}
+    found = [record(f"{driving.LINEARS}{end}", {"AMOTA": value, "L2/mean@3s": 0.637}, CPU)
+             for end, value in ({"fp32": 0.47} | made).items()]  # fmt: skip
+    _, *body = rows(driving.smoothed(recorded_as(*found[:-1])))
+    assert len(body) == len(found) - 1  # what is not recorded yet has no row
+    _, *body = rows(driving.smoothed(recorded_as(found[-1])))
+    assert body[0][:3] == ["FP32", "", "0.470"] and len(body) == len(found)
+    assert [row[:3] for row in body[1:3]] == [[driving.RANGES["few"], "not smoothed", "0.400"],
+                                              [driving.RANGES["few"], "0.25", "0.400"]]  # fmt: skip
+    assert [row[:3] for row in body[-1:]] == [[driving.RANGES["many"], "0.9", "0.410"]]
+    assert [str(scenes * each) for scenes, each in smoothing.SETS.values()] == [
+        driving.RANGES[name].split()[0] for name in smoothing.SETS]  # fmt: skip
 
 
 def test_a_ratio_is_of_one_card_and_code_and_stands_beside_the_published_one(recorded_as):  # noqa: F811

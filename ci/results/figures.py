@@ -46,10 +46,17 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "words_7b_step": "language-llama2-tensorrt-fp16-plugins",
     **{
         f"vision_{name}": f"omnidrive-published-{end}"
-        for name, end in {"eager": "pytorch-fp32", "eager_tf32": "pytorch-tf32", "eager_fp16": "pytorch-fp16",
-                          "compiled_tf32": "pytorch-compile-tf32", "compiled": "pytorch-compile-fp16",
-                          "fp32": "tensorrt-fp32", "tf32": "tensorrt-tf32", "pair": "tensorrt-pair",
-                          "int8": "tensorrt-qdq-tf32"}.items()
+        for name, end in {
+            "eager": "pytorch-fp32",
+            "eager_tf32": "pytorch-tf32",
+            "eager_fp16": "pytorch-fp16",
+            "compiled_tf32": "pytorch-compile-tf32",
+            "compiled": "pytorch-compile-fp16",
+            "fp32": "tensorrt-fp32",
+            "tf32": "tensorrt-tf32",
+            "pair": "tensorrt-pair",
+            "int8": "tensorrt-qdq-tf32",
+        }.items()
     },
     **{f"frame_{name}": f"omnidrive-published-tensorrt-pair-{name}-plugins-schedule" for name in ("fp16", "w4a16")},
     "driving_eager": "uniad-published-pytorch-fp32",

@@ -12,8 +12,9 @@ struct Normalization : Defaults {
   static constexpr char const* kSingleName = "AddRmsNormTRT";
   static constexpr int kInputs = 3, kOutputs = 2;
   static constexpr size_t kReal = 1;
-  static constexpr std::array<char const*, 1> kAttributes{"epsilon"};
-  std::array<int32_t, 1> values{};
+  static constexpr std::array<char const*, 2> kAttributes{"epsilon", "half"};
+  static constexpr size_t kOptional = 1;
+  std::array<int32_t, 2> values{};
 
   bool valid() const { return epsilon() >= 0.0f; }
   float epsilon() const {
@@ -22,8 +23,8 @@ struct Normalization : Defaults {
     return number;
   }
 
-  static bool supports(int position, PluginTensorDesc const* tensors) {
-    return position == 0 ? isReal(tensors[0].type) : tensors[position].type == tensors[0].type;
+  bool supports(int position, PluginTensorDesc const* tensors) const {
+    return position == 0 ? isReal(tensors[0].type, values[1]) : tensors[position].type == tensors[0].type;
   }
 
   static nvinfer1::DimsExprs output(int, nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder&) {

@@ -11,17 +11,18 @@ struct CachedAttention : Defaults {
   static constexpr char const* kName = "CachedAttentionTRT2";
   static constexpr char const* kSingleName = "CachedAttentionTRT";
   static constexpr int kInputs = 5, kOutputs = 3;
-  static constexpr std::array<char const*, 0> kAttributes{};
-  std::array<int32_t, 0> values{};
+  static constexpr std::array<char const*, 1> kAttributes{"half"};
+  static constexpr size_t kOptional = 1;
+  std::array<int32_t, 1> values{};
 
   size_t workspace(nvinfer1::Dims const& qkv) const {
     return onramp_cached_attention_workspace(static_cast<int>(qkv.d[0]), static_cast<int>(qkv.d[1]),
                                              static_cast<int>(qkv.d[2]));
   }
 
-  static bool supports(int position, PluginTensorDesc const* tensors) {
+  bool supports(int position, PluginTensorDesc const* tensors) const {
     DataType const type = tensors[position].type;
-    if (position == 0) return isReal(type);
+    if (position == 0) return isReal(type, values[0]);
     if (position == 1) return isIndex(type);
     return position == 2 ? type == DataType::kFLOAT : type == tensors[0].type;
   }

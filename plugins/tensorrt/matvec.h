@@ -11,11 +11,12 @@ struct MatVec : Defaults {
   static constexpr char const* kName = "MatVecTRT2";
   static constexpr char const* kSingleName = "MatVecTRT";
   static constexpr int kInputs = 2;
-  static constexpr std::array<char const*, 1> kAttributes{"gated"};
-  std::array<int32_t, 1> values{};
+  static constexpr std::array<char const*, 2> kAttributes{"gated", "half"};
+  static constexpr size_t kOptional = 1;
+  std::array<int32_t, 2> values{};
 
-  static bool supports(int position, PluginTensorDesc const* tensors) {
-    return position == 0 ? isReal(tensors[0].type) : tensors[position].type == tensors[0].type;
+  bool supports(int position, PluginTensorDesc const* tensors) const {
+    return position == 0 ? isReal(tensors[0].type, values[1]) : tensors[position].type == tensors[0].type;
   }
 
   nvinfer1::DimsExprs output(int, nvinfer1::DimsExprs const* inputs, nvinfer1::IExprBuilder& builder) const {

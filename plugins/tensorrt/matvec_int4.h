@@ -11,12 +11,13 @@ struct MatVecInt4 : Defaults {
   static constexpr char const* kName = "MatVecInt4TRT2";
   static constexpr char const* kSingleName = "MatVecInt4TRT";
   static constexpr int kInputs = 3;
-  static constexpr std::array<char const*, 1> kAttributes{"gated"};
-  std::array<int32_t, 1> values{};
+  static constexpr std::array<char const*, 2> kAttributes{"gated", "half"};
+  static constexpr size_t kOptional = 1;
+  std::array<int32_t, 2> values{};
 
-  static bool supports(int position, PluginTensorDesc const* tensors) {
+  bool supports(int position, PluginTensorDesc const* tensors) const {
     DataType const type = tensors[position].type;
-    if (position == 0) return isReal(type);
+    if (position == 0) return isReal(type, values[1]);
     return position == 1 ? type == DataType::kINT32 : type == tensors[0].type;
   }
 

@@ -8,6 +8,10 @@
 // takes other ones too, all in the type of the first input, coordinates in float32. Weakly typed TensorRT 8.6 gets
 // exactly these combinations, so it never picks coordinates in half; from 10 on the network's own types decide, and half
 // coordinates are accepted too.
+//
+// A weakly typed builder takes the combination that it measured to be faster, and 8.6 takes no precision for a plugin. So
+// an operator with the attribute `half` takes its first input in half precision alone where that is not 0
+// (helpers/engine/tensorrt/graph.py sets it): its weights are then neither kept nor read in single precision.
 #pragma once
 
 #include <NvInferRuntime.h>
@@ -25,7 +29,10 @@ using nvinfer1::TensorFormat;
 
 constexpr bool kHalfCoordinates = NV_TENSORRT_MAJOR >= 10;
 
-inline bool isReal(DataType type) { return type == DataType::kFLOAT || type == DataType::kHALF; }
+// Half precision, or single precision unless `half` asks for the other alone.
+inline bool isReal(DataType type, bool half = false) {
+  return type == DataType::kHALF || (type == DataType::kFLOAT && !half);
+}
 
 inline bool isCoordinate(DataType type, DataType first) {
   return type == DataType::kFLOAT || (kHalfCoordinates && type == DataType::kHALF && first == DataType::kHALF);
@@ -80,8 +87,8 @@ struct Defaults {
 
 // Whether an operator takes the tensor at a position, after those before it.
 template <typename Operator>
-bool accepts(int position, PluginTensorDesc const* tensors) {
-  return Operator::lies(position, tensors) && Operator::supports(position, tensors);
+bool accepts(Operator const& op, int position, PluginTensorDesc const* tensors) {
+  return op.lies(position, tensors) && op.supports(position, tensors);
 }
 
 // The published name without the 2: in half precision such plugins work on single numbers.

@@ -24,7 +24,7 @@ class PluginV2 : public nvinfer1::IPluginV2DynamicExt {
   }
   bool supportsFormatCombination(int32_t position, PluginTensorDesc const* tensors, int32_t,
                                  int32_t) noexcept override {
-    return accepts<Operator>(position, tensors);
+    return accepts(mOperator, position, tensors);
   }
   void configurePlugin(nvinfer1::DynamicPluginTensorDesc const*, int32_t, nvinfer1::DynamicPluginTensorDesc const*,
                        int32_t) noexcept override {}

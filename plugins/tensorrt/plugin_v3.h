@@ -43,7 +43,7 @@ class PluginV3 : public nvinfer1::IPluginV3,
                                  int32_t) noexcept override {
     PluginTensorDesc known[Operator::kInputs + Operator::kOutputs]{};
     for (int32_t i = 0; i <= position; ++i) known[i] = tensors[i].desc;
-    return accepts<Operator>(position, known);
+    return accepts(mOperator, position, known);
   }
   int32_t configurePlugin(nvinfer1::DynamicPluginTensorDesc const*, int32_t, nvinfer1::DynamicPluginTensorDesc const*,
                           int32_t) noexcept override {

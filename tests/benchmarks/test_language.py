@@ -16,10 +16,11 @@ from benchmarks.session import Session
 from ci.results.language import language
 from ci.results.recorded import Recorded
 from helpers import records
-from helpers.engine.tensorrt.graph import for_version
+from helpers.engine.tensorrt.graph import for_version, keep_half
 from helpers.errors import BadInput
+from helpers.graph import PLUGINS
 from helpers.graph.file import parse
-from helpers.graph.walk import shape_of
+from helpers.graph.walk import attributes, shape_of
 from helpers.llm.pytorch import TorchModel
 from tests.fakes import tensorrt as fake_tensorrt
 
@@ -144,6 +145,8 @@ def test_graphs_are_of_fixed_sizes(tmp_path, form):
     assert not free
     rewritten = for_version(decode, "8.6.0", plugins=True)
     assert {"MatVecTRT2", "CachedAttentionTRT2"} <= {node.op_type for node in rewritten.graph.node}
+    plugins = [node for node in keep_half(rewritten).graph.node if node.op_type in PLUGINS]
+    assert all(attributes(node).get("half") for node in plugins), "no builder keeps a weight in FP32"
 
 
 def test_exporting_cures_what_the_engines_do_not_find(tmp_path, monkeypatch):

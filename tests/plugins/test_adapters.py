@@ -61,7 +61,7 @@ void describe(int kind, nvinfer1::PluginTensorDesc& tensor) {
 template <typename Operator> int supports(int position, int const* types) {
   nvinfer1::PluginTensorDesc tensors[kTensors]{};
   for (int i = 0; i <= position; ++i) describe(types[i], tensors[i]);
-  return accepts<Operator>(position, tensors);
+  return accepts(Operator{}, position, tensors);
 }
 template <typename Operator> int made(int32_t const* values, int given, Operator& op) {
   nvinfer1::PluginField held[8];

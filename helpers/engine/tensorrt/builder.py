@@ -44,6 +44,10 @@ def build(
     plugins.load(options.plugins, known)
     uses_plugins = bool(options.plugins)
     written = graph.for_version(model, known.version, uses_plugins, options.decompose, options.mark_outputs, onnx_path)
+    int8, patterns = quantized or bool(options.calibration), bool(options.layer_precisions)
+    flags = versions.flags(known, options.precision, int8, patterns, cuda.device().capability)
+    if "FP16" in flags:
+        graph.keep_half(written)
     with messages.captured() as log, contextlib.ExitStack() as stack:
         builder = trt.Builder(messages.logger())
         names = versions.creation_flags(known, options.precision)
@@ -51,9 +55,6 @@ def build(
         _parse(trt, onnx_path, written, network, known)
         constrained = constraints.apply(trt, network, written, options.layer_precisions)
         config = builder.create_builder_config()
-        int8 = quantized or bool(options.calibration)
-        capability, patterns = cuda.device().capability, bool(options.layer_precisions)
-        flags = versions.flags(known, options.precision, int8, patterns, capability)
         if quantized and "FP16" in flags and not known.half_beside_qdq:
             warnings.warn(f"{onnx_path}: TensorRT {known.version} was seen to compute wrong values where half "
                           "precision is allowed beside Q/DQ nodes; hold the outputs against ONNX Runtime's, or build "

@@ -3,7 +3,8 @@
 Custom operators are inlined by the functions that define them, or left to the plugin library with their definitions
 dropped. What is constant is computed. Where the parser would make a loop of a cumulative sum, it becomes a sum. For
 TensorRT 8.6 the forms of later opsets are written as opset 17 has them (`helpers.engine.tensorrt.opset17`), because its
-parser reads them without a word and computes something else.
+parser reads them without a word and computes something else. Of a language model's plugins in half precision a builder
+that chooses types is left no other (`keep_half`).
 """
 
 import difflib
@@ -19,6 +20,7 @@ from helpers.engine.tensorrt.view import LARGEST, View
 from helpers.errors import BadInput
 from helpers.graph import drop_functions
 from helpers.graph.edit import inlined
+from helpers.graph.functions import DOMAIN, add_rms_norm, cached_attention, matvec, matvec_int4
 from helpers.graph.inference import infer, sizes_of_one
 from helpers.graph.types import COUNTING
 from helpers.graph.walk import STANDARD, attributes, node_inputs
@@ -26,6 +28,13 @@ from helpers.graph.walk import STANDARD, attributes, node_inputs
 LARGEST_OUTPUT = 1 << 20  # elements; larger constants are TensorRT's to fold
 NOT_FOLDED = {"QuantizeLinear", "DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike",
               "RandomUniformLike", "Bernoulli", "Multinomial", "If", "Loop", "Scan"}  # fmt: skip
+FLOAT16 = onnx.TensorProto.FLOAT16
+HALF = "half"  # the attribute of a plugin that takes half precision alone, see plugins/tensorrt/operator.h
+TAKES_HALF = {
+    name
+    for operator in (matvec, matvec_int4, add_rms_norm, cached_attention)
+    for name in (operator.OP_TYPE, operator.OP_TYPE.removesuffix("2"))
+}
 
 
 def for_version(
@@ -70,6 +79,29 @@ def for_version(
     if known.opset is not None:
         _drop_domains(copy)
     return copy
+
+
+def keep_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Let plugins that are FP16 in the graph take half precision alone, where a builder may choose; returns the model.
+
+    Weakly typed TensorRT was seen to find them faster in FP32, on a GPU that others used too, and to keep their weights
+    so. For a builder that may use half precision: any other would have nothing left to choose.
+
+    Args:
+        model: what `for_version` made with plugins; changed in place.
+    """
+    types = View(model).types
+    for node in model.graph.node:
+        plugin = node.op_type in TAKES_HALF and node.domain in STANDARD | {DOMAIN}
+        if plugin and HALF not in attributes(node) and _is_half(node, types):
+            node.attribute.append(helper.make_attribute(HALF, 1))
+    return model
+
+
+def _is_half(node, types):
+    """Whether the first input is FP16. Behind a custom node its type is often unknown: what has to be of it tells."""
+    kinds = [types.get(name) for name in node.input]
+    return FLOAT16 in kinds and kinds[0] in (FLOAT16, 0, None)
 
 
 def _check(model, version):

@@ -28,7 +28,8 @@ class BuilderOptions:
         tf32: whether FP32 matrix products may use TF32 (10 bits of mantissa).
         layer_precisions: {name pattern: "fp32" | "fp16" | "int8"}, obeyed; `*` stands for any text and the last pattern
             that fits counts. Goes with every precision that lets the builder choose, and must be given with "obey".
-            Plugins are passed over: they choose among the types they support.
+            Plugins are passed over: they choose among the types they support, a language model's as `graph.keep_half`
+            leaves them.
         calibration: `.npz` of `helpers.calibration`, for "int8-implicit", "best" and "obey".
         shapes: {input name: (min, opt, max) shape}, or a list of such dicts, one per optimization profile.
         workspace: limit of the scratch memory, MiB.

@@ -260,6 +260,11 @@ def test_readme_s_table_goes_between_its_comments():
             pages.filled(broken, "new", "README.md")
 
 
+def test_what_is_kept_is_of_kind_recorded():
+    files = recorded.Recorded(ROOT / "results").files
+    assert [name for name, record in files.items() if record.kind != "recorded"] == []
+
+
 def test_readme_shows_every_system_beside_what_it_is_compared_with():
     results = recorded.Recorded(ROOT / "results")
     head, *body = rows(pages.chosen(results))

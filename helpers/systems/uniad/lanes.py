@@ -57,15 +57,15 @@ class MapAttention(DeformableAttention):
         if self.levels == 1:
             attended = ms_deform_attn(value, [shape], center.unsqueeze(2), offsets.flatten(3), logits)
         else:
-            attended = self._of_levels(value, shape, center, offsets / extent, logits)
+            attended = self._of_levels(value, shape, center, offsets / extent, logits, extent)
         return self.output_proj(attended.flatten(2)) + query
 
-    def _of_levels(self, value, shape, center, offsets, logits):
+    def _of_levels(self, value, shape, center, offsets, logits, extent):
         """offsets in map units [1, Q, heads, levels * points, 2], logits without the last axis -> [1, Q, heads, D]."""
         places = center[:, :, None, None] + offsets
         weights = logits.softmax(-1)
         places, logits, weights = (self._read(each) for each in (places, logits, weights))
-        cells = places * places.new_tensor([shape[1], shape[0]])
+        cells = places * extent
         origin = torch.zeros_like(center).unsqueeze(2)
         attended = ms_deform_attn(value, [shape], origin, cells.flatten(3), logits)
         return attended * weights.sum(-1, keepdim=True)

@@ -19,6 +19,8 @@ from helpers.systems.uniad.occupancy import OccupancyHead
 from helpers.systems.uniad.planning import PlanningHead
 from helpers.systems.uniad.tracks import aged, first, fresh, moved
 
+CENTER, EXTENT = (0, 1, 4), (2, 3, 5)  # where a box code has x, y, z and the logarithms of w, l, h
+
 
 class Criterion(nn.Module):
     """What the public checkpoint holds of its loss: weights of the box code. Read by nothing."""
@@ -49,6 +51,8 @@ class UniAD(nn.Module):
         self.register_buffer("group", torch.tensor([groups[kind] for kind in kinds]), persistent=False)
         self.register_buffer("vehicle", torch.tensor([kind in config.vehicles for kind in kinds]), persistent=False)
         self.register_buffer("range", torch.tensor(RANGE), persistent=False)
+        self.register_buffer("center", torch.tensor(CENTER), persistent=False)
+        self.register_buffer("extent", torch.tensor(EXTENT), persistent=False)
 
     def forward(
         self,
@@ -168,11 +172,11 @@ class UniAD(nn.Module):
         seen = (tracks.ids >= 0) & (scores >= self.config.alive_score)
         row = torch.arange(len(scores), device=scores.device)
         best, rows = torch.where(seen, scores, -1 - row.to(scores.dtype)).topk(self.config.carried)  # no two alike
-        boxes = decoded(tracks.boxes[rows])
+        boxes = self._decoded(tracks.boxes[rows])
         valid = (best >= 0) & (boxes[:, :3].abs() <= self.range).all(1)
         vehicle = self.config.num_query
         rows = torch.cat([rows, rows.new_full((1,), vehicle)])
-        boxes = torch.cat([boxes, decoded(tracks.boxes[vehicle : vehicle + 1])])
+        boxes = torch.cat([boxes, self._decoded(tracks.boxes[vehicle : vehicle + 1])])
         labels = found.logits[rows].argmax(1)
         agents = Agents(
             found.output[rows], boxes[:, :2], boxes[:, 6], self.group[labels],
@@ -194,8 +198,7 @@ class UniAD(nn.Module):
         new = fresh(learned, self.reference_points(learned[:, : learned.shape[1] // 2]), self.config.slots)
         return new.then(kept, torch.cat)
 
-
-def decoded(code: Tensor) -> Tensor:
-    """Box codes [N, 10] -> x, y, z, w, l, h (m), yaw (rad), vx, vy (m/s), [N, 9]; the yaw is the code's own."""
-    center, size = code[:, [0, 1, 4]], code[:, [2, 3, 5]].exp()
-    return torch.cat([center, size, heading(code[:, 6:7], code[:, 7:8]), code[:, 8:]], 1)
+    def _decoded(self, code):
+        """Box codes [N, 10] -> x, y, z, w, l, h (m), yaw (rad), vx, vy (m/s), [N, 9]; the yaw is the code's own."""
+        center, size = code[:, self.center], code[:, self.extent].exp()
+        return torch.cat([center, size, heading(code[:, 6:7], code[:, 7:8]), code[:, 8:]], 1)

@@ -67,6 +67,6 @@ def first(chosen: Tensor, count: int) -> Tensor:
 
 
 def decoded(code: Tensor) -> Tensor:
-    """`helpers.systems.uniad.network.decoded`: box codes [N, 10] -> [N, 9]."""
+    """`UniAD._decoded`: box codes [N, 10] -> [N, 9]."""
     center, size = code.take([0, 1, 4], 1), code.take([2, 3, 5], 1).exp()
     return cat([center, size, atan2(code[:, 6:7], code[:, 7:8]), code[:, 8:]], 1)

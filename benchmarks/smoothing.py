@@ -5,9 +5,9 @@ PyTorch and the devkit, no GPU.
 """
 
 from benchmarks import evaluate, frames, prepare
+from benchmarks.session import of_file
 from helpers import calibration, engine
 from helpers.dataset import open_dataset, stream
-from helpers.files import sha256
 from helpers.quantize.smoothing import quantize_linears
 
 ALPHAS = {"plain": None, "0.25": 0.25, "0.5": 0.5, "0.65": 0.65, "0.75": 0.75, "0.9": 0.9}
@@ -47,7 +47,7 @@ class Smoothing:
         with engine.load(path, "onnxruntime") as network:
             frames.stream(network, self.kept, self.system, self.config, out)
         scores = evaluate.score(out, self.kept.tokens, self.dataset, self.system)
-        return scores | {"file": path.name, "sha256": sha256(path)}
+        return scores | of_file(path)
 
     def calibration(self, name):
         """One of `SETS`, measured in FP32."""

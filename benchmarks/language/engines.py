@@ -11,7 +11,7 @@ from benchmarks.built import summed, told
 from benchmarks.language import sizes
 from benchmarks.language.agreement import compared, same_until
 from benchmarks.language.sizes import PARTS, SIZES, folder, forms
-from benchmarks.language.spoken import KINDS, Spoken, measure
+from benchmarks.language.spoken import Spoken, measure
 from benchmarks.measured import GRAPH
 from helpers import engine
 from helpers.errors import BadInput
@@ -90,18 +90,18 @@ class Engines:
         return compared(np.stack(logits), expected["fp32"]) | queued
 
     def layers(self, name, engines):
-        """Where the time of a step goes, after the prompt."""
-        spoken = self.opened(name, engines)
+        """Where the time of a step goes. Taking in the prompt by steps is sooner done than another engine is loaded."""
+        spoken = self.opened(name, {"decode": engines["decode"]})
         spoken.model.prefill([sizes.prompt(self.size)])
         rows = spoken.model.profile(3 if self.options.tiny else 20)
         spoken.close()
         return summed(rows)
 
     def steps(self, name, engines):
-        """Times of a form's steps, of the engine that decodes alone: it takes the prompt in token by token."""
-        return self.time({name: engines}, ("tpot", "gpu_step"))
+        """Times of a form's steps, of the engine that decodes alone: it takes the prompt in token by token, once."""
+        return self.time({name: engines}, alone=True)
 
-    def time(self, built, kinds=KINDS):
+    def time(self, built, alone=False):
         """Every form in turns, queued and as a CUDA graph; the copy rate and the GPU's memory of the same run.
 
         A form that does not load is left out, and told.
@@ -120,7 +120,7 @@ class Engines:
                 if self.options.runtime == "tensorrt":
                     speakers[name + GRAPH] = AsGraph(loaded[name])
             rounds = sizes.rounds(self.size, self.options)
-            times = measure(speakers, sizes.prompt(self.size), self.size.tokens, rounds, kinds)
+            times = measure(speakers, sizes.prompt(self.size), self.size.tokens, rounds, alone)
             memory = {name: one.memory() for name, one in loaded.items() if one.memory()}
         finally:
             for one in loaded.values():
@@ -140,10 +140,17 @@ class OnGpu(Spoken):
         self.model, self.events = TensorRtModel(path, prefill), []
 
     def begin(self, prompt):
+        self._ready()
+        self.model.begin(prompt)
+
+    def rewind(self, prompt):
+        self._ready()
+        self.model.rewind()
+
+    def _ready(self):
         for event in self.events:
             event.close()
         self.events, self.model.cuda_graph = [], self.graph
-        self.model.begin(prompt)
 
     def advance(self):
         self.model.advance()

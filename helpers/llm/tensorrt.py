@@ -22,8 +22,8 @@ from helpers.llm.side import WHOLE, Side, opened
 class TensorRtModel(LanguageModel):
     """One row of tokens on the first GPU.
 
-    `begin`, `advance` and `chosen` take the most probable tokens and wait for nothing in between; `prefill` and
-    `decode` give logits, as of every language model.
+    `begin`, `rewind`, `advance` and `chosen` take the most probable tokens and wait for nothing in between; `prefill`
+    and `decode` give logits, as of every language model.
 
     Attributes:
         stream: on which all work is queued. cuda_graph: whether a run is queued as one CUDA graph; may be changed.
@@ -51,6 +51,7 @@ class TensorRtModel(LanguageModel):
             raise BadInput(prefill, "another cache", f"that of {path}", "export both with the same capacity and dtype")
         capacity = int(next(iter(caches[0].values())).shape[2])
         super().__init__(int(self._decode.outputs["logits"].shape[1]), 0, capacity, 0)
+        self._begun = self.lengths
         self._kind = self._decode.inputs["input_ids"].dtype
         self._memory: dict[str, cuda.Memory] = {}
         self._host: dict[str, cuda.Memory] = {}
@@ -87,7 +88,23 @@ class TensorRtModel(LanguageModel):
         self.lengths, self._following = np.zeros(1, np.int64), None
         self._clear(1)
         self._take(ids[0])
+        self._begun = self.lengths
         self._keep()
+
+    def rewind(self) -> None:
+        """Queue the way back to where the last `begin` ended, behind its prompt, with the token that it chose.
+
+        All that follows is as behind a prompt that was just taken in: a step writes no place but its own, so the cache
+        still holds the prompt, and what lies behind it is seen by no step before it is written anew.
+
+        Raises:
+            BadInput: no prompt was begun, or `prefill` has taken its place.
+        """
+        if not self._count:
+            raise BadInput("cache", "no prompt that was begun", "one to go back to", "call begin first")
+        self._device.activate()
+        self.stream.upload(self._memory["token"].address, self._host["tokens"].address, self._kind.itemsize)
+        self.lengths, self._following, self._count = self._begun, None, 1
 
     def advance(self) -> None:
         """Queue a step, which takes in the token that was chosen last."""

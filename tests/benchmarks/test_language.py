@@ -118,6 +118,29 @@ def test_steps_are_timed_before_there_is_an_engine_for_the_prompt(work, monkeypa
         assert "ttft_ms_p50" in metrics and len(entry["artifacts"]) == 2 and "prefill_builder_level" not in metrics
 
 
+def test_steps_alone_take_the_prompt_in_once_queued_and_once_as_a_graph(work, monkeypatch):
+    monkeypatch.setattr(engines, "COPIED", 1 << 20)
+    with fake_tensorrt.installed(monkeypatch, "8.6.0") as trt:
+        made = engines.Engines(Session(work), options(), "tiny")
+        built = {"decode": made.build("fp16", "decode")["engine"]}
+        trt._driver.log.clear()
+        found = made.steps("fp16", built)["times"]
+        steps, rounds = SIZE.tokens - 1, 2
+        before = 2 * (SIZE.prompt + 3) + 1  # a graph's first run comes before it is captured
+        assert trt._driver.log.count("execute") == before + 2 * rounds * 3 * steps
+    assert {kind: timing["n"] for kind, timing in found["fp16_graph"].items()} == {
+        "tpot": rounds * steps,
+        "gpu_step": rounds * steps,
+    }
+
+
+def test_layers_of_a_step_need_no_engine_for_the_prompt(work, monkeypatch):
+    with fake_tensorrt.installed(monkeypatch, "8.6.0"):
+        made = engines.Engines(Session(work), options(), "tiny")
+        engine = made.build("fp16", "decode")["engine"]
+        assert made.layers("fp16", {"decode": engine, "prefill": "none"})["ms"] > 0
+
+
 def test_a_form_that_does_not_load_leaves_the_others_their_times(work, monkeypatch):
     monkeypatch.setattr(engines, "COPIED", 1 << 20)
     with fake_tensorrt.installed(monkeypatch, "8.6.0"):
@@ -194,13 +217,13 @@ def test_a_size_is_asked_for_by_name():
 
 
 class Counting(spoken.Spoken):
-    """Takes 4 ms for a prompt and 1 for a step, by its own clock."""
+    """Takes 4 ms for a prompt and 1 for a step, by its own clock; counts the prompts that it took in."""
 
     def __init__(self):
-        self.now, self.tokens = 0, 0
+        self.now, self.tokens, self.prompts = 0, 0, 0
 
     def begin(self, prompt):
-        self.now, self.tokens = self.now + 4, 1
+        self.now, self.tokens, self.prompts = self.now + 4, 1, self.prompts + 1
 
     def advance(self):
         self.now, self.tokens = self.now + 1, self.tokens + 1
@@ -220,3 +243,20 @@ def test_times_of_the_device_are_between_marks():
     assert found["gpu_prefill"]["mean"] == 4 and found["gpu_step"]["mean"] == 1
     assert [found[kind]["n"] for kind in ("ttft", "tpot", "frame", "gpu_step")] == [3, 12, 3, 12]
     assert json.dumps(found)
+
+
+class Rewinding(Counting):
+    """Need not take in a prompt again."""
+
+    def rewind(self, prompt):
+        self.tokens = 1
+
+
+def test_steps_alone_are_timed_behind_a_prompt_that_is_taken_in_once():
+    speakers = {"a": Counting(), "b": Rewinding()}
+    found = spoken.measure(speakers, [1], 5, 3, alone=True)
+    for times in found.values():
+        assert {kind: times[kind]["n"] for kind in times} == {"tpot": 12, "gpu_step": 12}
+        assert times["gpu_step"]["mean"] == 1
+    assert [one.prompts for one in speakers.values()] == [1 + 3 * 3, 1]
+    assert speakers["b"].now == 4 + 3 + 3 * 3 * 4  # one prompt, three steps before, and in each turn thrice four

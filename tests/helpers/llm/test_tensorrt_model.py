@@ -88,6 +88,41 @@ def test_steps_take_the_prompt_where_no_engine_does(built, graph, tmp_path):
     model.close()
 
 
+@pytest.mark.parametrize("cuda_graph", [False, True])
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("built", ["8.6.0"], indirect=True)
+def test_after_rewinding_all_is_as_behind_the_prompt(built, graph, tmp_path, alone, cuda_graph):
+    path, driver = built
+    if alone:
+        one = greedy(graph.with_name("fixed.onnx"), graph.with_name("one.onnx"), tokens=1)
+        path = engine.build(one, "tensorrt", tmp_path)
+    model = TensorRtModel(path, cuda_graph=cuda_graph)
+    with pytest.raises(BadInput, match="no prompt that was begun"):
+        model.rewind()
+    model.begin(PROMPT)
+    logits = [model.decode([token]) for token in (4, 7)]
+    model.begin(PROMPT)
+    for _ in range(TOKENS - 1):
+        model.advance()
+    expected = model.chosen()
+    for token in (2, 9):  # other ones than those that were chosen
+        model.decode([token])
+    driver.log.clear()
+    for _ in range(2):  # the second time behind what is still queued
+        model.rewind()
+        for _ in range(TOKENS - 1):
+            model.advance()
+    assert "synchronize" not in driver.log and model.chosen() == expected
+    assert driver.log.count("execute") == 2 * (TOKENS - 1) and model.lengths[0] == len(PROMPT) + TOKENS - 1
+    model.rewind()
+    for token, found in zip((4, 7), logits, strict=True):
+        np.testing.assert_array_equal(model.decode([token]), found)
+    model.prefill([PROMPT])
+    with pytest.raises(BadInput, match="no prompt that was begun"):
+        model.rewind()
+    model.close()
+
+
 @pytest.mark.parametrize("built", ["8.6.0"], indirect=True)
 def test_an_engine_of_one_length_takes_no_other(built, graph, tmp_path):
     sides = [greedy(graph.with_name("fixed.onnx"), graph.with_name(f"{n}.onnx"), tokens=n) for n in (1, len(PROMPT))]

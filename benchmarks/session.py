@@ -26,16 +26,7 @@ REASONS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # t
 
 def of_file(path):
     """What a piece depends on if it measures a file: its name and digest, which `report` puts into the record."""
-    path = Path(path).absolute()
-    found = path.stat() if path.is_file() else None
-    state = found and (found.st_ino, found.st_size, found.st_mtime_ns)
-    return {"file": path.name, "sha256": _digest(path, state)}
-
-
-@functools.cache
-def _digest(path, state):
-    """The digest of a file in this state; most engines are built of the same few large ones."""
-    return sha256(path)
+    return {"file": Path(path).name, "sha256": sha256(path)}
 
 
 def claim(work, name, prepares):

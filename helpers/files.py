@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PathLike = str | os.PathLike[str]
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of linux/fcntl.h and linux/fs.h
 MOST = 64 << 20  # bytes of a file that is read as a whole, where nothing else is said
+LARGE, SETTLED = 64 << 20, 2.0  # bytes of a file whose digest is kept; seconds, more than the grain of a file's times
 NOTHING, ENDLESS = "no such file", "a device or a pipe"
+_digests: dict[tuple[Any, ...], str] = {}
 
 
 @typed
@@ -212,10 +215,30 @@ def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def sha256(*paths: PathLike) -> str:
-    """Hex digest over the content of the given files, in order; raises as `open_file`."""
+    """Hex digest over the content of the given files, in order; raises as `open_file`.
+
+    Large files are not read again in one process while nothing about them has changed.
+    """
+    states = tuple(map(_state, paths))
+    if states in _digests:
+        return _digests[states]
     digest = hashlib.sha256()
     for path in paths:
         with open_file(path) as stream, foreign(path, "a file that can be read to its end", "check where it lies"):
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
+    if None not in states:
+        _digests[states] = digest.hexdigest()
     return digest.hexdigest()
+
+
+def _state(path):
+    """What any change of a large file changes; None for a small one, or for one so new that its times may not tell."""
+    try:
+        found = as_path(path).stat()
+    except OSError:
+        return None
+    settled = time.time() - max(found.st_mtime, found.st_ctime) > SETTLED
+    if not stat.S_ISREG(found.st_mode) or found.st_size < LARGE or not settled:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

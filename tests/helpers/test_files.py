@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -147,6 +148,34 @@ def test_digest_covers_content_in_order(tmp_path):
     long = bytes(5 << 20) + b"the end"
     one.write_bytes(long)
     assert files.sha256(one) == hashlib.sha256(long).hexdigest()
+
+
+def test_a_large_file_is_read_once_for_its_digest_until_it_changes(tmp_path, monkeypatch):
+    path, read, opened = tmp_path / "engine", [], files.open_file
+    monkeypatch.setattr(files, "open_file", lambda path: read.append(path) or opened(path))
+    monkeypatch.setattr(files, "LARGE", 2)
+    monkeypatch.setattr(files, "SETTLED", 60.0)
+
+    def digested(content):
+        assert files.sha256(path) == hashlib.sha256(content).hexdigest()
+        return len(read)
+
+    path.write_bytes(b"ab")
+    assert [digested(b"ab"), digested(b"ab")] == [1, 2], "a change at once might leave its times as they are"
+    monkeypatch.setattr(files, "SETTLED", 0.03)
+    time.sleep(0.05)
+    assert [digested(b"ab"), digested(b"ab")] == [3, 3]
+    before = path.stat()
+    path.write_bytes(b"cd")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as large and as old, by what a user can set
+    time.sleep(0.05)
+    assert [digested(b"cd"), digested(b"cd")] == [4, 4]
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        files.sha256(path)
+    path.write_bytes(b"e")
+    time.sleep(0.05)
+    assert digested(b"e") < digested(b"e"), "a small one is read again"
 
 
 @pytest.mark.parametrize("folder", [False, True])

@@ -18,8 +18,12 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None = None) -> Tensor:
-    """Of heads [B, heads, N, D]: softmax(q k / sqrt(D)) v -> [B, Q, C]; visible as in `multi_head`."""
-    logits = (q * q.shape[-1] ** -0.5).times(k, transposed=True)
+    """Of heads [B, heads, N, D]: softmax(q k / sqrt(D)) v -> [B, Q, C]; visible as in `multi_head`.
+
+    The keys are transposed by a layer of their own, as in ONNX graphs: where the product does it, TensorRT 8.6.0 gets
+    a single query behind projections wrong (every entry of a track's memory, seen on an H200).
+    """
+    logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if visible is not None:
         logits = where(visible, logits, HIDDEN)
     return (logits.softmax(-1) @ v).transpose(-3, -2).flatten(2)

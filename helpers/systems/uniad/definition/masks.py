@@ -9,7 +9,7 @@ from helpers.systems.uniad.common import MASK_EPSILON
 def logits(m: Module, query: Tensor, memory: Tensor, heads: int) -> Tensor:
     """`Logits.logits`: query [1, Q, C], memory [1, cells, C] -> [1, heads, Q, cells]."""
     q, k = split_heads(linear(m.q, query), heads), split_heads(linear(m.k, memory), heads)
-    return q.times(k, transposed=True) * q.shape[-1] ** -0.5
+    return (q @ k.transpose(-2, -1)) * q.shape[-1] ** -0.5
 
 
 def mask(m: Module, logits: Tensor) -> Tensor:

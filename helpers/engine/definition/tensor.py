@@ -105,7 +105,10 @@ class Tensor(Shaped):
         return self.times(other)
 
     def times(self, other: Any, transposed: bool = False, name: str = "") -> Tensor:
-        """Matrix product over the last two axes; `transposed`: of the second one's transpose."""
+        """Matrix product over the last two axes; `transposed`: of the second one's transpose, which is an array.
+
+        What is computed is transposed by a layer of its own, `a @ b.transpose(-2, -1)`, as in ONNX graphs.
+        """
         a, b = self.real(), self.network.given(other).real()
         rank, none = max(len(a.shape), len(b.shape)), self.network.enum("MatrixOperation", "NONE")
         second = self.network.enum("MatrixOperation", "TRANSPOSE") if transposed else none

@@ -71,7 +71,7 @@ def _steps(m, bev, query, valid, config):
         embedding = mlp(m.temporal_mlp_for_mask, now, 3)
         cells = small.flatten(2).transpose(1, 2)
         with m.network.full_precision():
-            seen = (cells[0].times(embedding, transposed=True).sigmoid() >= LEAST_SEEN) & valid
+            seen = ((cells[0] @ embedding.transpose(0, 1)).sigmoid() >= LEAST_SEEN) & valid
             visible = seen | (valid & ~seen.any(1, keepdim=True))
         cells = layer(m.transformer_decoder.layers[step], cells, now.unsqueeze(0), visible, config.num_heads)
         state = upscale_add(m.upsample_adds[step], cells.transpose(1, 2).unflatten(2, small.shape[2:]), state)

@@ -19,7 +19,7 @@ from helpers.systems.uniad.definition import bev, grids, lanes, memory, motion, 
 from helpers.systems.uniad.grids import Downscale
 from helpers.systems.uniad.lanes import MapAttention
 from helpers.systems.uniad.tracks import aged, first, moved
-from tests.helpers.engine.definition.interpreter import interpreted
+from tests.helpers.engine.definition.interpreter import interpreted, layers
 from tests.helpers.engine.definition.written import computed, empty, noise, weights_of
 from tests.helpers.systems.driven import driven
 from tests.helpers.systems.uniad import tiny
@@ -258,6 +258,15 @@ def test_the_whole_over_a_drive(short):
                     paths[..., 2:4] = np.log(paths[..., 2:4])
             np.testing.assert_allclose(*pair, rtol=1e-3, atol=1e-4, err_msg=name)
     assert max((outputs["obj_idxes"] >= 0).sum() for outputs in found) > 3
+
+
+def test_what_is_computed_is_transposed_by_a_layer_of_its_own(short):
+    """Within a product only arrays are, as in ONNX graphs."""
+    run = layers(defined(SHORT, short[0]).definition)
+    made_by = {layer.get_output(0).name: kind for kind, layer in run}
+    turned = [layer.get_input(1).name for kind, layer in run
+              if kind == "MATRIX_MULTIPLY" and layer.op1.name == "TRANSPOSE"]  # fmt: skip
+    assert len(turned) > 100 and {made_by[name] for name in turned} == {"CONSTANT"}
 
 
 def first_frame(short, **settings):

@@ -44,6 +44,7 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "words_7b": "language-llama2-pytorch-eager",
     "words_7b_compiled": "language-llama2-pytorch-compile",
     "words_7b_step": "language-llama2-tensorrt-fp16-plugins",
+    "words_7b_int4": "language-llama2-tensorrt-w4a16-plugins",
     **{
         f"vision_{name}": f"omnidrive-published-{end}"
         for name, end in {
@@ -89,7 +90,10 @@ QUOTED_ON_CPU = {
         "few": "few-plain", "few_half": "few-0.5", "few_more": "few-0.75",
         "many": "many-plain", "many_half": "many-0.5", "many_more": "many-0.75"}.items()},
 }  # fmt: skip
-QUOTED_AT = {"words_alone": ("language-tinyllama-tensorrt-fp16-plugins", "2026-11-30T17:41")}  # built in less time
+QUOTED_AT = {  # whose builder chose FP32 for a part of the weights
+    "words_wide": ("language-tinyllama-tensorrt-fp16-plugins", "2026-11-30T21:22"),
+    "words_7b_wide": ("language-llama2-tensorrt-fp16-plugins", "2026-11-30T21:25"),
+}
 QUOTED_BEFORE = {  # of the day BEFORE
     "occupancy": "fbocc-published-tensorrt-fp16-plugin",
     "occupancy_eager": "fbocc-published-pytorch-fp32",
@@ -114,7 +118,7 @@ def quoted(results):
         **_ends(results.latest(ON_HOST, CPU)),
         **_words(metrics),
         **_frames(metrics),
-        "link_words_alone": results.link(found["words_alone"], "record"),
+        **{f"link_{name}": results.link(found[name], "record") for name in QUOTED_AT},
         **_quantized(results),
         "tensorrt": found["int8"].versions["tensorrt"],
         "torch": found["eager_fp32"].versions["torch"],
@@ -144,12 +148,14 @@ def _gains(metrics):
 def _words(metrics):
     """How many times what a step takes as a CUDA graph other ways take; the same of a prompt."""
     step, first = (metrics["words"][f"graph_{name}_ms_p50"] for name in ("tpot", "ttft"))
+    large, small = metrics["words_7b_step"], metrics["words_7b_int4"]
     return {
         "words_compiled_over_words": metrics["words_compiled"]["tpot_ms_p50"] / step,
         "words_over_int4": step / metrics["words_int4"]["graph_tpot_ms_p50"],
         "words_eager_prompt_over_words": metrics["words_eager"]["ttft_ms_p50"] / first,
-        "words_7b_compiled_over_step": metrics["words_7b_compiled"]["tpot_ms_p50"]
-        / metrics["words_7b_step"]["graph_tpot_ms_p50"],
+        "words_7b_compiled_over_step": metrics["words_7b_compiled"]["tpot_ms_p50"] / large["graph_tpot_ms_p50"],
+        "words_7b_over_int4": large["graph_tpot_ms_p50"] / small["graph_tpot_ms_p50"],
+        "words_7b_over_best": large["graph_tpot_over_floor"] * small["copy_gb_s"] / large["copy_gb_s"],
     }
 
 

@@ -25,6 +25,9 @@ from onnx.reference import ReferenceEvaluator
 
 from helpers import calibration, engine
 from helpers.engine import cache, cuda
+from helpers.engine.definition import Module
+from helpers.engine.definition import build as definition
+from helpers.engine.definition.attention import multi_head
 from helpers.engine.tensorrt import plan, versions
 from helpers.errors import BadInput
 
@@ -333,6 +336,46 @@ def marked_outputs_and_patterns(folder):
         refused(lambda: build(path, precision="obey", layer_precisions={"*nothing*": "fp32"}), "*nothing*")
         meta = engine.inspect(build(path, precision="obey", layer_precisions={"*_FORCEFP32": "fp32"}))
         assert meta["constrained_layers"] >= 2, meta["constrained_layers"]
+
+
+def attended(query, memory, weights, heads):
+    """What `multi_head` makes of query [N, 1, C] and memory [N, K, C]."""
+    q, k, v = (
+        (x @ w.T + b).reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
+        for x, w, b in zip(
+            (query, memory, memory),
+            np.split(weights["attention.in_proj_weight"], 3),
+            np.split(weights["attention.in_proj_bias"], 3),
+            strict=True,
+        )
+    )
+    logits = q @ k.swapaxes(2, 3) / np.sqrt(q.shape[-1])
+    share = np.exp(logits - logits.max(-1, keepdims=True))
+    found = (share / share.sum(-1, keepdims=True) @ v).swapaxes(1, 2).reshape(query.shape)
+    return found @ weights["attention.out_proj.weight"].T + weights["attention.out_proj.bias"]
+
+
+@check
+def a_single_query_of_a_definition(folder):
+    """8.6.0 gets it wrong where the product of query and keys transposes them itself."""
+    rows_, slots, dims, heads = 401, 4, 128, 4
+    shapes = {"in_proj_weight": (3 * dims, dims), "in_proj_bias": (3 * dims,), "out_proj.weight": (dims, dims),
+              "out_proj.bias": (dims,)}  # fmt: skip
+    draw = lambda shape, scale=1.0: (RANDOM.standard_normal(shape) * scale).astype(np.float32)  # noqa: E731
+    weights = {f"attention.{name}": draw(shape, dims**-0.5) for name, shape in shapes.items()}
+    feeds = {"query": draw((rows_, 1, dims)), "memory": draw((rows_, slots, dims))}
+
+    def define(network):
+        query, memory = (network.input(name, array.shape, array.dtype) for name, array in feeds.items())
+        found = multi_head(Module(network).attention, query, memory, memory, heads)
+        network.output("found", found, (rows_, 1, dims), np.dtype(np.float32))
+
+    path = folder / "attention.engine"
+    definition.build(definition.Source(define, weights), path, "tensorrt", tf32=False, tactic_sources=[])
+    with engine.load(path) as loaded:
+        error = relative(loaded.run(feeds), {"found": attended(feeds["query"], feeds["memory"], weights, heads)})
+    rows.append(("a single query", f"{error:.1e}", f"{rows_} rows, {slots} keys each"))
+    assert error < 1e-4, error
 
 
 @check

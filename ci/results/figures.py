@@ -60,12 +60,24 @@ QUOTED = {  # name in the template: record, taken on a GPU
         }.items()
     },
     **{f"frame_{name}": f"omnidrive-published-tensorrt-pair-{name}-plugins-schedule" for name in ("fp16", "w4a16")},
-    "driving_eager": "uniad-published-pytorch-fp32",
-    "driving_fp32": "uniad-published-tensorrt-fp32-plugin",
-    "driving_tf32": "uniad-published-tensorrt-tf32-plugin",
-    "driving_profile": "uniad-published-tensorrt-tf32-plugin-profile",
+    **{
+        f"driving_{name}": f"uniad-published-{end}"
+        for name, end in {
+            "eager": "pytorch-fp32",
+            "eager_tf32": "pytorch-tf32",
+            "eager_fp16": "pytorch-fp16",
+            "compiled": "pytorch-compile-fp16",
+            "fp32": "tensorrt-fp32-plugin",
+            "tf32": "tensorrt-tf32-plugin",
+            "pair": "tensorrt-pair-plugin",
+            "profile": "tensorrt-tf32-plugin-profile",
+        }.items()
+    },
     "vision_profile": "omnidrive-published-tensorrt-qdq-tf32-profile",
-    "driving_mini": "uniad-mini-tensorrt-fp32-plugin",
+    **{
+        f"driving_mini{end}": f"uniad-mini-tensorrt-{name}-plugin"
+        for name, end in {"fp32": "", "tf32": "_tf32", "pair": "_pair"}.items()
+    },
     "driving_definition": "uniad-mini-tensorrt-definition",
     "gridsample": "gridsample-tensorrt",
     "operators": "operators-pytorch",
@@ -79,7 +91,7 @@ OF_ONE_RUN = (  # whose times the prose divides by one another
     ("host_fp32", "host_tf32", "host_fp16", "host_qdq"),
     ("occupancy_fp32", "occupancy_tf32", "occupancy_fp16", "occupancy_qdq"),
     ("vision_fp32", "vision_tf32", "vision_pair", "vision_int8"),
-    ("driving_fp32", "driving_tf32"),
+    ("driving_tf32", "driving_pair"),
 )
 DIVIDED = ("gpu_ms_p50", "graph_gpu_ms_p50")
 QUOTED_ON_CPU = {
@@ -90,9 +102,10 @@ QUOTED_ON_CPU = {
         "few": "few-plain", "few_half": "few-0.5", "few_more": "few-0.75",
         "many": "many-plain", "many_half": "many-0.5", "many_more": "many-0.75"}.items()},
 }  # fmt: skip
-QUOTED_AT = {  # whose builder chose FP32 for a part of the weights
+QUOTED_AT = {  # whose builder chose FP32 for a part of the weights; whose tracks were others
     "words_wide": ("language-tinyllama-tensorrt-fp16-plugins", "2026-11-30T21:22"),
     "words_7b_wide": ("language-llama2-tensorrt-fp16-plugins", "2026-11-30T21:25"),
+    "driving_definition_wrong": ("uniad-mini-tensorrt-definition", "2026-11-30"),
 }
 QUOTED_BEFORE = {  # of the day BEFORE
     "occupancy": "fbocc-published-tensorrt-fp16-plugin",
@@ -160,13 +173,14 @@ def _words(metrics):
 
 
 def _frames(metrics):
-    """Eager PyTorch's frame of OmniDrive, seen and said; how many times TensorRT's it is; the same of UniAD's graph."""
+    """Eager PyTorch's frame of OmniDrive, seen and said; how many times TensorRT's it is; that of UniAD's graphs."""
     eager = metrics["vision_eager"]["host_ms_p50"] + metrics["words_eager"]["frame_ms_p50"]
+    graph = lambda name: metrics[name]["graph_gpu_ms_p50"]  # noqa: E731
     return {
         "frame_eager_ms": eager,
         "frame_eager_over_fp16": eager / metrics["frame_fp16"]["serial_latency_ms_p50"],
-        "driving_eager_over_graph": metrics["driving_eager"]["gpu_ms_p50"]
-        / metrics["driving_tf32"]["graph_gpu_ms_p50"],
+        "driving_graph_over_graph": graph("driving_eager_tf32") / graph("driving_tf32"),
+        "driving_graph_over_fp32": graph("driving_eager") / graph("driving_fp32"),
     }
 
 

@@ -7,10 +7,19 @@ from benchmarks.measured import PLUGIN
 from benchmarks.rows import CONTROL
 from benchmarks.rows import ENGINES as BUILT
 from benchmarks.systems import SYSTEMS
-from ci.results import driving, precisions
-from tests.ci.results.test_results import record, recorded_as, rows  # noqa: F401
+from ci.results import driving, precisions, recorded
+from tests.ci.results.test_results import ROOT, record, recorded_as, rows  # noqa: F401
 
 H100, CPU = "NVIDIA H100, driver 1", "AMD EPYC, 2 cores"
+
+
+def test_engines_in_fp32_find_what_onnx_runtime_finds_as_the_page_says():
+    results = recorded.Recorded(ROOT / "results")
+    for name in ("tensorrt-fp32-plugin", "tensorrt-definition"):
+        metrics = results.latest(f"uniad-mini-{name}").metrics
+        differ = {key: value for key, value in metrics.items() if key.endswith("_differ")}
+        assert len(differ) >= 4 and set(differ.values()) == {0.0}, name
+        assert metrics["frames"] == 40 and metrics["bboxes_dict_bboxes_rel"] < 2e-5
 
 
 def test_a_page_without_records_says_so(recorded_as):  # noqa: F811

@@ -272,6 +272,12 @@ def test_readme_shows_every_system_beside_what_it_is_compared_with():
     assert all(any(name in row[0] for row in body) for name in ("BEVFormer", "FB-OCC", "OmniDrive", "OpenVLA", "UniAD"))
     assert all("](results/" in row[3] for row in body)
     assert "NDS" in body[-1][1] and "must fail" in body[-1][0]
+    assert all(("CUDA graph" in row[0]) == ("CUDA graph" in row[2]) for row in body), "a graph beside no graph flatters"
+    ours, base = (
+        results.latest(f"uniad-published-{name}").metrics for name in ("tensorrt-tf32-plugin", "pytorch-tf32")
+    )
+    assert any(all(f"{one['graph_gpu_ms_p50']:.2f}" in text for one, text in ((ours, row[1]), (base, row[2])))
+               for row in body)  # fmt: skip
 
 
 def test_picture_is_svg_whose_bars_are_as_long_as_the_times():

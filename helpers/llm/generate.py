@@ -1,6 +1,7 @@
 """Text token by token: greedy or sampled, until a stop token or a number of tokens, as it comes or as a whole."""
 
 import itertools
+import operator
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ def stream(model: LanguageModel, prompts: Sequence[Row], tokens: int, stop: Coll
         raise BadInput("stop", strange[0], f"tokens from 0 to {model.vocab_size - 1}", "take the model's own end")
     if tokens < 1:
         raise BadInput("tokens", tokens, "at least 1", "ask for one")
-    needed = max((len(prompt) for prompt in prompts), default=0) + tokens - 1  # the last one is not taken in
+    longest = max((operator.length_hint(prompt, 1) for prompt in prompts), default=0)
+    needed = longest + tokens - 1  # the last one is not taken in
     if needed > model.capacity:
         raise BadInput("cache", f"{needed} tokens needed", f"at most {model.capacity}", FEWER)
     return _stream(model, prompts, tokens, frozenset(stop), sampling, table)

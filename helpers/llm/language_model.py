@@ -1,12 +1,13 @@
 """What generation asks of a language model, whatever runs it: prompts in, then one token of each row after another."""
 
 import contextlib
+import operator
 import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from helpers.arguments import array
+from helpers.arguments import array, typed
 from helpers.errors import BadInput
 
 Row = Sequence[int] | np.ndarray
@@ -31,6 +32,7 @@ class LanguageModel:
         self._following: np.ndarray | None = None
         self._running = threading.Lock()
 
+    @typed
     def prefill(self, prompts: Sequence[Row], table: np.ndarray | None = None) -> np.ndarray:
         """Empty the cache, take in the prompts, return the logits of their last tokens, [B, vocab_size] float32.
 
@@ -41,17 +43,11 @@ class LanguageModel:
 
         Raises:
             BadInput: no prompt or an empty one, an id that stands for nothing, a table of another width, not finite or
-                too large, more tokens than the cache holds, or a model that another thread runs. The cache is left as
-                it was.
+                too large, more tokens than the cache holds, prompts that the model does not take, or a model that
+                another thread runs. The cache is left as it was.
         """
-        rows = [array("prompt", prompt, (None,), "whole") for prompt in prompts if len(prompt)]
-        if not rows or len(rows) < len(prompts):
-            found = f"{len(prompts)}, of lengths {[len(prompt) for prompt in prompts]}"
-            fix = "begin with the token of a text's start"
-            raise BadInput("prompts", found, "at least one token each", fix)
         checked = self._checked_table(table)
-        self._check_ids(rows, len(checked))
-        self._check_room(max(row.size for row in rows))
+        rows = self._checked_rows(prompts, len(checked))
         with self._alone():
             self.lengths = np.zeros(len(rows), np.int64)
             self._clear(len(rows))
@@ -67,7 +63,7 @@ class LanguageModel:
             BadInput: ids of another number of rows or outside the vocabulary, a cache that is full, or one in which
                 something else follows what gave `after`; or a model that another thread runs.
         """
-        given = np.asarray(ids).reshape(-1)
+        given = _row("ids", ids)
         if given.size != self.lengths.size or not given.size:
             raise BadInput(
                 "ids", f"{given.size} of them", f"{self.lengths.size}, one for each row", "call prefill first"
@@ -120,15 +116,34 @@ class LanguageModel:
             raise BadInput("table", f"{len(found)} rows", f"at most {self.rows}", "export with inputs='table'")
         return found.astype(np.float32, copy=False)
 
+    def _checked_rows(self, prompts, extra):
+        """The prompts as arrays; BadInput for what cannot be taken in, with `extra` ids beyond the vocabulary."""
+        rows = [_row("prompt", prompt) for prompt in prompts]
+        if not rows or not all(row.size for row in rows):
+            found = f"{len(rows)}, of lengths {[row.size for row in rows]}"
+            raise BadInput("prompts", found, "at least one token each", "begin with the token of a text's start")
+        self._check_ids(rows, extra)
+        self._check_lengths([row.size for row in rows])
+        return rows
+
     def _check_ids(self, rows, extra):
         end = self.vocab_size + extra
         for row in rows:
-            if row.dtype.kind not in "iu" or row.min() < 0 or row.max() >= end:
+            if row.min() < 0 or row.max() >= end:
                 found = f"{row.dtype}, {row.min()} to {row.max()}"
                 rest = f", of which those from {self.vocab_size} on are rows of the table" if extra else ""
                 fix = "use the model's own tokenizer; ids of pictures need a table with a row for each"
                 raise BadInput("ids", found, f"whole numbers from 0 to {end - 1}{rest}", fix)
 
+    def _check_lengths(self, lengths: list[int]) -> None:
+        """BadInput for prompts of so many tokens, which the model does not take."""
+        self._check_room(max(lengths))
+
     def _check_room(self, tokens):
         if tokens > self.capacity:
             raise BadInput("cache", f"{tokens} tokens", f"at most {self.capacity}", FEWER)
+
+
+def _row(name: str, ids: Row) -> np.ndarray:
+    """Ids as an array of one dimension, which may be empty; BadInput for what is none."""
+    return array(name, ids, (None,), "whole") if operator.length_hint(ids, 1) else np.zeros(0, np.int64)

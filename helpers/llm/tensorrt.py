@@ -81,13 +81,11 @@ class TensorRtModel(LanguageModel):
         self.stream.synchronize()
 
     def begin(self, prompt: Row) -> None:
-        """Empty the cache and queue a prompt, as `prefill` takes one."""
-        ids = np.asarray(prompt).reshape(1, -1)
-        self._check_ids([ids[0]], 0)
-        self._check_room(ids.size)
+        """Empty the cache and queue a prompt; raises as `prefill`, and leaves the cache as it was."""
+        (ids,) = self._checked_rows([prompt], 0)
         self.lengths, self._following = np.zeros(1, np.int64), None
         self._clear(1)
-        self._take(ids[0])
+        self._take(ids)
         self._begun = self.lengths
         self._keep()
 
@@ -107,7 +105,8 @@ class TensorRtModel(LanguageModel):
         self.lengths, self._following, self._count = self._begun, None, 1
 
     def advance(self) -> None:
-        """Queue a step, which takes in the token that was chosen last."""
+        """Queue a step, which takes in the token chosen last; BadInput before a prompt, or for a full cache."""
+        self._check_begun()
         self._check_room(int(self.lengths[0]) + 1)
         self._device.activate()
         self._copy("step", "token")
@@ -117,11 +116,15 @@ class TensorRtModel(LanguageModel):
 
     def chosen(self) -> list[int]:
         """Wait for all that is queued; the tokens since `begin`."""
+        if not self._count:
+            return []
         self.stream.synchronize()
         return [int(token) for token in self._host["tokens"].array((self._count,), self._kind)]
 
     def latest(self) -> int:
-        """Wait for all that is queued; the last token alone."""
+        """Wait for all that is queued; the last token alone. BadInput if none was chosen since `begin`."""
+        if not self._count:
+            raise BadInput("tokens", "none since a prompt was begun", "at least one", "call begin first")
         self.stream.synchronize()
         return int(self._host["tokens"].array((self._count,), self._kind)[-1])
 
@@ -150,17 +153,12 @@ class TensorRtModel(LanguageModel):
         self._device.activate()
         self.stream.synchronize()  # until then what is put may be read
         count, start = len(ids), int(self.lengths[0])
-        if count == 1 or self._prefill is self._decode:
+        if self._by_steps(count):
             self._put("input_ids", ids)
             for at in range(count):
                 self._copy("step", "input_ids", at)
                 self._step()
             return
-        least, most = self._prefill.shortest, self._prefill.longest
-        if not least <= count <= most:
-            expected = f"at most {most}" if count > most else f"at least {least}"
-            raise BadInput("prompt", f"{count} tokens", f"{expected}, by the engine's profile",
-                           "give another one, or build with a wider profile")  # fmt: skip
         for name, values in zip(WHOLE, (ids, start + np.arange(count), [start], [count - 1]), strict=True):
             self._put(name, values)
         if count != self._bound:
@@ -176,9 +174,30 @@ class TensorRtModel(LanguageModel):
         else:
             side.queue()
 
+    def _check_lengths(self, lengths):
+        """Asked before anything is changed: one row, of a length for which there is an engine that is open."""
+        if not self._plans:
+            raise BadInput("language model", "one that was closed", "one that is open", "load it again")
+        if len(lengths) != 1:
+            raise BadInput(
+                "prompts", f"{len(lengths)} rows", "one, which the engine is for", "pass one after the other"
+            )
+        super()._check_lengths(lengths)
+        least, most = self._prefill.shortest, self._prefill.longest
+        if not least <= lengths[0] <= most and not self._by_steps(lengths[0]):
+            expected = f"at most {most}" if lengths[0] > most else f"at least {least}"
+            raise BadInput("prompt", f"{lengths[0]} tokens", f"{expected}, by the engine's profile",
+                           "give another one, or build with a wider profile")  # fmt: skip
+
+    def _by_steps(self, count):
+        """Whether steps take so many tokens, one after the other."""
+        return count == 1 or self._prefill is self._decode
+
+    def _check_begun(self):
+        if not self.lengths.size:
+            raise BadInput("cache", "no prompt in it", "one to go on with", "call begin first")
+
     def _clear(self, batch):
-        if batch != 1:
-            raise BadInput("prompts", f"{batch} rows", "one, which the engine is for", "pass one after the other")
         self._count = 0
 
     def _run(self, ids, counts, table):
@@ -192,6 +211,7 @@ class TensorRtModel(LanguageModel):
 
     def profile(self, iterations: int = 20) -> list[dict[str, Any]]:
         """Time of each layer of a step, after a prompt, as `helpers.engine.Engine.profile` gives it; close it then."""
+        self._check_begun()
         self._check_room(int(self.lengths[0]) + 1)
         self._device.activate()
         self._copy("step", "token")
@@ -209,6 +229,7 @@ class TensorRtModel(LanguageModel):
             memory.free()
         self.stream.close()
         self._decode = self._prefill = self._plans = None  # type: ignore[assignment]
+        self.lengths, self._count = np.zeros(0, np.int64), 0  # nothing can go on then
 
 
 def _size(tensor):

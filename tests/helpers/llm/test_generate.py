@@ -112,6 +112,12 @@ def test_a_seed_gives_the_same_tokens_and_another_gives_others(model):
         ([[1]], np.zeros((2, 255), np.float32), r"\[2, 255\]"),
         ([[1]], np.full((1, 256), np.nan, np.float32), "finite"),
         ([[1] * 65], None, "65 tokens"),
+        ([1, 2], None, r"list \[1, 2\]"),
+        (None, None, "NoneType"),
+        ([None], None, r"list \[None\]"),
+        ([np.array(1)], None, r"int64 \[\]"),
+        ([[[1], [2, 3]]], None, "inhomogeneous"),
+        (["ab"], None, r"list \['ab'\]"),
     ],
 )
 def test_what_cannot_be_a_prompt_is_refused_and_the_cache_kept(model, prompts, table, said):
@@ -178,6 +184,11 @@ def test_other_bad_arguments_are_refused(model):
     for call, said in (
         (lambda: model.decode([1]), "2, one for each row"),
         (lambda: model.decode([1, 97]), "from 0 to 95"),
+        (lambda: model.decode(["a", "b"]), "<U1"),
+        (lambda: model.decode([[1], [2, 3]]), "inhomogeneous"),
+        (lambda: model.decode([]), "0 of them"),
+        (lambda: generate(model, [np.array(1)], 1), r"int64 \[\]"),
+        (lambda: generate(model, [[[1], [2, 3]]], 1), "inhomogeneous"),
         (lambda: TorchModel(tiny(), capacity=65), "1 to 64 tokens"),
         (lambda: Sampling(temperature=-1), "temperature"),
         (lambda: Sampling(top_p=0), "top_p"),

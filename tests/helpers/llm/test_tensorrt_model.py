@@ -159,3 +159,38 @@ def test_what_does_not_fit_is_refused(built, graph, tmp_path):
         TensorRtModel(path)
     with pytest.raises(BadInput, match=r"logits \[batch"):
         greedy(export(MODEL, tmp_path / "every.onnx", every=True), tmp_path / "no.onnx")
+
+
+@pytest.mark.parametrize("built", ["8.6.0"], indirect=True)
+def test_what_is_refused_leaves_the_cache_as_it_was(built):
+    model, expected = TensorRtModel(built[0]), TorchModel(MODEL)
+    model.prefill([PROMPT])
+    for prompts in ([[1] * 9], [[1], [2]], [[]], [["a"]], [[96]]):
+        with pytest.raises(BadInput):
+            model.prefill(prompts)
+    expected.prefill([PROMPT])
+    np.testing.assert_allclose(model.decode([4]), expected.decode([4]), atol=1e-5)
+    model.begin(PROMPT)
+    for prompt in ([1] * 9, [], "ab", [[1, 2], [3, 4]], [[1], [2, 3]], None):
+        with pytest.raises(BadInput):
+            model.begin(prompt)
+    for _ in range(TOKENS - 1):
+        model.advance()
+    assert [model.chosen()] == generate(expected, [PROMPT], TOKENS)
+    model.close()
+
+
+@pytest.mark.parametrize("built", ["8.6.0"], indirect=True)
+def test_nothing_goes_on_before_a_prompt_or_after_the_end(built):
+    model = TensorRtModel(built[0])
+    for closed in (False, True):
+        for call in (model.advance, model.rewind, model.latest, model.profile):
+            with pytest.raises(BadInput, match="call begin first"):
+                call()
+        assert model.chosen() == []
+        if not closed:
+            model.begin(PROMPT)
+            model.close()
+    for call in (lambda: model.begin(PROMPT), lambda: model.prefill([PROMPT])):
+        with pytest.raises(BadInput, match="one that was closed"):
+            call()

@@ -18,12 +18,12 @@ def rotation(table: Mapping[str, Any], path: PathLike, fix: str) -> tuple[Any, d
     two that differ.
     """
     rope = entry(table, "rope_parameters", {}, path, fix)
-    told = {each["rope_theta"] for each in (table, rope) if each.get("rope_theta") is not None}
-    if len(told) > 1:
+    told = [each["rope_theta"] for each in (table, rope) if each.get("rope_theta") is not None]
+    if told and told[0] != told[-1]:
         found = f"rope_theta {table['rope_theta']!r}, and {rope['rope_theta']!r} in rope_parameters"
         raise BadInput(path, found, "one of them", fix)
     plain = rope.get("rope_type", rope.get("type", "default")) == "default"
-    return next(iter(told), THETA), {} if plain and not any(isinstance(each, dict) for each in rope.values()) else rope
+    return (told or [THETA])[0], {} if plain and not any(isinstance(each, dict) for each in rope.values()) else rope
 
 
 def read(path: PathLike) -> tuple[dict[str, Any], dict[str, Any]]:

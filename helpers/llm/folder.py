@@ -109,8 +109,12 @@ def _shards(index):
         raise BadInput(index, "no weight_map", expected, "fetch the folder again")
     if outside := [file for file in places.values() if not stays_inside(file, index.parent)]:
         raise BadInput(index, f"a file {outside[0]!r}", "names within the folder", "fetch the folder again")
+    files = sorted(set(places.values()))
+    if absent := [file for file in files if not (index.parent / file).exists()]:
+        expected = f"{len(files)} files that {index.name} names, of which {len(absent)} are absent"
+        raise BadInput(index.parent / absent[0], "no such file", expected, "fetch the folder again")
     state = {}
-    for file in sorted(set(places.values())):
+    for file in files:
         tensors, told = read_checkpoint(index.parent / file), {name for name, place in places.items() if place == file}
         if differing := sorted(tensors.keys() ^ told):
             found = f"{len(differing)} tensors for {file} in the index or in {file} alone, such as {differing[0]}"

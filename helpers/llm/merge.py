@@ -12,7 +12,7 @@ from helpers.arguments import typed
 from helpers.errors import BadInput
 from helpers.files import PathLike, as_path, check_target, read_json
 from helpers.llm import folder
-from helpers.models.checkpoints import dtype_of, read_checkpoint, shape_of
+from helpers.models.checkpoints import dtype_of, is_plain, read_checkpoint, shape_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,11 +102,19 @@ def _fitting(name, tensor, wanted, where, cast=True):
 
 
 def _real(name, tensor, where):
-    if not tensor.is_floating_point():
-        raise BadInput(where, f"{name}: {dtype_of(tensor)}", "floating point", "dequantize it, or take the original")
+    if not tensor.is_floating_point() or not is_plain(tensor):
+        found = f"{name}: {dtype_of(tensor)}{'' if is_plain(tensor) else ', sparse or packed'}"
+        raise BadInput(where, found, "floating point, each number by itself", "dequantize it, or take the original")
     if not tensor.double().isfinite().all():
         raise BadInput(where, f"{name}: not finite", "finite numbers", "fetch the file again")
     return tensor
+
+
+def _check_precise(state, where):
+    """BadInput for numbers of so few bits that what is merged into them would be rounded away."""
+    if few := [name for name, tensor in state.items() if tensor.is_floating_point() and tensor.element_size() < 2]:
+        found = f"{len(few)} tensors of less than 16 bits, such as {few[0]}: {dtype_of(state[few[0]])}"
+        raise BadInput(where, found, "a base in FP16, BF16 or FP32", "take the original, quantize what was merged")
 
 
 def adapter_scale(path: PathLike, rank: int, alpha: float | None, tuned: Collection[str] = (),
@@ -173,6 +181,7 @@ def save_language_model(base: PathLike, out: PathLike, checkpoint: PathLike | No
     check_target(out, folder=True)
     _, table = folder.read_config(base)
     state = take(original := folder.read_weights(base), base, None if checkpoint else prefix)
+    _check_precise(state, base)
     ranks = set()
     if checkpoint is not None:
         tuned = read_checkpoint(checkpoint)

@@ -150,7 +150,7 @@ def _problems(state, wanted):
     """What keeps `state` from being loaded, one entry per kind, naming the tensors."""
     import torch
 
-    special = [name for name in wanted if name in state and not _is_plain(state[name])]
+    special = [name for name in wanted if name in state and not is_plain(state[name])]
     shared = [name for name in wanted if name in state and name not in special]
     fitting = [name for name in shared if state[name].shape == wanted[name].shape]
     kinds = {
@@ -166,7 +166,7 @@ def _problems(state, wanted):
             for name in shared
             if _kind(state[name]) != _kind(wanted[name])
         ],
-        "sparse, quantized or without storage": special,
+        "sparse, quantized, packed or without storage": special,
         "not finite": [name for name in fitting if not torch.isfinite(state[name].to(wanted[name].dtype)).all()],
         "a variance below zero": [n for n in fitting if n.endswith("running_var") and (state[n].float() < 0).any()],
     }
@@ -181,11 +181,11 @@ def _kind(tensor):
     return tensor.is_floating_point(), tensor.is_complex()
 
 
-def _is_plain(tensor):
-    """Whether every element of the tensor lies in memory as a number of its own."""
+def is_plain(tensor: Tensor) -> bool:
+    """Whether every element of the tensor lies in memory as a number of its own; those of four bits share a byte."""
     import torch
 
-    special = tensor.is_nested or tensor.is_quantized or tensor.is_meta
+    special = tensor.is_nested or tensor.is_quantized or tensor.is_meta or dtype_of(tensor).endswith("_x2")
     return tensor.layout == torch.strided and not special
 
 

@@ -167,6 +167,34 @@ def test_an_index_that_leads_out_of_the_folder_is_refused(base, file):
         folder.read_weights(base)
 
 
+def test_a_shard_that_is_absent_is_named(tmp_path):
+    out = folder.save(tmp_path / "out", tiny().state_dict(), TABLE, shard=1 << 20)
+    shards = sorted(out.glob("model-*.safetensors"))
+    shards[1].unlink()
+    with pytest.raises(BadInput, match=rf"{shards[1].name}\n(.|\n)*{len(shards)} files(.|\n)*fetch the folder again"):
+        folder.load(out)
+
+
+PACKED = torch.zeros(512, 256, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+
+
+@pytest.mark.parametrize("weight", [torch.ones(512, 256).to(torch.float8_e4m3fn), PACKED])
+def test_a_base_of_few_bits_is_refused_for_what_is_merged_would_be_rounded_away(base, tmp_path, weight):
+    state = tiny().state_dict() | {"model.layers.0.mlp.up_proj.weight": weight}
+    save_file({name: tensor.clone() for name, tensor in state.items()}, base / "model.safetensors")
+    for checkpoint in (None, stored(tmp_path, tiny(seed=7).state_dict())):
+        with pytest.raises(BadInput, match=r"1 tensors of less than 16 bits, such as .*up_proj"):
+            merge.save_language_model(base, tmp_path / "out", checkpoint)
+    assert not (tmp_path / "out").exists()
+
+
+def test_numbers_that_share_a_byte_are_no_weights(base):
+    state = tiny().state_dict() | {"model.layers.0.mlp.up_proj.weight": PACKED}
+    save_file({name: tensor.clone() for name, tensor in state.items()}, base / "model.safetensors")
+    with pytest.raises(BadInput, match=r"packed(.|\n)*up_proj"):
+        folder.load(base)
+
+
 @pytest.mark.parametrize(
     ("state", "said"),
     [
@@ -184,6 +212,7 @@ def test_an_index_that_leads_out_of_the_folder_is_refused(base, file):
         (tiny().state_dict() | {"lm_head.weight": torch.full((96, 256), torch.nan)}, "lm_head.weight: not finite"),
         (tiny().state_dict() | {"lm_head.weight": torch.zeros(96, 256).long()}, "lm_head.weight: int64"),
         (tiny().state_dict() | {"lm_head.weight": torch.full((96, 256), torch.nan).to(torch.float8_e4m3fn)}, "finite"),
+        (tiny().state_dict() | {"lm_head.weight": torch.ones(96, 256).to_sparse()}, "float32, sparse or packed"),
         (tiny().state_dict() | {f"{QUERY}.base_layer.weight": torch.zeros(256, 256)}, "twice, under PEFT's name"),
         (tiny().state_dict() | {f"{QUERY}.lora_A.weight": torch.zeros(4, 256)}, "their alpha"),
         (tiny().state_dict() | {f"{QUERY}.lora_A.weight": torch.zeros(0, 256)}, r"ranks \[0\]"),
@@ -280,6 +309,8 @@ def test_another_user_may_read_what_the_umask_lets_him(tmp_path):
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps nan"),
         ({"rms_norm_eps": 5.0}, r"rms_norm_eps 5.0(.|\n)*at most 1"),
         ({"rope_theta": 10**400}, "rope_theta 1000"),
+        ({"rope_theta": [7.0]}, r"rope_theta \[7.0\]"),
+        ({"rope_theta": None, "rope_parameters": {"rope_theta": [7.0]}}, r"rope_theta \[7.0\]"),
         ({"rope_parameters": [1]}, r"rope_parameters \[1\]"),
         ({"num_hidden_layers": 10**9}, r"num_hidden_layers 1000000000(.|\n)*at most 1024"),
         ({"vocab_size": 10**10}, "vocab_size 10000000000"),

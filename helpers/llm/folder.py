@@ -64,6 +64,9 @@ def read_config(folder: PathLike) -> tuple[LlamaConfig, dict[str, Any]]:
 def llama_config(table: dict[str, Any], path: PathLike) -> LlamaConfig:
     """The sizes of a table in Hugging Face's form; theta stands in `rope_theta`, or in `rope_parameters`."""
     fix = "take the model's own config.json"
+    if "architecture" in table and "architectures" not in table:
+        expected = "that of a folder of Hugging Face, with architectures and model_type"
+        raise BadInput(path, "config.json of a TensorRT-LLM checkpoint", expected, "give what it was converted from")
     theta, scaled = config_json.rotation(table, path, fix)
     found = {key: table.get(key, usual) for key, usual in UNHANDLED.items()}
     if table.get("model_type") not in KINDS:

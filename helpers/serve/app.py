@@ -17,6 +17,7 @@ from helpers.serve.refused import Refused
 
 JSON = "application/json"
 DRAINED = 4  # times the limit: so much of a body that is too large is read, so that its client reads the answer
+TOLD = 2000  # characters of each part of a refusal
 LEFT = 499  # the status, in the counters alone, of a client that did not wait for its answer
 
 
@@ -107,6 +108,11 @@ class Act:
         return refusal(error)
 
 
+def _cut(text):
+    """A text that may hold what the client sent, such as a key of megabytes."""
+    return text if len(text) <= TOLD else f"{text[:TOLD]} ..."
+
+
 def refusal(error: Refused) -> Response:
     """What a client is told of a refusal."""
     headers = {"retry-after": str(error.retry)} if error.retry is not None else {}
@@ -114,7 +120,7 @@ def refusal(error: Refused) -> Response:
         headers["www-authenticate"] = "Bearer"
     if error.status in (408, 413):
         headers["connection"] = "close"  # the rest of the body is not read
-    told = {"where": error.where, "found": error.found, "expected": error.expected, "fix": error.fix}
+    told = {name: _cut(str(getattr(error, name))) for name in ("where", "found", "expected", "fix")}
     return Response(json.dumps({"error": told}), error.status, headers, JSON)
 
 

@@ -69,7 +69,7 @@ def parse(body: bytes, limits: Limits) -> Act:
     return Act(
         _image(_json(image, "image", 422) if as_text else image, limits),
         _instruction(payload["instruction"], limits),
-        _optional(payload, "unnorm_key", str, None),
+        _key(_optional(payload, "unnorm_key", str, None), limits),
         _optional(payload, "return_ids", bool, False),
         as_text,
         encoded,
@@ -120,9 +120,17 @@ def _instruction(text, limits):
         found = f"{len(text):,} characters" if isinstance(text, str) else type(text).__name__
         raise _wrong("instruction", found, f"text of 1 to {limits.characters:,} characters", "say what is to be done")
     words = match[1] if (match := PROMPT.fullmatch(text)) else text
-    if not words:
-        raise _wrong("instruction", "a prompt without one", "words behind 'take to'", "say what is to be done")
+    if not words.strip():
+        found = "white space" if words == text else "a prompt without one"
+        raise _wrong("instruction", found, "words, in a prompt behind 'take to'", "say what is to be done")
     return _text(words, "instruction")
+
+
+def _key(key, limits):
+    if key is not None and len(key) > limits.characters:
+        expected = f"at most {limits.characters:,}"
+        raise _wrong("unnorm_key", f"{len(key):,} characters", expected, "name a data set of the policy")
+    return key
 
 
 def _text(text, where):

@@ -42,12 +42,17 @@ REASONS = {
 def act(limits: Limits, token: bool) -> dict[str, Any]:
     """The arguments of FastAPI's route for POST /act."""
     image = {"description": "uint8 [H, W, 3] RGB", "oneOf": [ARRAY, {"type": "string", "contentSchema": ARRAY}]}
+    key = {
+        "type": ["string", "null"],
+        "maxLength": limits.characters,
+        "description": "whose statistics scale the action",
+    }
     request = {
         "type": "object",
         "properties": {
             "image": image,
-            "instruction": {"type": "string", "minLength": 1, "maxLength": limits.characters},
-            "unnorm_key": {"type": ["string", "null"], "description": "whose statistics scale the action"},
+            "instruction": {"type": "string", "pattern": r"\S", "maxLength": limits.characters},
+            "unnorm_key": key,
             "return_ids": {"type": "boolean", "default": False, "description": "ids in the place of text"},
         },
         "required": ["image", "instruction"],

@@ -326,6 +326,14 @@ def test_a_llama_of_another_kind_is_refused_by_name(base, change, said):
         folder.load(base)
 
 
+def test_a_converted_checkpoint_is_no_model_of_hugging_face(base):
+    """Its theta has another name, and would be taken for the usual one."""
+    table = {key: value for key, value in TABLE.items() if key not in ("architectures", "rope_theta")}
+    (base / "config.json").write_text(json.dumps(table | {"architecture": "LlamaForCausalLM", "rotary_base": 500000.0}))
+    with pytest.raises(BadInput, match="of a TensorRT-LLM checkpoint"):
+        folder.read_config(base)
+
+
 def test_theta_is_read_where_transformers_5_writes_it(base):
     table = {key: value for key, value in TABLE.items() if key != "rope_theta"} | {
         "rope_parameters": {"rope_theta": 7.0}

@@ -86,6 +86,11 @@ def test_what_is_wrong_is_said_with_its_status(served, sent, status, where):
     assert (found_status, found["error"]["where"]) == (status, where) and found["error"]["fix"]
 
 
+def test_what_is_said_of_a_request_is_short_however_long_it_is(served):
+    status, headers, found = post(served.url, {"k" * (LIMITS.body // 2): 1})
+    assert status == 422 and int(headers["content-length"]) < 5000 and found["error"]["found"].endswith(" ...")
+
+
 def test_other_content_routes_and_methods(served):
     assert post(served.url, body(), **{"content-type": "text/plain"})[0] == 415
     assert get(served.url, "/act")[0] == 405 and get(served.url, "/docs")[0] == 404

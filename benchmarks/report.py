@@ -205,14 +205,22 @@ def steps(pieces):
 
 
 def end_to_end(pieces, system):
-    """From JPEG files to boxes, before and after: latency and its stages, throughput, how far the results are apart."""
+    """From JPEG files to boxes, before and after: latency and its stages, throughput, how far the results are apart.
+
+    Where no latency was measured, the accuracy alone.
+    """
+    made = collections.defaultdict(dict)
     for key, entry in pieces.items():
-        if "/endtoend/" not in key or "/latency/" not in key or "result" not in entry:
+        if "/endtoend/" in key and "result" in entry:
+            runtime, shape, _, name, kind, decoder = key.split("/")
+            made[runtime, shape, name, decoder][kind] = entry
+    for (runtime, shape, name, decoder), of_kind in made.items():
+        entry = of_kind.get("latency") or of_kind.get("stream")
+        if not entry:
             continue
-        runtime, shape, _, name, _, decoder = key.split("/")
         result = lambda key: (pieces.get(key) or {}).get("result") or {}  # noqa: E731
-        stream, throughput = (result(key.replace("/latency/", f"/{kind}/")) for kind in ("stream", "throughput"))
-        metrics, found = {}, collections.defaultdict(dict, stream | entry["result"] | throughput)
+        told = (of_kind[kind]["result"] for kind in ("throughput", "latency", "stream") if kind in of_kind)
+        metrics, found = {}, collections.defaultdict(dict, collections.ChainMap(*told))
         for way, timing in found["latency"].items():
             metrics |= {f"{way}_ms_{each}": timing[each] for each in ("p50", "p90", "n")}
             metrics |= {f"{way}_{stage}_ms": ms for stage, ms in found["stages"][way].items()}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from benchmarks import agreement, endtoend, frames, shots
+from benchmarks import agreement, endtoend, frames, report, shots
 from benchmarks.__main__ import main
 from benchmarks.session import Session
 from benchmarks.spawned import run_spawned
@@ -165,6 +165,19 @@ def test_a_decoder_that_works_is_measured_in_a_process_of_its_own(small, minidri
     ((measured, *_),) = processes
     assert measured.__name__ == "latency"
     assert list(result(small, f"onnxruntime/mini/endtoend/fp32/latency/{TURBO}")["latency"]) == on_cpu()
+
+
+def test_accuracy_alone_is_a_record_where_no_latency_was_measured():
+    one = lambda **found: {"result": found, "depends": []}  # noqa: E731
+    pieces = {
+        "tensorrt/mini/endtoend/fp16/stream/libjpeg-turbo": one(frames=40),
+        "tensorrt/mini/endtoend/qdq/throughput/libjpeg-turbo": one(throughput={}),
+        "evaluate/tensorrt-fp16": one(NDS=0.7),
+        "evaluate/tensorrt-fp16_ends_libjpeg-turbo": one(NDS=0.6),
+    }
+    ((name, metrics, _),) = report.end_to_end(pieces, "toy")
+    assert name == "toy-mini-tensorrt-fp16-end-to-end"
+    assert metrics == {"before_NDS": 0.7, "after_NDS": 0.6, "frames": 40}
 
 
 def test_libjpeg_turbo_goes_first(monkeypatch):

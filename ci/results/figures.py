@@ -1,7 +1,10 @@
 """The figures that the prose of docs/results.md quotes, by the names that template.md gives them."""
 
+import collections
+
 from ci.results.driving import LINEARS
-from ci.results.endtoend import ON_HOST, of_limit
+from ci.results.endtoend import ON_HOST, ends, gains, of_limit
+from ci.results.forms import QUOTED_FORMS, of_graphs
 from ci.results.occupancy import BEFORE, missing
 from ci.results.precisions import told
 from ci.results.recorded import CPU, day, device
@@ -23,7 +26,11 @@ QUOTED = {  # name in the template: record, taken on a GPU
         for name, end in {"fp32": "fp32", "tf32": "tf32", "fp16": "fp16", "int8": "qdq-tf32", "qdq": "qdq"}.items()
     },
     "host_eager": f"{PROJECTED}published-pytorch-fp16",
-    **{f"ends_{name}": f"{PROJECTED}published-tensorrt-{name}-plugin-end-to-end" for name in ("fp16", "qdq")},
+    **ends("ends", "published"),
+    **ends("ends_codec", "published", "-nvimgcodec"),
+    **ends("ends_without", "published", "-nvimgcodec-without-JPEG-engine"),
+    **ends("ends_mini", "mini"),
+    **QUOTED_FORMS,
     "by_host": BY_HOST,
     "by_host_fp32": BY_HOST.replace("qdq", "fp32"),
     "mini_host_fp16": f"{PROJECTED}mini-tensorrt-fp16-plugin",
@@ -89,6 +96,7 @@ QUOTED = {  # name in the template: record, taken on a GPU
 OF_ONE_RUN = (  # whose times the prose divides by one another
     ("fp32", "tf32", "fp16", "int8"),
     ("host_fp32", "host_tf32", "host_fp16", "host_qdq"),
+    tuple(QUOTED_FORMS),
     ("occupancy_fp32", "occupancy_tf32", "occupancy_fp16", "occupancy_qdq"),
     ("vision_fp32", "vision_tf32", "vision_pair", "vision_int8"),
     ("driving_tf32", "driving_pair"),
@@ -107,6 +115,7 @@ QUOTED_AT = {  # whose builder chose FP32 for a part of the weights; whose track
     "words_7b_wide": ("language-llama2-tensorrt-fp16-plugins", "2026-11-30T21:25"),
     "driving_definition_wrong": ("uniad-mini-tensorrt-definition", "2026-11-30"),
 }
+QUOTED_AT |= {name: (record, "2026-11-30") for name, record in ends("ends_earlier", "published").items()}
 QUOTED_BEFORE = {  # of the day BEFORE
     "occupancy": "fbocc-published-tensorrt-fp16-plugin",
     "occupancy_eager": "fbocc-published-pytorch-fp32",
@@ -125,14 +134,15 @@ def quoted(results):
     speeds = results.latest(SPEEDS, CPU)
     found |= {name: results.latest(record, CPU) for name, record in QUOTED_ON_CPU.items()}
     metrics = {name: record.metrics for name, record in found.items()}
-    return metrics | _ratios(metrics) | _graphs(metrics) | _sums(metrics) | _gains(metrics) | told(results) | {
+    made = [of(metrics) for of in (_ratios, _graphs, _sums, gains, of_graphs)]
+    return dict(collections.ChainMap(metrics, *made, told(results))) | {
         "occupancy_missing": missing(results),
         "projected_lacking": lacking(results),
         **_ends(results.latest(ON_HOST, CPU)),
         **_words(metrics),
         **_frames(metrics),
         **{f"link_{name}": results.link(found[name], "record") for name in QUOTED_AT},
-        **_quantized(results),
+        **_quantized(results, metrics["by_host"]),
         "tensorrt": found["int8"].versions["tensorrt"],
         "torch": found["eager_fp32"].versions["torch"],
         "operators_torch": found["operators"].versions["torch"].partition("+")[0],
@@ -146,16 +156,6 @@ def _ends(record):
     of = lambda vehicles: of_limit(record.metrics, "after", record.metrics["cores"], vehicles)  # noqa: E731
     return {"ends": record.metrics, "ends_one": of(1), "ends_two": of(2), "cpu_ends": device(record),
             "cpu_ends_date": day(record).date()}  # fmt: skip
-
-
-def _gains(metrics):
-    """From JPEG files to boxes on a GPU: latency before over after, and the rate of a vehicle after over before."""
-    found, rate = {}, "1 vehicle_frames_per_second"
-    for name in ("ends_fp16", "ends_qdq"):
-        one = metrics[name]
-        found[f"{name}_gain"] = one["before_ms_p50"] / one["after_ms_p50"]
-        found[f"{name}_rate_gain"] = one[f"after, {rate}"] / one[f"before, {rate}"]
-    return found
 
 
 def _words(metrics):
@@ -184,11 +184,13 @@ def _frames(metrics):
     }
 
 
-def _quantized(results):
-    """The mini's graph with Q/DQ nodes in ONNX Runtime, and what it loses there against FP32 in the same form."""
-    record, plain = results.latest(f"{PROJECTED}mini-onnxruntime-qdq", CPU), results.latest(ON_HOST, CPU)
-    return {"quantized": record.metrics, "quantized_loss": plain.metrics["before_NDS"] - record.metrics["NDS"],
-            "link_quantized": results.link(record, "record")}  # fmt: skip
+def _quantized(results, by_host):
+    """What the mini's graph with Q/DQ nodes loses in ONNX Runtime against FP32; what TensorRT loses beyond that."""
+    name = f"{PROJECTED}mini-onnxruntime"
+    record, plain = results.latest(f"{name}-qdq", CPU), results.latest(f"{name}-fp32", CPU)
+    return {"quantized": record.metrics, "link_quantized": results.link(record, "record"),
+            "quantized_loss": plain.metrics["NDS"] - record.metrics["NDS"],
+            "by_engine_loss": record.metrics["NDS"] - by_host["NDS"]}  # fmt: skip
 
 
 def _ratios(metrics):

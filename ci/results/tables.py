@@ -3,6 +3,7 @@
 from ci.results import recorded
 from ci.results.driving import driving, driving_times, smoothed
 from ci.results.endtoend import end_to_end, end_to_end_gpu
+from ci.results.forms import FURTHER, forms
 from ci.results.kernels import gridsample, gridsample_cases, limits, mixture, operators, sanitized
 from ci.results.language import language
 from ci.results.occupancy import (
@@ -39,14 +40,11 @@ PROJECTED_LABELS = {  # of these, the rows that are recorded
     "pytorch-fp32": LABELS["pytorch-fp32"], "pytorch-tf32": LABELS["pytorch-tf32"],
     "pytorch-fp16": LABELS["pytorch-fp16"], "pytorch-compile-fp32": "torch.compile FP32",
     "pytorch-compile-tf32": "torch.compile, TF32 allowed", "pytorch-compile-fp16": LABELS["pytorch-compile-fp16"],
-    "tensorrt-fp32-plugin": LABELS["tensorrt-fp32-plugin"],
+    "tensorrt-fp32": LABELS["tensorrt-fp32"], "tensorrt-fp32-plugin": LABELS["tensorrt-fp32-plugin"],
     "tensorrt-tf32-plugin": LABELS["tensorrt-tf32-plugin"], "tensorrt-fp16-plugin": "FP16",
-    "tensorrt-fp16-half-plugin": "FP16, plugins on single halves",
     "tensorrt-qdq-tf32-plugin": LABELS["tensorrt-qdq-tf32-plugin"], WRONG: "INT8 by Q/DQ, the rest FP16",
-    "tensorrt-qdq-half-plugin": "INT8 by Q/DQ, the rest FP16, plugins on single halves",
-    "tensorrt-best-plugin": LABELS["tensorrt-best-plugin"],
-    "tensorrt-best-half-plugin": LABELS["tensorrt-best-plugin"] + ", plugins on single halves",
 }  # fmt: skip
+OF_ONE_RUN = tuple(f"{PROJECTED}published-tensorrt-{name}-plugin" for name in ("fp32", "tf32", "fp16", "qdq"))
 MINI_LABELS = {name: label for name, label in LABELS.items() if name == "pytorch-fp32" or "tensorrt" in name}
 A40 = {  # ms, published for BEVFormer-tiny with TensorRT 10.3: NVIDIA/DL4AGX
     "tensorrt-fp32-plugin": 18.82, "tensorrt-fp16-plugin": 9.36, "tensorrt-qdq-plugin": 6.02,
@@ -100,14 +98,23 @@ def projected(results):
             "over the roofline": figure(record, "over_roofline", 1),
             "record": results.link(record),
         }
-        for name, record in _there(results, f"{PROJECTED}published-", PROJECTED_LABELS).items()
+        for name, record in _projected(results, PROJECTED_LABELS).items()
     ])  # fmt: skip
+
+
+def _projected(results, labels):
+    """{name: record} of those of `labels` that have one; of the newest run with all of `OF_ONE_RUN`, if any has."""
+    prefix, found = f"{PROJECTED}published-", _there(results, f"{PROJECTED}published-", labels)
+    if {prefix + name for name in found} >= {*OF_ONE_RUN}:
+        found |= {name.removeprefix(prefix): one for name, one in results.together(OF_ONE_RUN).items()}
+    return found
 
 
 def lacking(results):
     """What of `PROJECTED_LABELS`, of profiles and of the way from JPEG files is not recorded, as one clause."""
-    there = _there(results, f"{PROJECTED}published-", PROJECTED_LABELS)
-    found = [label for name, label in PROJECTED_LABELS.items() if name not in there]
+    labels = PROJECTED_LABELS | FURTHER
+    there = _there(results, f"{PROJECTED}published-", labels)
+    found = [label for name, label in labels.items() if name not in there]
     kinds = {"profiles": "published-tensorrt-*-profile", "the way from JPEG files to boxes": "*-tensorrt-*-end-to-end*"}
     found += [kind for kind, pattern in kinds.items() if not results.fitting(PROJECTED + pattern)]
     return "; ".join(found) or "nothing"
@@ -201,6 +208,7 @@ def ceilings(results):
 TABLES = (
     published,
     projected,
+    forms,
     farthest,
     mini,
     end_to_end,

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ci.results import endtoend, recorded, tables
+from ci.results import endtoend, figures, forms, recorded, tables
 from helpers import records
 from helpers.errors import BadInput
 from helpers.files import ROOT
@@ -76,8 +76,33 @@ def test_engines_have_a_row_for_each_way_and_decoder_where_they_are_recorded(rec
     assert [row[""] for row in table] == [
         "mini qdq, stage after stage", "mini qdq, bytes in, boxes out", "published fp16 nvimgcodec, stage after stage",
         "published fp16 nvimgcodec, bytes in, boxes out"]  # fmt: skip
-    assert [row["network"] for row in table] == ["5.0", "2.5"] * 2 and table[1]["NDS"] == "0.6600"
+    assert [row["network"] for row in table] == ["5.0", "2.5"] * 2 and table[1]["NDS"] == "0.66000"
     assert "the way from JPEG files" not in tables.lacking(found)
+
+
+def test_a_mini_that_was_scored_alone_has_both_rows_with_its_accuracy(recorded_as):
+    scores = {"before_NDS": 0.669, "after_NDS": 0.668}
+    name = "bevformer-inputs-mini-tensorrt-fp16-plugin-end-to-end"
+    found = recorded_as((name, scores, GPU, "2026-01-31T12:00:00+00:00"))
+    table = rows(endtoend.end_to_end_gpu(found))
+    assert [(row["NDS"], row["latency, ms"]) for row in table] == [("0.66900", ""), ("0.66800", "")]
+
+
+def test_what_the_host_projects_is_shown_of_the_run_that_has_the_bases_of_its_ratios(recorded_as):
+    """A later run without FP32 and TF32 stands in a table of its own."""
+    day, times = "2026-01-31T12:00:00+00:00", {"gpu_ms_p50": 3.0, "graph_gpu_ms_p50": 2.0}
+    made = [(name, times | {"gpu_ms_p50": 6.0 if "32" in name else 3.0}, GPU, day) for name in tables.OF_ONE_RUN]
+    more = times | {"gpu_ms_p50": 4.5, "graph_gpu_ms_p50": 3.0, "outputs_coords_mean_rel": 0.00123}
+    best = more | {"gpu_ms_p50": 3.0, "graph_gpu_ms_p50": 2.5}
+    metrics = {name: best if name == "tensorrt-best-plugin" else more for name in forms.FORMS}
+    later = [(forms.PREFIX + name, one, GPU, day.replace("2026", "2027")) for name, one in metrics.items()]
+    found = recorded_as(*made, *later)
+    half = {row[""]: row for row in rows(tables.projected(found))}["FP16"]
+    assert (half["GPU, ms"], half["FP32 / this"], half["TF32 / this"]) == ("3.00", "2.00", "2.00")
+    first, *_ = table = rows(forms.forms(found))
+    assert len(table) == len(forms.FORMS) and (first["this / BEST"], first["as graphs"]) == ("1.50", "1.20")
+    assert first["mean error of the boxes"] == "1.2e-03" and table[4]["this / BEST"] == "1"
+    assert "single halves" not in tables.lacking(found)
 
 
 def test_a_decoder_that_ended_its_process_is_a_row_that_says_so(recorded_as):
@@ -98,17 +123,17 @@ def test_a_run_may_lack_engines_and_the_base_of_their_ratios(recorded_as):
     name, day = "bevformer-inputs-published-tensorrt-", "2026-01-31T12:00:00+00:00"
     profile = {"far_01_layer": "conv + a||b", "far_01_ms": 0.5, "far_01_least_ms": 0.1}
     found = recorded_as(
-        (f"{name}fp16-half-plugin", {"gpu_ms_p50": 3.0}, GPU, day),
+        (f"{name}fp16-plugin", {"gpu_ms_p50": 3.0}, GPU, day),
         (f"{name}tf32-plugin", {"gpu_ms_p50": 6.0}, GPU, day),
         (f"{name}fp32-plugin", {"gpu_ms_p50": 9.0}, GPU, day.replace("31", "30")),
-        (f"{name}fp16-half-plugin-profile", profile, GPU, day),
+        (f"{name}fp16-plugin-profile", profile, GPU, day),
     )  # fmt: skip
     table = {row[""]: row for row in rows(tables.projected(found))}
-    single = table["FP16, plugins on single halves"]
-    assert len(table) == 3 and (single["FP32 / this"], single["TF32 / this"]) == ("", "2.00")
+    half = table["FP16"]
+    assert len(table) == 3 and (half["FP32 / this"], half["TF32 / this"]) == ("", "2.00")
     lacking = tables.lacking(found)
     assert "torch.compile, TF32 allowed" in lacking and "single halves" in lacking and "profiles" not in lacking
-    assert "FP16, plugins on single halves" not in lacking.split("; ")
+    assert "FP16" not in lacking.split("; ")
     (row,) = rows(tables.farthest(found))
     assert (row["layer"], row["ms"], row["the least, ms"]) == ("`conv + a\\|\\|b`", "0.500", "0.100")
 
@@ -119,6 +144,26 @@ def test_the_mini_s_accuracy_is_kept_with_the_ends_in_the_graph():
     assert abs(metrics["before_NDS"] - metrics["after_NDS"]) < 1e-3 and metrics["before_NDS"] > 0.6
     assert metrics["pixels_prepared_most_steps"] <= 1
     assert metrics["after, 2 cores_boxes_ranks_of_another_class"] == 0
+
+
+def test_what_the_page_says_of_the_way_from_jpeg_files_on_a_gpu_is_recorded():
+    """A third of the time, NDS within 0.001, pixels of the JPEG engine within one step; as many boxes."""
+    found = figures.quoted(recorded.Recorded(ROOT / "results"))
+    for precision in ("fp16", "qdq"):
+        mini, codec = found[f"ends_mini_{precision}"], found[f"ends_codec_{precision}"]
+        assert abs(mini["before_NDS"] - mini["after_NDS"]) < 1e-3 and mini["before_NDS"] > 0.66
+        assert found[f"ends_{precision}_gain"] >= 3 and found[f"ends_codec_{precision}_gain"] > 7
+        assert codec["pixels_decoded_most_steps"] <= 1 and "ended" not in codec
+        assert codec["after_boxes_frames_of_equal_count"] == codec["after_boxes_frames"]
+    assert found["quantized_loss"] < 0.002 < found["by_host_loss"]
+
+
+def test_int8_is_split_between_runtimes_of_one_machine():
+    """What ONNX Runtime loses and what TensorRT loses are of one graph only within one run of one code."""
+    results = recorded.Recorded(ROOT / "results")
+    ours = results.latest("bevformer-inputs-mini-tensorrt-qdq-plugin")
+    others = [results.latest(f"bevformer-inputs-mini-onnxruntime-{end}", recorded.CPU) for end in ("qdq", "fp32")]
+    assert {(one.commit, one.date[:10]) for one in others} == {(ours.commit, ours.date[:10])}
 
 
 def test_what_is_divided_is_of_the_newest_run_that_has_it_all(recorded_as):

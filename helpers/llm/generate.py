@@ -120,7 +120,8 @@ def draw(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) ->
 
 def probabilities(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
     """Of each token to be drawn, [vocab_size] float64: temperature, then top_k, then top_p, as transformers does."""
-    scaled = (logits - logits.max()).astype(np.float64) / sampling.temperature  # else a small one makes infinities
+    with np.errstate(over="ignore"):  # by the smallest temperatures, to -inf: such a token is never drawn
+        scaled = (logits - logits.max()).astype(np.float64) / sampling.temperature
     if sampling.top_k is not None and sampling.top_k < scaled.size:
         scaled = np.where(scaled < np.sort(scaled)[-sampling.top_k], -np.inf, scaled)
     chances = np.exp(scaled)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 KINDS = (("", "a zip archive"), ("", "a file of safetensors"))  # of torch.save; where the name says so, of safetensors
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")  # of checkpoints
 SAME = 1e-3  # of a number that a checkpoint states, in its unit and relative
 
 
@@ -78,7 +79,8 @@ def read_checkpoint(path: PathLike) -> dict[str, Tensor]:
     if is_lfs_pointer(path):
         raise BadInput(path, "a git-lfs pointer in the place of the weights", expected, "git lfs pull")
     if not path.is_file():
-        raise BadInput(path, found_at(path), expected, "check the path")
+        inside = [each for each in sorted(path.glob("*")) if each.suffix in SUFFIXES] if path.is_dir() else []
+        raise BadInput(path, found_at(path), expected, f"give {inside[0]}" if inside else "check the path")
     if (held := kind_of(path)) not in KINDS[path.suffix == ".safetensors"]:
         fix = "give a checkpoint" if held != "a file of safetensors" else "name it NAME.safetensors"
         raise BadInput(path, held, expected, f"{fix}; if it was one, fetch it again")

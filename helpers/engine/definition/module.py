@@ -29,7 +29,7 @@ class Module:
         return self._named(tensor) in self.network.weights
 
     def array(self, tensor: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
-        """A tensor of this module as float32; BadInput for one that is absent, or of another than the given shape."""
+        """A tensor of this module; BadInput for one that is absent, of another than the given shape, or not finite."""
         name = self._named(tensor)
         fix = "name the configuration that the weights are of (--config)"
         if name not in self.network.weights:
@@ -37,6 +37,11 @@ class Module:
         found = self.network.weights[name]
         if shape is not None and found.shape != shape:
             raise BadInput(f"weights of {name!r}", f"shape {list(found.shape)}", list(shape), fix)
+        with np.errstate(over="ignore"):
+            finite = found.dtype.kind != "f" or np.isfinite(found.astype(np.float32, copy=False)).all()
+        if not finite:
+            expected = "finite numbers that float32 holds"
+            raise BadInput(f"weights of {name!r}", "NaN, infinity or more", expected, "fetch the checkpoint again")
         return found
 
     def constant(self, tensor: str = "weight", shape: tuple[int, ...] | None = None) -> Constant:

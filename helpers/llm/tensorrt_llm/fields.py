@@ -24,6 +24,11 @@ EXPECTED = {  # what another value would change in the network
     "rotary_pct": (1.0, None),
     "use_parallel_embedding": (False, True, None),
     "embedding_sharding_dim": (0, 1, None),
+    "qk_layernorm": (False, None),
+    "embedding_multiplier": (1.0, None),
+    "attention_multiplier": (1.0, None),
+    "residual_multiplier": (1.0, None),
+    "output_multiplier_scale": (1.0, None),
 }
 FIX = "build it with the tools it was made with, or convert the model again"
 
@@ -81,6 +86,8 @@ def correct(table: dict[str, Any], names: Iterable[str], base: dict[str, Any] | 
     Args:
         names: of the tensors of rank 0.
         base: config.json of the Hugging Face model.
+
+    Raises BadInput for a base whose RoPE is not the plain one, which no field of these could say.
     """
     changed, found = copy.deepcopy(table), []
 
@@ -92,7 +99,9 @@ def correct(table: dict[str, Any], names: Iterable[str], base: dict[str, Any] | 
     put(changed, "architecture", "LlamaForCausalLM", "trtllm-build knows the class of a plain Llama alone")
     put(changed, "logits_dtype", "float32", "the sampler takes logits in FP32, as the converter writes")
     fix = "give config.json of the model as Hugging Face has it"
-    theta = config_json.rotation(base, "base", fix)[0] if base else None
+    theta, rope = config_json.rotation(base, "base", fix) if base else (None, {})
+    if found_rope := rope or (base or {}).get("rope_scaling"):
+        raise BadInput("base", f"RoPE that is scaled: {found_rope!r:.200}", "the plain one", FIX)
     if theta is not None or "rotary_base" not in changed:
         put(changed, "rotary_base", theta or 10000.0, "TensorRT-LLM would take 10000" if theta else "its default, said")
     put(changed, "rotary_scaling", None, "its default, said")

@@ -226,6 +226,13 @@ def test_what_modelopt_mislabels_is_put_right(copied):
     assert correct(changed, [], None)[1] == []
 
 
+@pytest.mark.parametrize("field", ["rope_parameters", "rope_scaling"])
+def test_a_base_whose_rotation_is_scaled_is_refused(made, field):
+    base = {field: {"rope_type": "llama3", "factor": 8.0}}
+    with pytest.raises(BadInput, match=r"scaled: .*llama3"):
+        read(made("fp16")[1], base=base)
+
+
 def test_the_cache_scale_is_the_larger_of_those_of_keys_and_values(copied, made):
     name = f"{LAYER}attention.{{}}_cache_scaling_factor"
 
@@ -256,6 +263,8 @@ def test_a_cache_scale_that_is_not_the_larger_is_refused(copied):
         ({"mapping": {"world_size": 4, "tp_size": 2}}, "tp_size 2 of 4"),
         ({"rotary_scaling": {"type": "linear"}}, "rotary_scaling"),
         ({"attn_bias": True}, "attn_bias True"),
+        ({"embedding_multiplier": 12.0}, "embedding_multiplier 12.0"),
+        ({"qk_layernorm": True}, "qk_layernorm True"),
         ({"hidden_size": -1}, "hidden_size -1"),
         ({"num_hidden_layers": 10**8}, "num_hidden_layers 100000000"),
         ({"hidden_size": 1 << 20, "head_size": 1 << 17}, r"\[96, 1048576\]"),

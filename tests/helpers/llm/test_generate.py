@@ -138,6 +138,7 @@ def test_logits_that_are_no_numbers_are_no_token(value):
             generate(Broken(tiny()), [[1, 2]], 3, sampling=sampling)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("temperature", [1e-310, 1e-40])
 def test_however_small_a_temperature_is_a_token_is_drawn(temperature):
     assert draw(np.array([1, 30, 2], np.float32), Sampling(temperature), np.random.default_rng(0)) == 1

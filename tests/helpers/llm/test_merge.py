@@ -254,6 +254,16 @@ def test_a_folder_that_holds_an_input_is_not_replaced(base, tmp_path):
     assert path.is_file() and (base / "config.json").is_file()
 
 
+def test_the_folder_of_an_adapter_names_the_file_in_it(base, tmp_path):
+    a, b = lora()
+    (tmp_path / "adapter").mkdir()
+    save_file(
+        {f"{QUERY}.lora_A.weight": a, f"{QUERY}.lora_B.weight": b}, tmp_path / "adapter/adapter_model.safetensors"
+    )
+    with pytest.raises(BadInput, match=r"a folder\n.*\n.*give .*adapter/adapter_model\.safetensors"):
+        merge.save_language_model(base, tmp_path / "out", tmp_path / "adapter", alpha=8.0)
+
+
 def test_only_a_models_folder_is_replaced(base, tmp_path):
     out = folder.save(tmp_path / "out", tiny(seed=7).state_dict(), TABLE, base)
     merge.save_language_model(base, out)

@@ -211,6 +211,13 @@ def test_half_precision_is_where_nothing_else_is_asked_for():
     assert 0 < np.abs(found - exact).max() < 5e-3
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_weights_that_float32_does_not_hold_are_named(value):
+    network = empty({"head.weight": np.full((5, 8), value), "head.bias": noise(5)})
+    with pytest.raises(BadInput, match=r"'head.weight'[\s\S]*NaN, infinity"):
+        layers.linear(Module(network).head, network.input("x", (2, 8), np.dtype(np.float32)))
+
+
 def test_weights_that_do_not_fit_are_named():
     network = empty({"head.weight": noise(4, 8), "head.bias": noise(4)})
     x, m = network.input("x", (2, 7), np.dtype(np.float32)), Module(network)

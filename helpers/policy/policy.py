@@ -79,7 +79,14 @@ class Policy:
 
     @typed
     def generate(self, images: Sequence[np.ndarray], instructions: Sequence[str], count: int = 7) -> list[list[int]]:
-        """The new tokens of each row; `count` of them from a policy that does not reason."""
+        """The new tokens of each row; `count` of them from a policy that does not reason.
+
+        Raises:
+            BadInput: no pictures, or not an instruction for each; as `predict` for the rest.
+        """
+        if not images or len(images) != len(instructions):
+            found = f"{len(images)} pictures, {len(instructions)} instructions"
+            raise BadInput("policy", found, "at least one picture, each with an instruction", "pass both for each row")
         feeds = [inputs.pixels(image, self.config) for image in images]
         prompts = [self.prompt(instruction, row) for row, instruction in enumerate(instructions)]
         table = self.vision({name: np.concatenate(feeds) for name in self.config.input_shapes()})

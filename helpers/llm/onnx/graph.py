@@ -110,8 +110,10 @@ def profiles(model: onnx.ModelProto, batch: int, tokens: int, rows: int = 1) -> 
     A run takes the first that its shapes fit: a token is decoded, whatever is longer is a prompt.
 
     Raises:
-        BadInput: a prompt of one token, which decode is for.
+        BadInput: a prompt of one token, which decode is for, or no rows.
     """
+    between("batch", batch, 1, 1 << 20)
+    between("rows", rows, 1, 1 << 24)
     between("tokens", tokens, 2, 1 << 24)
     return [_profile(model, batch, (1, 1, 1), rows), _profile(model, batch, (2, tokens, tokens), rows)]
 

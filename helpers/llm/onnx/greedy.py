@@ -6,9 +6,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from helpers import graph
-from helpers.arguments import typed
+from helpers.arguments import between, typed
 from helpers.errors import BadInput
-from helpers.files import PathLike, as_path, atomic
+from helpers.files import PathLike, as_path, atomic, check_distinct
 from helpers.graph.file import parse
 
 TOKEN = "token"
@@ -22,8 +22,12 @@ def greedy(path: PathLike, target: PathLike, tokens: int | None = None) -> Path:
     tokens: at once, where the graph is for so many alone.
 
     Raises:
-        BadInput: a graph that gives no `logits` of one token for each row.
+        BadInput: a graph that gives no `logits` of one token for each row, no number of tokens, or a target that is
+            the graph itself.
     """
+    if tokens is not None:
+        between("tokens", tokens, 1, 1 << 24)
+    check_distinct(target, path)
     model = parse(path, weights=False)
     logits = next((value for value in model.graph.output if value.name == "logits"), None)
     if logits is None or len(logits.type.tensor_type.shape.dim) != 2:

@@ -12,7 +12,7 @@ import torch
 from helpers import engine, graph
 from helpers.errors import BadInput
 from helpers.llm.generate import generate
-from helpers.llm.onnx import FLAVORS, INPUTS, OnnxModel, export, flavor_for, profile, profiles
+from helpers.llm.onnx import FLAVORS, INPUTS, OnnxModel, export, flavor_for, greedy, profile, profiles
 from helpers.llm.onnx.graph import ABOUT
 from helpers.llm.pytorch import TorchModel, embeddings
 from helpers.llm.tensorrt_llm import FORMATS, quantize
@@ -213,6 +213,20 @@ def test_profiles_reach_from_an_empty_cache_to_its_end(opened):
     shapes = profile(graph.load(model.path), batch=2, tokens=16, rows=8)
     assert shapes["past_key_values.1.value"] == [[1, 4, 0, 32], [1, 4, 15, 32], [2, 4, 31, 32]]
     assert shapes["attention_mask"] == [[1, 1], [1, 16], [2, 32]] and shapes["prompt_table"][2] == [8, 256]
+
+
+def test_no_rows_and_no_tokens_are_no_sizes(opened, tmp_path):
+    path = opened("fixed").path
+    model = onnx.load(path)
+    for call, said in (
+        (lambda: profiles(model, 0, 8), "batch"),
+        (lambda: profiles(model, 1, 8, rows=0), "rows"),
+        (lambda: greedy(path, tmp_path / "greedy.onnx", tokens=0), "tokens"),
+        (lambda: greedy(path, path), "also an input"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            call()
+    assert not (tmp_path / "greedy.onnx").exists()
 
 
 def test_a_prompt_of_one_token_is_no_prompt(opened):

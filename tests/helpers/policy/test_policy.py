@@ -229,3 +229,9 @@ def test_of_several_each_is_an_action_or_none(folders):
     assert found[1] is None
     expected = [unnormalize(decode([token] * 7, FUSED), STATISTICS["action"]) for token in (600, 601)]
     assert np.array_equal([found[0].action, found[2].action], expected)
+
+
+@pytest.mark.parametrize(("pictures", "instructions"), [(0, 0), (1, 2), (2, 1)])
+def test_each_picture_has_an_instruction(folders, pictures, instructions):
+    with pytest.raises(BadInput, match=f"{pictures} pictures, {instructions} instructions"):
+        policy.load(folders / "tiny").predict_each([IMAGE] * pictures, ["lift"] * instructions)

@@ -28,7 +28,7 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "host_eager": f"{PROJECTED}published-pytorch-fp16",
     **ends("ends", "published"),
     **ends("ends_codec", "published", "-nvimgcodec"),
-    **ends("ends_without", "published", "-nvimgcodec-without-JPEG-engine"),
+    **ends("ends_without", "published", "-nvimgcodec-without-engine"),
     **ends("ends_mini", "mini"),
     **QUOTED_FORMS,
     "by_host": BY_HOST,

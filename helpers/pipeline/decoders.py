@@ -101,7 +101,7 @@ def available() -> dict[str, Callable[[], Decoder]]:
     """Name -> what makes a decoder, of those installed here: a GPU's JPEG engine, its cores, the host."""
     found: dict[str, Callable[[], Decoder]] = {}
     if find_spec("nvidia") and find_spec("nvidia.nvimgcodec"):
-        found = {"nvimgcodec": NvImageCodec, "nvimgcodec without JPEG engine": partial(NvImageCodec, hardware=False)}
+        found = {"nvimgcodec": NvImageCodec, "nvimgcodec without engine": partial(NvImageCodec, hardware=False)}
     return {**found, "libjpeg-turbo": Turbo}
 
 

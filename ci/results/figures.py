@@ -4,7 +4,7 @@ import collections
 
 from ci.results.driving import LINEARS
 from ci.results.endtoend import ON_HOST, ends, gains, of_limit
-from ci.results.forms import QUOTED_FORMS, of_graphs
+from ci.results.forms import PREFIX, QUOTED_FORMS, of_graphs
 from ci.results.occupancy import BEFORE, missing
 from ci.results.precisions import told
 from ci.results.recorded import CPU, day, device
@@ -22,10 +22,10 @@ QUOTED = {  # name in the template: record, taken on a GPU
     "profile": PUBLISHED + "tensorrt-qdq-tf32-plugin-profile",
     "mini": MINI + "tensorrt-qdq-tf32-plugin",
     **{
-        f"host_{name}": f"{PROJECTED}published-tensorrt-{end}-plugin"
+        f"host_{name}": f"{PREFIX}tensorrt-{end}-plugin"
         for name, end in {"fp32": "fp32", "tf32": "tf32", "fp16": "fp16", "int8": "qdq-tf32", "qdq": "qdq"}.items()
     },
-    "host_eager": f"{PROJECTED}published-pytorch-fp16",
+    "host_eager": f"{PREFIX}pytorch-fp16",
     **ends("ends", "published"),
     **ends("ends_codec", "published", "-nvimgcodec"),
     **ends("ends_without", "published", "-nvimgcodec-without-engine"),

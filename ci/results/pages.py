@@ -1,9 +1,11 @@
 """The pages and the picture that are made from the records: docs/results.md, a table of the README, docs/pictures."""
 
+import functools
 import re
 from pathlib import Path
 
 from ci.results.figures import quoted
+from ci.results.forms import PREFIX
 from ci.results.picture import road
 from ci.results.recorded import CPU, NO_BREAK, Recorded, markdown, rounded
 from ci.results.tables import MINI, PTQ, PUBLISHED, TABLES
@@ -46,35 +48,35 @@ def filled(text, content, where):
 
 def chosen(results):
     """The README's table: times of every system, an accuracy and the control, each beside what it is compared with."""
-    whole = results.latest("bevformer-inputs-published-tensorrt-qdq-plugin-end-to-end-nvimgcodec")
     latest, on_cpu = results.latest, lambda name: results.latest(PTQ + name, CPU)
+    whole = latest(PREFIX + "tensorrt-qdq-plugin-end-to-end-nvimgcodec")
+    of = lambda metric: functools.partial(_ms, metric=metric)  # noqa: E731
     rows = [
         ("BEVFormer-tiny, TensorRT FP16", latest(PUBLISHED + "tensorrt-fp16-plugin"),
          "PyTorch eager FP16", latest(PUBLISHED + "pytorch-fp16"), _ms),
         ("BEVFormer-tiny, TensorRT INT8 and TF32", latest(PUBLISHED + "tensorrt-qdq-tf32-plugin"),
          "TensorRT TF32", latest(PUBLISHED + "tensorrt-tf32-plugin"), _ms),
         ("BEVFormer-tiny from six JPEG files to boxes, INT8 and FP16, nvImageCodec", whole,
-         "the host decodes and prepares the pictures", whole, (lambda record: _ms(record, "after_ms_p50"),
-                                                  lambda record: _ms(record, "before_ms_p50"))),
+         "the host decodes and prepares the pictures", whole, of("after_ms_p50"), of("before_ms_p50")),
         ("FB-OCC, TensorRT FP16", latest("fbocc-published-tensorrt-fp16-plugin"),
          "torch.compile FP16", latest("fbocc-published-pytorch-compile-fp16"), _ms),
         ("OmniDrive's vision part, TensorRT, backbone FP16", latest("omnidrive-published-tensorrt-pair"),
          "torch.compile, backbone FP16", latest("omnidrive-published-pytorch-compile-fp16"), _ms),
         ("UniAD-tiny, TensorRT TF32, CUDA graph", latest("uniad-published-tensorrt-tf32-plugin"),
          "PyTorch TF32, CUDA graph", latest("uniad-published-pytorch-tf32"),
-         lambda record: _ms(record, "graph_gpu_ms_p50")),
+         of("graph_gpu_ms_p50")),
         ("a token of OpenVLA's Llama-2-7B, TensorRT with our kernels, FP16",
          latest("language-llama2-tensorrt-fp16-plugins"), "torch.compile, static cache",
-         latest("language-llama2-pytorch-compile"), lambda record: _ms(record, "tpot_ms_p50")),
+         latest("language-llama2-pytorch-compile"), of("tpot_ms_p50")),
         ("mini BEVFormer, TensorRT INT8 and TF32", latest(MINI + "tensorrt-qdq-tf32-plugin"),
          "PyTorch FP32", latest(MINI + "pytorch-fp32"), _nds),
         ("mini BEVFormer, INT8 calibrated on noise: must fail", on_cpu("int8-faint-noise"),
          "ONNX Runtime FP32", on_cpu("fp32"), _nds),
     ]  # fmt: skip
     return markdown([
-        {"": what, "result": told[0](record), "compared with": f"{told[1](base)}, {label}",
+        {"": what, "result": texts[0](record), "compared with": f"{texts[-1](base)}, {label}",
          "record": results.link(record, up="results")}
-        for what, record, label, base, text in rows for told in [text if isinstance(text, tuple) else (text, text)]
+        for what, record, label, base, *texts in rows
     ])  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from ci.results import recorded
 from ci.results.driving import driving, driving_times, smoothed
 from ci.results.endtoend import end_to_end, end_to_end_gpu
-from ci.results.forms import FURTHER, forms
+from ci.results.forms import FURTHER, PREFIX, forms
 from ci.results.kernels import gridsample, gridsample_cases, limits, mixture, operators, sanitized
 from ci.results.language import language
 from ci.results.occupancy import (
@@ -44,7 +44,7 @@ PROJECTED_LABELS = {  # of these, the rows that are recorded
     "tensorrt-tf32-plugin": LABELS["tensorrt-tf32-plugin"], "tensorrt-fp16-plugin": "FP16",
     "tensorrt-qdq-tf32-plugin": LABELS["tensorrt-qdq-tf32-plugin"], WRONG: "INT8 by Q/DQ, the rest FP16",
 }  # fmt: skip
-OF_ONE_RUN = tuple(f"{PROJECTED}published-tensorrt-{name}-plugin" for name in ("fp32", "tf32", "fp16", "qdq"))
+OF_ONE_RUN = tuple(f"{PREFIX}tensorrt-{name}-plugin" for name in ("fp32", "tf32", "fp16", "qdq"))
 MINI_LABELS = {name: label for name, label in LABELS.items() if name == "pytorch-fp32" or "tensorrt" in name}
 A40 = {  # ms, published for BEVFormer-tiny with TensorRT 10.3: NVIDIA/DL4AGX
     "tensorrt-fp32-plugin": 18.82, "tensorrt-fp16-plugin": 9.36, "tensorrt-qdq-plugin": 6.02,
@@ -98,22 +98,22 @@ def projected(results):
             "over the roofline": figure(record, "over_roofline", 1),
             "record": results.link(record),
         }
-        for name, record in _projected(results, PROJECTED_LABELS).items()
+        for name, record in _projected(results).items()
     ])  # fmt: skip
 
 
-def _projected(results, labels):
-    """{name: record} of those of `labels` that have one; of the newest run with all of `OF_ONE_RUN`, if any has."""
-    prefix, found = f"{PROJECTED}published-", _there(results, f"{PROJECTED}published-", labels)
-    if {prefix + name for name in found} >= {*OF_ONE_RUN}:
-        found |= {name.removeprefix(prefix): one for name, one in results.together(OF_ONE_RUN).items()}
+def _projected(results):
+    """{name: record} of `PROJECTED_LABELS`; of the newest run with all of `OF_ONE_RUN`, if all are there."""
+    found = _there(results, PREFIX, PROJECTED_LABELS)
+    if {PREFIX + name for name in found} >= {*OF_ONE_RUN}:
+        found |= {name.removeprefix(PREFIX): one for name, one in results.together(OF_ONE_RUN).items()}
     return found
 
 
 def lacking(results):
     """What of `PROJECTED_LABELS`, of profiles and of the way from JPEG files is not recorded, as one clause."""
     labels = PROJECTED_LABELS | FURTHER
-    there = _there(results, f"{PROJECTED}published-", labels)
+    there = _there(results, PREFIX, labels)
     found = [label for name, label in labels.items() if name not in there]
     kinds = {"profiles": "published-tensorrt-*-profile", "the way from JPEG files to boxes": "*-tensorrt-*-end-to-end*"}
     found += [kind for kind, pattern in kinds.items() if not results.fitting(PROJECTED + pattern)]
@@ -125,7 +125,7 @@ def farthest(results):
     return recorded.farthest([
         {"": PROJECTED_LABELS[name], **row}
         for name in PROJECTED_LABELS
-        for record in results.fitting(f"{PROJECTED}published-{name}-profile")
+        for record in results.fitting(f"{PREFIX}{name}-profile")
         for row in farthest_rows(record, 3, results.link(record))
     ])  # fmt: skip
 
